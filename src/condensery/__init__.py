@@ -1,0 +1,1 @@
+"""condensery: condense labelled images into a tiny synthetic training set."""

@@ -1,0 +1,24 @@
+"""The few error types of condensery; each message names the bad value and the fix.
+
+The command line prints the message as one line and exits with `exit_code`.
+"""
+
+
+class CondenseryError(Exception):
+    """Anything condensery refuses or could not finish. One line, meant to be read by a person."""
+
+    exit_code = 1
+
+
+class BadInput(CondenseryError):
+    """What was asked for cannot be done: a value, a file or a machine has to change first (exit code 2)."""
+
+    exit_code = 2
+
+
+class BadFile(BadInput):
+    """A file is not what it should be: truncated, damaged, foreign, or from a newer version (exit code 2)."""
+
+
+class FailedWork(CondenseryError):
+    """The work itself failed, with input that was fine: a loss that is no longer finite, say (exit code 1)."""
