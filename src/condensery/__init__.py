@@ -1,1 +1,46 @@
-"""condensery: condense labelled images into a tiny synthetic training set."""
+"""Condense labelled images into a tiny synthetic training set, and prove what it is worth.
+
+    import condensery
+
+    synthetic = condensery.condense("mnist", "dm", ipc=10, steps=500, out="runs/mnist")
+    print(condensery.evaluate(synthetic).scores)
+    synthetic = condensery.load("runs/mnist")
+    images, labels, dataset = synthetic.images, synthetic.labels, synthetic.dataset()
+"""
+
+from condensery.artifact import load, save
+from condensery.data import load as load_images
+from condensery.errors import BadFile, BadInput, CondenseryError, FailedWork
+from condensery.evaluation import PROTOCOLS, Evaluation, Protocol, Score, evaluate
+from condensery.method import Method, State, Task
+from condensery.methods import METHODS, get_method
+from condensery.records import ImageData, ImageSpec, LabeledImages, SyntheticSet
+from condensery.rng import Rng
+from condensery.runner import StepReport, condense
+
+__all__ = [
+    "METHODS",
+    "PROTOCOLS",
+    "BadFile",
+    "BadInput",
+    "CondenseryError",
+    "Evaluation",
+    "FailedWork",
+    "ImageData",
+    "ImageSpec",
+    "LabeledImages",
+    "Method",
+    "Protocol",
+    "Rng",
+    "Score",
+    "State",
+    "StepReport",
+    "SyntheticSet",
+    "Task",
+    "condense",
+    "evaluate",
+    "get_method",
+    "load",
+    "load_images",
+    "save",
+]

@@ -169,3 +169,7 @@ class SyntheticSet:
     def bytes(self) -> int:
         """Bytes that images and labels take in memory."""
         return self.images.numel() * self.images.element_size() + self.labels.numel() * self.labels.element_size()
+
+    def dataset(self) -> torch.utils.data.TensorDataset:
+        """A `torch.utils.data.Dataset` of (image float32 (C, H, W) in normalised space, label int64 ())."""
+        return torch.utils.data.TensorDataset(self.images, self.labels)

@@ -1,1 +1,1 @@
-
+"""The mathematics that condensation methods share: pure functions of tensors."""

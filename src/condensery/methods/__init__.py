@@ -1,1 +1,48 @@
+"""The condensation methods, one file each. A new file with a method in it is found by itself."""
 
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from dataclasses import fields
+from typing import Any
+
+from condensery.errors import BadInput
+from condensery.method import Method
+
+
+def _find() -> dict[str, type[Method]]:
+    found: dict[str, type[Method]] = {}
+    for module in pkgutil.iter_modules(__path__, f"{__name__}."):
+        for value in vars(importlib.import_module(module.name)).values():
+            if isinstance(value, type) and value.__module__ == module.name and issubclass(value, Method):
+                found[value.name] = value
+    return found
+
+
+METHODS: dict[str, type[Method]] = _find()
+
+
+def get_method(name: str, **settings: Any) -> Method:
+    """The method called `name` with its fields set to `settings`, the paper's defaults for the rest.
+
+    Raises:
+        BadInput: no such method or field, or a value of the wrong type.
+    """
+    if name not in METHODS:
+        raise BadInput(f"unknown method {name!r}{_nearest(name, METHODS)}; there are {', '.join(sorted(METHODS))}")
+    kinds = {f.name: type(f.default) for f in fields(METHODS[name])}
+    for key, value in settings.items():
+        if key not in kinds:
+            raise BadInput(f"{name} has no field {key!r}{_nearest(key, kinds)}; it has {', '.join(kinds)}")
+        if not isinstance(value, kinds[key] if kinds[key] is not float else (int, float)):
+            raise BadInput(f"{name}.{key} must be {kinds[key].__name__}, not {value!r}")
+        if kinds[key] is not str and value < 0:
+            raise BadInput(f"{name}.{key} must not be negative, not {value!r}")
+    return METHODS[name](**settings)
+
+
+def _nearest(name: str, names: Any) -> str:
+    close = difflib.get_close_matches(name, list(names), 1)
+    return f", did you mean {close[0]!r}?" if close else ""

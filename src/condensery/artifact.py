@@ -1,0 +1,155 @@
+"""The file format of a synthetic set: one safetensors file that anyone can read, and nothing is ever unpickled.
+
+Format version 1. Tensors: `images` float32 (M, C, H, W) in normalised space, `labels` int64 (M,). Metadata: the
+key `condensery` holds a JSON object with `format` (1), `spec` (see `ImageSpec.to_json`), `sha256` (hex, over the
+bytes of images then labels) and `record` (method and all its fields, ipc, seed, data fingerprint, versions,
+accuracies). To get pixels in [0, 1]: images * std + mean, per channel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from condensery.errors import BadFile, BadInput
+from condensery.records import ImageSpec, SyntheticSet
+
+FORMAT = 1
+_KEY = "condensery"
+
+
+def save(synthetic: SyntheticSet, path: str | Path) -> None:
+    """Write `synthetic` to `path`, atomically: a crash leaves the old file or the new one, never half of one.
+
+    Raises:
+        BadInput: the path cannot be written, or the disk is full.
+    """
+    tensors = {"images": synthetic.images.detach().cpu(), "labels": synthetic.labels.cpu()}
+    header = {
+        "format": FORMAT,
+        "spec": synthetic.spec.to_json(),
+        "sha256": digest(synthetic),
+        "record": synthetic.record,
+    }
+    write_tensors(path, tensors, header)
+
+
+def load(path: str | Path) -> SyntheticSet:
+    """Read a synthetic set.
+
+    Args:
+        path: the file, or the run folder that holds it.
+
+    Raises:
+        BadInput: there is no such file.
+        BadFile: it is truncated, damaged, foreign or from a newer version.
+    """
+    path = set_path(path)
+    tensors, header = read_tensors(path)
+    if not isinstance(header.get("format"), int) or header["format"] > FORMAT:
+        raise BadFile(
+            f"{path} has format version {header.get('format')!r}, this condensery reads up to {FORMAT}: upgrade condensery"
+        )
+    try:
+        synthetic = SyntheticSet(
+            tensors["images"], tensors["labels"], ImageSpec.from_json(header["spec"]), dict(header["record"])
+        )
+    except (KeyError, TypeError, ValueError, BadInput) as error:
+        raise BadFile(f"{path} is not a valid synthetic set: {_one_line(error)}") from error
+    if digest(synthetic) != header.get("sha256"):
+        raise BadFile(f"{path} is damaged: its images are not those that were saved (SHA-256 differs)")
+    return synthetic
+
+
+def set_path(path: str | Path) -> Path:
+    """The file that `path`, a file or a run folder, stands for. Raises BadInput if there is none."""
+    path = Path(path)
+    if path.is_dir():
+        if not (path / "set.safetensors").exists():
+            raise BadInput(f"{path} holds no set.safetensors: give a finished run folder or a .safetensors file")
+        return path / "set.safetensors"
+    if not path.exists():
+        raise BadInput(f"{path} does not exist: give a run folder or a .safetensors file")
+    return path
+
+
+def digest(synthetic: SyntheticSet) -> str:
+    """SHA-256 (hex) over the bytes of the images, then of the labels."""
+    images = synthetic.images.detach().cpu().contiguous().numpy()
+    labels = synthetic.labels.cpu().contiguous().numpy()
+    return hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON header as safetensors, atomically.
+
+    Raises:
+        BadInput: the path cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(
+            {name: tensor.contiguous() for name, tensor in tensors.items()},
+            temporary,
+            {_KEY: json.dumps(header)},
+        )
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise unwritable(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file atomically. Raises BadInput if the path cannot be written or the disk is full."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def unwritable(path: Path, error: Exception) -> BadInput:
+    """The one line for a file that could not be written."""
+    return BadInput(f"cannot write {path}: {_one_line(error)}; free some space or choose another --out")
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors (on the CPU) and JSON header of a file that `write_tensors` wrote. Raises BadFile otherwise."""
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}
+    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
+        raise BadFile(f"{path} is truncated, damaged or not a safetensors file: {_one_line(error)}") from error
+    if _KEY not in metadata:
+        raise BadFile(f"{path} is a safetensors file, but condensery did not write it: it has no {_KEY!r} record")
+    try:
+        header = json.loads(metadata[_KEY])
+    except (ValueError, RecursionError) as error:
+        raise BadFile(f"{path} is damaged: its record is not JSON") from error
+    if not isinstance(header, dict):
+        raise BadFile(f"{path} is damaged: its record is not a JSON object")
+    return tensors, header
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,100 @@
+"""The loop that runs any method: one step after the other, guarded against values that are not finite."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from condensery.errors import FailedWork
+from condensery.method import Method, State, Task
+from condensery.rng import Rng
+
+
+class NonFinite(FailedWork):
+    """A loss or gradient stopped being finite; the synthetic images are as they were before that step."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will cost, measured on one step that is thrown away.
+
+    Attributes:
+        seconds: for all steps.
+        bytes: peak memory of the process so far, or of the GPU.
+    """
+
+    seconds: float
+    bytes: int
+
+
+def begin(method: Method, task: Task, rng: Rng) -> State:
+    """The state before the first step."""
+    return method.start(task, rng.fork("start"))
+
+
+def advance(method: Method, task: Task, state: State, rng: Rng) -> tuple[State, float]:
+    """One update of the synthetic set. Draws depend on the seed and on `state.step` alone.
+
+    Each term is backpropagated as it arrives, which is the gradient of the sum with the memory of one term.
+
+    Returns:
+        The next state and the loss: the sum of the terms.
+
+    Raises:
+        NonFinite: before anything was updated.
+    """
+    rng = rng.fork("step", state.step)
+    learnable = state.synthetic.learnable()
+    state.optimizer.zero_grad()
+    losses = []
+    for term in method.terms(task, state, rng):
+        term.backward(inputs=learnable)
+        losses.append(term.detach())
+    terms = torch.stack(losses).tolist()
+    _require_finite(terms, learnable, state.step)
+    state.optimizer.step()
+    return method.advance(task, state, rng.fork("advance")), sum(terms)
+
+
+def trajectory(
+    method: Method, task: Task, state: State, rng: Rng, steps: int
+) -> Iterator[tuple[State, float]]:
+    """The states and losses of the steps from `state.step` up to `steps`."""
+    while state.step < steps:
+        state, loss = advance(method, task, state, rng)
+        yield state, loss
+
+
+def estimate(method: Method, task: Task, rng: Rng, steps: int) -> Estimate:
+    """Time two steps of a throw-away run, the first of which warms up, and scale."""
+    state = begin(method, task, rng)
+    state, _ = advance(method, task, state, rng)
+    started = time.perf_counter()
+    advance(method, task, state, rng)
+    if task.device.type == "cuda":
+        torch.cuda.synchronize(task.device)
+    return Estimate((time.perf_counter() - started) * steps, peak_memory(task.device))
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes that this process has held so far, on the GPU if the work is there."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _require_finite(terms: list[float], learnable: list[torch.Tensor], step: int) -> None:
+    fix = "a smaller --image-lr often helps"
+    for i, term in enumerate(terms):
+        if not math.isfinite(term):
+            raise NonFinite(f"step {step}: term {i + 1} of {len(terms)} of the loss is {term}; {fix}")
+    for tensor in learnable:
+        if tensor.grad is not None and not bool(torch.isfinite(tensor.grad).all()):
+            raise NonFinite(f"step {step}: the loss is finite but its gradient is not; {fix}")

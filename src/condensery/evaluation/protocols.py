@@ -1,0 +1,118 @@
+"""Named evaluation protocols: how networks are trained on a set before they are tested.
+
+The published ones keep the details of the authors' code one by one (main.py, main_DM.py and utils.py of
+VICO-UoE/DatasetCondensation); each detail has a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from condensery.augment import PerImageAugmentation, SiameseAugmentation, resolve_strategy
+from condensery.errors import BadInput
+from condensery.models.registry import NetworkFactory
+from condensery.records import ImageSpec
+from condensery.training import Augment, Recipe
+
+Augmenter = Callable[[ImageSpec, NetworkFactory], Augment | None]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a set is judged.
+
+    Attributes:
+        name, summary: for the command line.
+        epochs: `Epoch` of the authors' code, which trains Epoch + 1 epochs, and divides the learning rate by
+            10 after epoch index Epoch // 2 + 1 with a new optimiser.
+        plain_epochs: the same where no augmentation is used.
+        augmenter: what transforms a training batch, by data set and network.
+        keeps_batch_norm: False replaces batch norm by the network's own default norm ("S" mode of the
+            authors' code: a tiny set is too small for batch statistics), True keeps the network ("SS").
+        repeats: networks per set unless told otherwise.
+    """
+
+    name: str
+    summary: str
+    epochs: int
+    plain_epochs: int
+    augmenter: Augmenter
+    keeps_batch_norm: bool
+    repeats: int
+
+    def augment(self, spec: ImageSpec, network: NetworkFactory) -> Augment | None:
+        """The transformation of training batches, None for none."""
+        return self.augmenter(spec, network)
+
+    def recipe(self, spec: ImageSpec, network: NetworkFactory) -> Recipe:
+        """SGD 0.01, momentum 0.9, weight decay 5e-4, batches of 256, and the epochs of this protocol."""
+        epochs = self.epochs if self.augment(spec, network) else self.plain_epochs
+        return Recipe(epochs=epochs + 1, decay_after=(epochs // 2 + 2,))
+
+    def network(self, network: NetworkFactory) -> NetworkFactory:
+        """The network that is trained when the set was made for, or is to be judged by, `network`."""
+        return network if self.keeps_batch_norm else network.without_batch_norm()
+
+
+def _siamese(spec: ImageSpec, network: NetworkFactory) -> Augment:
+    return SiameseAugmentation(resolve_strategy("auto", spec.flip))
+
+
+def _dc_augmentation(spec: ImageSpec, network: NetworkFactory) -> Augment | None:
+    """utils.py, get_daparam: nothing but for MNIST, and for a ConvNet with batch norm on any data."""
+    if network.is_convnet_with_batch_norm:
+        return PerImageAugmentation("crop_noise")
+    if spec.name == "mnist":
+        return PerImageAugmentation("crop_scale_rotate")
+    return None
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    p.name: p
+    for p in (
+        Protocol(
+            "dc-2021",
+            "DC's: 300 epochs plain; on MNIST 1000 epochs with one crop, scaling or rotation per image",
+            epochs=1000,
+            plain_epochs=300,
+            augmenter=_dc_augmentation,
+            keeps_batch_norm=False,
+            repeats=20,
+        ),
+        Protocol(
+            "dsa-2021",
+            "DSA's: 1000 epochs with the Siamese transformations, drawn per image; batch norm replaced",
+            epochs=1000,
+            plain_epochs=300,
+            augmenter=_siamese,
+            keeps_batch_norm=False,
+            repeats=20,
+        ),
+        Protocol(
+            "dm-2023",
+            "DM's: as dsa-2021, but a network with batch norm keeps it",
+            epochs=1000,
+            plain_epochs=1000,
+            augmenter=_siamese,
+            keeps_batch_norm=True,
+            repeats=20,
+        ),
+        Protocol(
+            "quick",
+            "for a laptop: as dm-2023 with 300 epochs and 3 networks; a few points below it",
+            epochs=300,
+            plain_epochs=300,
+            augmenter=_siamese,
+            keeps_batch_norm=True,
+            repeats=3,
+        ),
+    )
+}
+
+
+def get_protocol(name: str) -> Protocol:
+    """The protocol called `name`. Raises BadInput if there is none."""
+    if name not in PROTOCOLS:
+        raise BadInput(f"unknown protocol {name!r}; choose one of {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]

@@ -1,0 +1,77 @@
+"""What an evaluation says: accuracies with their spread, never a single number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Score:
+    """Test accuracies (fractions) of networks trained on one or several sets of a kind.
+
+    Attributes:
+        subject: what the networks were trained on: a method's name, "random" or "whole".
+        network: the architecture that was trained.
+        images: training images in each set.
+        bytes: bytes of one set, images and labels.
+        accuracies: one row per set, one value per network trained on it.
+        epochs: passes over the set that each network was trained for.
+        seconds: spent training and testing all of them.
+    """
+
+    subject: str
+    network: str
+    images: int
+    bytes: int
+    accuracies: tuple[tuple[float, ...], ...]
+    epochs: int
+    seconds: float
+
+    @property
+    def n(self) -> int:
+        """Networks trained in all."""
+        return sum(len(row) for row in self.accuracies)
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(np.concatenate(self.accuracies)))
+
+    @property
+    def std(self) -> float:
+        """Population standard deviation over all networks of all sets, as published numbers have it."""
+        return float(np.std(np.concatenate(self.accuracies)))
+
+    @property
+    def std_between_sets(self) -> float | None:
+        """Standard deviation (n - 1) of the sets' means; None for a single set."""
+        if len(self.accuracies) < 2:
+            return None
+        return float(np.std([np.mean(row) for row in self.accuracies], ddof=1))
+
+    @property
+    def std_between_networks(self) -> float | None:
+        """Standard deviation (n - 1) of networks trained on the same set, pooled; None for one per set."""
+        rows = [row for row in self.accuracies if len(row) > 1]
+        if not rows:
+            return None
+        return float(np.sqrt(np.mean([np.var(row, ddof=1) for row in rows])))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "subject": self.subject,
+            "network": self.network,
+            "images": self.images,
+            "bytes": self.bytes,
+            "mean": self.mean,
+            "std": self.std,
+            "std_between_sets": self.std_between_sets,
+            "std_between_networks": self.std_between_networks,
+            "sets": len(self.accuracies),
+            "n": self.n,
+            "epochs": self.epochs,
+            "seconds": round(self.seconds, 1),
+            "accuracies": [list(row) for row in self.accuracies],
+        }

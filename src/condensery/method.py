@@ -1,0 +1,148 @@
+"""The contract that every condensation method keeps.
+
+A method is a frozen dataclass whose fields are its hyper-parameters. It owns no loop: the driver calls
+`terms`, backpropagates each term as it arrives, steps the optimiser once and calls `advance`. All that changes
+lives in `State`, so checkpoint, resume, time limit and progress exist once, in the driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from condensery.data.pool import ClassPool
+from condensery.errors import BadFile
+from condensery.models.registry import NetworkFactory
+from condensery.records import ImageSpec
+from condensery.rng import Rng
+from condensery.synthetic import Pixels
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method works on.
+
+    Attributes:
+        pool: the real training images by class, on `device`.
+        network: makes randomly initialised networks.
+        ipc: synthetic images per class.
+        device: where images and networks live.
+        chunk: images per pass through a network where passes can be split, None for whole batches.
+    """
+
+    pool: ClassPool
+    network: NetworkFactory
+    ipc: int
+    device: torch.device
+    chunk: int | None = None
+
+    @property
+    def spec(self) -> ImageSpec:
+        return self.pool.spec
+
+    @property
+    def classes(self) -> range:
+        return range(self.spec.num_classes)
+
+    def new_network(self, rng: Rng) -> nn.Module:
+        """A network with random weights, in training mode, on the device."""
+        return self.network.build(self.spec, rng).to(self.device).train()
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that changes while a method runs, and therefore everything a checkpoint holds.
+
+    Attributes:
+        synthetic: what is learned.
+        optimizer: steps `synthetic.learnable()`.
+        network: the network of the current step.
+        step: updates of the synthetic set made so far.
+    """
+
+    synthetic: Pixels
+    optimizer: torch.optim.Optimizer
+    network: nn.Module
+    step: int = 0
+
+    def next(self, network: nn.Module) -> State:
+        """The state after one more step, to be continued with `network`."""
+        return replace(self, network=network, step=self.step + 1)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor of the state by name, sharing memory with it."""
+        tensors = {f"synthetic.{i}": t.detach() for i, t in enumerate(self.synthetic.learnable())}
+        for i, slots in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{name}": t for name, t in slots.items() if isinstance(t, Tensor)}
+        return tensors | {f"network.{name}": t for name, t in self.network.state_dict().items()}
+
+    def restored(self, tensors: dict[str, Tensor], step: int) -> State:
+        """This state (a fresh one of the same run) with its tensors replaced by those of a checkpoint.
+
+        Raises:
+            BadFile: names or shapes are not those of this run.
+        """
+        groups: dict[str, dict[str, Tensor]] = {"synthetic": {}, "optimizer": {}, "network": {}}
+        for name, tensor in tensors.items():
+            group, _, rest = name.partition(".")
+            if group not in groups:
+                raise BadFile(f"the checkpoint holds {name!r}, which is not part of a run's state")
+            groups[group][rest] = tensor
+        try:
+            with torch.no_grad():
+                for i, learnable in enumerate(self.synthetic.learnable()):
+                    learnable.copy_(groups["synthetic"][str(i)])
+            self.network.load_state_dict(groups["network"])
+        except (KeyError, RuntimeError) as error:
+            raise BadFile("the checkpoint belongs to another run: its tensors do not fit this one") from error
+        self._restore_optimizer(groups["optimizer"])
+        return replace(self, step=step)
+
+    def _restore_optimizer(self, tensors: dict[str, Tensor]) -> None:
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            index, _, slot = name.partition(".")
+            slots.setdefault(int(index), {})[slot] = tensor
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+
+
+@runtime_checkable
+class Method(Protocol):
+    """The contract. See `condensery.methods.dm` for the shortest example.
+
+    Attributes:
+        name: what the command line calls it.
+        summary: one line with the citation, for `condense methods`.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def steps(self, ipc: int) -> int:
+        """How many updates of the synthetic set the publication makes."""
+        ...
+
+    def check(self, task: Task) -> list[str]:
+        """What a user should know about these settings on this task, a line each (interpolated values, say).
+
+        Raises:
+            BadInput: the method cannot work on this task.
+        """
+        ...
+
+    def start(self, task: Task, rng: Rng) -> State:
+        """The learnables, their optimiser and the first network."""
+        ...
+
+    def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
+        """The terms of the objective at this step; their sum is minimised with respect to the learnables."""
+        ...
+
+    def advance(self, task: Task, state: State, rng: Rng) -> State:
+        """Train the network on the synthetic set or draw the next one; count the step."""
+        ...

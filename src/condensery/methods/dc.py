@@ -1,0 +1,140 @@
+"""DC: dataset condensation with gradient matching.
+
+Bo Zhao, Konda Reddy Mopuri and Hakan Bilen, ICLR 2021, arXiv 2006.05929; thesis chapter 3, Algorithm 1,
+equations 3.9 and 3.10. Constants that the paper leaves out are those of the authors' `main.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from condensery.augment import SiameseAugmentation, resolve_strategy
+from condensery.errors import BadInput
+from condensery.matching.distances import get_distance
+from condensery.matching.gradients import class_gradient, differentiable_class_gradient
+from condensery.method import State, Task
+from condensery.models.batch_norm import batch_norms
+from condensery.rng import Rng
+from condensery.synthetic import Pixels
+from condensery.training import TensorImages, train_epoch
+
+# Image updates per network (outer) and training epochs between them (inner), by images per class: the authors'
+# utils.py, get_loops. The paper's rule for the inner loop, 500 / outer, differs at 30 and 40.
+_PUBLISHED_IPC = (1, 10, 20, 30, 40, 50)
+_PUBLISHED_OUTER = (1, 10, 20, 30, 40, 50)
+_PUBLISHED_INNER = (1, 50, 25, 20, 15, 10)
+
+
+@dataclass(frozen=True)
+class DC:
+    """Match the gradients of real and synthetic images, class by class, along the training of a network."""
+
+    name: ClassVar[str] = "dc"
+    summary: ClassVar[str] = "gradient matching (Zhao, Mopuri & Bilen, 2021): best at 1 image per class on digits"
+
+    iterations: int = 1000
+    """random networks to match gradients on"""
+    outer_loop: int = 0
+    """image updates per network; 0 takes the published value for the budget (interpolated between them)"""
+    inner_loop: int = 0
+    """epochs of network training between two image updates; 0 takes the published value"""
+    real_batch: int = 256
+    """real images per class and step"""
+    train_batch: int = 256
+    """synthetic images per step of network training"""
+    image_lr: float = 0.1
+    """learning rate of the images (0.01 with an MLP)"""
+    image_momentum: float = 0.5
+    """momentum of the images' SGD"""
+    network_lr: float = 0.01
+    """learning rate of the network's plain SGD"""
+    init: str = "noise"
+    """start from "noise" or from "real" images"""
+    distance: str = "rowwise"
+    """gradient distance: "rowwise" cosine (the paper's), "euclidean" or "cosine" """
+    norm_images: int = 16
+    """real images per class that set batch norm statistics before each step, which are then frozen"""
+    augmentation: str = "none"
+    """Siamese augmentation, which makes this DSA: groups joined by "_", "none" or "auto" """
+
+    def steps(self, ipc: int) -> int:
+        return self.iterations * self.loops(ipc)[0]
+
+    def loops(self, ipc: int) -> tuple[int, int]:
+        """(outer, inner): the fields, or the published values; linear between them, the last one beyond."""
+        outer = self.outer_loop or round(float(np.interp(ipc, _PUBLISHED_IPC, _PUBLISHED_OUTER)))
+        inner = self.inner_loop or round(float(np.interp(ipc, _PUBLISHED_IPC, _PUBLISHED_INNER)))
+        return outer, inner
+
+    def check(self, task: Task) -> list[str]:
+        get_distance(self.distance)
+        if min(self.outer_loop, self.inner_loop) < 0:
+            raise BadInput(f"outer_loop {self.outer_loop} and inner_loop {self.inner_loop} must be 0 or more")
+        outer, inner = self.loops(task.ipc)
+        origin = "published" if task.ipc in _PUBLISHED_IPC else "interpolated"
+        if self.outer_loop or self.inner_loop:
+            origin = "given"
+        notes = [f"loops ({origin}): {outer} image updates per network, {inner} epochs of training between them"]
+        strategy = self._augmentation(task).strategy
+        return notes + ([f"Siamese augmentation {strategy}"] if strategy else [])
+
+    def start(self, task: Task, rng: Rng) -> State:
+        synthetic = Pixels.start(task.pool, task.ipc, self.init, rng.fork("images"))
+        optimizer = torch.optim.SGD(synthetic.learnable(), self.image_lr, self.image_momentum)
+        return State(synthetic, optimizer, task.new_network(rng.fork("network")))
+
+    def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
+        distance = get_distance(self.distance)
+        augmentation = self._augmentation(task)
+        network = state.network.train()
+        self._freeze_batch_norm(task, network, rng)
+        for c in task.classes:
+            parameters = augmentation.sample(rng.fork("augmentation", c), task.spec.shape[1:])
+            real = augmentation.apply(task.pool.sample(c, self.real_batch, rng.fork("real batch", c)), parameters)
+            synthetic = augmentation.apply(state.synthetic.of_class(c), parameters)  # (ipc, C, H, W)
+            yield distance(
+                differentiable_class_gradient(network, synthetic, c),
+                class_gradient(network, real, c, task.chunk),
+            )
+
+    def advance(self, task: Task, state: State, rng: Rng) -> State:
+        outer, inner = self.loops(task.ipc)
+        if (state.step + 1) % outer == 0:
+            return state.next(task.new_network(rng.fork("network")))
+        optimizer = torch.optim.SGD(state.network.parameters(), self.network_lr)
+        images = TensorImages(state.synthetic.images.detach(), state.synthetic.labels)
+        augmentation = self._augmentation(task)
+        for epoch in range(inner):
+            train_epoch(
+                state.network,
+                optimizer,
+                images,
+                self.train_batch,
+                rng.fork("inner", epoch),
+                augment=augmentation if augmentation.strategy else None,
+                chunk=task.chunk,
+            )
+        return state.next(state.network)
+
+    def _freeze_batch_norm(self, task: Task, network: nn.Module, rng: Rng) -> None:
+        """Update running statistics with real images of every class, then use them as they are.
+
+        A synthetic batch of one class is too small, and too alike, to give statistics of its own.
+        """
+        layers = batch_norms(network)
+        if not layers:
+            return
+        real = [task.pool.sample(c, self.norm_images, rng.fork("norm images", c)) for c in task.classes]
+        with torch.no_grad():
+            network(torch.cat(real))
+        for layer in layers:
+            layer.eval()
+
+    def _augmentation(self, task: Task) -> SiameseAugmentation:
+        return SiameseAugmentation(resolve_strategy(self.augmentation, task.spec.flip))

@@ -1,0 +1,100 @@
+"""DM: dataset condensation with distribution matching.
+
+Bo Zhao and Hakan Bilen, WACV 2023, arXiv 2110.04181; thesis chapter 5, Algorithm 3, equations 5.5 and 5.6.
+Constants that the paper leaves out are those of the authors' `main_DM.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from condensery.augment import SiameseAugmentation, resolve_strategy
+from condensery.errors import BadInput
+from condensery.matching.moments import mean_embedding, segment_means, squared_gap
+from condensery.method import State, Task
+from condensery.models.batch_norm import mixes_samples
+from condensery.rng import Rng
+from condensery.synthetic import Pixels
+
+
+@dataclass(frozen=True)
+class DM:
+    """Match the class means of embeddings of real and synthetic images under many random networks."""
+
+    name: ClassVar[str] = "dm"
+    summary: ClassVar[str] = "distribution matching (Zhao & Bilen, 2023): fast, one level, any budget"
+
+    iterations: int = 20_000
+    """updates of the images, each with a new random network"""
+    real_batch: int = 256
+    """real images per class and step"""
+    image_lr: float = 1.0
+    """learning rate of the images; the paper uses 10 from 100 images per class on"""
+    image_momentum: float = 0.5
+    """momentum of the images' SGD"""
+    init: str = "real"
+    """start from "real" images or from "noise" """
+    augmentation: str = "auto"
+    """Siamese augmentation: groups joined by "_", "none", or "auto" (all six; no flip for digits)"""
+
+    def steps(self, ipc: int) -> int:
+        return self.iterations
+
+    def check(self, task: Task) -> list[str]:
+        if not task.network.has_embedding(task.spec):
+            raise BadInput(
+                f"dm matches embeddings and {task.network.name} has none: choose a network with embed(), such as convnet"
+            )
+        notes = [f"Siamese augmentation {self._augmentation(task).strategy or 'none'}"]
+        if task.ipc >= 100 and self.image_lr < 10:
+            notes.append(
+                f"the paper uses --image-lr 10 from 100 images per class on; this run uses {self.image_lr:g}"
+            )
+        return notes
+
+    def start(self, task: Task, rng: Rng) -> State:
+        synthetic = Pixels.start(task.pool, task.ipc, self.init, rng.fork("images"))
+        optimizer = torch.optim.SGD(synthetic.learnable(), self.image_lr, self.image_momentum)
+        return State(synthetic, optimizer, task.new_network(rng.fork("network")))
+
+    def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
+        network = state.network.requires_grad_(False)
+        pairs = (self._pair(task, state, c, rng) for c in task.classes)
+        if mixes_samples(network):
+            yield self._joint_gap(network.embed, *zip(*pairs, strict=True))
+            return
+        for real, synthetic in pairs:
+            with torch.no_grad():
+                target = mean_embedding(network.embed, real, task.chunk)  # (D,)
+            yield squared_gap(target, mean_embedding(network.embed, synthetic, task.chunk))
+
+    def advance(self, task: Task, state: State, rng: Rng) -> State:
+        return state.next(task.new_network(rng.fork("network")))
+
+    def _pair(self, task: Task, state: State, c: int, rng: Rng) -> tuple[Tensor, Tensor]:
+        """Real (B, C, H, W) and synthetic (ipc, C, H, W) images of class c under the same augmentation."""
+        augmentation = self._augmentation(task)
+        parameters = augmentation.sample(rng.fork("augmentation", c), task.spec.shape[1:])
+        real = task.pool.sample(c, self.real_batch, rng.fork("real batch", c))
+        synthetic = state.synthetic.of_class(c)
+        return augmentation.apply(real, parameters), augmentation.apply(synthetic, parameters)
+
+    @staticmethod
+    def _joint_gap(embed, real: tuple[Tensor, ...], synthetic: tuple[Tensor, ...]) -> Tensor:
+        """The whole objective with one pass for all real and one for all synthetic images.
+
+        Batch norm in training mode needs every class in the batch, or it would whiten the class means away.
+        """
+        with torch.no_grad():
+            target = segment_means(embed(torch.cat(real)), [len(r) for r in real])  # (classes, D)
+        return squared_gap(
+            target, segment_means(embed(torch.cat(synthetic)), [len(s) for s in synthetic])
+        )
+
+    def _augmentation(self, task: Task) -> SiameseAugmentation:
+        return SiameseAugmentation(resolve_strategy(self.augmentation, task.spec.flip))

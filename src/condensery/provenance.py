@@ -1,0 +1,93 @@
+"""Where a number came from: versions, hardware, time and commit, for every record that condensery writes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from condensery.errors import BadInput
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `name`: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
+
+    Raises:
+        BadInput: no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BadInput(f"unknown device {name!r}: choose auto, cpu or cuda") from error
+    if device.type not in ("cpu", "cuda"):
+        raise BadInput(f"unknown device {name!r}: choose auto, cpu or cuda")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise BadInput(f"--device {name} was asked for, but this machine has no usable CUDA GPU: use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise BadInput(f"--device {name} was asked for, but there are {torch.cuda.device_count()} GPUs")
+    return device
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """JSON-able facts about this moment, machine and code."""
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "hardware": _hardware(device),
+        "versions": {
+            "condensery": _condensery_version(),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "commit": _commit(),
+    }
+
+
+def _hardware(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"1 x {torch.cuda.get_device_name(device)}"
+    return f"{torch.get_num_threads()} threads of {_cpu_name()}, {os.cpu_count()} cores"
+
+
+@cache
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:  # not Linux
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _condensery_version() -> str:
+    try:
+        return version("condensery")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+@cache
+def _commit() -> str | None:
+    """The commit of the source tree that this code runs from, with "+" if it was changed; None if installed."""
+    source = Path(__file__).parents[2]
+    if not (source / ".git").exists():
+        return None
+    try:
+        head = _git(source, "rev-parse", "--short=12", "HEAD")
+        return head + ("+" if _git(source, "status", "--porcelain", "--", "src") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+    return done.stdout.strip()

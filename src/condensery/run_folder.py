@@ -1,0 +1,139 @@
+"""One run on disk: its settings, its checkpoint, its result. Every write is atomic.
+
+    run.json                 what was asked for
+    set.safetensors          the synthetic set so far: the result (see `condensery.artifact`)
+    set.png                  the same as a picture
+    checkpoint.safetensors   what it takes to go on bit for bit
+    curve.json               loss of every step, accuracy where it was measured
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from condensery import artifact
+from condensery.errors import BadFile, BadInput
+from condensery.records import SyntheticSet
+from condensery.report import save_picture
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What decides the bits of a run.
+
+    Attributes:
+        source, options: for `condensery.data.load`.
+        fingerprint: of the data that was loaded.
+        method, fields: the method's name and every field of it.
+        ipc, network, seed: as asked for.
+        steps: how many updates to make; more can be asked for when a run is resumed.
+    """
+
+    source: str
+    options: dict[str, Any]
+    fingerprint: str
+    method: str
+    fields: dict[str, Any]
+    ipc: int
+    network: str
+    seed: int
+    steps: int
+
+
+@dataclass
+class Curve:
+    """What was measured on the way.
+
+    Attributes:
+        loss: one value per step.
+        accuracy: JSON-able evaluations, each with its "step".
+        seconds: spent on steps, over all sessions of the run.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    accuracy: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run."""
+
+    path: Path
+
+    @staticmethod
+    def create(path: str | Path, settings: RunSettings) -> RunFolder:
+        """A new run in an empty or missing folder. Raises BadInput if it is taken or cannot be written."""
+        folder = RunFolder(Path(path))
+        folder.require_free()
+        try:
+            folder.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise artifact.unwritable(folder.path, error) from error
+        folder.write_settings(settings)
+        return folder
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run was started here."""
+        return self._settings_path.exists()
+
+    @property
+    def _settings_path(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def _checkpoint_path(self) -> Path:
+        return self.path / "checkpoint.safetensors"
+
+    def require_free(self) -> None:
+        """Raises BadInput if the folder holds anything."""
+        if self.exists:
+            old = self.settings()
+            raise BadInput(
+                f"{self.path} already holds a run ({old.method}, {old.ipc} per class, {old.source}): "
+                "continue it with --resume, or choose another --out"
+            )
+        if self.path.is_file():
+            raise BadInput(f"{self.path} is a file: choose a folder for --out")
+        if self.path.is_dir() and any(self.path.iterdir()):
+            raise BadInput(f"{self.path} is not empty and holds no run: choose an empty or new folder for --out")
+
+    def settings(self) -> RunSettings:
+        """Raises BadInput if there is no run here, BadFile if run.json is damaged."""
+        try:
+            return RunSettings(**json.loads(self._settings_path.read_text(encoding="utf-8")))
+        except FileNotFoundError as error:
+            raise BadInput(f"{self.path} holds no run to resume: there is no run.json in it") from error
+        except (OSError, ValueError, TypeError) as error:
+            raise BadFile(f"{self._settings_path} is damaged: start a new run in another folder") from error
+
+    def write_settings(self, settings: RunSettings) -> None:
+        artifact.write_text(self._settings_path, json.dumps(asdict(settings), indent=2) + "\n")
+
+    def save(self, tensors: dict[str, Tensor], step: int, curve: Curve, result: SyntheticSet) -> None:
+        """Write the result, then the checkpoint that belongs to it."""
+        artifact.save(result, self.path / "set.safetensors")
+        header = {"step": step, "curve": asdict(curve)}
+        artifact.write_tensors(
+            self._checkpoint_path, {name: tensor.cpu() for name, tensor in tensors.items()}, header
+        )
+        artifact.write_text(self.path / "curve.json", json.dumps(asdict(curve)) + "\n")
+
+    def save_picture(self, result: SyntheticSet) -> None:
+        save_picture(result, self.path / "set.png")
+
+    def load(self) -> tuple[dict[str, Tensor], int, Curve] | None:
+        """Tensors, step and curve of the checkpoint; None if the run has not written one yet."""
+        if not self._checkpoint_path.exists():
+            return None
+        tensors, header = artifact.read_tensors(self._checkpoint_path)
+        try:
+            return tensors, int(header["step"]), Curve(**header["curve"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadFile(f"{self._checkpoint_path} is not a checkpoint of this version of condensery") from error
