@@ -4,8 +4,8 @@
 (one value per image) or n = 1 (one value for all, the Siamese case, which takes a cheaper way where there is
 one). Parameters may lie on the CPU while the images are on a GPU. Nothing is changed in place.
 
-Source: the DSA paper (Zhao & Bilen, "Dataset Condensation with Differentiable Siamese Augmentation", ICML 2021)
-and, for conventions of sign and axis, the functions `rand_*` in `utils.py` of the authors' repository.
+Source: Zhao & Bilen, "Dataset Condensation with Differentiable Siamese Augmentation", ICML 2021; for
+conventions of sign and axis, the functions `rand_*` in `utils.py` of the authors' repository.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def rotate(images: Tensor, degrees: Tensor, *, align_corners: bool = True) -> Te
 
 
 def take(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Pixels of each image at its own rows (N, H) and columns (N, W), both clamped to the image -> (N, C, H, W)."""
+    """Pixels of each image at its own rows (N, H) and columns (N, W), clamped to it -> (N, C, H, W)."""
     batch, channels, height, width = images.shape
     flat = (
         rows.clamp(0, height - 1)[:, :, None] * width + columns.clamp(0, width - 1)[:, None, :]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 
+import numpy as np
 import scipy.ndimage
 import torch
 from torch import Generator, Tensor
@@ -55,7 +56,7 @@ class PerImageAugmentation:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, rng: Rng) -> Tensor:
-        """Images (N, C, H, W) -> a new tensor of the same shape, dtype and device; `images` stay as they are."""
+        """Images (N, C, H, W) -> a new tensor of the same shape, dtype and device; `images` are kept."""
         names = split_strategy(self.strategy, OPERATIONS)
         result = images.detach().clone()
         if not names or not len(images):
@@ -105,10 +106,21 @@ class PerImageAugmentation:
         fill = float(mean.mean())
         turned = torch.empty_like(images, device="cpu")
         for k, image in enumerate(images.cpu().numpy()):
-            canvas = scipy.ndimage.rotate(image, int(degrees[k]), axes=(-2, -1), order=3, cval=fill)
-            top, left = (canvas.shape[-2] - height) // 2, (canvas.shape[-1] - width) // 2
+            canvas = self._turn(image, int(degrees[k]), fill)
+            top, left = (canvas.shape[1] - height) // 2, (canvas.shape[2] - width) // 2
             turned[k] = torch.from_numpy(canvas[:, top : top + height, left : left + width])
         return turned.to(images.device)
+
+    @staticmethod
+    def _turn(image: np.ndarray, degrees: int, fill: float) -> np.ndarray:
+        """One image (C, H, W), turned on a canvas that is never smaller than the image."""
+        _, height, width = image.shape
+        # The whole turned picture fits its canvas, as the authors have it. A turned long rectangle may become
+        # narrower than it was, so there the canvas keeps the size of the image.
+        whole = height == width
+        return np.asarray(
+            scipy.ndimage.rotate(image, degrees, axes=(-2, -1), reshape=whole, order=3, cval=fill)
+        )
 
     def _noise(self, images: Tensor, mean: Tensor, generator: Generator) -> Tensor:
         """Add normal noise."""

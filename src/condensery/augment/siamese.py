@@ -21,7 +21,7 @@ from condensery.rng import Rng
 GROUPS = ("color", "crop", "cutout", "flip", "scale", "rotate")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parameters:
     """One sampled transform, ready to be applied to any number of batches.
 
@@ -172,7 +172,7 @@ class SiameseAugmentation:
 
 
 def default_strategy(flip: bool) -> str:
-    """The papers' strategy: all six groups, or five where a mirrored image does not keep its label (digits)."""
+    """The papers' strategy: all six groups, or five where a mirrored image loses its label (digits)."""
     return "_".join(group for group in GROUPS if flip or group != "flip")
 
 

@@ -1,0 +1,92 @@
+"""The exchangeable parts of the networks: norms, activations, poolings, and how sizes are derived."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, assert_never
+
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from condensery.errors import BadInput
+
+Norm = Literal["none", "batch", "layer", "instance", "group"]
+Activation = Literal["sigmoid", "relu", "leakyrelu", "swish"]
+Pooling = Literal["none", "max", "avg"]
+
+GROUPS = 4  # of the "group" norm, as in the DC authors' networks
+
+
+def make_norm(kind: Norm, shape: tuple[int, int, int]) -> list[nn.Module]:
+    """The norm layer for features of `shape` (channels, height, width), with affine weights; [] for "none".
+
+    "instance" is a GroupNorm of one channel per group (the same in training and evaluation),
+    "group" has 4 groups, "layer" normalises and weighs every (channel, row, column).
+    """
+    channels = shape[0]
+    match kind:
+        case "none":
+            return []
+        case "batch":
+            return [nn.BatchNorm2d(channels)]
+        case "layer":
+            return [nn.LayerNorm(list(shape))]
+        case "instance":
+            return [nn.GroupNorm(channels, channels)]
+        case "group":
+            if channels % GROUPS:
+                raise BadInput(f"norm=group needs a width divisible by {GROUPS}, not {channels}")
+            return [nn.GroupNorm(GROUPS, channels)]
+        case _:
+            assert_never(kind)
+
+
+def make_activation(kind: Activation) -> nn.Module:
+    """The activation called `kind`; "swish" is x * sigmoid(x), "leakyrelu" has slope 0.01."""
+    match kind:
+        case "sigmoid":
+            return nn.Sigmoid()
+        case "relu":
+            return nn.ReLU()
+        case "leakyrelu":
+            return nn.LeakyReLU(0.01)
+        case "swish":
+            return nn.SiLU()
+        case _:
+            assert_never(kind)
+
+
+def make_pooling(kind: Pooling) -> list[nn.Module]:
+    """2x2 pooling with stride 2; [] for "none"."""
+    match kind:
+        case "none":
+            return []
+        case "max":
+            return [nn.MaxPool2d(2)]
+        case "avg":
+            return [nn.AvgPool2d(2)]
+        case _:
+            assert_never(kind)
+
+
+def extra_padding(image_size: tuple[int, int], at_least: int, extra: int = 0) -> tuple[int, int]:
+    """Padding per side and axis, at least `extra`, that brings an image to `at_least` pixels or more."""
+    height, width = image_size
+    return max(extra, -((height - at_least) // 2)), max(extra, -((width - at_least) // 2))
+
+
+def count_features(features: nn.Module, channels: int, image_size: tuple[int, int]) -> int:
+    """How many numbers `features` makes of one image, without computing them."""
+    tensors = {**dict(features.named_parameters()), **dict(features.named_buffers())}
+    shapes_only = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
+    image = torch.empty(1, channels, *image_size, device="meta")
+    return functional_call(features, shapes_only, (image,)).numel()
+
+
+def stack(*parts: nn.Module | Sequence[nn.Module]) -> nn.Sequential:
+    """One Sequential of modules and lists of modules."""
+    flat: list[nn.Module] = []
+    for part in parts:
+        flat.extend([part] if isinstance(part, nn.Module) else part)
+    return nn.Sequential(*flat)
