@@ -1,0 +1,86 @@
+"""Per-class sampling of real images: uint8 until they are drawn, normalised once on the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from condensery.errors import BadInput
+from condensery.records import ImageSpec, LabeledImages
+from condensery.rng import Rng
+
+
+class ClassPool:
+    """Real images, sorted by class, ready to be drawn from.
+
+    On a GPU the uint8 pixels move to the device once; on the CPU they stay in the memory map.
+
+    Attributes:
+        counts: images of each class.
+        spec: what is known of the set.
+        device: where drawn images are.
+    """
+
+    def __init__(self, images: LabeledImages, spec: ImageSpec, device: torch.device) -> None:
+        shape = (spec.height, spec.width, spec.channels)
+        if images.pixels.shape[1:] != shape:
+            raise BadInput(f"pixels have shape {images.pixels.shape}, but the spec says (N, {shape})")
+        self.spec = spec
+        self.device = torch.device(device)
+        order = np.argsort(images.labels, kind="stable")
+        counts = np.bincount(images.labels, minlength=spec.num_classes)
+        self.counts: list[int] = counts.tolist()
+        self._members = np.split(order, np.cumsum(counts)[:-1])  # indices of each class, ascending
+        self._pixels = images.pixels
+        self._on_device = None if self.device.type == "cpu" else _as_tensor(images.pixels[:]).to(self.device)
+
+    def sample_indices(self, c: int, n: int, rng: Rng) -> np.ndarray:
+        """Indices int64 (min(n, counts[c]),) into the set: a random permutation of class `c`, its first `n`.
+
+        Raises:
+            BadInput: there is no image of class `c`, or `n` is not positive.
+        """
+        if not 0 <= c < len(self.counts) or not self.counts[c]:
+            raise BadInput(f"there is no image of class {c}")
+        if n < 1:
+            raise BadInput(f"at least one image must be drawn, not {n}")
+        return rng.numpy().permutation(self._members[c])[:n]
+
+    def sample(self, c: int, n: int, rng: Rng) -> Tensor:
+        """Images of class `c`, drawn without replacement: float32 normalised (min(n, counts[c]), C, H, W)."""
+        return self.images_at(self.sample_indices(c, n, rng))
+
+    def images_at(self, indices: np.ndarray) -> Tensor:
+        """Images at `indices` (M,) of the set: float32 normalised (M, C, H, W), contiguous, on the device."""
+        if self._on_device is None:
+            pixels = _as_tensor(self._pixels[indices])  # (M, H, W, C)
+        else:
+            pixels = self._on_device[torch.as_tensor(indices, device=self.device)]
+        return _out(pixels, self.spec)
+
+
+def batches(
+    images: LabeledImages, spec: ImageSpec, device: torch.device, batch_size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """All images in order, for measuring accuracy.
+
+    Yields:
+        (float32 normalised (B, C, H, W), int64 labels (B,)), both on `device`; the last batch may be smaller.
+    """
+    for start in range(0, len(images), batch_size):
+        part = slice(start, start + batch_size)
+        pixels = _as_tensor(images.pixels[part]).to(device)
+        yield _out(pixels, spec), torch.from_numpy(np.array(images.labels[part])).to(device)
+
+
+def _as_tensor(pixels: np.ndarray) -> Tensor:
+    """A copy of part of the memory map as a tensor; torch refuses read-only memory."""
+    return torch.from_numpy(np.array(pixels, copy=True, subok=False))
+
+
+def _out(pixels: Tensor, spec: ImageSpec) -> Tensor:
+    """uint8 (B, H, W, C) -> float32 normalised (B, C, H, W), contiguous."""
+    return spec.normalise(pixels.permute(0, 3, 1, 2).contiguous())
