@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -110,7 +110,6 @@ class State:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
 
 
-@runtime_checkable
 class Method(Protocol):
     """The contract. See `condensery.methods.dm` for the shortest example.
 

@@ -77,70 +77,92 @@ class PerImageAugmentation:
         return result
 
     def _crop(self, images: Tensor, mean: Tensor, generator: Generator) -> Tensor:
-        """Shift by whole pixels, filled with the mean colour."""
-        height, width = images.shape[-2:]
-        shift = torch.randint(-self.crop, max(self.crop, 1), (2, len(images)), generator=generator)
-        rows = (torch.arange(height) + shift[0][:, None]).to(images.device)  # (N, H)
-        columns = (torch.arange(width) + shift[1][:, None]).to(images.device)  # (N, W)
-        outside = ((rows < 0) | (rows >= height))[:, :, None] | ((columns < 0) | (columns >= width))[
-            :, None, :
-        ]
-        return torch.where(outside[:, None], mean.view(1, -1, 1, 1), take(images, rows, columns))
+        drawn = torch.randint(-self.crop, max(self.crop, 1), (2, len(images)), generator=generator)
+        return shift(images, drawn[0], drawn[1], mean)
 
     def _scale(self, images: Tensor, mean: Tensor, generator: Generator) -> Tensor:
-        """Stretch by nearest neighbour, centre on a canvas of zeros, cut out the middle."""
-        height, width = images.shape[-2:]
         factor = torch.rand(2, len(images), generator=generator, dtype=torch.float64)
         factor = factor * (2 * self.scale) + (1 - self.scale)
-        new = (factor * torch.tensor([[height], [width]])).long().clamp(min=1)  # (2, N), rounded down
-        canvas = new.amax(dim=0).clamp(min=max(height, width))  # (N,)
-        rows, no_row = _nearest(height, new[0], canvas)
-        columns, no_column = _nearest(width, new[1], canvas)
-        outside = (no_row[:, :, None] | no_column[:, None, :])[:, None].to(images.device)  # (N, 1, H, W)
-        return take(images, rows.to(images.device), columns.to(images.device)).masked_fill(outside, 0)
+        height, width = (
+            (factor * torch.tensor(images.shape[-2:])[:, None]).long().clamp(min=1)
+        )  # rounded down
+        return stretch(images, height, width)
 
     def _rotate(self, images: Tensor, mean: Tensor, generator: Generator) -> Tensor:
-        """Turn by whole degrees with cubic interpolation, cut out the middle."""
-        height, width = images.shape[-2:]
         degrees = torch.randint(-self.rotate, max(self.rotate, 1), (len(images),), generator=generator)
-        fill = float(mean.mean())
-        turned = torch.empty_like(images, device="cpu")
-        for k, image in enumerate(images.cpu().numpy()):
-            canvas = self._turn(image, int(degrees[k]), fill)
-            top, left = (canvas.shape[1] - height) // 2, (canvas.shape[2] - width) // 2
-            turned[k] = torch.from_numpy(canvas[:, top : top + height, left : left + width])
-        return turned.to(images.device)
-
-    @staticmethod
-    def _turn(image: np.ndarray, degrees: int, fill: float) -> np.ndarray:
-        """One image (C, H, W), turned on a canvas that is never smaller than the image."""
-        _, height, width = image.shape
-        # The whole turned picture fits its canvas, as the authors have it. A turned long rectangle may become
-        # narrower than it was, so there the canvas keeps the size of the image.
-        whole = height == width
-        return np.asarray(
-            scipy.ndimage.rotate(image, degrees, axes=(-2, -1), reshape=whole, order=3, cval=fill)
-        )
+        return turn(images, degrees, float(mean.mean()))
 
     def _noise(self, images: Tensor, mean: Tensor, generator: Generator) -> Tensor:
-        """Add normal noise."""
         noise = torch.randn(images.shape, generator=generator, dtype=images.dtype)
         return images + self.noise * noise.to(images.device)
 
 
+def shift(images: Tensor, rows: Tensor, columns: Tensor, fill: Tensor) -> Tensor:
+    """result[i, j] = image[i + rows, j + columns], and the colour `fill` (C,) outside the image.
+
+    `rows` and `columns` are int64 (N,), on the CPU.
+    """
+    i, no_row = _moved(images.shape[-2], rows)
+    j, no_column = _moved(images.shape[-1], columns)
+    outside = _either(no_row, no_column, images)
+    return torch.where(
+        outside, fill.view(1, -1, 1, 1), take(images, i.to(images.device), j.to(images.device))
+    )
+
+
+def stretch(images: Tensor, height: Tensor, width: Tensor) -> Tensor:
+    """Resize each image to its own `height` and `width` (int64 (N,), on the CPU), keeping the canvas.
+
+    Nearest neighbour, centred, 0 where a shrunk image leaves nothing; what an enlarged one has too much of is
+    cut off.
+    """
+    canvas = torch.maximum(height, width).clamp(min=max(images.shape[-2:]))  # (N,), a square
+    i, no_row = _nearest(images.shape[-2], height, canvas)
+    j, no_column = _nearest(images.shape[-1], width, canvas)
+    taken = take(images, i.to(images.device), j.to(images.device))
+    return taken.masked_fill(_either(no_row, no_column, images), 0)
+
+
+def turn(images: Tensor, degrees: Tensor, fill: float) -> Tensor:
+    """Turn each image by its own whole `degrees` (N,), anticlockwise, with cubic splines; `fill` outside."""
+    height, width = images.shape[-2:]
+    # The whole turned picture fits its canvas, as the authors have it. A turned long rectangle may become
+    # narrower than it was, so there the canvas keeps the size of the image.
+    whole = height == width
+    turned = torch.empty_like(images, device="cpu")
+    for k, image in enumerate(images.cpu().numpy()):  # (C, H, W)
+        canvas = np.asarray(
+            scipy.ndimage.rotate(image, int(degrees[k]), axes=(-2, -1), reshape=whole, order=3, cval=fill)
+        )
+        top, left = (canvas.shape[1] - height) // 2, (canvas.shape[2] - width) // 2
+        turned[k] = torch.from_numpy(canvas[:, top : top + height, left : left + width])
+    return turned.to(images.device)
+
+
+def _moved(side: int, by: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices 0..side-1 moved by `by` (N,), and which of them are off the image: (N, side) each."""
+    index = torch.arange(side) + by[:, None]
+    return index, (index < 0) | (index >= side)
+
+
 def _nearest(side: int, new: Tensor, canvas: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each position of the cut-out middle comes from, along one side.
+    """Where each position of a resized, centred and cut-out side comes from.
 
     Args:
         side: length of the original and of the result.
-        new: int64 (N,), length after stretching.
+        new: int64 (N,), length after resizing.
         canvas: int64 (N,), length of the canvas, at least `side` and `new`.
 
     Returns:
         Index into the original (N, side), and whether there is nothing at that position (N, side).
     """
     offset = (canvas - side) // 2 - (canvas - new) // 2  # (N,)
-    position = torch.arange(side) + offset[:, None]  # (N, side), in the stretched image
+    position = torch.arange(side) + offset[:, None]  # (N, side), in the resized image
     ratio = torch.tensor(side, dtype=torch.float32) / new.float()  # float32 as in F.interpolate
     index = (position.float() * ratio[:, None]).floor().long()
     return index, (position < 0) | (position >= new[:, None])
+
+
+def _either(rows: Tensor, columns: Tensor, images: Tensor) -> Tensor:
+    """bool (N, H) and (N, W) -> (N, 1, H, W), on the device of `images`."""
+    return (rows[:, :, None] | columns[:, None, :])[:, None].to(images.device)

@@ -176,6 +176,11 @@ def default_strategy(flip: bool) -> str:
     return "_".join(group for group in GROUPS if flip or group != "flip")
 
 
+def resolve_strategy(strategy: str, flip: bool) -> str:
+    """`strategy` itself, or the papers' if it is "auto"."""
+    return default_strategy(flip) if strategy == "auto" else strategy
+
+
 def split_strategy(strategy: str, known: tuple[str, ...]) -> tuple[str, ...]:
     """The groups in a strategy; none for "none" and "".
 

@@ -61,7 +61,7 @@ def _siamese(spec: ImageSpec, network: NetworkFactory) -> Augment:
 
 def _dc_augmentation(spec: ImageSpec, network: NetworkFactory) -> Augment | None:
     """utils.py, get_daparam: nothing but for MNIST, and for a ConvNet with batch norm on any data."""
-    if network.is_convnet_with_batch_norm:
+    if network.canonical == "convnet+norm=batch":
         return PerImageAugmentation("crop_noise")
     if spec.name == "mnist":
         return PerImageAugmentation("crop_scale_rotate")

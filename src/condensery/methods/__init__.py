@@ -16,7 +16,7 @@ def _find() -> dict[str, type[Method]]:
     found: dict[str, type[Method]] = {}
     for module in pkgutil.iter_modules(__path__, f"{__name__}."):
         for value in vars(importlib.import_module(module.name)).values():
-            if isinstance(value, type) and value.__module__ == module.name and issubclass(value, Method):
+            if isinstance(value, type) and value.__module__ == module.name and hasattr(value, "terms"):
                 found[value.name] = value
     return found
 

@@ -7,7 +7,6 @@ from condensery.models.registry import (
     NetworkInfo,
     list_networks,
     resolve,
-    uses_batch_norm,
 )
 from condensery.models.resnet import ResNet18, ResNet18AP
 
@@ -24,5 +23,4 @@ __all__ = [
     "ResNet18AP",
     "list_networks",
     "resolve",
-    "uses_batch_norm",
 ]

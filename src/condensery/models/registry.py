@@ -14,13 +14,12 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, cast, get_args, get_origin, get_type_hints
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from condensery.errors import BadInput
 from condensery.models.classic import MLP, VGG11, AlexCifarNet, AlexNet, LeNet
@@ -126,14 +125,14 @@ class NetworkFactory:
         Papers evaluate networks with batch norm so ("S" mode), as a condensed set is too small to measure
         its statistics. A user's own network is always returned as it is.
         """
-        if (
-            self.kind not in _NETWORKS
-            or {**_defaults(self.constructor), **dict(self.options)}.get("norm") != "batch"
-        ):
+        if self.kind not in _NETWORKS:
             return self
-        options = {**dict(self.options), "norm": _NETWORKS[self.kind].default_norm}
-        factory = NetworkFactory("", self.kind, self.constructor, tuple(sorted(options.items())))
-        return NetworkFactory(factory.canonical, factory.kind, factory.constructor, factory.options)
+        options = {**_defaults(self.constructor), **dict(self.options)}
+        if options.get("norm") != "batch":
+            return self
+        options["norm"] = _NETWORKS[self.kind].default_norm
+        plain = replace(self, options=tuple(sorted(options.items())))
+        return replace(plain, name=plain.canonical)
 
     def _construct(self, shape: tuple[int, int, int], num_classes: int, rng: Rng) -> nn.Module:
         channels, height, width = shape
@@ -174,11 +173,6 @@ def list_networks() -> list[NetworkInfo]:
         description = (network.__doc__ or "").strip().splitlines()[0]
         infos.append(NetworkInfo(name, description, options))
     return infos
-
-
-def uses_batch_norm(network: nn.Module) -> bool:
-    """Whether any layer of `network` is a batch norm, which learns statistics from what it is fed."""
-    return any(isinstance(module, _BatchNorm) for module in network.modules())
 
 
 # ---- names and options of condensery's networks
@@ -248,7 +242,7 @@ def _unknown(what: str, given: str, listing: list[str], candidates: list[str]) -
 
 @contextmanager
 def _current_folder_importable() -> Iterator[None]:
-    """Let imports find modules in the current folder, as `python -m` does and an installed command does not."""
+    """Let imports find modules in the current folder, as `python -m` does but an installed command not."""
     folder = os.getcwd()
     if folder in sys.path or "" in sys.path:
         yield
@@ -297,7 +291,7 @@ def _check_signature(path: str, constructor: Constructor, options: dict[str, Any
     except TypeError as error:
         given = "".join(f", {key}=..." for key in options)
         raise BadInput(
-            f"'{path}' cannot be called with (channels=..., image_size=(h, w), num_classes=...{given}): {error}"
+            f"'{path}' cannot be called with (channels=..., image_size=..., num_classes=...{given}): {error}"
         ) from error
 
 

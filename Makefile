@@ -1,0 +1,38 @@
+# Two commands for a fresh machine with Python 3.11+, git and make:
+#   make demo    condense the bundled digits, evaluate, draw (under 3 minutes after installation)
+#   make test    run the tests
+# CPU=1 is the default on a machine without an NVIDIA driver; see README for a GPU.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: install demo test lint clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $(STAMP)
+
+demo: $(STAMP)
+	rm -rf demo
+	$(BIN)/condense run --data digits --method dm --ipc 1 --steps 200 --out demo
+	$(BIN)/condense evaluate demo --protocol quick --repeats 5
+	$(BIN)/condense show demo
+
+test: $(STAMP)
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/pyright
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks
+
+clean:
+	rm -rf $(VENV) demo dist build
