@@ -1,11 +1,11 @@
 """Condense labelled images into a tiny synthetic training set, and prove what it is worth.
 
-    import condensery
+import condensery
 
-    synthetic = condensery.condense("mnist", "dm", ipc=10, steps=500, out="runs/mnist")
-    print(condensery.evaluate(synthetic).scores)
-    synthetic = condensery.load("runs/mnist")
-    images, labels, dataset = synthetic.images, synthetic.labels, synthetic.dataset()
+synthetic = condensery.condense("mnist", "dm", ipc=10, steps=500, out="runs/mnist")
+print(condensery.evaluate(synthetic).scores)
+synthetic = condensery.load("runs/mnist")
+images, labels, dataset = synthetic.images, synthetic.labels, synthetic.dataset()
 """
 
 from condensery.artifact import load, save

@@ -57,7 +57,8 @@ def load(path: str | Path) -> SyntheticSet:
     tensors, header = read_tensors(path)
     if not isinstance(header.get("format"), int) or header["format"] > FORMAT:
         raise BadFile(
-            f"{path} has format version {header.get('format')!r}, this condensery reads up to {FORMAT}: upgrade condensery"
+            f"{path} has format version {header.get('format')!r}, this condensery reads "
+            f"up to {FORMAT}: upgrade condensery"
         )
     try:
         synthetic = SyntheticSet(
@@ -75,7 +76,9 @@ def set_path(path: str | Path) -> Path:
     path = Path(path)
     if path.is_dir():
         if not (path / "set.safetensors").exists():
-            raise BadInput(f"{path} holds no set.safetensors: give a finished run folder or a .safetensors file")
+            raise BadInput(
+                f"{path} holds no set.safetensors: give a finished run folder or a .safetensors file"
+            )
         return path / "set.safetensors"
     if not path.exists():
         raise BadInput(f"{path} does not exist: give a run folder or a .safetensors file")
@@ -139,9 +142,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             metadata = file.metadata() or {}
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, SafetensorError, ValueError, RuntimeError) as error:
-        raise BadFile(f"{path} is truncated, damaged or not a safetensors file: {_one_line(error)}") from error
+        raise BadFile(
+            f"{path} is truncated, damaged or not a safetensors file: {_one_line(error)}"
+        ) from error
     if _KEY not in metadata:
-        raise BadFile(f"{path} is a safetensors file, but condensery did not write it: it has no {_KEY!r} record")
+        raise BadFile(
+            f"{path} is a safetensors file, but condensery did not write it: it has no {_KEY!r} record"
+        )
     try:
         header = json.loads(metadata[_KEY])
     except (ValueError, RecursionError) as error:

@@ -31,7 +31,9 @@ def pick_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise BadInput(f"unknown device {name!r}: choose auto, cpu or cuda")
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise BadInput(f"--device {name} was asked for, but this machine has no usable CUDA GPU: use --device cpu")
+        raise BadInput(
+            f"--device {name} was asked for, but this machine has no usable CUDA GPU: use --device cpu"
+        )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise BadInput(f"--device {name} was asked for, but there are {torch.cuda.device_count()} GPUs")
     return device
@@ -89,5 +91,7 @@ def _commit() -> str | None:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True
+    )
     return done.stdout.strip()

@@ -36,9 +36,13 @@ class ImageSpec:
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
-            raise BadInput(f"images must have 1 or 3 channels, not {self.channels}; convert them with --channels")
+            raise BadInput(
+                f"images must have 1 or 3 channels, not {self.channels}; convert them with --channels"
+            )
         if len(self.mean) != self.channels or len(self.std) != self.channels:
-            raise BadInput(f"mean {self.mean} and std {self.std} must have one value for each of {self.channels} channels")
+            raise BadInput(
+                f"mean {self.mean} and std {self.std} must have one value for each of {self.channels} channels"
+            )
         if min(self.std) <= 0:
             raise BadInput(f"std must be positive, not {self.std}: are all images the same?")
         if self.num_classes < 2:
@@ -150,15 +154,22 @@ class SyntheticSet:
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or tuple(self.images.shape[1:]) != self.spec.shape:
-            raise BadInput(f"images have shape {tuple(self.images.shape)}, expected (M, {', '.join(map(str, self.spec.shape))})")
+            raise BadInput(
+                f"images have shape {tuple(self.images.shape)}, expected (M, {', '.join(map(str, self.spec.shape))})"
+            )
         if self.images.dtype != torch.float32 or self.labels.dtype != torch.int64:
-            raise BadInput(f"images must be float32 and labels int64, not {self.images.dtype} and {self.labels.dtype}")
+            raise BadInput(
+                f"images must be float32 and labels int64, not {self.images.dtype} and {self.labels.dtype}"
+            )
         if self.labels.shape != (len(self.images),):
             raise BadInput(f"{len(self.images)} images but labels of shape {tuple(self.labels.shape)}")
         if len(self.labels) == 0:
             raise BadInput("the set holds no image")
         if int(self.labels.min()) < 0 or int(self.labels.max()) >= self.spec.num_classes:
-            raise BadInput(f"labels reach from {int(self.labels.min())} to {int(self.labels.max())}, but there are {self.spec.num_classes} classes")
+            raise BadInput(
+                f"labels reach from {int(self.labels.min())} to {int(self.labels.max())}, "
+                f"but there are {self.spec.num_classes} classes"
+            )
         if not bool(torch.isfinite(self.images).all()):
             raise BadInput("the images hold values that are not finite")
 
@@ -168,7 +179,10 @@ class SyntheticSet:
     @property
     def bytes(self) -> int:
         """Bytes that images and labels take in memory."""
-        return self.images.numel() * self.images.element_size() + self.labels.numel() * self.labels.element_size()
+        return (
+            self.images.numel() * self.images.element_size()
+            + self.labels.numel() * self.labels.element_size()
+        )
 
     def dataset(self) -> torch.utils.data.TensorDataset:
         """A `torch.utils.data.Dataset` of (image float32 (C, H, W) in normalised space, label int64 ())."""

@@ -1,10 +1,10 @@
 """One run on disk: its settings, its checkpoint, its result. Every write is atomic.
 
-    run.json                 what was asked for
-    set.safetensors          the synthetic set so far: the result (see `condensery.artifact`)
-    set.png                  the same as a picture
-    checkpoint.safetensors   what it takes to go on bit for bit
-    curve.json               loss of every step, accuracy where it was measured
+run.json                 what was asked for
+set.safetensors          the synthetic set so far: the result (see `condensery.artifact`)
+set.png                  the same as a picture
+checkpoint.safetensors   what it takes to go on bit for bit
+curve.json               loss of every step, accuracy where it was measured
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ class RunFolder:
         if self.path.is_file():
             raise BadInput(f"{self.path} is a file: choose a folder for --out")
         if self.path.is_dir() and any(self.path.iterdir()):
-            raise BadInput(f"{self.path} is not empty and holds no run: choose an empty or new folder for --out")
+            raise BadInput(
+                f"{self.path} is not empty and holds no run: choose an empty or new folder for --out"
+            )
 
     def settings(self) -> RunSettings:
         """Raises BadInput if there is no run here, BadFile if run.json is damaged."""
@@ -136,4 +138,6 @@ class RunFolder:
         try:
             return tensors, int(header["step"]), Curve(**header["curve"])
         except (KeyError, TypeError, ValueError) as error:
-            raise BadFile(f"{self._checkpoint_path} is not a checkpoint of this version of condensery") from error
+            raise BadFile(
+                f"{self._checkpoint_path} is not a checkpoint of this version of condensery"
+            ) from error

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-
 from condensery import driver
 from condensery.data import ClassPool, load
 from condensery.errors import BadInput, CondenseryError
@@ -151,7 +150,9 @@ def condense(
     _require_count("steps", wanted_steps)
     resolve(network)
     pick_device(device)
-    how_to_load = {k: v for k, v in {"size": size, "channels": channels, **(data_options or {})}.items() if v is not None}
+    how_to_load = {
+        k: v for k, v in {"size": size, "channels": channels, **(data_options or {})}.items() if v is not None
+    }
     going_on = resume and out is not None and RunFolder(Path(out)).exists
     if out is not None and not going_on:
         RunFolder(Path(out)).require_free()
@@ -202,7 +203,9 @@ def resume_run(
         settings = replace(settings, steps=steps)
     images = load(settings.source, announce=options.announce, **settings.options)
     if images.fingerprint != settings.fingerprint:
-        raise BadInput(f"{settings.source} has changed since the run in {out} began: start a new run with another --out")
+        raise BadInput(
+            f"{settings.source} has changed since the run in {out} began: start a new run with another --out"
+        )
     session = _Session(settings, get_method(settings.method, **settings.fields), images, options)
     session.prepare(folder)
     folder.write_settings(settings)
@@ -224,9 +227,7 @@ def _require_same(settings: RunSettings, asked: Mapping[str, Any], folder: RunFo
 class _Session:
     """One sitting of a run."""
 
-    def __init__(
-        self, settings: RunSettings, method: Method, images: ImageData, options: Options
-    ) -> None:
+    def __init__(self, settings: RunSettings, method: Method, images: ImageData, options: Options) -> None:
         self.settings, self.method, self.images, self.options = settings, method, images, options
         device = pick_device(options.device)
         pool = ClassPool(images.train, images.spec, device)
@@ -300,7 +301,9 @@ class _Session:
             yield from steps
         except driver.NonFinite as error:
             self._save()
-            where = f"; the set after step {self.state.step} is kept in {self.folder.path}" if self.folder else ""
+            where = (
+                f"; the set after step {self.state.step} is kept in {self.folder.path}" if self.folder else ""
+            )
             raise driver.NonFinite(f"{error}{where}") from error
 
     def _out_of_time(self, seconds: float) -> bool:
@@ -329,7 +332,9 @@ class _Session:
             device=str(self.task.device),
         )
         score = evaluation.scores[0]
-        self.curve.accuracy.append({"step": step, "protocol": evaluation.record["protocol"], **score.to_json()})
+        self.curve.accuracy.append(
+            {"step": step, "protocol": evaluation.record["protocol"], **score.to_json()}
+        )
         self.options.announce(
             f"step {step}: {100 * score.mean:.1f} % +- {100 * score.std:.1f} (n = {score.n}, "
             f"{evaluation.record['protocol']})"
@@ -397,7 +402,9 @@ def _require_enough(pool: ClassPool, ipc: int) -> None:
     smallest = min(pool.counts)
     if ipc > smallest:
         name = pool.spec.class_names[list(pool.counts).index(smallest)]
-        raise BadInput(f"--ipc {ipc} is more than class {name!r} has training images ({smallest}): ask for fewer")
+        raise BadInput(
+            f"--ipc {ipc} is more than class {name!r} has training images ({smallest}): ask for fewer"
+        )
 
 
 def _absolute(source: str) -> str:

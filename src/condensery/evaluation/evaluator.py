@@ -106,7 +106,9 @@ def evaluate(
     data = _load_data(first, data, data_options)
     _check_same_classes(first, data)
     bench = _Bench(data, protocol, Rng(seed).fork("evaluate"), pick_device(device), callback)
-    per_network = len(synthetic) * repeats * (1 + ("random" in baselines)) + whole_repeats * ("whole" in baselines)
+    per_network = len(synthetic) * repeats * (1 + ("random" in baselines)) + whole_repeats * (
+        "whole" in baselines
+    )
     bench.total = per_network * len(factories)
     scores = []
     for factory in factories:
@@ -231,7 +233,9 @@ def _load_sets(
     return loaded
 
 
-def _load_data(first: SyntheticSet, data: str | Path | ImageData | None, options: dict[str, Any]) -> ImageData:
+def _load_data(
+    first: SyntheticSet, data: str | Path | ImageData | None, options: dict[str, Any]
+) -> ImageData:
     if isinstance(data, ImageData):
         return data
     origin = first.record.get("data", {})
@@ -243,7 +247,11 @@ def _load_data(first: SyntheticSet, data: str | Path | ImageData | None, options
 
 
 def _check(repeats: int, whole_repeats: int, whole_epochs: int | None, baselines: Sequence[str]) -> None:
-    for name, value in (("repeats", repeats), ("whole-repeats", whole_repeats), ("whole-epochs", whole_epochs)):
+    for name, value in (
+        ("repeats", repeats),
+        ("whole-repeats", whole_repeats),
+        ("whole-epochs", whole_epochs),
+    ):
         if value is not None and value < 1:
             raise BadInput(f"--{name} must be at least 1, not {value}")
     for baseline in baselines:

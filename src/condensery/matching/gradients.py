@@ -27,7 +27,8 @@ def class_gradient(network: nn.Module, images: Tensor, label: int, chunk: int | 
         loss = _cross_entropy_sum(network, part, label) / len(images)
         gradients = torch.autograd.grad(loss, parameters)
         if total:
-            torch._foreach_add_(total, gradients)
+            for sum_so_far, gradient in zip(total, gradients, strict=True):
+                sum_so_far += gradient
         else:
             total = list(gradients)
     return total

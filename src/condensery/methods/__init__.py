@@ -31,7 +31,9 @@ def get_method(name: str, **settings: Any) -> Method:
         BadInput: no such method or field, or a value of the wrong type.
     """
     if name not in METHODS:
-        raise BadInput(f"unknown method {name!r}{_nearest(name, METHODS)}; there are {', '.join(sorted(METHODS))}")
+        raise BadInput(
+            f"unknown method {name!r}{_nearest(name, METHODS)}; there are {', '.join(sorted(METHODS))}"
+        )
     kinds = {f.name: type(f.default) for f in fields(METHODS[name])}
     for key, value in settings.items():
         if key not in kinds:

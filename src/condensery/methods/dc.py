@@ -36,7 +36,9 @@ class DC:
     """Match the gradients of real and synthetic images, class by class, along the training of a network."""
 
     name: ClassVar[str] = "dc"
-    summary: ClassVar[str] = "gradient matching (Zhao, Mopuri & Bilen, 2021): best at 1 image per class on digits"
+    summary: ClassVar[str] = (
+        "gradient matching (Zhao, Mopuri & Bilen, 2021): best at 1 image per class on digits"
+    )
 
     iterations: int = 1000
     """random networks to match gradients on"""
@@ -80,7 +82,9 @@ class DC:
         origin = "published" if task.ipc in _PUBLISHED_IPC else "interpolated"
         if self.outer_loop or self.inner_loop:
             origin = "given"
-        notes = [f"loops ({origin}): {outer} image updates per network, {inner} epochs of training between them"]
+        notes = [
+            f"loops ({origin}): {outer} image updates per network, {inner} epochs of training between them"
+        ]
         strategy = self._augmentation(task).strategy
         return notes + ([f"Siamese augmentation {strategy}"] if strategy else [])
 
@@ -96,7 +100,9 @@ class DC:
         self._freeze_batch_norm(task, network, rng)
         for c in task.classes:
             parameters = augmentation.sample(rng.fork("augmentation", c), task.spec.shape[1:])
-            real = augmentation.apply(task.pool.sample(c, self.real_batch, rng.fork("real batch", c)), parameters)
+            real = augmentation.apply(
+                task.pool.sample(c, self.real_batch, rng.fork("real batch", c)), parameters
+            )
             synthetic = augmentation.apply(state.synthetic.of_class(c), parameters)  # (ipc, C, H, W)
             yield distance(
                 differentiable_class_gradient(network, synthetic, c),

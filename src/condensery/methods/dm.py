@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
 
 from condensery.augment import SiameseAugmentation, resolve_strategy
 from condensery.errors import BadInput
-from condensery.matching.moments import mean_embedding, segment_means, squared_gap
+from condensery.matching.moments import Embedding, mean_embedding, segment_means, squared_gap
 from condensery.method import State, Task
 from condensery.models.batch_norm import mixes_samples
 from condensery.rng import Rng
@@ -48,7 +48,8 @@ class DM:
     def check(self, task: Task) -> list[str]:
         if not task.network.has_embedding(task.spec):
             raise BadInput(
-                f"dm matches embeddings and {task.network.name} has none: choose a network with embed(), such as convnet"
+                f"dm matches embeddings and {task.network.name} has none: "
+                "choose a network with embed(), such as convnet"
             )
         notes = [f"Siamese augmentation {self._augmentation(task).strategy or 'none'}"]
         if task.ipc >= 100 and self.image_lr < 10:
@@ -64,14 +65,15 @@ class DM:
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
         network = state.network.requires_grad_(False)
+        embed = cast(Embedding, network.embed)
         pairs = (self._pair(task, state, c, rng) for c in task.classes)
         if mixes_samples(network):
-            yield self._joint_gap(network.embed, *zip(*pairs, strict=True))
+            yield self._joint_gap(embed, *zip(*pairs, strict=True))
             return
         for real, synthetic in pairs:
             with torch.no_grad():
-                target = mean_embedding(network.embed, real, task.chunk)  # (D,)
-            yield squared_gap(target, mean_embedding(network.embed, synthetic, task.chunk))
+                target = mean_embedding(embed, real, task.chunk)  # (D,)
+            yield squared_gap(target, mean_embedding(embed, synthetic, task.chunk))
 
     def advance(self, task: Task, state: State, rng: Rng) -> State:
         return state.next(task.new_network(rng.fork("network")))
@@ -85,16 +87,14 @@ class DM:
         return augmentation.apply(real, parameters), augmentation.apply(synthetic, parameters)
 
     @staticmethod
-    def _joint_gap(embed, real: tuple[Tensor, ...], synthetic: tuple[Tensor, ...]) -> Tensor:
+    def _joint_gap(embed: Embedding, real: tuple[Tensor, ...], synthetic: tuple[Tensor, ...]) -> Tensor:
         """The whole objective with one pass for all real and one for all synthetic images.
 
         Batch norm in training mode needs every class in the batch, or it would whiten the class means away.
         """
         with torch.no_grad():
             target = segment_means(embed(torch.cat(real)), [len(r) for r in real])  # (classes, D)
-        return squared_gap(
-            target, segment_means(embed(torch.cat(synthetic)), [len(s) for s in synthetic])
-        )
+        return squared_gap(target, segment_means(embed(torch.cat(synthetic)), [len(s) for s in synthetic]))
 
     def _augmentation(self, task: Task) -> SiameseAugmentation:
         return SiameseAugmentation(resolve_strategy(self.augmentation, task.spec.flip))

@@ -42,7 +42,9 @@ def picture(synthetic: SyntheticSet, per_class: int | None = None, classes: int 
         draw.text((2 * _GAP, top + height // 2), name, fill=_INK, font=font, anchor="lm")
         for k, image in enumerate(row):
             tile = Image.fromarray(image.squeeze(-1) if spec.channels == 1 else image).convert("RGB")
-            sheet.paste(tile.resize((width, height), Image.Resampling.NEAREST), (margin + k * (width + _GAP), top))
+            sheet.paste(
+                tile.resize((width, height), Image.Resampling.NEAREST), (margin + k * (width + _GAP), top)
+            )
     return sheet
 
 
