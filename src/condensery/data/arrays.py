@@ -79,8 +79,9 @@ def _listing(path: Path, test_fraction: float) -> Listing:
 def _read(path: Path) -> dict[str, np.ndarray]:
     """All arrays, keys in lower case. BadFile if it is no .npz file or holds Python objects."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
+        with path.open("rb") as file:
+            archive: Any = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
                 raise BadFile(f"{path} holds a single array; save images and labels with numpy.savez")
             return {key.lower(): archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:

@@ -77,8 +77,8 @@ def _need_network(hub_id: str) -> None:
     except OSError as error:
         raise BadInput(
             f"{hub_id!r} is no file or folder here, and there is no network to fetch it from the Hugging "
-            "Face Hub; name a local folder, .parquet or .npz file, or set CONDENSERY_DATA to a folder that holds "
-            "known sets by name (mnist/, cifar10/, ...)"
+            "Face Hub; name a local folder, .parquet or .npz file, or set CONDENSERY_DATA to a folder "
+            "that holds known sets by name (mnist/, cifar10/, ...)"
         ) from error
 
 

@@ -204,7 +204,7 @@ def _bar(total: int, wanted: bool | None) -> Iterator[Callable[[], None]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Progress(console=Console(stderr=True, force_terminal=wanted or None), transient=True) as bar:
         task = bar.add_task("Decoding", total=total)
         yield lambda: bar.advance(task)
 

@@ -1,0 +1,110 @@
+"""What `load` accepts and refuses, and how known sets are recognised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from condensery.data import KNOWN_SETS, load, recognise
+from condensery.errors import BadInput
+from condensery.records import ImageData
+
+
+@pytest.mark.parametrize(
+    "source", ["./nowhere", "/no/such/folder", "no/such/set.npz", "a.parquet", Path("nowhere")]
+)
+def test_missing_path_says_what_is_accepted(source: str | Path) -> None:
+    with pytest.raises(BadInput, match=r"there is no file or folder .*known name .*Hub id") as caught:
+        load(source)
+    assert str(source) in str(caught.value)
+
+
+@pytest.mark.parametrize("source", ["", "  "])
+def test_empty_source(source: str) -> None:
+    with pytest.raises(BadInput, match="is empty"):
+        load(source)
+
+
+def test_unknown_kind_of_file(tmp_path: Path) -> None:
+    (tmp_path / "set.csv").write_text("1,2")
+    with pytest.raises(BadInput, match=r"set\.csv: unknown kind of file '\.csv'"):
+        load(tmp_path / "set.csv")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 7}, "size must be from 8"),
+        ({"channels": 2}, "channels must be 1"),
+        ({"test_fraction": 0.0}, "between 0 and 1, not 0.0"),
+        ({"test_fraction": 1.0}, "between 0 and 1"),
+        ({"test_fraction": float("nan")}, "between 0 and 1"),
+    ],
+)
+def test_options_out_of_range(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        load("digits", **options)
+
+
+def test_image_data_is_passed_through() -> None:
+    data = load("digits")
+    assert load(data) is data
+    with pytest.raises(BadInput, match="already decoded"):
+        load(data, size=16)
+
+
+def test_known_sets_are_consistent() -> None:
+    for name, known in KNOWN_SETS.items():
+        assert known.name == name
+        assert len(known.mean) == len(known.std) == len(known.true_mean) == known.channels
+        assert bool(known.hub_id) == (name != "digits")
+    assert {name for name, known in KNOWN_SETS.items() if not known.flip} == {"mnist", "svhn", "digits"}
+
+
+@pytest.mark.parametrize("name", KNOWN_SETS)
+def test_recognised_by_what_it_holds(name: str) -> None:
+    known = KNOWN_SETS[name]
+    shape = (known.train_count, known.height, known.width, known.channels)
+    assert recognise(shape, known.num_classes, known.true_mean) is known
+    assert recognise((shape[0] - 1, *shape[1:]), known.num_classes, known.true_mean) is None
+    assert recognise(shape, known.num_classes + 1, known.true_mean) is None
+    assert recognise(shape, known.num_classes, [value + 2e-3 for value in known.true_mean]) is None
+
+
+# --- the real sets ---
+
+
+@pytest.fixture(scope="session")
+def real_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("real cache")
+
+
+def real(name: str, folder: Path | None, cache: Path, monkeypatch: pytest.MonkeyPatch) -> ImageData:
+    if folder is None or not (folder / name).is_dir():
+        pytest.skip(f"CONDENSERY_DATA names no folder with {name}/")
+    monkeypatch.setenv("CONDENSERY_DATA", str(folder))
+    return load(name, cache_dir=cache)
+
+
+@pytest.mark.real
+def test_real_mnist(real_cache: Path, real_data: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = real("mnist", real_data, real_cache, monkeypatch)
+    assert data.spec.name == "mnist" and not data.spec.flip
+    assert (data.spec.mean, data.spec.std) == ((0.1307,), (0.3081,))
+    assert data.spec.class_names == tuple("0123456789")
+    assert (len(data.train), len(data.test)) == (60_000, 10_000)
+    assert data.train.labels[:5].tolist() == [5, 0, 4, 1, 9]
+    assert np.bincount(data.train.labels)[:3].tolist() == [5923, 6742, 5958]
+
+
+@pytest.mark.real
+def test_real_cifar10(real_cache: Path, real_data: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = real("cifar10", real_data, real_cache, monkeypatch)
+    assert data.spec.name == "cifar10" and data.spec.flip
+    assert data.spec.std == (0.2023, 0.1994, 0.2010)
+    assert data.spec.class_names[:3] == ("airplane", "automobile", "bird") and data.spec.num_classes == 10
+    assert np.bincount(data.train.labels).tolist() == [5000] * 10
+    assert np.bincount(data.test.labels).tolist() == [1000] * 10
