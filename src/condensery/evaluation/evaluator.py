@@ -22,6 +22,7 @@ from condensery.evaluation.scores import Score
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.provenance import environment, pick_device
 from condensery.records import ImageData, SyntheticSet
+from condensery.report.command import run_command
 from condensery.rng import Rng
 from condensery.training import Images, Recipe, TensorImages, accuracy, default_chunk, fit
 
@@ -286,6 +287,7 @@ def _record(
         "condensed_with": first.get("network"),
         "condense_seconds": first.get("seconds"),
         "set_seeds": [s.record.get("seed") for s in sets],
+        "made_with": [run_command(s.record) for s in sets if "fields" in s.record],
         "protocol": protocol.name,
         "seed": seed,
         **environment(device),

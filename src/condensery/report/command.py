@@ -1,0 +1,32 @@
+"""The command that makes a set again, from its record."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import fields as dataclass_fields
+from typing import Any
+
+from condensery.methods import METHODS
+
+_DEFAULTS = {"network": "convnet", "seed": 0}
+
+
+def run_command(record: Mapping[str, Any]) -> str:
+    """`condense run ...` with every setting that differs from its default.
+
+    Args:
+        record: of a set that `condensery.condense` made.
+    """
+    data = record["data"]
+    words = ["condense", "run", "--data", str(data["source"]), "--method", record["method"]]
+    words += ["--ipc", str(record["ipc"]), "--steps", str(record["step"])]
+    for key, default in _DEFAULTS.items():
+        if record[key] != default:
+            words += [f"--{key}", str(record[key])]
+    defaults = {f.name: f.default for f in dataclass_fields(METHODS[record["method"]])}
+    settings = {**data.get("options", {}), **record["fields"]}
+    for key, value in settings.items():
+        if value != defaults.get(key):
+            words += [f"--{key.replace('_', '-')}", str(value)]
+    return shlex.join(words)
