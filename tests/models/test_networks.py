@@ -56,17 +56,26 @@ def images(spec: ImageSpec, count: int = 2) -> Tensor:
 def test_any_image_size(name: str, spec: ImageSpec) -> None:
     factory = resolve(name)
     network = factory.build(spec, Rng(0)).eval()
-    x = images(spec, 1)
+    x = images(spec, 2)
+    assert factory.has_embedding(spec) == hasattr(network, "embed")
     with torch.no_grad():
-        logits = network(x)
-        assert logits.shape == (1, spec.num_classes) and torch.isfinite(logits).all()
-        # An image has to matter: a norm over a single pixel would erase it.
-        assert (network(x + torch.randn(x.shape, generator=torch.Generator().manual_seed(2))) != logits).any()
-        assert factory.has_embedding(spec) == hasattr(network, "embed")
         if factory.has_embedding(spec):
             embedding = network.embed(x)
-            assert embedding.ndim == 2 and len(embedding) == 1
-            torch.testing.assert_close(network.head(embedding), logits)
+            assert embedding.ndim == 2 and len(embedding) == 2
+            logits = network.head(embedding)
+        else:
+            logits = network(x)
+    assert logits.shape == (2, spec.num_classes) and torch.isfinite(logits).all()
+    # An image has to matter: a norm over a single pixel would erase it.
+    assert (logits[0] - logits[1]).abs().max() > 1e-4
+
+
+def test_forward_is_head_of_embedding() -> None:
+    spec = make_spec(1, 8)
+    for name in ("convnet", "alexnet", "vgg11", "resnet18", "resnet18-ap"):
+        network = resolve(name).build(spec, Rng(0)).eval()
+        x = images(spec)
+        torch.testing.assert_close(network(x), network.head(network.embed(x)))
 
 
 def test_networks_without_embedding() -> None:

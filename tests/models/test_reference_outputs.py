@@ -45,6 +45,8 @@ def test_equals_the_authors_network(case: dict[str, Any]) -> None:
     spec = ImageSpec(channels, side, side, names, (0.0,) * channels, (1.0,) * channels)
     factory = resolve(case["name"])
     assert factory.parameter_count(spec) == case["parameters"]
+    if case["logits"] is None:
+        return
     network = factory.build(spec, Rng(0)).double()
     fill(network)
     with torch.no_grad():

@@ -134,9 +134,11 @@ class NetworkFactory:
         plain = replace(self, options=tuple(sorted(options.items())))
         return replace(plain, name=plain.canonical)
 
-    def _construct(self, shape: tuple[int, int, int], num_classes: int, rng: Rng) -> nn.Module:
+    def _construct(
+        self, shape: tuple[int, int, int], num_classes: int, rng: Rng, device: str = "cpu"
+    ) -> nn.Module:
         channels, height, width = shape
-        with rng.seeded(), torch.device("cpu"):
+        with rng.seeded(), torch.device(device):
             return self.constructor(
                 channels=channels, image_size=(height, width), num_classes=num_classes, **dict(self.options)
             )
@@ -311,7 +313,7 @@ def _guess(text: str) -> Any:
 def _facts(factory: NetworkFactory, shape: tuple[int, int, int], num_classes: int) -> _Facts:
     """Size and abilities of the network for images of `shape`; a user's own network is tried out."""
     if factory.kind in _NETWORKS:
-        network = factory._construct(shape, num_classes, Rng(0))
+        network = factory._construct(shape, num_classes, Rng(0), device="meta")  # shapes, no numbers
     else:
         network = _try_out(factory, shape, num_classes)
     count = sum(parameter.numel() for parameter in network.parameters())
