@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,22 @@ def test_sharded_folder_as_on_the_hub(tmp_path: Path, below: str) -> None:
     np.testing.assert_array_equal(data.train.pixels, np.stack([noise(i) for i in range(10)]))
     np.testing.assert_array_equal(data.test.pixels, np.stack([noise(50), noise(51)]))
     assert data.train.labels.tolist() == [0, 1] * 5
+
+
+def test_local_files_need_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    assert len(load(write(table(6), tmp_path / "set.parquet")).train) == 4
+
+
+def test_file_that_lacks_a_column_is_named(tmp_path: Path) -> None:
+    write(table(6), tmp_path / "set" / "train-00000-of-00002.parquet")
+    write(table(6).remove_columns("label"), tmp_path / "set" / "train-00001-of-00002.parquet")
+    with pytest.raises(BadFile, match=r"train-00001-of-00002\.parquet has no column 'label'"):
+        load(tmp_path / "set")
 
 
 def test_splits_as_folders(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -77,11 +76,8 @@ def _one_configuration(root: Path, files: list[Found]) -> list[Found]:
 def _listing(
     root: Path, parts: dict[str, list[Found]], test_fraction: float, image: str | None, label: str | None
 ) -> Listing:
-    for group in parts.values():
-        for file in group:
-            _check_file(file.path)
-    features = _stream(parts["train"], None).features
-    image, label = find_columns(dict(features), image, label, str(root))
+    features = _features(parts["train"][0].path)
+    image, label = find_columns(features, image, label, str(root))
     names = tuple(features[label].names) if hasattr(features[label], "names") else None
     labels = {part: _labels(group, label, str(root), part) for part, group in parts.items()}
     return make_listing(
@@ -94,54 +90,49 @@ def _listing(
     )
 
 
-def _check_file(path: Path) -> None:
-    """BadFile if a Parquet file's footer cannot be read: it is damaged, cut short or no Parquet at all."""
-    import pyarrow
+def _features(path: Path) -> dict[str, Any]:
+    """Column name -> feature of the `datasets` library, from a file's footer.
+
+    The footer and the rows are read here and not by `datasets.load_dataset`, which asks the Hub to count every
+    call, local files included, and copies all rows into a cache of its own.
+    """
+    import datasets
     import pyarrow.parquet
 
-    try:
-        pyarrow.parquet.read_schema(path)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise BadFile(f"cannot read the Parquet file {path}: {one_line(error)}; fetch it again") from error
-
-
-def _stream(files: list[Found], column: str | None) -> Any:
-    """One or all columns of Parquet files as a `datasets.IterableDataset`, which keeps no copy on disk."""
-    import datasets
-
-    # load_dataset reads its file names as patterns
-    names = [glob.escape(str(file.path)) for file in files]
-    columns = None if column is None else [column]
-    return datasets.load_dataset("parquet", data_files={"train": names}, columns=columns, streaming=True)[
-        "train"
-    ]
+    with _reading(path):
+        schema = pyarrow.parquet.read_schema(path)
+    return dict(datasets.Features.from_arrow_schema(schema))
 
 
 def _labels(files: list[Found], column: str, source: str, part: str) -> np.ndarray:
-    with _reading(f"the {part} part of {source}"):
-        values = [value for batch in _stream(files, column).iter(batch_size=4096) for value in batch[column]]
+    values = [value for file in files for value in _values(file.path, column)]
     return label_array(values, source, part)
 
 
 def _items(parts: dict[str, list[Found]], column: str) -> Iterator[Item]:
-    import datasets
-
     for group in parts.values():
         for file in group:
-            rows = _stream([file], column)
-            if isinstance(rows.features[column], datasets.Image):
-                rows = rows.cast_column(column, datasets.Image(decode=False))
-            with _reading(str(file.path)):
-                for row, record in enumerate(rows):
-                    yield image_item(f"row {row} of {file.path}", record[column])
+            for row, value in enumerate(_values(file.path, column)):
+                yield image_item(f"row {row} of {file.path}", value)
+
+
+def _values(path: Path, column: str) -> Iterator[Any]:
+    """One column of a Parquet file, a few rows in memory at a time. BadFile if it cannot be read."""
+    import pyarrow.parquet
+
+    with _reading(path), pyarrow.parquet.ParquetFile(path) as file:
+        if column not in file.schema_arrow.names:
+            raise BadFile(f"{path} has no column {column!r}, unlike the first file of the set")
+        for batch in file.iter_batches(batch_size=256, columns=[column]):
+            yield from batch.column(0).to_pylist()
 
 
 @contextmanager
-def _reading(what: str) -> Iterator[None]:
-    """Turn what the Parquet reader raises within the block into one line that names `what`."""
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what the Parquet reader raises within the block into one line that names the file."""
     import pyarrow
 
     try:
         yield
-    except (OSError, KeyError, TypeError, pyarrow.ArrowException) as error:
-        raise BadFile(f"cannot read {what}: {one_line(error)}; fetch it again") from error
+    except (OSError, pyarrow.ArrowException) as error:
+        raise BadFile(f"cannot read the Parquet file {path}: {one_line(error)}; fetch it again") from error
