@@ -1,0 +1,83 @@
+"""What the README tells people to type runs, and its tables are those that the results give."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, timeout=280)
+
+
+def test_python_code_runs_in_order(tmp_path: Path) -> None:
+    code = "\n".join(blocks("python"))
+    done = run([sys.executable, "-W", "error", "-c", code], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"dm: \d+\.\d ± \d+\.\d % \(n = 2\)", done.stdout)
+    assert (tmp_path / "runs/digits/set.safetensors").exists()
+
+
+def test_commands_run_on_a_folder_of_photos(tmp_path: Path, folder_of_digits: Path) -> None:
+    lines = [line.split("#")[0] for block in blocks("sh") for line in block.splitlines()]
+    commands = [shlex.split(line) for line in lines if line.startswith("condense ")]
+    assert [c[1] for c in commands] == ["run", "evaluate", "show", "export"]
+    (tmp_path / "photos").symlink_to(folder_of_digits)
+    short = {
+        "run": ["--steps", "2", "--network", "convnet+width=8+depth=2"],
+        "evaluate": ["--repeats", "1", "--whole-epochs", "1"],
+    }
+    for command in commands:
+        done = run(command + short.get(command[1], []), tmp_path)
+        assert done.returncode == 0, (command, done.stderr)
+    assert (tmp_path / "photos.png").exists() and (tmp_path / "photos.npz").exists()
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make (\w+)", README, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_tables_are_what_the_results_give() -> None:
+    spec = importlib.util.spec_from_file_location("update_tables", ROOT / "results/update_tables.py")
+    assert spec and spec.loader
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    assert tables.render() in README, "run: python results/update_tables.py"
+    assert len(tables.rows()) > 0
+
+
+@pytest.fixture
+def folder_of_digits(tmp_path: Path) -> Path:
+    """12 real digits for each of 3 classes, as PNG."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    for name in range(3):
+        folder = tmp_path / "source" / f"class {name}"
+        folder.mkdir(parents=True)
+        for i, image in enumerate(digits.images[digits.target == name][:12]):
+            Image.fromarray((image * 15).astype("uint8")).resize((40, 32)).save(folder / f"{i}.png")
+    return tmp_path / "source"
