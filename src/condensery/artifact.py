@@ -118,10 +118,18 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: Mappi
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file atomically. Raises BadInput if the path cannot be written or the disk is full."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file atomically. Raises BadInput if the path cannot be written or the disk is full."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
         raise unwritable(path, error) from error

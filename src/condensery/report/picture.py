@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from condensery.artifact import unwritable
+from condensery.artifact import write_bytes
 from condensery.records import SyntheticSet
 
 _GAP = 4  # pixels between images
@@ -48,17 +47,11 @@ def picture(synthetic: SyntheticSet, per_class: int | None = None, classes: int 
     return sheet
 
 
-def save_picture(synthetic: SyntheticSet, path: str | Path) -> None:
-    """Write `picture(synthetic)` as PNG, atomically. Raises BadInput if the path cannot be written."""
-    path = Path(path)
+def save_picture(synthetic: SyntheticSet, path: str | Path, per_class: int | None = None) -> None:
+    """Write `picture(synthetic, per_class)` as PNG, atomically. Raises BadInput if the path cannot be written."""
     buffer = io.BytesIO()
-    picture(synthetic).save(buffer, "PNG")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(buffer.getvalue())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise unwritable(path, error) from error
+    picture(synthetic, per_class).save(buffer, "PNG")
+    write_bytes(path, buffer.getvalue())
 
 
 def value_range(synthetic: SyntheticSet) -> tuple[float, float, float]:
