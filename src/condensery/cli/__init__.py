@@ -1,1 +1,1 @@
-
+"""The command `condense`: argument -> call -> printed result; no logic."""

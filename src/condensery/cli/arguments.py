@@ -1,0 +1,57 @@
+"""Words of the command line as values; each function raises BadInput with the flag's name."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+from condensery.data import KNOWN_SETS
+from condensery.errors import BadInput
+
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+
+def seconds(flag: str, text: str) -> float:
+    """A number of seconds: "90", "90s", "10m", "2h", "1h30m"."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)(min|[smhd])", text.strip().lower())
+    if parts and "".join(number + unit for number, unit in parts) == text.strip().lower():
+        return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise BadInput(f"{flag} takes seconds or a time such as 90s, 10m or 2h, not {text!r}")
+    return value
+
+
+def words(text: str | None) -> list[str]:
+    """ "a,b" -> ["a", "b"]"""
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
+def whole_numbers(flag: str, text: str | None) -> list[int]:
+    """ "0,100" -> [0, 100]"""
+    for word in words(text):
+        if not re.fullmatch(r"-?\d+", word):
+            raise BadInput(f"{flag} takes whole numbers separated by commas, such as 0,100,200, not {text!r}")
+    return [int(word) for word in words(text)]
+
+
+def baselines(text: str) -> list[str]:
+    """ "random,whole" -> ["random", "whole"]; "none" -> []"""
+    return [] if text.strip().lower() == "none" else words(text)
+
+
+def absolute_source(data: str) -> str:
+    """A data source as runs record it: known sets and Hub ids by name, files and folders by absolute path."""
+    return str(Path(data).resolve()) if data not in KNOWN_SETS and Path(data).exists() else data
+
+
+def default_out(data: str, method: str, ipc: int, seed: int) -> Path:
+    """runs/<data name>-<method>-ipc<ipc>-seed<seed>"""
+    source = Path(absolute_source(data))
+    name = source.stem if source.is_file() else source.name
+    name = re.sub(r"[^\w.+-]+", "_", name).strip("._") or "images"
+    return Path("runs") / f"{name}-{method}-ipc{ipc}-seed{seed}"

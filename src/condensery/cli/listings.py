@@ -1,0 +1,138 @@
+"""`condense methods`, `condense networks` and `condense datasets`: what there is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from condensery.cli.method_flags import method_fields
+from condensery.cli.output import Output, plain_table
+from condensery.data import KNOWN_SETS, KnownSet
+from condensery.methods import METHODS, get_method
+from condensery.models.registry import list_networks
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; lines for people go to stderr.")]
+_PUBLISHED_IPC = (1, 10, 50)
+_OWN_IMAGES = """
+Your own images, as --data:
+  photos/          a folder with one sub-folder per class, with or without train/ and test/
+  table/           a folder of Parquet files (or one .parquet file) in the Hugging Face image layout
+  set.npz          arrays images and labels, or x_train, y_train, x_test, y_test
+  owner/name       a Hugging Face Hub id, or owner/name:config
+Set CONDENSERY_DATA to a folder that holds known sets by name (mnist/, cifar10/, ...) to read them from there;
+otherwise they are fetched from the Hub once."""
+
+
+def methods(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Show the fields of this method.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the condensation methods, or the fields of one.
+
+    Examples:
+
+      condense methods
+      condense methods dm
+    """
+    output = Output(as_json)
+    if name is not None:
+        _one_method(output, name)
+        return
+    table = plain_table("method", "what it is")
+    for key in sorted(METHODS):
+        table.add_row(key, METHODS[key].summary)
+    output.show(table)
+    output.say("Fields and defaults of one: condense methods NAME")
+    output.result([{"name": key, "summary": METHODS[key].summary} for key in sorted(METHODS)])
+
+
+def _one_method(output: Output, name: str) -> None:
+    method = get_method(name)
+    steps = {ipc: method.steps(ipc) for ipc in _PUBLISHED_IPC}
+    output.say(f"{name}: {method.summary}")
+    output.say(" ".join((type(method).__doc__ or "").split()))
+    told = ", ".join(f"{count:,} at {ipc} per class" for ipc, count in steps.items())
+    output.say(f"Published steps: {told}; --steps takes another number.\n")
+    table = plain_table("flag", "default", "what it does")
+    for field in method_fields(name):
+        table.add_row(field.flag, str(field.default), field.doc)
+    output.show(table)
+    fields = [
+        {"name": f.name, "flag": f.flag, "type": f.kind.__name__, "default": f.default, "doc": f.doc}
+        for f in method_fields(name)
+    ]
+    output.result({"name": name, "summary": method.summary, "published_steps": steps, "fields": fields})
+
+
+def networks(as_json: Json = False) -> None:
+    """List the architectures and their options.
+
+    Options follow the name as +option=value. A network of your own is
+    package.module:factory, called as factory(channels=, image_size=, num_classes=).
+
+    Examples:
+
+      condense run --data digits --network convnet+depth=2+width=64
+      condense evaluate runs/mnist --networks convnet,lenet,my.module:Net
+    """
+    output = Output(as_json)
+    table = plain_table("network", "what it is", "options: default (choices)")
+    infos = list_networks()
+    for info in infos:
+        table.add_row(info.name, info.description, "\n".join(f"{k}: {v}" for k, v in info.options.items()))
+    output.show(table)
+    output.say("With options: convnet+depth=4+norm=batch. Your own: package.module:factory")
+    output.result([info._asdict() for info in infos])
+
+
+def datasets(as_json: Json = False) -> None:
+    """List the image sets known by name, and how to give your own.
+
+    Examples:
+
+      condense run --data digits
+      CONDENSERY_DATA=~/data condense run --data cifar10
+      condense run --data photos/ --size 32
+    """
+    output = Output(as_json)
+    table = plain_table("name", ">shape", ">classes", ">training", "mean", "std", "Hub id", "here")
+    for known in KNOWN_SETS.values():
+        shape = f"{known.channels}x{known.height}x{known.width}"
+        numbers = (" ".join(f"{x:.3f}" for x in values) for values in (known.mean, known.std))
+        here = "bundled" if not known.hub_id else ("yes" if _local_folder(known) else "no")
+        table.add_row(
+            *(known.name, shape, str(known.num_classes), f"{known.train_count:,}"),
+            *(*numbers, known.hub_id or "-", here),
+        )
+    output.show(table)
+    output.say(_OWN_IMAGES)
+    output.result([_known_json(known) for known in KNOWN_SETS.values()])
+
+
+def _local_folder(known: KnownSet) -> Path | None:
+    """Where the set lies under CONDENSERY_DATA, if it does."""
+    root = os.environ.get("CONDENSERY_DATA")
+    folder = Path(root).expanduser() / known.name if root else None
+    return folder if folder and folder.is_dir() else None
+
+
+def _known_json(known: KnownSet) -> dict[str, object]:
+    folder = _local_folder(known)
+    return {
+        "name": known.name,
+        "channels": known.channels,
+        "height": known.height,
+        "width": known.width,
+        "classes": known.num_classes,
+        "training_images": known.train_count,
+        "mean": known.mean,
+        "std": known.std,
+        "hub_id": known.hub_id or None,
+        "folder": str(folder) if folder else None,
+    }

@@ -1,0 +1,133 @@
+"""The entry point: commands, error lines and exit codes."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
+
+import torch
+import typer
+
+from condensery.cli import listings, output
+from condensery.cli.evaluate import evaluate
+from condensery.cli.run import run
+from condensery.cli.show import export, show
+from condensery.errors import CondenseryError
+from condensery.runner import Interrupted
+
+OK, FAILED, BAD_INPUT = 0, 1, 2
+_MACHINE_SAYS_NO = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+_INTERRUPTED_TYPER = 130  # what typer makes of a KeyboardInterrupt
+
+app = typer.Typer(
+    name="condense",
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (run, evaluate, show, export, listings.methods, listings.networks, listings.datasets):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        output.write(sys.stdout, f"condense {version('condensery')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def condense(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Turn a large labelled image set into a tiny synthetic one that trains networks almost as well.
+
+    First steps:
+
+      condense run --data digits --steps 200 --out demo
+      condense evaluate demo
+      condense show demo
+
+    Each command explains itself: condense run --help
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code: 0, 1 (the work failed), 2 (bad input, or stopped by the user)."""
+    arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows "?" instead of failing
+    with warnings.catch_warnings():
+        warnings.showwarning = _one_line_warning
+        code = _run(arguments)
+    output.write(sys.stdout, "")
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        code = app(arguments, prog_name="condense", standalone_mode=False, obj=arguments)
+    except Interrupted as stop:
+        return _say(str(stop), BAD_INPUT)
+    except CondenseryError as error:
+        return _error(str(error), error.exit_code)
+    except typer.TyperException as error:  # a command line that cannot be understood
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "condense"
+        return _error(f"{error.format_message().rstrip('.')}; see {command} --help", BAD_INPUT)
+    except (KeyboardInterrupt, typer.Abort):
+        return _say("interrupted", BAD_INPUT)
+    except SystemExit as stop:  # rich and typer leave so when the reader of a pipe has gone
+        output.discard(sys.stdout)
+        return stop.code if isinstance(stop.code, int) else FAILED
+    except Exception as error:
+        return _unexpected(error)
+    if code == _INTERRUPTED_TYPER:
+        return _say("interrupted", BAD_INPUT)
+    return code or OK
+
+
+def _unexpected(error: Exception) -> int:
+    if os.environ.get("CONDENSERY_DEBUG"):
+        traceback.print_exc()
+    if isinstance(error, OSError) and error.errno in _MACHINE_SAYS_NO:
+        return _error(str(error), BAD_INPUT)
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return _error(f"out of memory: {_first_sentence(error)}; a smaller --real-batch needs less", FAILED)
+    return _error(
+        f"unexpected {type(error).__name__}: {error}; set CONDENSERY_DEBUG=1 to see where it comes from",
+        FAILED,
+    )
+
+
+def _first_sentence(error: BaseException) -> str:
+    return str(error).partition(". ")[0]
+
+
+def _error(message: str, code: int) -> int:
+    return _say(f"error: {message}", code)
+
+
+def _say(message: str, code: int) -> int:
+    """Print one line on stderr."""
+    output.write(sys.stderr, f"condense: {' '.join(message.split())}\n")
+    return code
+
+
+def _one_line_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Warnings of libraries are for developers: one line, where it comes from only with CONDENSERY_DEBUG."""
+    _say(f"warning: {message} ({category.__name__})", OK)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

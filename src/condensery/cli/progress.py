@@ -1,0 +1,99 @@
+"""Progress on stderr where that is a terminal, quiet elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from condensery.cli.output import Output
+from condensery.evaluation.evaluator import Trained
+from condensery.runner import StepReport, readable_seconds
+
+_RECENT = 50  # steps that the speed is measured over
+
+
+class Bar:
+    """One bar that appears with the first news and makes room for lines."""
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+        self.wanted = sys.stderr.isatty()
+        self.live: Progress | None = None
+        self.task: TaskID = TaskID(0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.live:
+            self.live.stop()
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        if self.live and self.output.stream.isatty():
+            self.live.console.print(line, markup=False, highlight=False)
+        else:
+            self.output.say(line)
+
+    def update(self, done: int, total: int, text: str) -> None:
+        if not self.wanted:
+            return
+        if self.live is None:
+            columns = (BarColumn(bar_width=None), TextColumn("{task.description}", markup=False))
+            # Redirecting would send piped stdout to stderr; `say` does what redirecting is for.
+            self.live = Progress(
+                *columns,
+                console=Console(stderr=True),
+                redirect_stdout=False,
+                redirect_stderr=False,
+                expand=True,
+            )
+            self.task = self.live.add_task(text, total=total)
+            self.live.start()
+        self.live.update(self.task, completed=done, description=text)
+
+
+class RunProgress(Bar):
+    """The bar of a condensation."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(output)
+        self.recent: deque[tuple[int, float]] = deque(maxlen=_RECENT)
+
+    def step(self, report: StepReport) -> None:
+        """Callback for `condensery.condense`."""
+        if not self.wanted:
+            return
+        if not self.recent:
+            self.recent.append((report.step - 1, 0.0))
+        self.recent.append((report.step, report.seconds))
+        (first, began), (last, ended) = self.recent[0], self.recent[-1]
+        speed = (last - first) / max(ended - began, 1e-9)
+        left = readable_seconds((report.steps - report.step) / speed)
+        text = (
+            f"{report.step}/{report.steps}  loss {report.loss:.4g}  {_speed(speed)}  "
+            f"{readable_seconds(report.seconds)}, {left} left"
+        )
+        self.update(report.step, report.steps, text)
+
+
+class EvaluationProgress(Bar):
+    """The bar of an evaluation."""
+
+    def trained(self, news: Trained) -> None:
+        """Callback for `condensery.evaluate`."""
+        text = (
+            f"{news.done}/{news.total} networks  {news.subject}, {news.network}: {100 * news.accuracy:.1f} %"
+        )
+        self.update(news.done, news.total, text)
+
+
+def _speed(steps_per_second: float) -> str:
+    return (
+        f"{steps_per_second:.3g} steps/s" if steps_per_second >= 1 else f"{1 / steps_per_second:.3g} s/step"
+    )

@@ -1,0 +1,254 @@
+"""`condense run`: condense labelled images into a few per class."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from condensery import artifact
+from condensery.cli import arguments
+from condensery.cli.method_flags import flag_parameters, given_fields
+from condensery.cli.output import Output, facts_table, readable_bytes
+from condensery.cli.progress import RunProgress
+from condensery.errors import BadInput
+from condensery.evaluation import PROTOCOLS
+from condensery.methods import METHODS
+from condensery.records import SyntheticSet
+from condensery.run_folder import RunFolder
+from condensery.runner import Options, condense, readable_seconds, resume_run
+
+_IMAGES, _RUN, _LIMITS, _CHECKS = "Images", "Run", "Stopping and resuming", "Evaluation on the way"
+_DATA_OPTIONS = ("size", "channels", "test_fraction", "image_column", "label_column")
+_DECIDING = ("method", "ipc", "network", "seed")  # settings that a resumed run must share
+
+
+@dataclass(frozen=True)
+class Call:
+    """The command line of `condense run`: every flag's value, and which flags were typed."""
+
+    values: dict[str, Any]
+    typed: frozenset[str]
+
+    def typed_values(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """The values of those of `names` that were typed."""
+        return {name: self.values[name] for name in names if name in self.typed}
+
+
+def run(
+    ctx: typer.Context,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="The images: a known name (digits, mnist, cifar10, ...), a folder with one sub-folder per "
+            "class, a Parquet folder or file, a .npz file, or a Hugging Face Hub id. See condense datasets.",
+            rich_help_panel=_IMAGES,
+        ),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Resize the short side to SIZE pixels and crop the centre.", rich_help_panel=_IMAGES
+        ),
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="1 makes all images grey, 3 colour.", rich_help_panel=_IMAGES)
+    ] = None,
+    test_fraction: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of each class kept for testing where the set has no test part (default: 0.2).",
+            rich_help_panel=_IMAGES,
+        ),
+    ] = None,
+    image_column: Annotated[
+        str | None,
+        typer.Option(help="Column of a table that holds the images.", rich_help_panel=_IMAGES),
+    ] = None,
+    label_column: Annotated[
+        str | None,
+        typer.Option(help="Column of a table that holds the labels.", rich_help_panel=_IMAGES),
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            help=f"One of {', '.join(sorted(METHODS))}; see condense methods.", rich_help_panel=_RUN
+        ),
+    ] = "dm",
+    ipc: Annotated[int, typer.Option(help="Images per class to make.", rich_help_panel=_RUN)] = 1,
+    network: Annotated[
+        str,
+        typer.Option(
+            help="Architecture used for matching: a name with options, such as convnet+depth=4, or your own "
+            "as package.module:factory. See condense networks.",
+            rich_help_panel=_RUN,
+        ),
+    ] = "convnet",
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Updates of the images (default: as many as published).", rich_help_panel=_RUN),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides every random draw.", rich_help_panel=_RUN)] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=_RUN)] = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the result (default: runs/DATA-METHOD-ipcN-seedN).", rich_help_panel=_RUN
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print one JSON document; lines for people go to stderr.", rich_help_panel=_RUN
+        ),
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in --out, to the same bits as if it had never stopped.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = False,
+    checkpoint_every: Annotated[
+        str,
+        typer.Option(metavar="SECONDS", help="Time between checkpoints.", rich_help_panel=_LIMITS),
+    ] = "60",
+    time_limit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Stop cleanly after so long, with a usable result: 90s, 10m, 2h.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = None,
+    evaluate_at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STEPS",
+            help="Steps after which to train networks on the set so far and test them, such as 0,100,200.",
+            rich_help_panel=_CHECKS,
+        ),
+    ] = None,
+    protocol: Annotated[
+        str,
+        typer.Option(help=f"How: {', '.join(PROTOCOLS)}.", rich_help_panel=_CHECKS),
+    ] = "quick",
+    **fields: Any,
+) -> None:
+    """Condense labelled images into a few synthetic images per class.
+
+    The result is a folder with set.safetensors (the images, and how they were
+    made) and set.png (the same as a picture). Ctrl-C loses nothing: a checkpoint
+    is written, and --resume goes on to the same bits.
+
+    Examples:
+
+      condense run --data digits --steps 200
+      condense run --data mnist --method dsa --ipc 10 --out runs/mnist
+      condense run --data photos/ --size 32 --ipc 5 --time-limit 30m
+      condense run --resume --out runs/mnist
+    """
+    call = Call(ctx.params, frozenset(_typed(ctx)))
+    output = Output(as_json)
+    with RunProgress(output) as progress:
+        options = Options(
+            device=device,
+            checkpoint_every=arguments.seconds("--checkpoint-every", checkpoint_every),
+            time_limit=None if time_limit is None else arguments.seconds("--time-limit", time_limit),
+            evaluate_at=arguments.whole_numbers("--evaluate-at", evaluate_at),
+            protocol=protocol,
+            callback=progress.step,
+            announce=progress.say,
+        )
+        out = out or _default_out(call)
+        if resume and RunFolder(out).exists:
+            synthetic = _go_on(out, call, fields, options)
+        else:
+            synthetic = _begin(out, call, fields, options)
+    _report(output, out, synthetic)
+
+
+def _typed(ctx: typer.Context) -> list[str]:
+    """Flags that stand on the command line, as opposed to defaults."""
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+    return [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+
+
+def _default_out(call: Call) -> Path:
+    if call.values["data"] is None:
+        raise BadInput(_missing_data(None))
+    return arguments.default_out(*(call.values[name] for name in ("data", "method", "ipc", "seed")))
+
+
+def _missing_data(out: Path | None) -> str:
+    if out is not None:
+        return f"{out} holds no run to resume: to start one there, name the images with --data"
+    return "name the images with --data: digits, mnist, a folder, a file or a Hub id; see condense datasets"
+
+
+def _begin(out: Path, call: Call, fields: dict[str, Any], options: Options) -> SyntheticSet:
+    values = call.values
+    if values["data"] is None:
+        raise BadInput(_missing_data(out if values["resume"] else None))
+    return condense(
+        values["data"],
+        values["method"],
+        **{name: values[name] for name in ("ipc", "network", "steps", "seed", "size", "channels")},
+        out=out,
+        **vars(options),
+        data_options={name: values[name] for name in _DATA_OPTIONS[2:]},
+        **given_fields(values["method"], fields),
+    )
+
+
+def _go_on(out: Path, call: Call, fields: dict[str, Any], options: Options) -> SyntheticSet:
+    """Resume; whatever was typed must be what the run was started with."""
+    settings = RunFolder(out).settings()
+    asked = call.typed_values(_DECIDING)
+    if "data" in call.typed:
+        asked["source"] = arguments.absolute_source(call.values["data"])
+    asked["options"] = {**settings.options, **call.typed_values(_DATA_OPTIONS)}
+    asked["fields"] = given_fields(settings.method, fields)
+    return resume_run(out, steps=call.values["steps"], options=options, asked=asked)
+
+
+def _report(output: Output, out: Path, synthetic: SyntheticSet) -> None:
+    record = synthetic.record
+    files = {"set": str(artifact.set_path(out)), "picture": str(out / "set.png")}
+    loss = "-" if record["loss"] is None else f"{record['loss']:.4g}"
+    size = readable_bytes(synthetic.bytes)
+    output.show(
+        facts_table(
+            [
+                ("Result", f"{files['set']}  ({len(synthetic)} images, {size})"),
+                ("Picture", files["picture"]),
+                ("Loss", f"{loss} after {record['step']} steps, {readable_seconds(record['seconds'])}"),
+                ("Next", f"condense evaluate {out}"),
+            ]
+        )
+    )
+    output.result(
+        {"out": str(out), **files, "images": len(synthetic), "bytes": synthetic.bytes, "record": record}
+    )
+
+
+def _with_method_flags() -> None:
+    """Give `run` one keyword parameter for each field of each method, in place of **fields."""
+    signature = inspect.signature(run, eval_str=True)
+    fixed = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    flags = flag_parameters()
+    clash = {p.name for p in fixed} & {p.name for p in flags}
+    if clash:
+        raise TypeError(
+            f"fields of methods have the name of a flag of condense run: {', '.join(sorted(clash))}"
+        )
+    fixed = [p.replace(kind=p.KEYWORD_ONLY) for p in fixed]
+    run.__signature__ = signature.replace(parameters=[*fixed, *flags])  # type: ignore[attr-defined]
+    run.__annotations__ |= {p.name: p.annotation for p in flags}
+
+
+_with_method_flags()

@@ -1,0 +1,156 @@
+"""`condense show` and `condense export`: look at a set, and hand it to other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from condensery import artifact
+from condensery.cli.output import Output, facts_table, percent, readable_bytes
+from condensery.errors import BadInput
+from condensery.records import SyntheticSet
+from condensery.report import FORMATS, save_picture
+from condensery.report import export as export_set
+from condensery.report.picture import value_range
+from condensery.runner import readable_seconds
+
+RunPath = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors file.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; lines for people go to stderr.")]
+
+
+def show(
+    run: RunPath,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PICTURE", help="Where to write the picture (default: beside the set)."),
+    ] = None,
+    per_class: Annotated[
+        int | None, typer.Option(metavar="N", help="Draw at most N images of each class.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say how a set was made, and draw it: one row per class.
+
+    Examples:
+
+      condense show runs/mnist
+      condense show runs/mnist --per-class 10 --out mnist.png
+    """
+    if per_class is not None and per_class < 1:
+        raise BadInput(f"--per-class must be at least 1, not {per_class}")
+    output = Output(as_json)
+    path = artifact.set_path(run)
+    synthetic = artifact.load(path)
+    drawn = out or path.with_suffix(".png")
+    save_picture(synthetic, drawn, per_class)
+    low, high, clipped = value_range(synthetic)
+    output.show(facts_table(_facts(path, synthetic, drawn)))
+    output.result(
+        {
+            "set": str(path),
+            "picture": str(drawn),
+            "images": len(synthetic),
+            "bytes": synthetic.bytes,
+            "spec": synthetic.spec.to_json(),
+            "lowest": low,
+            "highest": high,
+            "clipped_share": clipped,
+            "record": synthetic.record,
+        }
+    )
+
+
+def _facts(path: Path, synthetic: SyntheticSet, drawn: Path) -> list[tuple[str, str]]:
+    record, spec = synthetic.record, synthetic.spec
+    low, high, clipped = value_range(synthetic)
+    shape = "x".join(map(str, spec.shape))
+    facts = [
+        ("Set", str(path)),
+        (
+            "Images",
+            f"{len(synthetic)} of {spec.num_classes} classes, {shape}, {readable_bytes(synthetic.bytes)}",
+        ),
+        ("Values", f"{low:.2f} to {high:.2f} where pixels have 0 to 1; a picture clips {percent(clipped)} %"),
+        ("Classes", ", ".join(spec.class_names[:20]) + (", ..." if spec.num_classes > 20 else "")),
+        ("Mean, std", f"{_numbers(spec.mean)}, {_numbers(spec.std)}"),
+        *_origin(record),
+        *(("Accuracy", _accuracy(one)) for one in _entries(record)),
+        ("Picture", str(drawn)),
+    ]
+    return facts
+
+
+def _origin(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """How a set was made; files from elsewhere may say less than ours."""
+    facts = []
+    if isinstance(record.get("data"), dict):
+        facts.append(("Data", str(record["data"].get("source", "-"))))
+    if "method" in record:
+        facts.append(("Method", str(record["method"])))
+    if isinstance(record.get("fields"), dict):
+        facts.append(("Fields", ", ".join(f"{name}={value}" for name, value in record["fields"].items())))
+    if "network" in record:
+        facts.append(("Network", str(record["network"])))
+    if "step" in record:
+        seconds = record.get("seconds")
+        took = f", {readable_seconds(seconds)}" if isinstance(seconds, int | float) else ""
+        facts.append(("Steps", f"{record['step']} of {record.get('steps', '?')}{took}"))
+    if isinstance(record.get("loss"), int | float):
+        facts.append(("Loss", f"{record['loss']:.4g}"))
+    facts += [
+        (name.capitalize(), str(record[name])) for name in ("seed", "time", "hardware") if name in record
+    ]
+    return facts
+
+
+def _entries(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The well-formed entries among the accuracies of a record."""
+    entries = record.get("accuracies")
+    keys = {"protocol", "network", "mean", "std", "n"}
+    if not isinstance(entries, list):
+        return []
+    return [one for one in entries if isinstance(one, dict) and keys <= set(one)]
+
+
+def _accuracy(one: dict[str, Any]) -> str:
+    step = f"step {one['step']}, " if "step" in one else ""
+    by = f"{step}{one['network']}, {one['protocol']}, n = {one['n']}"
+    return f"{percent(one['mean'])} ± {percent(one['std'])} %  ({by})"
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.4f}" for value in values)
+
+
+def export(
+    run: RunPath,
+    format: Annotated[str, typer.Option(help=f"{', '.join(FORMATS)}.")],
+    out: Annotated[Path, typer.Option(metavar="PATH", help="The file or folder to write; must be new.")],
+    as_json: Json = False,
+) -> None:
+    """Write a set in a format that other tools read.
+
+      npz      numpy arrays: images (float, normalised), labels, class_names, mean, std
+      pt       the same as a dict for torch.load(path, weights_only=True)
+      parquet  a folder for datasets.load_dataset (8-bit PNG inside)
+      png      a folder per class of 8-bit PNG files
+
+    The 8-bit formats lose what lies outside [0, 1] and between two of 256 values;
+    how much is printed.
+
+    Examples:
+
+      condense export runs/mnist --format npz --out mnist.npz
+      condense export runs/mnist --format png --out mnist-images
+    """
+    output = Output(as_json)
+    result = export_set(artifact.load(run), format, out)
+    for line in result.lines:
+        output.say(line)
+    output.result(
+        {"format": format, "paths": [str(path) for path in result.paths], "lines": list(result.lines)}
+    )
