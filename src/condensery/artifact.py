@@ -64,7 +64,7 @@ def load(path: str | Path) -> SyntheticSet:
         synthetic = SyntheticSet(
             tensors["images"], tensors["labels"], ImageSpec.from_json(header["spec"]), dict(header["record"])
         )
-    except (KeyError, TypeError, ValueError, BadInput) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, BadInput) as error:
         raise BadFile(f"{path} is not a valid synthetic set: {_one_line(error)}") from error
     if digest(synthetic) != header.get("sha256"):
         raise BadFile(f"{path} is damaged: its images are not those that were saved (SHA-256 differs)")

@@ -47,7 +47,7 @@ def advance(method: Method, task: Task, state: State, rng: Rng) -> tuple[State, 
         The next state and the loss: the sum of the terms.
 
     Raises:
-        NonFinite: before anything was updated.
+        NonFinite: the synthetic images are as they were.
     """
     rng = rng.fork("step", state.step)
     learnable = state.synthetic.learnable()
@@ -58,7 +58,7 @@ def advance(method: Method, task: Task, state: State, rng: Rng) -> tuple[State, 
         losses.append(term.detach())
     terms = torch.stack(losses).tolist()
     _require_finite(terms, learnable, state.step)
-    state.optimizer.step()
+    _step(state, learnable)
     return method.advance(task, state, rng.fork("advance")), sum(terms)
 
 
@@ -88,6 +88,18 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _step(state: State, learnable: list[torch.Tensor]) -> None:
+    """Update the learnables, or leave them as they are if an update would not be finite."""
+    before = [tensor.detach().clone() for tensor in learnable]
+    state.optimizer.step()
+    if all(bool(torch.isfinite(tensor).all()) for tensor in learnable):
+        return
+    with torch.no_grad():
+        for tensor, old in zip(learnable, before, strict=True):
+            tensor.copy_(old)
+    raise NonFinite(f"step {state.step}: the update makes images that are not finite; a smaller --image-lr often helps")
 
 
 def _require_finite(terms: list[float], learnable: list[torch.Tensor], step: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +44,8 @@ class ImageSpec:
             raise BadInput(
                 f"mean {self.mean} and std {self.std} must have one value for each of {self.channels} channels"
             )
+        if not all(math.isfinite(x) for x in (*self.mean, *self.std)):
+            raise BadInput(f"mean {self.mean} and std {self.std} must be finite numbers")
         if min(self.std) <= 0:
             raise BadInput(f"std must be positive, not {self.std}: are all images the same?")
         if self.num_classes < 2:

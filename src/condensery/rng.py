@@ -53,5 +53,5 @@ class Rng:
         The global generator is put back as it was when the block ends.
         """
         with torch.random.fork_rng(devices=[]):
-            torch.random.manual_seed(self.entropy)
+            torch.default_generator.manual_seed(self.entropy)  # the CPU's alone, and put back
             yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import math
 import pkgutil
 from dataclasses import fields
 from typing import Any
@@ -34,14 +35,17 @@ def get_method(name: str, **settings: Any) -> Method:
         raise BadInput(
             f"unknown method {name!r}{_nearest(name, METHODS)}; there are {', '.join(sorted(METHODS))}"
         )
-    kinds = {f.name: type(f.default) for f in fields(METHODS[name])}
+    defaults: dict[str, Any] = {f.name: f.default for f in fields(METHODS[name])}  # type: ignore[arg-type]
+    kinds = {key: type(default) for key, default in defaults.items()}
     for key, value in settings.items():
         if key not in kinds:
             raise BadInput(f"{name} has no field {key!r}{_nearest(key, kinds)}; it has {', '.join(kinds)}")
         if not isinstance(value, kinds[key] if kinds[key] is not float else (int, float)):
             raise BadInput(f"{name}.{key} must be {kinds[key].__name__}, not {value!r}")
-        if kinds[key] is not str and value < 0:
-            raise BadInput(f"{name}.{key} must not be negative, not {value!r}")
+        if kinds[key] is not str and not 0 <= value < math.inf:
+            raise BadInput(f"{name}.{key} must be a number of 0 or more, not {value!r}")
+        if kinds[key] is int and value == 0 and defaults[key] > 0:
+            raise BadInput(f"{name}.{key} must be at least 1, not 0")
     return METHODS[name](**settings)
 
 

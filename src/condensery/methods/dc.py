@@ -85,8 +85,8 @@ class DC:
         notes = [
             f"loops ({origin}): {outer} image updates per network, {inner} epochs of training between them"
         ]
-        strategy = self._augmentation(task).strategy
-        return notes + ([f"Siamese augmentation {strategy}"] if strategy else [])
+        augmentation = self._augmentation(task)
+        return notes + ([f"Siamese augmentation {augmentation.strategy}"] if augmentation.groups else [])
 
     def start(self, task: Task, rng: Rng) -> State:
         synthetic = Pixels.start(task.pool, task.ipc, self.init, rng.fork("images"))
@@ -123,7 +123,7 @@ class DC:
                 images,
                 self.train_batch,
                 rng.fork("inner", epoch),
-                augment=augmentation if augmentation.strategy else None,
+                augment=augmentation if augmentation.groups else None,
                 chunk=task.chunk,
             )
         return state.next(state.network)
