@@ -313,7 +313,10 @@ class _Session:
         left = self.settings.steps - self.state.step
         if left < _WORTH_ESTIMATING:
             return
-        cost = driver.estimate(self.method, self.task, self.rng, left)
+        try:
+            cost = driver.estimate(self.method, self.task, self.rng, left)
+        except driver.NonFinite:  # the run itself will say so, and keep what it has
+            return
         self.options.announce(
             f"about {readable_seconds(cost.seconds)} for {left} steps ({cost.seconds / left:.3g} s each) and "
             f"{cost.bytes / 2**30:.1f} GiB on {self.task.device}"
