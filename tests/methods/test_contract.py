@@ -1,0 +1,357 @@
+"""What every method keeps. A new method is tested here by being registered, and by nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import condensery
+from condensery import METHODS, BadInput, ImageData, Method, Rng, State, Task, driver, get_method
+from condensery.matching.distances import DISTANCES
+from condensery.runner import Options, resume_run
+from condensery.synthetic.pixels import INITS
+
+RNG = Rng(3)
+NAMES = sorted(METHODS)
+CLASS_WISE = ("dc", "dm", "dsa")
+GRADIENT_MATCHING = ("dc", "dsa")
+BATCH_NORM = "convnet+width=8+depth=2+norm=batch"
+
+Maker = Callable[..., Any]
+
+pytestmark = pytest.mark.parametrize("name", NAMES)
+
+
+def run(method: Method, task: Task, steps: int, rng: Rng = RNG) -> State:
+    state = driver.begin(method, task, rng)
+    for state, _ in driver.trajectory(method, task, state, rng, steps):
+        pass
+    return state
+
+
+def images_after(method: Method, task: Task, steps: int, rng: Rng = RNG) -> Tensor:
+    return run(method, task, steps, rng).synthetic.images.detach()
+
+
+def objective(method: Method, task: Task, state: State, rng: Rng) -> float:
+    return sum(float(term.detach()) for term in method.terms(task, state, rng))
+
+
+def test_defaults_construct_and_round_trip_through_json(name: str) -> None:
+    method = get_method(name)
+    again = get_method(name, **json.loads(json.dumps(asdict(method))))  # type: ignore[call-overload]
+    assert again == method == METHODS[name]()
+    assert method.name == name
+    assert method.summary and "\n" not in method.summary
+
+
+def test_is_frozen_and_documents_every_field(name: str) -> None:
+    method = get_method(name)
+    source = Path(__import__(METHODS[name].__module__, fromlist=["x"]).__file__).read_text()
+    for f in fields(method):  # type: ignore[arg-type]
+        with pytest.raises(FrozenInstanceError):
+            setattr(method, f.name, f.default)
+        declaration = source[source.index(f"    {f.name}: ") :]
+        assert declaration.splitlines()[1].strip().startswith('"""'), f.name
+
+
+def test_one_seed_one_result_two_seeds_two(name: str, quick_method: Maker, make_task: Maker) -> None:
+    task, method = make_task(), quick_method(name)
+    once = images_after(method, task, 4)
+    assert torch.equal(once, images_after(method, task, 4))
+    assert not torch.equal(once, images_after(method, task, 4, Rng(4)))
+
+
+def test_keeps_labels_shape_dtype_and_device(name: str, quick_method: Maker, make_task: Maker) -> None:
+    task = make_task(ipc=3)
+    state = run(quick_method(name), task, 4)
+    images = state.synthetic.images
+    assert state.step == 4
+    assert images.shape == (9, 1, 8, 8)
+    assert images.dtype == torch.float32
+    assert images.device == task.device
+    assert torch.isfinite(images).all()
+    assert state.synthetic.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert state.synthetic.labels.dtype == torch.int64
+
+
+def test_leaves_the_real_images_alone(
+    name: str, quick_method: Maker, make_task: Maker, tiny: ImageData
+) -> None:
+    before = tiny.train.pixels.copy(), tiny.train.labels.copy()
+    images_after(quick_method(name, init="real"), make_task(), 3)
+    assert np.array_equal(before[0], tiny.train.pixels)
+    assert np.array_equal(before[1], tiny.train.labels)
+
+
+def test_global_state_untouched(name: str, quick_method: Maker, make_task: Maker) -> None:
+    """Generators, grad mode, default dtype, determinism, threads."""
+
+    def flags() -> list[Any]:
+        numpy_state = np.random.get_state()
+        return [
+            torch.get_rng_state().tolist(),
+            torch.initial_seed(),
+            str(numpy_state[0]),
+            np.asarray(numpy_state[1]).tolist(),
+            numpy_state[2],
+            torch.is_grad_enabled(),
+            torch.get_default_dtype(),
+            torch.are_deterministic_algorithms_enabled(),
+            torch.get_num_threads(),
+            torch.backends.cudnn.benchmark,
+            torch.get_float32_matmul_precision(),
+        ]
+
+    before = flags()
+    images_after(quick_method(name), make_task(), 3)
+    assert flags() == before
+
+
+def test_global_generators_have_no_say(name: str, quick_method: Maker, make_task: Maker) -> None:
+    task, method = make_task(), quick_method(name)
+    once = images_after(method, task, 3)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(12345)
+        assert torch.equal(once, images_after(method, task, 3))
+
+
+@pytest.mark.parametrize("network", ["convnet+width=8+depth=2", BATCH_NORM], ids=["plain", "batch-norm"])
+def test_gradient_reaches_every_image(
+    name: str, network: str, quick_method: Maker, make_task: Maker
+) -> None:
+    task, method = make_task(network, ipc=3), quick_method(name, augmentation="none")
+    state = driver.begin(method, task, RNG)
+    for term in method.terms(task, state, RNG):
+        term.backward(inputs=state.synthetic.learnable())
+    gradient = state.synthetic.images.grad
+    assert gradient is not None
+    assert (gradient.abs().amax((1, 2, 3)) > 0).all()
+
+
+def test_terms_touch_their_own_class_alone(name: str, quick_method: Maker, make_task: Maker) -> None:
+    if name not in CLASS_WISE:
+        pytest.skip("not a class-wise method")
+    task, method = make_task(ipc=2), quick_method(name)
+    state = driver.begin(method, task, RNG)
+    for c, term in enumerate(method.terms(task, state, RNG)):
+        state.synthetic.images.grad = None
+        term.backward(inputs=state.synthetic.learnable())
+        gradient = state.synthetic.images.grad
+        assert gradient is not None
+        others = state.synthetic.labels != c
+        assert not gradient[others].any()
+        assert gradient[~others].any()
+    assert c == 2
+
+
+def test_loss_vanishes_when_the_synthetic_set_is_the_real_one(
+    name: str, quick_method: Maker, make_task: Maker
+) -> None:
+    task = make_task(ipc=12)  # all there are
+    method = quick_method(name, real_batch=256, init="real", augmentation="none")
+    state = driver.begin(method, task, RNG)
+    same = objective(method, task, state, RNG)
+    with torch.no_grad():
+        state.synthetic.images.copy_(torch.randn(state.synthetic.images.shape, generator=RNG.torch()))
+    assert 0 <= abs(same) < 1e-4 * objective(method, task, state, RNG)
+
+
+def test_loss_on_probe_networks_falls(name: str, quick_method: Maker, make_task: Maker) -> None:
+    """Networks and batches that no step of the run has seen."""
+    task, method = make_task(), quick_method(name, init="noise", augmentation="none")
+
+    def probe(state: State) -> float:
+        total = 0.0
+        for k in range(4):
+            source = Rng(99).fork("probe", k)
+            network = task.new_network(source)
+            probed = State(state.synthetic, state.optimizer, network, state.step)
+            total += objective(method, task, probed, source)
+        return total
+
+    before = probe(driver.begin(method, task, RNG))
+    assert probe(run(method, task, 25)) < 0.9 * before
+
+
+@pytest.mark.parametrize("stop", [1, 4, 5])
+@pytest.mark.parametrize("network", ["convnet+width=8+depth=2", BATCH_NORM], ids=["plain", "batch-norm"])
+def test_stop_and_resume_is_bit_for_bit(
+    name: str, stop: int, network: str, quick_fields: Maker, tiny_file: Path, tmp_path: Path
+) -> None:
+    """With 3 updates per network: after the first, after a new network's first, and in mid outer loop."""
+    settings: dict[str, Any] = {"ipc": 2, "network": network, "seed": 11, "device": "cpu"}
+    settings |= quick_fields(name, network_lr=0.1)
+    whole = condensery.condense(tiny_file, name, steps=7, **settings)
+    condensery.condense(tiny_file, name, steps=stop, out=tmp_path / "run", **settings)
+    resumed = resume_run(tmp_path / "run", steps=7, options=Options(device="cpu"))
+    assert torch.equal(whole.images, resumed.images)
+    assert whole.record["loss"] == resumed.record["loss"]
+    assert resumed.record["step"] == 7
+
+
+def test_the_network_of_a_checkpoint_matters(name: str, quick_method: Maker, make_task: Maker) -> None:
+    """Or the test above would prove nothing for methods that train their network."""
+    if name not in GRADIENT_MATCHING:
+        pytest.skip("draws a new network at every step")
+    task, method = make_task(), quick_method(name, network_lr=0.1)
+    state = run(method, task, 4)  # one update and one training into the second network
+    fresh = task.new_network(RNG.fork("step", 2).fork("advance").fork("network"))
+    trained = [p.detach().clone() for p in state.network.parameters()]
+    assert not all(torch.equal(a, b) for a, b in zip(trained, fresh.parameters(), strict=True))
+
+
+def test_batch_norm_statistics(name: str, quick_method: Maker, make_task: Maker) -> None:
+    """DC and DSA freeze the statistics of real images; DM embeds in training mode, all classes at once."""
+    task = make_task(BATCH_NORM, ipc=2)
+    method = quick_method(name, norm_images=4, augmentation="none")
+    state = driver.begin(method, task, RNG)
+    layer = next(m for m in state.network.modules() if isinstance(m, nn.BatchNorm2d))
+    seen: list[tuple[bool, int]] = []
+    layer.register_forward_hook(lambda m, inputs, output: seen.append((m.training, len(inputs[0]))))
+    terms = list(method.terms(task, state, RNG))
+    if name in GRADIENT_MATCHING:
+        assert len(terms) == 3
+        assert seen[0] == (True, 12)  # 4 real images of each of 3 classes
+        assert not any(training for training, _ in seen[1:])
+        first = next(m for m in state.network.modules() if isinstance(m, nn.Conv2d))
+        real = torch.cat([task.pool.sample(c, 4, RNG.fork("norm images", c)) for c in range(3)])
+        expected = 0.1 * first(real).detach().mean((0, 2, 3))  # momentum .1, from 0
+        torch.testing.assert_close(layer.running_mean, expected)
+    elif name == "dm":
+        assert len(terms) == 1
+        assert seen == [(True, 24), (True, 6)]
+
+
+def test_batch_norm_runs(name: str, quick_method: Maker, make_task: Maker) -> None:
+    images = images_after(quick_method(name, norm_images=4), make_task(BATCH_NORM), 4)
+    assert torch.isfinite(images).all()
+
+
+def test_frozen_statistics_follow_the_real_images(name: str, quick_method: Maker, make_task: Maker) -> None:
+    """The synthetic images have no part in them: other images, same statistics."""
+    if name not in GRADIENT_MATCHING:
+        pytest.skip("does not freeze statistics")
+    task, method = make_task(BATCH_NORM), quick_method(name, norm_images=4)
+    statistics = []
+    for start in ("noise", "real"):
+        state = driver.begin(quick_method(name, init=start), task, RNG)
+        list(method.terms(task, state, RNG))
+        statistics.append({k: v.clone() for k, v in state.network.named_buffers()})
+    assert all(torch.equal(statistics[0][k], statistics[1][k]) for k in statistics[0])
+
+
+@pytest.mark.parametrize("init", INITS)
+def test_initialisations(name: str, init: str, quick_method: Maker, make_task: Maker) -> None:
+    task = make_task(ipc=2)
+    images = driver.begin(quick_method(name, init=init), task, RNG).synthetic.images.detach()
+    for c in range(3):
+        real = task.pool.images_at(task.pool.sample_indices(c, 12, RNG))
+        found = [any(torch.equal(image, r) for r in real) for image in images[2 * c : 2 * c + 2]]
+        assert found == [init == "real"] * 2
+    assert torch.isfinite(images_after(quick_method(name, init=init), task, 2)).all()
+
+
+def test_unknown_initialisation_refused(name: str, make_task: Maker) -> None:
+    with pytest.raises(BadInput, match="unknown initialisation 'zeros'"):
+        driver.begin(get_method(name, init="zeros"), make_task(), RNG)
+
+
+@pytest.mark.parametrize("distance", sorted(DISTANCES))
+def test_distances(name: str, distance: str, quick_method: Maker, make_task: Maker) -> None:
+    if name not in GRADIENT_MATCHING:
+        pytest.skip("matches no gradients")
+    method = quick_method(name, distance=distance)
+    assert method.distance == distance
+    task = make_task()
+    assert not torch.equal(images_after(method, task, 3), images_after(method, task, 1))
+
+
+def test_unknown_distance_refused(name: str, make_task: Maker) -> None:
+    if name not in GRADIENT_MATCHING:
+        pytest.skip("matches no gradients")
+    with pytest.raises(BadInput, match="unknown distance 'l1'; choose one of rowwise"):
+        get_method(name, distance="l1").check(make_task())
+
+
+@pytest.mark.parametrize("network", ["mlp", "lenet"])
+def test_networks_without_embedding(
+    name: str, network: str, quick_method: Maker, make_task: Maker
+) -> None:
+    task, method = make_task(network), quick_method(name)
+    if name == "dm":
+        with pytest.raises(BadInput, match=f"dm matches embeddings and {network} has none"):
+            method.check(task)
+    else:
+        method.check(task)
+        assert torch.isfinite(images_after(method, task, 3)).all()
+
+
+def test_published_steps(name: str) -> None:
+    published = {
+        "dm": {1: 20_000, 10: 20_000, 50: 20_000},
+        "dc": {1: 1000, 10: 10_000, 50: 50_000},
+        "dsa": {1: 1000, 10: 10_000, 50: 50_000},
+    }
+    if name not in published:
+        pytest.skip("no publication to compare with")
+    for ipc, steps in published[name].items():
+        assert get_method(name).steps(ipc) == steps
+
+
+@pytest.mark.parametrize(
+    ("ipc", "loops", "origin"),
+    [
+        (1, (1, 1), "published"),
+        (5, (5, 23), "interpolated"),
+        (10, (10, 50), "published"),
+        (15, (15, 38), "interpolated"),
+        (20, (20, 25), "published"),
+        (30, (30, 20), "published"),
+        (40, (40, 15), "published"),
+        (50, (50, 10), "published"),
+        (80, (50, 10), "interpolated"),
+    ],
+)
+def test_loops(
+    name: str, ipc: int, loops: tuple[int, int], origin: str, make_task: Maker
+) -> None:
+    if name not in GRADIENT_MATCHING:
+        pytest.skip("has no loops")
+    notes = get_method(name).check(make_task(ipc=ipc))
+    line = f"loops ({origin}): {loops[0]} image updates per network, {loops[1]} epochs of training between them"
+    assert line in notes
+    given = get_method(name, outer_loop=7).check(make_task(ipc=ipc))
+    assert any(note.startswith("loops (given): 7 image updates") for note in given)
+
+
+def test_notes_are_lines(name: str, make_task: Maker) -> None:
+    for note in get_method(name).check(make_task()):
+        assert note and "\n" not in note
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("image_lr", "fast"), ("image_lr", -1.0), ("image_lr", float("nan")), ("real_batch", 1.5), ("real_batch", 0)],
+)
+def test_bad_fields_refused(name: str, field: str, value: Any) -> None:
+    with pytest.raises(BadInput, match=field):
+        get_method(name, **{field: value})
+
+
+def test_unknown_field_refused_with_the_nearest(name: str) -> None:
+    with pytest.raises(BadInput, match="did you mean 'image_lr'"):
+        get_method(name, imagelr=1.0)
+
+
+def test_unknown_method_refused_with_the_nearest(name: str) -> None:
+    with pytest.raises(BadInput, match=f"did you mean '{name}'|there are"):
+        get_method(name + "x")

@@ -1,0 +1,132 @@
+"""Gradients, distances and moments, by hand where a hand can do it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from condensery import BadInput, Rng, Task
+from condensery.matching.distances import (
+    DISTANCES,
+    cosine,
+    get_distance,
+    rowwise_cosine,
+    squared_euclidean,
+)
+from condensery.matching.gradients import class_gradient, differentiable_class_gradient
+from condensery.matching.moments import mean_embedding, segment_means, squared_gap
+
+RNG = Rng(0)
+
+
+def matrix(*rows: tuple[float, ...]) -> Tensor:
+    return torch.tensor(rows)
+
+
+def test_rowwise_of_two_rows_by_hand() -> None:
+    """Rows at 90 and at 45 degrees: 1 + (1 - 1/sqrt 2)."""
+    synthetic, real = matrix((1.0, 0.0), (1.0, 1.0)), matrix((0.0, 2.0), (3.0, 0.0))
+    assert rowwise_cosine([synthetic], [real]).item() == pytest.approx(2 - math.sqrt(0.5), abs=1e-6)
+
+
+def test_cosine_and_euclidean_of_two_rows_by_hand() -> None:
+    synthetic, real = matrix((1.0, 0.0), (1.0, 1.0)), matrix((0.0, 2.0), (3.0, 0.0))
+    assert squared_euclidean([synthetic], [real]).item() == pytest.approx(1 + 4 + 4 + 1)
+    assert cosine([synthetic], [real]).item() == pytest.approx(1 - 3 / math.sqrt(3 * 13), abs=1e-6)
+
+
+def test_rowwise_adds_eps_to_the_product_of_norms() -> None:
+    """Norms of 1e-3 have the product 1e-6, so the cosine of equal rows is a half."""
+    row = matrix((1e-3, 0.0))
+    assert rowwise_cosine([row], [row]).item() == pytest.approx(0.5)
+
+
+def test_rowwise_ignores_one_dimensional_parameters_and_the_others_do_not() -> None:
+    flat, weights = torch.tensor([1.0, -1.0]), matrix((1.0, 2.0))
+    assert rowwise_cosine([weights, flat], [weights, -flat]).item() == pytest.approx(0, abs=1e-6)
+    assert squared_euclidean([weights, flat], [weights, -flat]).item() == pytest.approx(8)
+    assert cosine([weights, flat], [weights, -flat]).item() == pytest.approx(1 - 3 / 7, abs=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "rows"), [((4, 3, 2, 2), 4), ((5, 2, 2), 5), ((6, 7), 6), ((3,), 0)])
+def test_rows_of_each_kind_of_layer(shape: tuple[int, ...], rows: int) -> None:
+    """Opposite gradients are 2 apart in every row."""
+    g = torch.randn(shape, generator=RNG.torch())
+    assert rowwise_cosine([g], [-g]).item() == pytest.approx(2 * rows, rel=1e-4)
+
+
+def test_a_row_of_zeros_counts_one_and_has_a_finite_gradient() -> None:
+    synthetic = torch.zeros(2, 3, requires_grad=True)
+    distance = rowwise_cosine([synthetic], [torch.ones(2, 3)])
+    distance.backward()
+    assert distance.item() == pytest.approx(2)
+    assert synthetic.grad is not None and torch.isfinite(synthetic.grad).all()
+
+
+@pytest.mark.parametrize("name", sorted(DISTANCES))
+def test_no_distance_to_itself(name: str) -> None:
+    g = [torch.randn(4, 3, generator=RNG.torch()), torch.randn(4, generator=RNG.fork(1).torch())]
+    assert DISTANCES[name](g, g).item() == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(DISTANCES))
+def test_gradient_of_the_distance(name: str) -> None:
+    generator = RNG.torch()
+    real = [torch.randn(s, generator=generator, dtype=torch.float64) for s in ((2, 3), (2,))]
+    synthetic = [torch.randn_like(r).requires_grad_() for r in real]
+    assert torch.autograd.gradcheck(lambda *s: DISTANCES[name](s, real), tuple(synthetic))
+
+
+def test_unknown_distance() -> None:
+    with pytest.raises(BadInput, match=r"unknown distance 'ours'; choose one of rowwise, euclidean, cosine"):
+        get_distance("ours")
+
+
+@pytest.mark.parametrize("chunk", [None, 1, 3, 7, 100])
+def test_class_gradient_is_that_of_the_mean(chunk: int | None, make_task) -> None:
+    task: Task = make_task()
+    network, images = task.new_network(RNG), task.pool.sample(1, 7, RNG)
+    loss = F.cross_entropy(network(images), torch.ones(7, dtype=torch.long))
+    expected = torch.autograd.grad(loss, list(network.parameters()))
+    for ours, theirs in zip(class_gradient(network, images, 1, chunk), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+        assert not ours.requires_grad
+
+
+def test_differentiable_gradient_is_the_same_and_has_a_graph(make_task) -> None:
+    task: Task = make_task()
+    network, images = task.new_network(RNG), task.pool.sample(1, 7, RNG)
+    plain = class_gradient(network, images, 1)
+    with_graph = differentiable_class_gradient(network, images.requires_grad_(), 1)
+    for a, b in zip(plain, with_graph, strict=True):
+        torch.testing.assert_close(a, b.detach())
+    assert torch.autograd.grad(sum(g.sum() for g in with_graph), images)[0].any()
+
+
+def test_gradient_of_a_linear_layer_by_hand() -> None:
+    """Softmax regression from zero weights: row k is (1/K - [k = y]) times the mean image."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(2, 4))
+    nn.init.zeros_(network[1].weight)
+    nn.init.zeros_(network[1].bias)
+    images = torch.tensor([[1.0, 2.0], [3.0, -4.0]]).view(2, 1, 1, 2)
+    weight, bias = class_gradient(network, images, 2, chunk=1)
+    p = torch.tensor([0.25, 0.25, -0.75, 0.25])
+    torch.testing.assert_close(weight, torch.outer(p, torch.tensor([2.0, -1.0])))
+    torch.testing.assert_close(bias, p)
+
+
+@pytest.mark.parametrize("chunk", [None, 1, 2, 5])
+def test_mean_embedding(chunk: int | None) -> None:
+    images = torch.arange(20.0).view(5, 1, 2, 2)
+    mean = mean_embedding(lambda x: x.flatten(1), images, chunk)
+    torch.testing.assert_close(mean, torch.tensor([8.0, 9.0, 10.0, 11.0]))
+
+
+def test_segment_means_and_gap_by_hand() -> None:
+    means = segment_means(matrix((1.0, 2.0), (3.0, 4.0), (10.0, 20.0)), [2, 1])
+    assert means.tolist() == [[2, 3], [10, 20]]
+    assert squared_gap(means, matrix((0.0, 3.0), (10.0, 17.0))).item() == 4 + 9

@@ -1,0 +1,163 @@
+"""The one training loop and the one accuracy."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from condensery import Rng
+from condensery.training import (
+    Recipe,
+    TensorImages,
+    accuracy,
+    chunk_for,
+    default_chunk,
+    fit,
+    train_epoch,
+    train_step,
+)
+
+RNG = Rng(0)
+BATCH_NORM = "convnet+width=8+depth=2+norm=batch"
+
+
+def batch(task, n: int = 10) -> tuple[Tensor, Tensor]:
+    images = torch.cat([task.pool.sample(c, n, RNG.fork(c)) for c in task.classes])[:n]
+    return images, torch.arange(n) % 3
+
+
+def stepped(task, chunk: int | None, steps: int = 1) -> dict[str, Tensor]:
+    network = task.new_network(RNG)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1, 0.9, weight_decay=5e-4)
+    for _ in range(steps):
+        train_step(network, optimizer, *batch(task), chunk)
+    return network.state_dict()
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 5, 64])
+def test_chunked_step_equals_the_whole_one(chunk: int, make_task) -> None:
+    task = make_task()
+    whole, chunked = stepped(task, None, 3), stepped(task, chunk, 3)
+    for name, tensor in whole.items():
+        torch.testing.assert_close(chunked[name], tensor, rtol=1e-4, atol=1e-6)
+
+
+def test_one_step_by_hand(make_task) -> None:
+    """w - lr * (gradient + weight decay * w)"""
+    task = make_task()
+    network = task.new_network(RNG)
+    weight = network.head.weight.detach().clone()
+    images, labels = batch(task)
+    (gradient,) = torch.autograd.grad(F.cross_entropy(network(images), labels), network.head.weight)
+    torch.testing.assert_close(
+        stepped(task, None)["head.weight"], weight - 0.1 * (gradient + 5e-4 * weight), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_batch_norm_is_never_split(make_task) -> None:
+    task = make_task(BATCH_NORM)
+    network = task.new_network(RNG)
+    assert chunk_for(network, 4) is None
+    assert chunk_for(network.eval(), 4) == 4
+    seen = []
+    network.features[0].register_forward_hook(lambda m, inputs, output: seen.append(len(inputs[0])))
+    images, labels = batch(task)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    train_epoch(network, optimizer, TensorImages(images, labels), 256, RNG, chunk=4)
+    assert seen == [10]
+    assert all(torch.equal(a, b) for a, b in zip(stepped(task, 4).values(), stepped(task, None).values(), strict=True))
+
+
+def test_chunks_reach_the_network(make_task) -> None:
+    task = make_task()
+    network = task.new_network(RNG)
+    seen = []
+    network.features[0].register_forward_hook(lambda m, inputs, output: seen.append(len(inputs[0])))
+    train_step(network, torch.optim.SGD(network.parameters(), 0.1), *batch(task), 4)
+    assert seen == [4, 4, 2]
+
+
+def test_default_chunk_is_for_a_cpu_only() -> None:
+    assert default_chunk(torch.device("cpu")) == 16
+    assert default_chunk(torch.device("cuda")) is None
+
+
+class Spy(nn.Module):
+    """Remembers which images it was trained on; the label of image i is i."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(10))
+        self.batches: list[list[int]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.batches.append(x.flatten().int().tolist())
+        return x.flatten(1).sum(1, keepdim=True) * self.weight
+
+
+def numbered(n: int) -> TensorImages:
+    return TensorImages(torch.arange(float(n)).view(n, 1, 1, 1), torch.arange(n))
+
+
+def test_an_epoch_sees_every_image_once_with_the_last_partial_batch() -> None:
+    network = Spy()
+    recipe = Recipe(epochs=2, batch_size=4)
+    fit(network, numbered(10), recipe, RNG)
+    assert [len(b) for b in network.batches] == [4, 4, 2, 4, 4, 2]
+    epochs = [sum(network.batches[:3], []), sum(network.batches[3:], [])]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(10))
+    assert epochs[0] != epochs[1] != list(range(10))
+
+
+def test_augmentation_is_drawn_for_every_batch_and_never_twice() -> None:
+    drawn: list[Rng] = []
+
+    def augment(images: Tensor, rng: Rng) -> Tensor:
+        drawn.append(rng)
+        return images
+
+    fit(Spy(), numbered(10), Recipe(epochs=3, batch_size=4), RNG, augment=augment)
+    assert len(drawn) == len(set(drawn)) == 9
+
+
+def test_training_is_reproducible_and_learns(make_task) -> None:
+    task = make_task()
+    images = TensorImages(
+        torch.cat([task.pool.sample(c, 12, RNG) for c in task.classes]), torch.arange(3).repeat_interleave(12)
+    )
+    networks = [task.new_network(RNG) for _ in range(2)]
+    for network in networks:
+        fit(network, images, Recipe(epochs=60, lr=0.05), RNG, chunk=4)
+    states = [network.state_dict() for network in networks]
+    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+    assert accuracy(networks[0], [images.batch(torch.arange(36))], chunk=5) == 1.0
+
+
+def test_on_epoch_hears_of_every_epoch() -> None:
+    heard: list[int] = []
+    fit(Spy(), numbered(3), Recipe(epochs=4), RNG, on_epoch=heard.append)
+    assert heard == [0, 1, 2, 3]
+
+
+class First(nn.Module):
+    """Says the class that the first pixel names; records whether it was in training mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.modes: list[bool] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.modes.append(self.training)
+        return F.one_hot(x[:, 0, 0, 0].long(), 10).float()
+
+
+@pytest.mark.parametrize("chunk", [None, 1, 3])
+def test_accuracy_is_a_fraction_over_all_batches(chunk: int | None) -> None:
+    """5 of 6 right in a batch of 6, none of 2 in a batch of 2: 5 / 8, not the mean of the two."""
+    first = torch.arange(6.0).view(6, 1, 1, 1), torch.tensor([0, 1, 2, 3, 4, 9])
+    second = torch.zeros(2, 1, 1, 1), torch.tensor([1, 1])
+    network = First()
+    assert accuracy(network, [first, second], chunk) == 5 / 8
+    assert not any(network.modes)
