@@ -55,11 +55,7 @@ def load(path: str | Path) -> SyntheticSet:
     """
     path = set_path(path)
     tensors, header = read_tensors(path)
-    if not isinstance(header.get("format"), int) or header["format"] > FORMAT:
-        raise BadFile(
-            f"{path} has format version {header.get('format')!r}, this condensery reads "
-            f"up to {FORMAT}: upgrade condensery"
-        )
+    _require_known_format(path, header.get("format"))
     try:
         synthetic = SyntheticSet(
             tensors["images"], tensors["labels"], ImageSpec.from_json(header["spec"]), dict(header["record"])
@@ -69,6 +65,15 @@ def load(path: str | Path) -> SyntheticSet:
     if digest(synthetic) != header.get("sha256"):
         raise BadFile(f"{path} is damaged: its images are not those that were saved (SHA-256 differs)")
     return synthetic
+
+
+def _require_known_format(path: Path, version: object) -> None:
+    if type(version) is not int or version < 1:
+        raise BadFile(f"{path} is damaged: its format version is {version!r}")
+    if version > FORMAT:
+        raise BadFile(
+            f"{path} has format version {version}, this condensery reads up to {FORMAT}: upgrade condensery"
+        )
 
 
 def set_path(path: str | Path) -> Path:
