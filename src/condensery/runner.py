@@ -169,10 +169,13 @@ def condense(
         steps=wanted_steps,
     )
     if out is not None and going_on:
-        asked = {k: v for k, v in asdict(settings).items() if k not in ("source", "options", "steps")}
-        return resume_run(out, steps=steps, options=options, asked=asked)
+        about_data = ("source", "options", "fingerprint", "steps")
+        asked = {k: v for k, v in asdict(settings).items() if k not in about_data}
+        return resume_run(out, steps=steps, options=options, asked=asked, images=images)
     session = _Session(settings, method, images, options)
-    session.prepare(RunFolder.create(out, settings) if out is not None else None)
+    session.prepare(None)
+    if out is not None:  # only now, when nothing was refused
+        session.folder = RunFolder.create(out, settings)
     return session.run()
 
 
@@ -182,6 +185,7 @@ def resume_run(
     steps: int | None = None,
     options: Options | None = None,
     asked: Mapping[str, Any] | None = None,
+    images: ImageData | None = None,
 ) -> SyntheticSet:
     """Go on with the run in folder `out`, to the same bits as if it had never stopped.
 
@@ -190,6 +194,7 @@ def resume_run(
         steps: a new total; None keeps the run's.
         options: device, checkpoints, time limit, ...; they may differ from the first session's.
         asked: settings that the run must have been started with.
+        images: the run's data, if they are loaded already.
 
     Raises:
         BadInput: there is no such run, it was started with other settings, or its data have changed.
@@ -201,7 +206,8 @@ def resume_run(
     if steps is not None:
         _require_count("steps", steps)
         settings = replace(settings, steps=steps)
-    images = load(settings.source, announce=options.announce, **settings.options)
+    if images is None:
+        images = load(settings.source, announce=options.announce, **settings.options)
     if images.fingerprint != settings.fingerprint:
         raise BadInput(
             f"{settings.source} has changed since the run in {out} began: start a new run with another --out"
