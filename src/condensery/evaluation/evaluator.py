@@ -85,7 +85,8 @@ def evaluate(
             or run folders.
         data: the real images, as for `condensery.data.load`; None takes what the set was made from.
         protocol: a name in `PROTOCOLS`, or a protocol of your own.
-        networks: architectures to train; none means the one that the set was condensed with.
+        networks: architectures to train; none means the one that the set was condensed with, without its batch
+            norm if the protocol says so.
         repeats: networks per set and architecture; None takes the protocol's number.
         baselines: "random" (a fresh random selection for every network) and "whole" (the whole training set).
         whole_epochs: for the whole set; None takes as many optimiser steps as a network gets on the set.
@@ -103,9 +104,10 @@ def evaluate(
     repeats = protocol.repeats if repeats is None else repeats
     _check(repeats, whole_repeats, whole_epochs, baselines)
     first = synthetic[0]
-    factories = [resolve(name) for name in networks or [first.record.get("network", "convnet")]]
+    factories = _factories(first, networks, protocol)
     data = _load_data(first, data, data_options)
-    _check_same_classes(first, data)
+    for other in synthetic:
+        _check_same_classes(other, data)
     bench = _Bench(data, protocol, Rng(seed).fork("evaluate"), pick_device(device), callback)
     per_network = len(synthetic) * repeats * (1 + ("random" in baselines)) + whole_repeats * (
         "whole" in baselines
@@ -164,7 +166,7 @@ class _Bench:
         return self._score("whole", factory, [whole], repeats, size, recipe)
 
     def _recipe(self, factory: NetworkFactory) -> Recipe:
-        return self.protocol.recipe(self.data.spec, self.protocol.network(factory))
+        return self.protocol.recipe(self.data.spec, factory)
 
     def _score(
         self,
@@ -186,11 +188,9 @@ class _Bench:
                 self._report(subject, factory, row[-1])
             rows.append(tuple(row))
         seconds = time.perf_counter() - started
-        trained = self.protocol.network(factory).name
-        return Score(subject, trained, len(sets[0]), size, tuple(rows), recipe.epochs, seconds)
+        return Score(subject, factory.name, len(sets[0]), size, tuple(rows), recipe.epochs, seconds)
 
     def _train_and_test(self, factory: NetworkFactory, images: Images, recipe: Recipe, rng: Rng) -> float:
-        factory = self.protocol.network(factory)
         network = factory.build(self.data.spec, rng.fork("network")).to(self.device)
         augment = self.protocol.augment(self.data.spec, factory)
         fit(network, images, recipe, rng.fork("training"), augment=augment, chunk=self.chunk)
@@ -232,6 +232,13 @@ def _load_sets(
                     "evaluate them one by one"
                 )
     return loaded
+
+
+def _factories(first: SyntheticSet, networks: Sequence[str], protocol: Protocol) -> list[NetworkFactory]:
+    """What was asked for, or else the network of the set, in which a protocol may replace batch norm."""
+    if networks:
+        return [resolve(name) for name in networks]
+    return [protocol.network(resolve(first.record.get("network", "convnet")))]
 
 
 def _load_data(

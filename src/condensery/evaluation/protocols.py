@@ -51,7 +51,7 @@ class Protocol:
         return Recipe(epochs=epochs + 1, decay_after=(epochs // 2 + 2,))
 
     def network(self, network: NetworkFactory) -> NetworkFactory:
-        """The network that is trained when the set was made for, or is to be judged by, `network`."""
+        """The network that judges a set which was made with `network`, unless another one is asked for."""
         return network if self.keeps_batch_norm else network.without_batch_norm()
 
 
