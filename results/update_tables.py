@@ -30,9 +30,10 @@ def rows() -> list[dict[str, Any]]:
                     known.get("whole") if subject == "whole" else known.get(str(run["ipc"]), {}).get(subject)
                 )
                 found.append({"run": run, "score": score, "published": value or "-"})
-    order = {"random": 0, "dm": 1, "dc": 2, "dsa": 3, "whole": 4}
+    order = {"random": 0, "dm": 1, "dc": 2, "dsa": 3, "whole": 5}
     return sorted(
-        found, key=lambda r: (r["run"]["data"] != "mnist", r["run"]["ipc"], order[r["score"]["subject"]])
+        found,
+        key=lambda r: (r["run"]["data"] != "mnist", r["run"]["ipc"], order.get(r["score"]["subject"], 4)),
     )
 
 
@@ -44,7 +45,7 @@ def main_table(found: list[dict[str, Any]]) -> list[str]:
     ]
     for row in found:
         run, score = row["run"], row["score"]
-        made = run["condense_seconds"] * len(run["set_seeds"]) / 60
+        made = sum(run["condense_seconds"]) / 60
         subject = score["subject"]
         name = {"random": "random images", "whole": "the whole set"}.get(subject, subject.upper())
         if subject not in ("random", "whole"):

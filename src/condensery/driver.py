@@ -53,13 +53,14 @@ def advance(method: Method, task: Task, state: State, rng: Rng) -> tuple[State, 
     learnable = state.synthetic.learnable()
     state.optimizer.zero_grad()
     losses = []
-    for term in method.terms(task, state, rng):
-        term.backward(inputs=learnable)
-        losses.append(term.detach())
-    terms = torch.stack(losses).tolist()
-    _require_finite(terms, learnable, state.step)
-    _step(state, learnable)
-    return method.advance(task, state, rng.fork("advance")), sum(terms)
+    with rng.fork("layers").seeded(task.device):  # for networks with layers that draw, such as dropout
+        for term in method.terms(task, state, rng):
+            term.backward(inputs=learnable)
+            losses.append(term.detach())
+        terms = torch.stack(losses).tolist()
+        _require_finite(terms, learnable, state.step)
+        _step(state, learnable)
+        return method.advance(task, state, rng.fork("advance")), sum(terms)
 
 
 def trajectory(
@@ -99,7 +100,9 @@ def _step(state: State, learnable: list[torch.Tensor]) -> None:
     with torch.no_grad():
         for tensor, old in zip(learnable, before, strict=True):
             tensor.copy_(old)
-    raise NonFinite(f"step {state.step}: the update makes images that are not finite; a smaller --image-lr often helps")
+    raise NonFinite(
+        f"step {state.step}: the update makes images that are not finite; a smaller --image-lr often helps"
+    )
 
 
 def _require_finite(terms: list[float], learnable: list[torch.Tensor], step: int) -> None:

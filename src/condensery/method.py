@@ -97,9 +97,9 @@ class State:
                 for i, learnable in enumerate(self.synthetic.learnable()):
                     learnable.copy_(groups["synthetic"][str(i)])
             self.network.load_state_dict(groups["network"])
-        except (KeyError, RuntimeError) as error:
+            self._restore_optimizer(groups["optimizer"])
+        except (KeyError, RuntimeError, ValueError) as error:
             raise BadFile("the checkpoint belongs to another run: its tensors do not fit this one") from error
-        self._restore_optimizer(groups["optimizer"])
         return replace(self, step=step)
 
     def _restore_optimizer(self, tensors: dict[str, Tensor]) -> None:

@@ -47,11 +47,15 @@ class Rng:
         return np.random.default_rng(self.entropy)
 
     @contextmanager
-    def seeded(self) -> Iterator[None]:
-        """Run code that can only draw from torch's global CPU generator, such as `nn.Module` initialisers.
+    def seeded(self, device: torch.device | None = None) -> Iterator[None]:
+        """Run code that can only draw from torch's global generators, such as initialisers and dropout.
 
-        The global generator is put back as it was when the block ends.
+        The generators, the CPU's and that of `device` if it is a GPU, are put back when the block ends.
         """
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self.entropy)  # the CPU's alone, and put back
+        gpus = [device] if device is not None and device.type == "cuda" else []
+        with torch.random.fork_rng(devices=gpus):
+            torch.default_generator.manual_seed(self.entropy)
+            for gpu in gpus:
+                with torch.cuda.device(gpu):
+                    torch.cuda.manual_seed(self.entropy)
             yield

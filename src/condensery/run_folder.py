@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 from torch import Tensor
 
@@ -44,6 +44,12 @@ class RunSettings:
     seed: int
     steps: int
 
+    def require_types(self) -> None:
+        """Raises TypeError if a value read from a file is of the wrong type."""
+        for name, kind in get_type_hints(RunSettings).items():
+            if type(getattr(self, name)) is not (get_origin(kind) or kind):
+                raise TypeError(name)
+
 
 @dataclass
 class Curve:
@@ -52,7 +58,7 @@ class Curve:
     Attributes:
         loss: one value per step.
         accuracy: JSON-able evaluations, each with its "step".
-        seconds: spent on steps, over all sessions of the run.
+        seconds: spent on steps alone, over all sessions of the run.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -109,10 +115,12 @@ class RunFolder:
     def settings(self) -> RunSettings:
         """Raises BadInput if there is no run here, BadFile if run.json is damaged."""
         try:
-            return RunSettings(**json.loads(self._settings_path.read_text(encoding="utf-8")))
+            settings = RunSettings(**json.loads(self._settings_path.read_text(encoding="utf-8")))
+            settings.require_types()
+            return settings
         except FileNotFoundError as error:
             raise BadInput(f"{self.path} holds no run to resume: there is no run.json in it") from error
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise BadFile(f"{self._settings_path} is damaged: start a new run in another folder") from error
 
     def write_settings(self, settings: RunSettings) -> None:

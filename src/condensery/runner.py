@@ -58,7 +58,8 @@ class StepReport:
 
 @dataclass(frozen=True)
 class Options:
-    """What changes how a run goes, but not its bits.
+    """What changes how a run goes. Another device or number of threads rounds differently; nothing else here
+    changes a bit of the result.
 
     Attributes:
         device: "auto", "cpu" or "cuda".
@@ -258,8 +259,9 @@ class _Session:
             self.options.announce(f"resuming after step {step} of {self.settings.steps}")
 
     def run(self) -> SyntheticSet:
-        self._announce_estimate()
-        stopped = self._loop()
+        with _stop_signals(self.folder is not None) as signals:
+            self._announce_estimate()
+            stopped = self._loop(signals)
         result = self.result()
         self._save()
         if self.folder:
@@ -276,29 +278,29 @@ class _Session:
             )
         return result
 
-    def _loop(self) -> str:
+    def _loop(self, signals: Sequence[int]) -> str:
         """Step until done. Returns why it stopped early: "interrupted", "time limit" or "" """
-        started = saved = now = time.perf_counter()
-        before = self.curve.seconds
+        started = saved = time.perf_counter()
         self._evaluate_if_due()
-        with _stop_signals(self.folder is not None) as signals:
-            steps = driver.trajectory(self.method, self.task, self.state, self.rng, self.settings.steps)
-            for state, loss in self._kept_on_failure(steps):
-                now = time.perf_counter()
-                self.state = state
-                self.curve.loss.append(loss)
-                self.curve.seconds = before + now - started
-                if self.options.callback:
-                    report = StepReport(state.step, self.settings.steps, loss, now - started, state.synthetic)
-                    self.options.callback(report)
-                self._evaluate_if_due()
-                if signals:
-                    return "interrupted"
-                if state.step < self.settings.steps and self._out_of_time(now - started):
-                    return "time limit"
-                if now - saved >= self.options.checkpoint_every:
-                    self._save()
-                    saved = time.perf_counter()
+        steps = driver.trajectory(self.method, self.task, self.state, self.rng, self.settings.steps)
+        step_began = time.perf_counter()
+        for state, loss in self._kept_on_failure(steps):
+            now = time.perf_counter()
+            self.state = state
+            self.curve.loss.append(loss)
+            self.curve.seconds += now - step_began
+            if self.options.callback:
+                report = StepReport(state.step, self.settings.steps, loss, now - started, state.synthetic)
+                self.options.callback(report)
+            self._evaluate_if_due()
+            if signals:
+                return "interrupted"
+            if state.step < self.settings.steps and self._out_of_time(now - started):
+                return "time limit"
+            if now - saved >= self.options.checkpoint_every:
+                self._save()
+                saved = time.perf_counter()
+            step_began = time.perf_counter()
         return ""
 
     def _kept_on_failure(self, steps: Iterator[tuple[State, float]]) -> Iterator[tuple[State, float]]:

@@ -109,7 +109,7 @@ def test_names(name: str, canonical: str) -> None:
         ("AlexNetBN", "alexnet"),
         ("VGG11BN", "vgg11"),
         ("ResNet18BN", "resnet18"),
-        ("ResNet18BN_AP", "resnet18-ap+norm=instance"),
+        ("ResNet18BN_AP", "resnet18"),
     ],
 )
 def test_without_batch_norm(name: str, plain: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import shlex
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,7 +35,7 @@ def evaluate(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN...",
+            metavar="RUN",
             help="Run folders or .safetensors files; several are sets of one kind with different seeds.",
             show_default=False,
         ),
@@ -53,7 +55,7 @@ def evaluate(
         ),
     ] = None,
     baselines: Annotated[
-        str, typer.Option(help="random, whole, both, or none.", rich_help_panel=_WHAT)
+        str, typer.Option(help="Some of random,whole, or none.", rich_help_panel=_WHAT)
     ] = "random,whole",
     whole_epochs: Annotated[
         int | None,
@@ -87,19 +89,19 @@ def evaluate(
 ) -> None:
     """Train networks from scratch on a set and test them on the real test images.
 
-        Random selections of the same size and the whole training set are judged by the
-        same recipe. Accuracy is given as mean and standard deviation over n networks.
-        The result is appended to RUN/evaluations.jsonl, with the command that made it.
+      Random selections of the same size and the whole training set are judged by the
+      same recipe. Accuracy is given as mean and standard deviation over n networks.
+      The result is appended to RUN/evaluations.jsonl, with the command that made it.
 
-        Protocols:
+      Protocols:
 
-    {protocols}
+    PROTOCOLS
 
-        Examples:
+      Examples:
 
-          condense evaluate runs/mnist
-          condense evaluate runs/mnist --protocol dm-2023 --networks convnet,lenet,resnet18
-          condense evaluate runs/seed0 runs/seed1 runs/seed2 --baselines none
+        condense evaluate runs/mnist
+        condense evaluate runs/mnist --protocol dm-2023 --networks convnet,lenet,resnet18
+        condense evaluate runs/seed0 runs/seed1 runs/seed2 --baselines none
     """
     output = Output(as_json)
     sets = [artifact.load(run) for run in runs]
@@ -132,9 +134,13 @@ def evaluate(
         output.say(f"Written to {', '.join(map(str, logs))}")
 
 
-evaluate.__doc__ = (evaluate.__doc__ or "").format(
-    protocols="\n".join(f"      {name:9} {protocol.summary}" for name, protocol in PROTOCOLS.items())
-)
+def _protocols() -> str:
+    """One paragraph line for each protocol, wrapped to the width of the help."""
+    lines = [f"  {name:9} {protocol.summary}" for name, protocol in PROTOCOLS.items()]
+    return "\n".join(textwrap.fill(line, 76, subsequent_indent=" " * 12) for line in lines)
+
+
+evaluate.__doc__ = inspect.cleandoc(evaluate.__doc__ or "").replace("  PROTOCOLS", _protocols())
 
 
 def _table(evaluation: Evaluation) -> Table:

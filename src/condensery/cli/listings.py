@@ -18,12 +18,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; lin
 _PUBLISHED_IPC = (1, 10, 50)
 _OWN_IMAGES = """
 Your own images, as --data:
-  photos/          a folder with one sub-folder per class, with or without train/ and test/
-  table/           a folder of Parquet files (or one .parquet file) in the Hugging Face image layout
-  set.npz          arrays images and labels, or x_train, y_train, x_test, y_test
-  owner/name       a Hugging Face Hub id, or owner/name:config
-Set CONDENSERY_DATA to a folder that holds known sets by name (mnist/, cifar10/, ...) to read them from there;
-otherwise they are fetched from the Hub once."""
+  photos/     a folder with one sub-folder per class, or with train/ and test/
+  table/      a folder of Parquet files, or one .parquet file, laid out as on the Hub
+  set.npz     arrays images and labels, or x_train, y_train, x_test, y_test
+  owner/name  a Hugging Face Hub id, or owner/name:config
+Known sets are read from the folder that CONDENSERY_DATA names if they lie there by
+name (mnist/, cifar10/, ...); otherwise they are fetched from the Hub once."""
 
 
 def methods(
@@ -101,14 +101,15 @@ def datasets(as_json: Json = False) -> None:
       condense run --data photos/ --size 32
     """
     output = Output(as_json)
-    table = plain_table("name", ">shape", ">classes", ">training", "mean", "std", "Hub id", "here")
+    table = plain_table("name\nHub id", ">training\nimages", ">shape\nclasses", "mean\nstd", "here")
     for known in KNOWN_SETS.values():
-        shape = f"{known.channels}x{known.height}x{known.width}"
-        numbers = (" ".join(f"{x:.3f}" for x in values) for values in (known.mean, known.std))
-        here = "bundled" if not known.hub_id else ("yes" if _local_folder(known) else "no")
+        here = "yes" if not known.hub_id or _local_folder(known) else "no"
         table.add_row(
-            *(known.name, shape, str(known.num_classes), f"{known.train_count:,}"),
-            *(*numbers, known.hub_id or "-", here),
+            f"{known.name}\n{known.hub_id or '(bundled)'}",
+            f"{known.train_count:,}",
+            f"{known.channels}x{known.height}x{known.width}\n{known.num_classes}",
+            "\n".join(" ".join(f"{x:.3f}" for x in values) for values in (known.mean, known.std)),
+            here,
         )
     output.show(table)
     output.say(_OWN_IMAGES)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
+from itertools import pairwise
 from typing import Annotated
 
 import torch
@@ -33,8 +35,12 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, evaluate, show, export, listings.methods, listings.networks, listings.datasets):
-    app.command()(command)
+_COMMANDS = {
+    command.__name__: command
+    for command in (run, evaluate, show, export, listings.methods, listings.networks, listings.datasets)
+}
+for _command in _COMMANDS.values():
+    app.command()(_command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -82,9 +88,7 @@ def _run(arguments: list[str]) -> int:
     except CondenseryError as error:
         return _error(str(error), error.exit_code)
     except typer.TyperException as error:  # a command line that cannot be understood
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context else "condense"
-        return _error(f"{error.format_message().rstrip('.')}; see {command} --help", BAD_INPUT)
+        return _error(_usage_error(error, arguments), BAD_INPUT)
     except (KeyboardInterrupt, typer.Abort):
         return _say("interrupted", BAD_INPUT)
     except SystemExit as stop:  # rich and typer leave so when the reader of a pipe has gone
@@ -95,6 +99,24 @@ def _run(arguments: list[str]) -> int:
     if code == _INTERRUPTED_TYPER:
         return _say("interrupted", BAD_INPUT)
     return code or OK
+
+
+def _usage_error(error: typer.TyperException, arguments: list[str]) -> str:
+    """What is wrong with the command line, with the value that was typed, and where it is explained."""
+    message = error.format_message().rstrip(".")
+    wrong_type = re.match(r"Invalid value for '(--[\w-]+)': Input should be (a valid \w+)", message)
+    if wrong_type:
+        flag, wanted = wrong_type.groups()
+        message = f"{flag} takes {wanted}, not {_value_of(flag, arguments)!r}"
+    command = f" {arguments[0]}" if arguments[0] in _COMMANDS else ""
+    return f"{message}; see condense{command} --help"
+
+
+def _value_of(flag: str, arguments: list[str]) -> str:
+    """The last value given to `flag`, as in "--flag value" or "--flag=value"."""
+    values = [word for before, word in pairwise(arguments) if before == flag]
+    values += [word.partition("=")[2] for word in arguments if word.startswith(f"{flag}=")]
+    return values[-1] if values else ""
 
 
 def _unexpected(error: Exception) -> int:

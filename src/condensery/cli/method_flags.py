@@ -103,7 +103,9 @@ def given_fields(method: str, flags: Mapping[str, Any]) -> dict[str, Any]:
         flag = "--" + name.replace("_", "-")
         if name not in kinds:
             have = _and(owners()[name])
-            raise BadInput(f"method {method} has no {flag} ({have} does): see condense methods {method}")
+            raise BadInput(
+                f"method {method} has no {flag} (it belongs to {have}): see condense methods {method}"
+            )
         try:
             settings[name] = kinds[name](value)
         except ValueError as error:

@@ -134,7 +134,9 @@ def export(
 ) -> None:
     """Write a set in a format that other tools read.
 
-      npz      numpy arrays: images (float, normalised), labels, class_names, mean, std
+    Formats:
+
+      npz      numpy arrays: images (normalised), labels, class_names, mean, std
       pt       the same as a dict for torch.load(path, weights_only=True)
       parquet  a folder for datasets.load_dataset (8-bit PNG inside)
       png      a folder per class of 8-bit PNG files

@@ -183,7 +183,7 @@ class _Bench:
         for i, images in enumerate(sets):
             row = []
             for k in range(repeats):
-                rng = self.rng.fork(subject, factory.name, i, k)
+                rng = self.rng.fork(subject, factory.canonical, i, k)
                 row.append(self._train_and_test(factory, images, recipe, rng))
                 self._report(subject, factory, row[-1])
             rows.append(tuple(row))
@@ -193,7 +193,8 @@ class _Bench:
     def _train_and_test(self, factory: NetworkFactory, images: Images, recipe: Recipe, rng: Rng) -> float:
         network = factory.build(self.data.spec, rng.fork("network")).to(self.device)
         augment = self.protocol.augment(self.data.spec, factory)
-        fit(network, images, recipe, rng.fork("training"), augment=augment, chunk=self.chunk)
+        with rng.fork("layers").seeded(self.device):  # for networks with layers that draw, such as dropout
+            fit(network, images, recipe, rng.fork("training"), augment=augment, chunk=self.chunk)
         test = batches(self.data.test, self.data.spec, self.device, _TEST_BATCH)
         return accuracy(network, test, self.chunk)
 
@@ -292,7 +293,7 @@ def _record(
         "ipc": first.get("ipc"),
         "steps": first.get("step"),
         "condensed_with": first.get("network"),
-        "condense_seconds": first.get("seconds"),
+        "condense_seconds": [s.record.get("seconds", 0) for s in sets],
         "set_seeds": [s.record.get("seed") for s in sets],
         "made_with": [run_command(s.record) for s in sets if "fields" in s.record],
         "protocol": protocol.name,

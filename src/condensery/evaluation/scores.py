@@ -46,8 +46,8 @@ class Score:
 
     @property
     def std_between_sets(self) -> float | None:
-        """Standard deviation (n - 1) of the sets' means; None for a single set."""
-        if len(self.accuracies) < 2:
+        """Standard deviation (n - 1) of the sets' means; None for a single set, or for one network per set."""
+        if len(self.accuracies) < 2 or min(len(row) for row in self.accuracies) < 2:
             return None
         return float(np.std([np.mean(row) for row in self.accuracies], ddof=1))
 

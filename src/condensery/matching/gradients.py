@@ -19,13 +19,13 @@ def class_gradient(network: nn.Module, images: Tensor, label: int, chunk: int | 
             layer mixes the images of a batch.
 
     Returns:
-        One tensor per parameter, in `network.parameters()` order.
+        One tensor per parameter, in `network.parameters()` order; zeros for one that the loss does not use.
     """
     parameters = list(network.parameters())
     total: list[Tensor] = []
     for part in images.split(chunk or len(images)):
         loss = _cross_entropy_sum(network, part, label) / len(images)
-        gradients = torch.autograd.grad(loss, parameters)
+        gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
         if total:
             for sum_so_far, gradient in zip(total, gradients, strict=True):
                 sum_so_far += gradient
@@ -37,7 +37,8 @@ def class_gradient(network: nn.Module, images: Tensor, label: int, chunk: int | 
 def differentiable_class_gradient(network: nn.Module, images: Tensor, label: int) -> tuple[Tensor, ...]:
     """The same gradient as a function of `images` (N, C, H, W), for the second backward pass of matching."""
     loss = _cross_entropy_sum(network, images, label) / len(images)
-    return torch.autograd.grad(loss, list(network.parameters()), create_graph=True)
+    parameters = list(network.parameters())
+    return torch.autograd.grad(loss, parameters, create_graph=True, materialize_grads=True)
 
 
 def _cross_entropy_sum(network: nn.Module, images: Tensor, label: int) -> Tensor:

@@ -80,11 +80,15 @@ class DC:
             raise BadInput(f"outer_loop {self.outer_loop} and inner_loop {self.inner_loop} must be 0 or more")
         outer, inner = self.loops(task.ipc)
         origin = "published" if task.ipc in _PUBLISHED_IPC else "interpolated"
+        if task.ipc > _PUBLISHED_IPC[-1]:
+            origin = f"as for {_PUBLISHED_IPC[-1]}, the largest published"
         if self.outer_loop or self.inner_loop:
             origin = "given"
         notes = [
             f"loops ({origin}): {outer} image updates per network, {inner} epochs of training between them"
         ]
+        if task.network.kind == "mlp" and self.image_lr > 0.01:
+            notes.append(f"the paper uses --image-lr 0.01 with an MLP, this run {self.image_lr:g}")
         augmentation = self._augmentation(task)
         return notes + ([f"Siamese augmentation {augmentation.strategy}"] if augmentation.groups else [])
 

@@ -34,7 +34,7 @@ class DM:
     real_batch: int = 256
     """real images per class and step"""
     image_lr: float = 1.0
-    """learning rate of the images; the paper uses 10 from 100 images per class on"""
+    """learning rate of the images; the paper uses 10 for CIFAR-10 from 100 images per class on"""
     image_momentum: float = 0.5
     """momentum of the images' SGD"""
     init: str = "real"
@@ -54,7 +54,7 @@ class DM:
         notes = [f"Siamese augmentation {self._augmentation(task).strategy or 'none'}"]
         if task.ipc >= 100 and self.image_lr < 10:
             notes.append(
-                f"the paper uses --image-lr 10 from 100 images per class on; this run uses {self.image_lr:g}"
+                f"the paper uses --image-lr 10 for CIFAR-10 from 100 images per class on, this run {self.image_lr:g}"
             )
         return notes
 

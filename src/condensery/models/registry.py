@@ -63,6 +63,10 @@ _ALIASES: dict[str, str] = {
 }
 
 
+# The average-pooling ResNet is for condensing alone: the authors evaluate its sets on the plain one (thesis A.1).
+_WITHOUT_BATCH_NORM = {"resnet18-ap": "resnet18"}
+
+
 class NetworkInfo(NamedTuple):
     """One line of `list_networks`; `options` maps each option to its default and what else it can be."""
 
@@ -130,8 +134,9 @@ class NetworkFactory:
         options = {**_defaults(self.constructor), **dict(self.options)}
         if options.get("norm") != "batch":
             return self
-        options["norm"] = _NETWORKS[self.kind].default_norm
-        plain = replace(self, options=tuple(sorted(options.items())))
+        kind = _WITHOUT_BATCH_NORM.get(self.kind, self.kind)
+        options["norm"] = _NETWORKS[kind].default_norm
+        plain = replace(self, kind=kind, constructor=_NETWORKS[kind], options=tuple(sorted(options.items())))
         return replace(plain, name=plain.canonical)
 
     def _construct(

@@ -24,7 +24,8 @@ def run_command(record: Mapping[str, Any]) -> str:
     for key, default in _DEFAULTS.items():
         if record[key] != default:
             words += [f"--{key}", str(record[key])]
-    defaults = {f.name: f.default for f in dataclass_fields(METHODS[record["method"]])}
+    method = METHODS.get(record["method"])  # None for a method that is not registered here
+    defaults = {f.name: f.default for f in dataclass_fields(method)} if method else {}
     settings = {**data.get("options", {}), **record["fields"]}
     for key, value in settings.items():
         if value != defaults.get(key):
