@@ -1,0 +1,124 @@
+"""The files of a run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from condensery import BadFile, BadInput, ImageData, Rng
+from condensery.coresets import random_selection
+from condensery.data import ClassPool
+from condensery.run_folder import Curve, RunFolder, RunSettings
+
+SETTINGS = RunSettings(
+    source="digits",
+    options={"size": 16},
+    fingerprint="abc",
+    method="dm",
+    fields={"image_lr": 1.0},
+    ipc=2,
+    network="convnet",
+    seed=3,
+    steps=100,
+)
+TENSORS = {"synthetic.0": torch.randn(4, 3, generator=Rng(0).torch()), "network.n": torch.tensor(7)}
+
+
+def saved(folder: RunFolder, data: ImageData) -> Curve:
+    curve = Curve([3.5, 1e-30, 2.0], [{"step": 2, "mean": 0.5}], 1.25)
+    pool = ClassPool(data.train, data.spec, torch.device("cpu"))
+    folder.save(TENSORS, 3, curve, random_selection(pool, 1, Rng(0)))
+    return curve
+
+
+def test_settings_round_trip(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "a" / "b", SETTINGS)
+    assert folder.exists
+    assert RunFolder(tmp_path / "a" / "b").settings() == SETTINGS
+
+
+def test_checkpoint_round_trip(tmp_path: Path, tiny: ImageData) -> None:
+    folder = RunFolder.create(tmp_path / "run", SETTINGS)
+    assert folder.load() is None
+    curve = saved(folder, tiny)
+    loaded = folder.load()
+    assert loaded is not None
+    tensors, step, again = loaded
+    assert tensors.keys() == TENSORS.keys()
+    assert all(torch.equal(tensors[k], TENSORS[k]) for k in TENSORS)
+    assert (step, again) == (3, curve)
+    assert json.loads((tmp_path / "run" / "curve.json").read_text())["loss"] == curve.loss
+    names = {p.name for p in (tmp_path / "run").iterdir()}
+    assert names == {"run.json", "set.safetensors", "checkpoint.safetensors", "curve.json"}
+
+
+def test_an_empty_folder_is_free(tmp_path: Path) -> None:
+    assert RunFolder.create(tmp_path, SETTINGS).exists
+
+
+def test_a_folder_with_a_run_is_taken(tmp_path: Path) -> None:
+    RunFolder.create(tmp_path / "run", SETTINGS)
+    with pytest.raises(BadInput, match=r"already holds a run \(dm, 2 per class, digits\): continue it with --resume"):
+        RunFolder.create(tmp_path / "run", SETTINGS)
+
+
+def test_a_folder_with_other_things_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(BadInput, match="is not empty and holds no run"):
+        RunFolder.create(tmp_path, SETTINGS)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="is a file: choose a folder"):
+        RunFolder.create(tmp_path / "file", SETTINGS)
+    with pytest.raises(BadInput, match="cannot write"):
+        RunFolder.create(tmp_path / "file" / "below", SETTINGS)
+
+
+def test_no_run_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="holds no run to resume"):
+        RunFolder(tmp_path).settings()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"ipc": 1}', "null", "3", "\0", "[" * 100_000])
+def test_damaged_settings(text: str, tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", SETTINGS)
+    (tmp_path / "run" / "run.json").write_text(text)
+    with pytest.raises(BadFile, match=r"run\.json is damaged"):
+        folder.settings()
+    (tmp_path / "run" / "run.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(BadFile, match=r"run\.json is damaged"):
+        folder.settings()
+
+
+def test_damaged_checkpoint(tmp_path: Path, tiny: ImageData) -> None:
+    folder = RunFolder.create(tmp_path / "run", SETTINGS)
+    saved(folder, tiny)
+    path = tmp_path / "run" / "checkpoint.safetensors"
+    content = path.read_bytes()
+    for length in (0, 5, 100, len(content) - 1):
+        path.write_bytes(content[:length])
+        with pytest.raises(BadFile, match=r"checkpoint\.safetensors"):
+            folder.load()
+
+
+@pytest.mark.parametrize("change", [{"options": 3}, {"steps": "many"}, {"fields": []}, {"source": None}], ids=str)
+def test_settings_of_the_wrong_type(change: dict[str, object], tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", SETTINGS)
+    (tmp_path / "run" / "run.json").write_text(json.dumps({**asdict(SETTINGS), **change}))
+    with pytest.raises(BadFile, match=r"run\.json is damaged"):
+        folder.settings()
+
+
+def test_a_set_in_place_of_a_checkpoint(tmp_path: Path, tiny: ImageData) -> None:
+    folder = RunFolder.create(tmp_path / "run", SETTINGS)
+    saved(folder, tiny)
+    (tmp_path / "run" / "checkpoint.safetensors").write_bytes((tmp_path / "run" / "set.safetensors").read_bytes())
+    with pytest.raises(BadFile, match="is not a checkpoint of this version"):
+        folder.load()

@@ -1,0 +1,307 @@
+"""A whole condensation: run folder, time limit, curve, resuming, refusals."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import condensery
+from condensery import (
+    PROTOCOLS,
+    BadFile,
+    BadInput,
+    ImageData,
+    StepReport,
+    SyntheticSet,
+    condense,
+    get_method,
+    runner,
+)
+from condensery.runner import Interrupted, Options, readable_seconds, resume_run
+
+NETWORK = "convnet+width=8+depth=2"
+FAST = replace(PROTOCOLS["quick"], name="fast", epochs=2, plain_epochs=2, repeats=2)
+
+
+def dm(data: Any, **options: Any) -> SyntheticSet:
+    settings = {"network": NETWORK, "device": "cpu", "real_batch": 4, "steps": 3}
+    return condense(data, "dm", **{**settings, **options})
+
+
+def refused(match: str, call: Callable[[], Any]) -> None:
+    with pytest.raises(BadInput, match=match) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_result_and_record(tiny_file: Path, tiny: ImageData) -> None:
+    result = dm(tiny_file, ipc=2, seed=5)
+    assert result.images.shape == (6, 1, 8, 8)
+    assert result.spec == tiny.spec
+    assert not result.images.requires_grad
+    record = json.loads(json.dumps(result.record))
+    assert (record["method"], record["ipc"], record["seed"], record["step"], record["steps"]) == ("dm", 2, 5, 3, 3)
+    assert record["fields"]["real_batch"] == 4 and record["fields"]["iterations"] == 20_000
+    assert record["data"]["fingerprint"] == tiny.fingerprint
+    assert record["versions"]["condensery"] and record["hardware"]
+
+
+def test_files_of_a_run(tiny_file: Path, tmp_path: Path) -> None:
+    result = dm(tiny_file, out=tmp_path / "run")
+    names = {p.name for p in (tmp_path / "run").iterdir()}
+    assert names == {"run.json", "set.safetensors", "set.png", "checkpoint.safetensors", "curve.json"}
+    assert torch.equal(condensery.load(tmp_path / "run").images, result.images)
+    assert len(json.loads((tmp_path / "run" / "curve.json").read_text())["loss"]) == 3
+
+
+def test_out_changes_no_bit(tiny_file: Path, tmp_path: Path) -> None:
+    assert torch.equal(dm(tiny_file).images, dm(tiny_file, out=tmp_path / "run", checkpoint_every=1e-9).images)
+
+
+def test_seed_decides(tiny_file: Path) -> None:
+    assert not torch.equal(dm(tiny_file, seed=1).images, dm(tiny_file, seed=2).images)
+
+
+def test_published_steps_by_default(tiny_file: Path) -> None:
+    heard: list[StepReport] = []
+    condense(
+        tiny_file, "dc", network=NETWORK, device="cpu", real_batch=4, iterations=2, callback=heard.append, ipc=3
+    )
+    assert [r.step for r in heard] == [1, 2, 3, 4, 5, 6]  # 2 networks, 3 updates each by interpolation
+
+
+def test_callback_hears_every_step(tiny_file: Path) -> None:
+    heard: list[StepReport] = []
+    result = dm(tiny_file, callback=heard.append)
+    assert [(r.step, r.steps) for r in heard] == [(1, 3), (2, 3), (3, 3)]
+    assert heard[-1].loss == result.record["loss"]
+    assert torch.equal(heard[-1].synthetic.images.detach(), result.images)
+    assert heard[0].seconds < heard[-1].seconds
+
+
+def test_time_limit_stops_with_a_usable_result_that_can_go_on(tiny_file: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    result = dm(tiny_file, steps=8, out=tmp_path / "run", time_limit=1e-9, announce=lines.append)
+    assert result.record["step"] == 1
+    assert any("time limit: stopped after step 1 of 8; the result is usable" in line for line in lines)
+    resumed = dm(tiny_file, steps=8, out=tmp_path / "run", resume=True)
+    assert torch.equal(resumed.images, dm(tiny_file, steps=8).images)
+
+
+def test_estimate_is_announced_before_a_long_run(tiny_file: Path) -> None:
+    lines: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        dm(tiny_file, steps=100, announce=lines.append, callback=_interrupt)
+    assert any("for 100 steps" in line and "GiB on cpu" in line for line in lines)
+
+
+def _interrupt(report: StepReport) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_writes_a_checkpoint(number: signal.Signals, tiny_file: Path, tmp_path: Path) -> None:
+    def stop(report: StepReport) -> None:
+        if report.step == 2:
+            os.kill(os.getpid(), number)
+
+    handler = signal.getsignal(number)
+    with pytest.raises(Interrupted, match="stopped after step 2 of 5; nothing is lost: continue with condense run"):
+        dm(tiny_file, steps=5, out=tmp_path / "run", callback=stop)
+    assert signal.getsignal(number) is handler
+    resumed = dm(tiny_file, steps=5, out=tmp_path / "run", resume=True)
+    assert torch.equal(resumed.images, dm(tiny_file, steps=5).images)
+
+
+def test_evaluation_on_the_way(tiny_file: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"evaluate_at": (0, 2, 3), "protocol": FAST}
+    result = dm(tiny_file, out=tmp_path / "run", **options)
+    curve = json.loads((tmp_path / "run" / "curve.json").read_text())["accuracy"]
+    assert [e["step"] for e in curve] == [0, 2, 3]
+    assert all(e["n"] == 2 and 0 <= e["mean"] <= 1 and e["protocol"] == "fast" for e in curve)
+    assert result.record["accuracies"] == condensery.load(tmp_path / "run").record["accuracies"] == curve
+    assert torch.equal(result.images, dm(tiny_file).images)
+
+
+def test_evaluations_survive_resuming(tiny_file: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"evaluate_at": (1, 3), "protocol": FAST}
+    dm(tiny_file, steps=2, out=tmp_path / "run", **options)
+    resumed = dm(tiny_file, steps=3, out=tmp_path / "run", resume=True, **options)
+    whole = dm(tiny_file, steps=3, **options)
+    strip = [{k: v for k, v in e.items() if k != "seconds"} for e in resumed.record["accuracies"]]
+    assert strip == [{k: v for k, v in e.items() if k != "seconds"} for e in whole.record["accuracies"]]
+
+
+def test_resume_without_a_run_starts_one(tiny_file: Path, tmp_path: Path) -> None:
+    assert dm(tiny_file, out=tmp_path / "run", resume=True).record["step"] == 3
+
+
+def test_more_steps_on_resume(tiny_file: Path, tmp_path: Path) -> None:
+    dm(tiny_file, steps=2, out=tmp_path / "run")
+    resumed = resume_run(tmp_path / "run", steps=6, options=Options(device="cpu"))
+    assert torch.equal(resumed.images, dm(tiny_file, steps=6).images)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["steps"] == 6
+
+
+def test_resuming_a_finished_run_gives_its_result(tiny_file: Path, tmp_path: Path) -> None:
+    done = dm(tiny_file, out=tmp_path / "run")
+    assert torch.equal(resume_run(tmp_path / "run", options=Options(device="cpu")).images, done.images)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"seed": 1}, "was started with seed 0, not 1"),
+        ({"ipc": 2}, "was started with ipc 1, not 2"),
+        ({"network": "mlp"}, "was started with network"),
+        ({"real_batch": 5}, "was started with fields"),
+    ],
+)
+def test_resume_with_other_settings_refused(
+    change: dict[str, Any], match: str, tiny_file: Path, tmp_path: Path
+) -> None:
+    dm(tiny_file, out=tmp_path / "run")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    refused(match, lambda: dm(tiny_file, out=tmp_path / "run", resume=True, **change))
+    assert before == {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+
+
+def test_resume_with_changed_data_refused(tiny_file: Path, tmp_path: Path) -> None:
+    arrays = dict(np.load(tiny_file))
+    np.savez(tmp_path / "mine.npz", **arrays)
+    dm(tmp_path / "mine.npz", out=tmp_path / "run")
+    arrays["x_train"] = 255 - arrays["x_train"]
+    np.savez(tmp_path / "mine.npz", **arrays)
+    refused(r"mine\.npz has changed since the run", lambda: resume_run(tmp_path / "run", options=Options("cpu")))
+    refused(
+        r"mine\.npz has changed since the run", lambda: dm(tmp_path / "mine.npz", out=tmp_path / "run", resume=True)
+    )
+
+
+def test_images_in_memory_can_be_resumed_with(tiny: ImageData, tmp_path: Path) -> None:
+    nowhere = replace(tiny, source="made by hand")
+    dm(nowhere, steps=1, out=tmp_path / "run")
+    resumed = dm(nowhere, steps=3, out=tmp_path / "run", resume=True)
+    assert torch.equal(resumed.images, dm(tiny).images)
+
+
+def test_damaged_checkpoint_refused(tiny_file: Path, tmp_path: Path) -> None:
+    dm(tiny_file, out=tmp_path / "run")
+    path = tmp_path / "run" / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(BadFile, match=r"checkpoint\.safetensors is truncated, damaged"):
+        resume_run(tmp_path / "run", options=Options(device="cpu"))
+
+
+def test_checkpoint_of_another_run_refused(tiny_file: Path, tmp_path: Path) -> None:
+    dm(tiny_file, out=tmp_path / "one")
+    dm(tiny_file, out=tmp_path / "two", ipc=2)
+    content = (tmp_path / "two" / "checkpoint.safetensors").read_bytes()
+    (tmp_path / "one" / "checkpoint.safetensors").write_bytes(content)
+    with pytest.raises(BadFile, match="belongs to another run"):
+        resume_run(tmp_path / "one", options=Options(device="cpu"))
+
+
+def test_a_taken_folder_is_refused_and_left_alone(tiny_file: Path, tmp_path: Path) -> None:
+    dm(tiny_file, out=tmp_path / "run")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    refused("already holds a run", lambda: dm(tiny_file, out=tmp_path / "run"))
+    assert before == {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"ipc": 0}, "--ipc must be at least 1, not 0"),
+        ({"ipc": -3}, "--ipc must be at least 1, not -3"),
+        ({"ipc": 13}, r"--ipc 13 is more than class '\d' has training images \(12\): ask for fewer"),
+        ({"steps": 0}, "--steps must be at least 1, not 0"),
+        ({"network": "transformer"}, "no network is called 'transformer'"),
+        ({"network": "mlp"}, "dm matches embeddings and mlp has none"),
+        ({"network": "convnet+depth=9"}, "too small for 9 poolings"),
+        ({"device": "tpu"}, "unknown device 'tpu'"),
+        ({"checkpoint_every": 0}, "--checkpoint-every must be positive seconds, not 0"),
+        ({"time_limit": -1}, "--time-limit must be positive, not -1"),
+        ({"evaluate_at": (-1,)}, "--evaluate-at takes numbers of steps, not -1"),
+        ({"protocol": "slow"}, "unknown protocol 'slow'"),
+        ({"init": "zeros"}, "unknown initialisation 'zeros'"),
+        ({"augmentation": "blur"}, "no augmentation is called 'blur'"),
+        ({"image_lr": "fast"}, "must be float"),
+        ({"lr": 1.0}, "dm has no field 'lr'"),
+    ],
+    ids=str,
+)
+def test_bad_input_refused_before_anything_is_written(
+    options: dict[str, Any], match: str, tiny_file: Path, tmp_path: Path
+) -> None:
+    refused(match, lambda: dm(tiny_file, out=tmp_path / "run", **options))
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_method_and_data(tiny_file: Path, tmp_path: Path) -> None:
+    refused("unknown method 'dmm', did you mean 'dm'", lambda: condense(tiny_file, "dmm"))
+    refused("there is no file or folder", lambda: dm(tmp_path / "none.npz", out=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    method = get_method("dm")
+    refused("already configured", lambda: condense(tiny_file, method, image_lr=1.0))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_cuda_without_a_gpu_refused(tiny_file: Path) -> None:
+    refused("--device cuda was asked for, but this machine has no usable CUDA GPU", lambda: dm(tiny_file, device="cuda"))
+
+
+def test_a_full_disk_during_a_run_loses_nothing(
+    tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dm(tiny_file, steps=2, out=tmp_path / "run")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+
+    def full(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        refused("No space left on device", lambda: resume_run(tmp_path / "run", steps=4, options=Options("cpu")))
+    assert before == {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    resumed = resume_run(tmp_path / "run", steps=4, options=Options("cpu"))
+    assert torch.equal(resumed.images, dm(tiny_file, steps=4).images)
+
+
+def test_checkpoints_are_written_on_the_way(
+    tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that dies after step 3 leaves that step behind."""
+
+    def die(report: StepReport) -> None:
+        if report.step == 4:
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        dm(tiny_file, steps=6, out=tmp_path / "run", checkpoint_every=1e-9, callback=die)
+    assert condensery.load(tmp_path / "run").record["step"] == 3
+    resumed = dm(tiny_file, steps=6, out=tmp_path / "run", resume=True)
+    assert torch.equal(resumed.images, dm(tiny_file, steps=6).images)
+
+
+def test_interrupted_has_its_exit_code() -> None:
+    assert issubclass(Interrupted, condensery.CondenseryError)
+    assert runner.Interrupted("x").exit_code != 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "0 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (273600, "3 d 4 h")],
+)
+def test_readable_seconds(seconds: float, text: str) -> None:
+    assert readable_seconds(seconds) == text
