@@ -18,7 +18,7 @@ from rich.table import Table
 from condensery import artifact
 from condensery.artifact import unwritable
 from condensery.cli import arguments
-from condensery.cli.output import Output, percent, plain_table, readable_bytes
+from condensery.cli.output import Output, accuracy, percent, plain_table, readable_bytes
 from condensery.cli.progress import EvaluationProgress
 from condensery.errors import BadInput
 from condensery.evaluation import PROTOCOLS, Evaluation, Score
@@ -89,19 +89,19 @@ def evaluate(
 ) -> None:
     """Train networks from scratch on a set and test them on the real test images.
 
-      Random selections of the same size and the whole training set are judged by the
-      same recipe. Accuracy is given as mean and standard deviation over n networks.
-      The result is appended to RUN/evaluations.jsonl, with the command that made it.
+    Random selections of the same size and the whole training set are judged by
+    the same recipe. Accuracy is given as mean and standard deviation over n
+    networks. The result is appended to RUN/evaluations.jsonl, with the command.
 
-      Protocols:
+    Protocols:
 
-    PROTOCOLS
+      PROTOCOLS
 
-      Examples:
+    Examples:
 
-        condense evaluate runs/mnist
-        condense evaluate runs/mnist --protocol dm-2023 --networks convnet,lenet,resnet18
-        condense evaluate runs/seed0 runs/seed1 runs/seed2 --baselines none
+      condense evaluate runs/mnist
+      condense evaluate runs/mnist --protocol dm-2023 --networks convnet,lenet
+      condense evaluate runs/seed0 runs/seed1 runs/seed2 --baselines none
     """
     output = Output(as_json)
     sets = [artifact.load(run) for run in runs]
@@ -144,17 +144,17 @@ evaluate.__doc__ = inspect.cleandoc(evaluate.__doc__ or "").replace("  PROTOCOLS
 
 
 def _table(evaluation: Evaluation) -> Table:
-    table = plain_table(
-        *("trained on", "network", ">images", ">size", ">accuracy %"),
-        *(">±sets", ">±nets", ">n", ">epochs", ">time"),
-    )
+    table = plain_table("set")
+    table.add_column("network", overflow="fold", min_width=7)
+    for name in ("images", "size", "accuracy %", "±sets", "±nets", "n", "epochs", "time"):
+        table.add_column(name, justify="right", no_wrap=True)
     for score in evaluation.scores:
         table.add_row(
             score.subject,
             score.network,
             str(score.images),
             readable_bytes(score.bytes),
-            f"{percent(score.mean)} ± {percent(score.std)}",
+            accuracy(score.mean, score.std, score.n),
             percent(score.std_between_sets),
             percent(score.std_between_networks),
             str(score.n),

@@ -74,12 +74,13 @@ def networks(as_json: Json = False) -> None:
     """List the architectures and their options.
 
     Options follow the name as +option=value. A network of your own is
-    package.module:factory, called as factory(channels=, image_size=, num_classes=).
+    package.module:factory, which is called with channels, image_size (height,
+    width) and num_classes as keywords.
 
     Examples:
 
       condense run --data digits --network convnet+depth=2+width=64
-      condense evaluate runs/mnist --networks convnet,lenet,my.module:Net
+      condense evaluate runs/mnist --networks convnet,my.module:Net
     """
     output = Output(as_json)
     table = plain_table("network", "what it is", "options: default (choices)")

@@ -35,7 +35,9 @@ class Output:
         terminal = self.stream.isatty()
         wide = None if terminal or os.environ.get("COLUMNS") else _WIDTH_OF_A_FILE
         text = io.StringIO()
-        Console(file=text, force_terminal=terminal, width=wide, highlight=False).print(renderable)
+        Console(
+            file=text, force_terminal=terminal, width=wide, highlight=False, markup=False, emoji=False
+        ).print(renderable)
         write(self.stream, "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n")
 
     def result(self, document: Any) -> None:
@@ -86,6 +88,11 @@ def readable_bytes(count: int) -> str:
             break
         size, unit = size / 1000, larger
     return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
+
+
+def accuracy(mean: float, std: float, n: int) -> str:
+    """Fractions as "85.0 ± 2.5", in percent; a single network has no spread."""
+    return f"{percent(mean)} ± {percent(std)}" if n > 1 else percent(mean)
 
 
 def percent(share: float | None) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from condensery import artifact
-from condensery.cli.output import Output, facts_table, percent, readable_bytes
+from condensery.cli.output import Output, accuracy, facts_table, percent, readable_bytes
 from condensery.errors import BadInput
 from condensery.records import SyntheticSet
 from condensery.report import FORMATS, save_picture
@@ -119,7 +119,7 @@ def _entries(record: dict[str, Any]) -> list[dict[str, Any]]:
 def _accuracy(one: dict[str, Any]) -> str:
     step = f"step {one['step']}, " if "step" in one else ""
     by = f"{step}{one['network']}, {one['protocol']}, n = {one['n']}"
-    return f"{percent(one['mean'])} ± {percent(one['std'])} %  ({by})"
+    return f"{accuracy(one['mean'], one['std'], one['n'])} %  ({by})"
 
 
 def _numbers(values: tuple[float, ...]) -> str:

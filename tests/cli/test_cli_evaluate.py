@@ -1,0 +1,129 @@
+"""`condense evaluate` and `condense show`: what they print, write and leave alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from cli_images import TINY
+from PIL import Image
+
+import condensery
+from condensery import artifact
+
+pytestmark = pytest.mark.usefixtures("fast_protocol")
+
+
+@pytest.fixture
+def demo(condense) -> Path:
+    assert condense("run --data digits --steps 1 --out demo", *TINY).code == 0
+    return Path("demo")
+
+
+def test_table_log_and_record(condense, demo):
+    before = condensery.load(demo)
+    done = condense("evaluate demo --whole-epochs 1 --results all.jsonl")
+    assert done.code == 0 and done.err == ""
+    for word in ("dm", "random", "whole", "2.6 kB", "±", "protocol quick", "seed 0", "threads of"):
+        assert word in done.out
+    line = json.loads(Path("demo/evaluations.jsonl").read_text())
+    assert line == json.loads(Path("all.jsonl").read_text())
+    assert line["command"] == "condense evaluate demo --whole-epochs 1 --results all.jsonl"
+    assert [score["subject"] for score in line["scores"]] == ["dm", "random", "whole"]
+    after = condensery.load(demo)
+    assert torch.equal(before.images, after.images) and artifact.digest(before) == artifact.digest(after)
+    (found,) = after.record["accuracies"]
+    assert found["mean"] == pytest.approx(line["scores"][0]["mean"])
+    assert (found["n"], found["protocol"], found["step"]) == (2, "quick", 1)
+
+
+def test_each_evaluation_is_one_more_line(condense, demo):
+    condense("evaluate demo --baselines none")
+    condense("evaluate demo --baselines none --seed 1")
+    assert len(Path("demo/evaluations.jsonl").read_text().splitlines()) == 2
+    assert [a["seed"] for a in condensery.load(demo).record["accuracies"]] == [0, 1]
+
+
+def test_several_sets_and_networks(condense, demo):
+    condense("run --data digits --steps 1 --seed 1 --out other", *TINY)
+    done = condense(
+        "evaluate demo other/set.safetensors --networks mlp,lenet --repeats 2 --baselines random --json"
+    )
+    document = json.loads(done.out)
+    assert done.code == 0 and "mlp" in done.err
+    assert [(s["subject"], s["network"]) for s in document["scores"]] == [
+        *(("dm", "mlp"), ("random", "mlp")),
+        *(("dm", "lenet"), ("random", "lenet")),
+    ]
+    assert document["set_seeds"] == [0, 1]
+    assert document["scores"][0]["sets"] == 2 and document["scores"][0]["std_between_sets"] is not None
+    assert not Path("other/evaluations.jsonl").exists(), "only folders that were named are written to"
+    for i, run in enumerate(("demo", "other")):
+        (mlp, lenet) = condensery.load(run).record["accuracies"]
+        assert (mlp["network"], lenet["network"]) == ("mlp", "lenet")
+        assert mlp["mean"] == pytest.approx(sum(document["scores"][0]["accuracies"][i]) / 2), (
+            "each set remembers its own networks"
+        )
+
+
+def test_the_command_is_quoted_as_a_shell_needs_it(condense, demo):
+    condense("evaluate --baselines none demo --results", "my results.jsonl")
+    command = json.loads(Path("my results.jsonl").read_text())["command"]
+    assert command == "condense evaluate --baselines none demo --results 'my results.jsonl'"
+
+
+def test_a_set_that_changed_meanwhile_keeps_its_record(condense, demo, monkeypatch):
+    real = condensery.cli.evaluate.evaluate_sets
+
+    def evaluate_while_the_run_goes_on(*args, **options):
+        found = real(*args, **options)
+        assert condense("run --resume --out demo --steps 2").code == 0
+        return found
+
+    monkeypatch.setattr("condensery.cli.evaluate.evaluate_sets", evaluate_while_the_run_goes_on)
+    done = condense("evaluate demo --baselines none")
+    assert done.code == 0 and "has changed during the evaluation" in done.out
+    assert condensery.load(demo).record["step"] == 2
+    assert condensery.load(demo).record["accuracies"] == []
+
+
+def test_show_tells_how_the_set_was_made(condense, demo):
+    condense("evaluate demo --baselines none")
+    done = condense("show demo")
+    assert done.code == 0 and done.err == ""
+    for word in ("10 of 10 classes", "1x8x8", "real_batch=8", "digits", TINY[1], "1 of 1", "n = 2", "clips"):
+        assert word in done.out
+
+
+def test_show_draws_part_of_a_set(condense):
+    condense("run --data digits --ipc 3 --steps 1 --out demo", *TINY)
+    condense("show demo --out all.png")
+    done = condense("show demo/set.safetensors --per-class 1 --out one.png --json")
+    document = json.loads(done.out)
+    assert document["picture"] == "one.png" and document["spec"]["name"] == "digits"
+    with Image.open("all.png") as everything, Image.open("one.png") as part:
+        assert part.height == everything.height and part.width < everything.width
+
+
+def test_show_takes_a_set_that_says_nothing(condense, demo):
+    known = condensery.load(demo)
+    condensery.save(condensery.SyntheticSet(known.images, known.labels, known.spec), "bare.safetensors")
+    assert condense("show bare.safetensors").code == 0
+    assert Path("bare.png").exists()
+
+
+def test_class_names_are_printed_as_they_are(condense, demo):
+    known = condensery.load(demo)
+    names = ("[red]", "[/bold]", ":cat:", *known.spec.class_names[3:])
+    renamed = replace(known, spec=replace(known.spec, class_names=names))
+    condensery.save(renamed, "renamed.safetensors")
+    done = condense("show renamed.safetensors")
+    assert done.code == 0 and "[red], [/bold], :cat:, 3" in done.out
+
+
+def test_a_single_network_has_no_spread(condense, demo):
+    done = condense("evaluate demo --repeats 1 --baselines none")
+    assert done.code == 0 and "± " not in done.out.splitlines()[2]

@@ -1,0 +1,104 @@
+"""What there is: methods, networks, data sets, formats, help."""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+import pytest
+from cli_images import TINY
+
+import condensery
+from condensery.cli import main as main_module
+from condensery.cli.method_flags import method_fields
+from condensery.data import KNOWN_SETS
+from condensery.methods import METHODS
+from condensery.models.registry import list_networks
+
+COMMANDS = ("run", "evaluate", "show", "export", "methods", "networks", "datasets")
+
+
+@pytest.mark.parametrize("line", ["", "--help", "-h"])
+def test_condense_alone_prints_help(condense, line):
+    done = condense(line)
+    assert done.code == 0 and done.err == ""
+    assert all(command in done.out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches_with_examples_and_fits(condense, monkeypatch, command, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    done = condense(f"{command} --help")
+    assert done.code == 0 and done.err == ""
+    assert "Examples:" in done.out and done.out.count("condense ") >= 3
+    assert max(map(len, done.out.splitlines())) <= columns
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_text_is_not_wrapped_at_80_columns(command):
+    """Rich wraps without indentation, so no line may need it; the first paragraph flows by itself."""
+    text = inspect.cleandoc(main_module._COMMANDS[command].__doc__)
+    assert all(len(line) <= 78 for line in text.partition("\n\n")[2].splitlines())
+
+
+def test_version(condense):
+    done = condense("--version")
+    assert done.code == 0 and done.out.startswith("condense 0.")
+
+
+def test_methods(condense):
+    done = condense("methods")
+    assert done.code == 0 and all(METHODS[name].summary in done.out for name in METHODS)
+    names = [entry["name"] for entry in json.loads(condense("methods --json").out)]
+    assert names == sorted(METHODS)
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_one_method(condense, name):
+    done = condense(f"methods {name}")
+    assert done.code == 0
+    document = json.loads(condense(f"methods {name} --json").out)
+    assert [field["name"] for field in document["fields"]] == [f.name for f in method_fields(name)]
+    for field in document["fields"]:
+        assert field["flag"] in done.out and field["doc"]
+    method = condensery.get_method(name)
+    assert document["published_steps"] == {str(ipc): method.steps(ipc) for ipc in (1, 10, 50)}
+
+
+def test_networks(condense):
+    done = condense("networks")
+    assert done.code == 0 and all(info.name in done.out for info in list_networks())
+    assert [entry["name"] for entry in json.loads(condense("networks --json").out)] == [
+        info.name for info in list_networks()
+    ]
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_datasets(condense, monkeypatch, tmp_path, columns):
+    (tmp_path / "mnist").mkdir()
+    monkeypatch.setenv("CONDENSERY_DATA", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", str(columns))
+    done = condense("datasets")
+    assert done.code == 0 and all(name in done.out for name in KNOWN_SETS)
+    assert "…" not in done.out, "nothing is cut off"
+    found = {entry["name"]: entry["folder"] for entry in json.loads(condense("datasets --json").out)}
+    assert found["mnist"] == str(tmp_path / "mnist") and found["cifar10"] is None
+
+
+@pytest.mark.parametrize("format", ["npz", "pt", "parquet", "png"])
+def test_export(condense, format):
+    condense("run --data digits --steps 1 --out demo", *TINY)
+    done = condense(f"export demo --format {format} --out there/out")
+    assert done.code == 0 and done.err == ""
+    assert ("8-bit pixels lose" in done.out) == (format in ("parquet", "png"))
+    document = json.loads(condense(f"export demo --format {format} --out again --json").out)
+    assert document["format"] == format and len(document["paths"]) == 1
+
+
+def test_export_of_an_unknown_format(condense):
+    condense("run --data digits --steps 1 --out demo", *TINY)
+    done = condense("export demo --format tar --out x")
+    assert done.code == 2 and done.err == (
+        "condense: error: unknown format 'tar'; choose one of npz, pt, parquet, png\n"
+    )

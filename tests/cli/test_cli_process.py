@@ -1,0 +1,103 @@
+"""The installed command in processes of its own: signals, pipes, what is imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from cli_images import TINY
+
+import condensery
+
+CONDENSE = (sys.executable, "-m", "condensery.cli.main")
+LONG = ("run", "--data", "digits", "--ipc", "2", *TINY)
+
+
+def start(*arguments: str, **options) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [*CONDENSE, *arguments],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[str], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None and time.monotonic() < end, process.communicate()
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_goes_on_to_the_same_bits(number, condense):
+    process = start(*LONG, "--steps", "1000000", "--checkpoint-every", "0.1", "--out", "demo")
+    wait_for(Path("demo/checkpoint.safetensors"), process)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err.startswith("condense: stopped after step ") and err.count("\n") == 1
+    assert "condense run --resume --out demo" in err
+    step = condensery.load("demo").record["step"]
+    assert condense(f"run --resume --out demo --steps {step + 3}").code == 0
+    assert condense(f"run --data digits --ipc 2 --out whole --steps {step + 3}", *TINY).code == 0
+    assert torch.equal(condensery.load("demo").images, condensery.load("whole").images)
+
+
+def test_a_pipe_whose_reader_has_gone(tmp_path):
+    process = start(*LONG, "--steps", "2", "--out", "demo")
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait(60)) == ("", 0), (
+        "the work is done though nobody reads about it"
+    )
+    process.stderr.close()
+    assert (tmp_path / "demo" / "set.png").exists()
+
+
+def test_help_imports_nothing_heavy_but_torch():
+    code = (
+        "import sys; from condensery.cli.main import main; assert main(['run', '--help']) == 0; "
+        "heavy = {'datasets', 'sklearn', 'matplotlib', 'pandas', 'pyarrow'} & set(sys.modules); "
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_installed_command():
+    script = Path(sys.executable).with_name("condense")
+    if not script.exists():
+        pytest.skip("condensery is not installed as a command here")
+    done = subprocess.run([script, "methods", "--json"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and json.loads(done.stdout)
+    done = subprocess.run([script, "run", "--ipc"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "") and done.stderr.startswith("condense: error: ")
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+def test_progress_on_a_terminal_only():
+    reader, writer = os.openpty()
+    process = subprocess.Popen(
+        [*CONDENSE, *LONG, "--steps", "3", "--out", "demo"],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100", "TERM": "xterm"},
+        stdout=subprocess.PIPE,
+        stderr=writer,
+        text=True,
+    )
+    os.close(writer)
+    out = process.communicate(timeout=60)[0]
+    drawn = os.read(reader, 100_000).decode()
+    os.close(reader)
+    assert process.returncode == 0
+    assert "3/3" in drawn and "loss" in drawn and "left" in drawn
+    assert "3/3" not in out and "demo/set.safetensors" in out, "results go to stdout, the bar does not"

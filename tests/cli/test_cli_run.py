@@ -1,0 +1,138 @@
+"""`condense run`: flags, files, stopping, resuming."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import torch
+from cli_images import TINY
+
+import condensery
+from condensery.cli import arguments
+from condensery.cli.method_flags import method_fields, owners
+from condensery.errors import BadInput
+from condensery.methods import METHODS
+
+
+def test_run_writes_the_result_and_says_where_it_is(condense, tmp_path):
+    done = condense("run --data digits --steps 3 --ipc 2 --out demo", *TINY)
+    assert done.code == 0 and done.err == ""
+    assert "demo/set.safetensors" in done.out and "demo/set.png" in done.out
+    assert "condense evaluate demo" in done.out
+    synthetic = condensery.load("demo")
+    assert len(synthetic) == 20 and synthetic.record["step"] == 3
+    assert synthetic.record["fields"]["real_batch"] == 8
+    assert (tmp_path / "demo" / "set.png").stat().st_size > 0
+
+
+def test_default_out_names_data_method_ipc_and_seed(condense, photos):
+    assert condense("run --steps 1 --ipc 2 --seed 7 --data", photos, *TINY).code == 0
+    assert Path("runs/photos-dm-ipc2-seed7/set.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [("uoft-cs/cifar10", "cifar10"), ("digits", "digits"), ("a/b c!.npz", "b_c_.npz"), ("..", None)],
+)
+def test_default_out_is_one_plain_folder_name(data, expected):
+    name = arguments.default_out(data, "dm", 1, 0)
+    assert len(name.parts) == 2 and not name.name.startswith(".")
+    assert expected is None or name == Path(f"runs/{expected}-dm-ipc1-seed0")
+
+
+def test_json_is_one_document_on_stdout_and_lines_go_to_stderr(condense):
+    done = condense("run --data digits --steps 2 --out demo --json", *TINY)
+    document = json.loads(done.out)
+    assert done.code == 0
+    assert document["set"] == "demo/set.safetensors" and document["images"] == 10
+    assert document["record"]["steps"] == 2
+    assert "Siamese augmentation" in done.err
+
+
+def test_resume_needs_no_other_flag_and_gives_the_same_bits(condense):
+    flags = ("run --data digits --seed 3 --out", *TINY)
+    condense(flags[0], "whole", *TINY, "--steps", 4)
+    condense(flags[0], "parts", *TINY, "--steps", 2)
+    done = condense("run --resume --out parts --steps 4")
+    assert done.code == 0 and "resuming after step 2 of 4" in done.out
+    assert torch.equal(condensery.load("whole").images, condensery.load("parts").images)
+    assert condense("run --resume --out parts").code == 0, (
+        "a finished run can be resumed: nothing is left to do"
+    )
+
+
+def test_resume_accepts_flags_that_agree(condense, photos):
+    line = f"run --data {photos} --method dm --ipc 2 --seed 1 --size 8 --out demo --resume"
+    assert condense(line, *TINY, "--steps", 1).code == 0, "no run there yet: it is started"
+    assert condense(line, *TINY, "--steps", 2).code == 0
+    assert condensery.load("demo").record["step"] == 2
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["--seed 9", "--ipc 2", "--method dc", "--network lenet", "--real-batch 4", "--data other", "--size 16"],
+)
+def test_resume_refuses_flags_that_disagree(condense, flag):
+    condense("run --data digits --steps 1 --out demo", *TINY)
+    done = condense(f"run --resume --out demo {flag}")
+    assert done.code == 2 and "was started with" in done.err and done.err.count("\n") == 1
+
+
+def test_time_limit_stops_with_a_usable_result(condense):
+    done = condense("run --data digits --steps 100000 --time-limit 0.2s --out demo", *TINY)
+    assert done.code == 0 and "time limit: stopped after step" in done.out
+    assert 0 < condensery.load("demo").record["step"] < 100000
+
+
+def test_evaluation_on_the_way_is_stored(condense, fast_protocol):
+    done = condense("run --data digits --steps 3 --evaluate-at 0,2 --out demo", *TINY)
+    assert done.code == 0 and "step 2:" in done.out
+    curve = json.loads(Path("demo/curve.json").read_text())
+    assert [point["step"] for point in curve["accuracy"]] == [0, 2]
+    assert len(curve["loss"]) == 3
+    assert [point["step"] for point in condensery.load("demo").record["accuracies"]] == [0, 2]
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_every_field_of_a_method_has_a_flag(condense, method):
+    """Given at their defaults, all flags together change nothing."""
+    values = [word for field in method_fields(method) for word in (field.flag, field.default)]
+    small = ["--real-batch", 4, "--network", TINY[1]]
+    done = condense(f"run --data digits --steps 1 --method {method} --out demo", *values, *small)
+    assert done.code == 0, done.err
+    stored = condensery.load("demo").record["fields"]
+    defaults = {f.name: f.default for f in fields(METHODS[method])}
+    assert stored == {**defaults, "real_batch": 4}
+
+
+def test_every_flag_is_explained_in_the_help(condense, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    text = condense("run --help").out
+    for name in owners():
+        assert f"--{name.replace('_', '-')} " in text
+        assert all(next(f for f in method_fields(m) if f.name == name).doc for m in owners()[name])
+
+
+def test_a_flag_of_another_method_is_refused(condense):
+    done = condense("run --data digits --method dm --inner-loop 3")
+    assert done.code == 2
+    assert (
+        done.err
+        == "condense: error: method dm has no --inner-loop (it belongs to dc and dsa): see condense methods dm\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("90", 90), ("90s", 90), ("10m", 600), ("2h", 7200), ("1h30m", 5400), ("0.5", 0.5)]
+)
+def test_times(text, expected):
+    assert arguments.seconds("--time-limit", text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "soon", "10 minutes", "m", "nan", "inf", "1h30"])
+def test_times_that_are_none(text):
+    with pytest.raises(BadInput, match="--time-limit takes"):
+        arguments.seconds("--time-limit", text)
