@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from condensery import driver
-from condensery.data import ClassPool, load
+from condensery.data import KNOWN_SETS, ClassPool, load
 from condensery.errors import BadInput, CondenseryError
 from condensery.evaluation import Protocol, evaluate, get_protocol
 from condensery.method import Method, State, Task
@@ -159,7 +159,7 @@ def condense(
         RunFolder(Path(out)).require_free()
     images = load(data, announce=announce, **how_to_load)
     settings = RunSettings(
-        source=_absolute(images.source),
+        source=absolute_source(images.source),
         options=how_to_load,
         fingerprint=images.fingerprint,
         method=method.name,
@@ -418,8 +418,12 @@ def _require_enough(pool: ClassPool, ipc: int) -> None:
         )
 
 
-def _absolute(source: str) -> str:
-    return str(Path(source).resolve()) if Path(source).exists() else source
+def absolute_source(source: str) -> str:
+    """A data source as a run records it: known sets and Hub ids by name, files and folders by absolute path.
+
+    A known name means the known set even where a folder of that name lies in the current one, as for `load`.
+    """
+    return str(Path(source).resolve()) if source not in KNOWN_SETS and Path(source).exists() else source
 
 
 def readable_seconds(seconds: float) -> str:

@@ -71,6 +71,12 @@ def test_resume_accepts_flags_that_agree(condense, photos):
     assert condensery.load("demo").record["step"] == 2
 
 
+def test_a_folder_named_like_a_known_set_changes_nothing(condense):
+    Path("digits").mkdir()
+    condense("run --data digits --steps 1 --out demo", *TINY)
+    assert condense("run --resume --data digits --steps 2 --out demo").code == 0
+
+
 @pytest.mark.parametrize(
     "flag",
     ["--seed 9", "--ipc 2", "--method dc", "--network lenet", "--real-batch 4", "--data other", "--size 16"],

@@ -6,8 +6,8 @@ import math
 import re
 from pathlib import Path
 
-from condensery.data import KNOWN_SETS
 from condensery.errors import BadInput
+from condensery.runner import absolute_source
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
@@ -42,11 +42,6 @@ def whole_numbers(flag: str, text: str | None) -> list[int]:
 def baselines(text: str) -> list[str]:
     """ "random,whole" -> ["random", "whole"]; "none" -> []"""
     return [] if text.strip().lower() == "none" else words(text)
-
-
-def absolute_source(data: str) -> str:
-    """A data source as runs record it: known sets and Hub ids by name, files and folders by absolute path."""
-    return str(Path(data).resolve()) if data not in KNOWN_SETS and Path(data).exists() else data
 
 
 def default_out(data: str, method: str, ipc: int, seed: int) -> Path:

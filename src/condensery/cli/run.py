@@ -19,7 +19,7 @@ from condensery.evaluation import PROTOCOLS
 from condensery.methods import METHODS
 from condensery.records import SyntheticSet
 from condensery.run_folder import RunFolder
-from condensery.runner import Options, condense, readable_seconds, resume_run
+from condensery.runner import Options, absolute_source, condense, readable_seconds, resume_run
 
 _IMAGES, _RUN, _LIMITS, _CHECKS = "Images", "Run", "Stopping and resuming", "Evaluation on the way"
 _DATA_OPTIONS = ("size", "channels", "test_fraction", "image_column", "label_column")
@@ -210,7 +210,7 @@ def _go_on(out: Path, call: Call, fields: dict[str, Any], options: Options) -> S
     settings = RunFolder(out).settings()
     asked = call.typed_values(_DECIDING)
     if "data" in call.typed:
-        asked["source"] = arguments.absolute_source(call.values["data"])
+        asked["source"] = absolute_source(call.values["data"])
     asked["options"] = {**settings.options, **call.typed_values(_DATA_OPTIONS)}
     asked["fields"] = given_fields(settings.method, fields)
     return resume_run(out, steps=call.values["steps"], options=options, asked=asked)
