@@ -55,7 +55,9 @@ def dm_draws(method: DM, task: Task, rng: Rng, steps: int) -> Iterator[Draw]:
         network = plain_network(task, source.fork("advance").fork("network"))
 
 
-def matching_draws(method: DC | DSA, task: Task, rng: Rng, steps: int, loops: tuple[int, int]) -> Iterator[Draw]:
+def matching_draws(
+    method: DC | DSA, task: Task, rng: Rng, steps: int, loops: tuple[int, int]
+) -> Iterator[Draw]:
     """As `condensery.driver` draws with `rng`, for `loops` (outer, inner)."""
     outer, inner = loops
     network: PlainConvNet | None = plain_network(task, rng.fork("start").fork("network"))
@@ -68,9 +70,7 @@ def matching_draws(method: DC | DSA, task: Task, rng: Rng, steps: int, loops: tu
         network = plain_network(task, source.fork("advance").fork("network")) if last else None
 
 
-def _training(
-    method: DC | DSA, task: Task, rng: Rng, inner: int
-) -> Iterator[tuple[torch.Tensor, Transform]]:
+def _training(method: DC | DSA, task: Task, rng: Rng, inner: int) -> Iterator[tuple[torch.Tensor, Transform]]:
     augmentation = siamese(method, task)
     count = task.spec.num_classes * task.ipc
     for epoch in range(inner):

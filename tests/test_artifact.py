@@ -18,7 +18,9 @@ from torch import Tensor
 import condensery
 from condensery import BadFile, BadInput, ImageSpec, Rng, SyntheticSet, artifact
 
-SPEC = ImageSpec(3, 8, 8, ("cat", "dog\n", "ünïcode"), (0.1, 0.2, 0.3), (0.9, 1.0, 1.1), name="pets", flip=False)
+SPEC = ImageSpec(
+    3, 8, 8, ("cat", "dog\n", "ünïcode"), (0.1, 0.2, 0.3), (0.9, 1.0, 1.1), name="pets", flip=False
+)
 RECORD = {"method": "dm", "fields": {"image_lr": 0.1}, "ipc": 2, "seed": 7, "accuracies": [{"mean": 0.5}]}
 
 
@@ -38,7 +40,9 @@ def header(**changes: Any) -> dict[str, Any]:
     return {**good, **changes}
 
 
-def written(path: Path, tensors: dict[str, Tensor] | None = None, text: str | None = None, **changes: Any) -> Path:
+def written(
+    path: Path, tensors: dict[str, Tensor] | None = None, text: str | None = None, **changes: Any
+) -> Path:
     """A safetensors file that is ours but for the changes; `text` replaces the JSON header altogether."""
     synthetic = a_set()
     tensors = {"images": synthetic.images, "labels": synthetic.labels, **(tensors or {})}
@@ -148,9 +152,7 @@ class Bomb:
 
 
 @pytest.mark.parametrize("kind", ["pickle", "torch"])
-def test_nothing_is_ever_unpickled(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_ever_unpickled(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "bomb.safetensors"
     if kind == "pickle":
@@ -297,16 +299,14 @@ def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["replace", "fsync", "save_file"])
-def test_a_full_disk_leaves_the_old_file(
-    step: str, good: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_the_old_file(step: str, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: Any, **kwargs: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     before = good.read_bytes()
     monkeypatch.setattr(artifact if step == "save_file" else os, step, full)
     other = SyntheticSet(a_set().images + 1, a_set().labels, SPEC)
-    with pytest.raises(BadInput, match="cannot write .*No space left on device; free some space"):
+    with pytest.raises(BadInput, match=r"cannot write .*No space left on device; free some space"):
         artifact.save(other, good)
     assert good.read_bytes() == before
     assert [p.name for p in good.parent.iterdir()] == [good.name]

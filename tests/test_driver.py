@@ -91,7 +91,9 @@ def test_a_term_that_is_not_finite_stops_with_step_and_cause(make_task: Maker) -
     steps = driver.trajectory(method, task, state, RNG, 5)
     next(steps), next(steps)
     good = state.synthetic.images.detach().clone()
-    with pytest.raises(driver.NonFinite, match=r"step 2: term 2 of 3 of the loss is nan; a smaller --image-lr"):
+    with pytest.raises(
+        driver.NonFinite, match=r"step 2: term 2 of 3 of the loss is nan; a smaller --image-lr"
+    ):
         next(steps)
     assert torch.equal(state.synthetic.images.detach(), good)
 
@@ -154,7 +156,6 @@ def test_estimate_changes_nothing(name: str, quick_method: Maker, make_task: Mak
 def test_a_trajectory_starts_where_the_state_is(make_task: Maker) -> None:
     method, task = Shrink(), make_task()
     state = driver.begin(method, task, RNG)
-    for state, _ in driver.trajectory(method, task, state, RNG, 2):
-        pass
-    assert [s.step for s, _ in driver.trajectory(method, task, state, RNG, 5)] == [3, 4, 5]
-    assert list(driver.trajectory(method, task, state, RNG, 1)) == []
+    *_, (later, _loss) = driver.trajectory(method, task, state, RNG, 2)
+    assert [s.step for s, _ in driver.trajectory(method, task, later, RNG, 5)] == [3, 4, 5]
+    assert list(driver.trajectory(method, task, later, RNG, 1)) == []

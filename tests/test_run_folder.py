@@ -62,7 +62,9 @@ def test_an_empty_folder_is_free(tmp_path: Path) -> None:
 
 def test_a_folder_with_a_run_is_taken(tmp_path: Path) -> None:
     RunFolder.create(tmp_path / "run", SETTINGS)
-    with pytest.raises(BadInput, match=r"already holds a run \(dm, 2 per class, digits\): continue it with --resume"):
+    with pytest.raises(
+        BadInput, match=r"already holds a run \(dm, 2 per class, digits\): continue it with --resume"
+    ):
         RunFolder.create(tmp_path / "run", SETTINGS)
 
 
@@ -108,7 +110,9 @@ def test_damaged_checkpoint(tmp_path: Path, tiny: ImageData) -> None:
             folder.load()
 
 
-@pytest.mark.parametrize("change", [{"options": 3}, {"steps": "many"}, {"fields": []}, {"source": None}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"options": 3}, {"steps": "many"}, {"fields": []}, {"source": None}], ids=str
+)
 def test_settings_of_the_wrong_type(change: dict[str, object], tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run", SETTINGS)
     (tmp_path / "run" / "run.json").write_text(json.dumps({**asdict(SETTINGS), **change}))
@@ -119,6 +123,8 @@ def test_settings_of_the_wrong_type(change: dict[str, object], tmp_path: Path) -
 def test_a_set_in_place_of_a_checkpoint(tmp_path: Path, tiny: ImageData) -> None:
     folder = RunFolder.create(tmp_path / "run", SETTINGS)
     saved(folder, tiny)
-    (tmp_path / "run" / "checkpoint.safetensors").write_bytes((tmp_path / "run" / "set.safetensors").read_bytes())
+    (tmp_path / "run" / "checkpoint.safetensors").write_bytes(
+        (tmp_path / "run" / "set.safetensors").read_bytes()
+    )
     with pytest.raises(BadFile, match="is not a checkpoint of this version"):
         folder.load()

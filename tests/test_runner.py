@@ -50,7 +50,13 @@ def test_result_and_record(tiny_file: Path, tiny: ImageData) -> None:
     assert result.spec == tiny.spec
     assert not result.images.requires_grad
     record = json.loads(json.dumps(result.record))
-    assert (record["method"], record["ipc"], record["seed"], record["step"], record["steps"]) == ("dm", 2, 5, 3, 3)
+    assert (record["method"], record["ipc"], record["seed"], record["step"], record["steps"]) == (
+        "dm",
+        2,
+        5,
+        3,
+        3,
+    )
     assert record["fields"]["real_batch"] == 4 and record["fields"]["iterations"] == 20_000
     assert record["data"]["fingerprint"] == tiny.fingerprint
     assert record["versions"]["condensery"] and record["hardware"]
@@ -65,7 +71,9 @@ def test_files_of_a_run(tiny_file: Path, tmp_path: Path) -> None:
 
 
 def test_out_changes_no_bit(tiny_file: Path, tmp_path: Path) -> None:
-    assert torch.equal(dm(tiny_file).images, dm(tiny_file, out=tmp_path / "run", checkpoint_every=1e-9).images)
+    assert torch.equal(
+        dm(tiny_file).images, dm(tiny_file, out=tmp_path / "run", checkpoint_every=1e-9).images
+    )
 
 
 def test_seed_decides(tiny_file: Path) -> None:
@@ -75,7 +83,14 @@ def test_seed_decides(tiny_file: Path) -> None:
 def test_published_steps_by_default(tiny_file: Path) -> None:
     heard: list[StepReport] = []
     condense(
-        tiny_file, "dc", network=NETWORK, device="cpu", real_batch=4, iterations=2, callback=heard.append, ipc=3
+        tiny_file,
+        "dc",
+        network=NETWORK,
+        device="cpu",
+        real_batch=4,
+        iterations=2,
+        callback=heard.append,
+        ipc=3,
     )
     assert [r.step for r in heard] == [1, 2, 3, 4, 5, 6]  # 2 networks, 3 updates each by interpolation
 
@@ -116,7 +131,9 @@ def test_a_signal_writes_a_checkpoint(number: signal.Signals, tiny_file: Path, t
             os.kill(os.getpid(), number)
 
     handler = signal.getsignal(number)
-    with pytest.raises(Interrupted, match="stopped after step 2 of 5; nothing is lost: continue with condense run"):
+    with pytest.raises(
+        Interrupted, match="stopped after step 2 of 5; nothing is lost: continue with condense run"
+    ):
         dm(tiny_file, steps=5, out=tmp_path / "run", callback=stop)
     assert signal.getsignal(number) is handler
     resumed = dm(tiny_file, steps=5, out=tmp_path / "run", resume=True)
@@ -182,9 +199,12 @@ def test_resume_with_changed_data_refused(tiny_file: Path, tmp_path: Path) -> No
     dm(tmp_path / "mine.npz", out=tmp_path / "run")
     arrays["x_train"] = 255 - arrays["x_train"]
     np.savez(tmp_path / "mine.npz", **arrays)
-    refused(r"mine\.npz has changed since the run", lambda: resume_run(tmp_path / "run", options=Options("cpu")))
     refused(
-        r"mine\.npz has changed since the run", lambda: dm(tmp_path / "mine.npz", out=tmp_path / "run", resume=True)
+        r"mine\.npz has changed since the run", lambda: resume_run(tmp_path / "run", options=Options("cpu"))
+    )
+    refused(
+        r"mine\.npz has changed since the run",
+        lambda: dm(tmp_path / "mine.npz", out=tmp_path / "run", resume=True),
     )
 
 
@@ -258,7 +278,10 @@ def test_bad_method_and_data(tiny_file: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_cuda_without_a_gpu_refused(tiny_file: Path) -> None:
-    refused("--device cuda was asked for, but this machine has no usable CUDA GPU", lambda: dm(tiny_file, device="cuda"))
+    refused(
+        "--device cuda was asked for, but this machine has no usable CUDA GPU",
+        lambda: dm(tiny_file, device="cuda"),
+    )
 
 
 def test_a_full_disk_during_a_run_loses_nothing(
@@ -272,7 +295,9 @@ def test_a_full_disk_during_a_run_loses_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
-        refused("No space left on device", lambda: resume_run(tmp_path / "run", steps=4, options=Options("cpu")))
+        refused(
+            "No space left on device", lambda: resume_run(tmp_path / "run", steps=4, options=Options("cpu"))
+        )
     assert before == {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
     resumed = resume_run(tmp_path / "run", steps=4, options=Options("cpu"))
     assert torch.equal(resumed.images, dm(tiny_file, steps=4).images)

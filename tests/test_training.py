@@ -67,7 +67,10 @@ def test_batch_norm_is_never_split(make_task) -> None:
     optimizer = torch.optim.SGD(network.parameters(), 0.1)
     train_epoch(network, optimizer, TensorImages(images, labels), 256, RNG, chunk=4)
     assert seen == [10]
-    assert all(torch.equal(a, b) for a, b in zip(stepped(task, 4).values(), stepped(task, None).values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(stepped(task, 4).values(), stepped(task, None).values(), strict=True)
+    )
 
 
 def test_chunks_reach_the_network(make_task) -> None:
@@ -106,7 +109,7 @@ def test_an_epoch_sees_every_image_once_with_the_last_partial_batch() -> None:
     recipe = Recipe(epochs=2, batch_size=4)
     fit(network, numbered(10), recipe, RNG)
     assert [len(b) for b in network.batches] == [4, 4, 2, 4, 4, 2]
-    epochs = [sum(network.batches[:3], []), sum(network.batches[3:], [])]
+    epochs = [[i for batch in part for i in batch] for part in (network.batches[:3], network.batches[3:])]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(10))
     assert epochs[0] != epochs[1] != list(range(10))
 

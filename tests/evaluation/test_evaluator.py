@@ -52,7 +52,11 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[nn.Module, Images, Re
 
 def test_three_scores_with_the_set_first(tiny: ImageData) -> None:
     result = judge(a_set(tiny), tiny, repeats=3, whole_repeats=2)
-    assert [(s.subject, s.n, s.images) for s in result.scores] == [("dm", 3, 6), ("random", 3, 6), ("whole", 2, 36)]
+    assert [(s.subject, s.n, s.images) for s in result.scores] == [
+        ("dm", 3, 6),
+        ("random", 3, 6),
+        ("whole", 2, 36),
+    ]
     for score in result.scores:
         assert all(0 <= a <= 1 for row in score.accuracies for a in row)
         assert score.network == NETWORK
@@ -125,7 +129,9 @@ def test_all_subjects_share_one_recipe_but_for_the_epochs_of_the_whole_set(
 ) -> None:
     judge(a_set(tiny), tiny, repeats=1)
     recipes = [recipe for _, _, recipe in trained]
-    assert recipes[0] == recipes[1] == FAST.recipe(tiny.spec, condensery.evaluation.evaluator.resolve(NETWORK))
+    assert (
+        recipes[0] == recipes[1] == FAST.recipe(tiny.spec, condensery.evaluation.evaluator.resolve(NETWORK))
+    )
     assert replace(recipes[2], epochs=9, decay_after=recipes[0].decay_after) == recipes[0]
 
 
@@ -201,8 +207,12 @@ def test_files_and_run_folders(tiny_file: Path, tmp_path: Path) -> None:
     """What is loaded from a file scores what the set in memory scores; the file knows its data."""
     options: dict[str, Any] = {"ipc": 1, "network": NETWORK, "device": "cpu", "real_batch": 4}
     made = condensery.condense(tiny_file, "dm", steps=2, out=tmp_path / "run", **options)
-    results = [judge(s, None, baselines=()) for s in (made, tmp_path / "run", str(tmp_path / "run/set.safetensors"))]
-    assert results[0].scores[0].accuracies == results[1].scores[0].accuracies == results[2].scores[0].accuracies
+    results = [
+        judge(s, None, baselines=()) for s in (made, tmp_path / "run", str(tmp_path / "run/set.safetensors"))
+    ]
+    assert (
+        results[0].scores[0].accuracies == results[1].scores[0].accuracies == results[2].scores[0].accuracies
+    )
 
 
 def test_record_is_json_and_says_what_it_was(tiny: ImageData) -> None:

@@ -129,7 +129,12 @@ def test_dc_augments_nothing_but_mnist_and_convnet_with_batch_norm() -> None:
 def test_strengths_of_dc_augmentation() -> None:
     augmentation = PROTOCOLS["dc-2021"].augment(MNIST, CONVNET)
     assert isinstance(augmentation, PerImageAugmentation)
-    assert (augmentation.crop, augmentation.scale, augmentation.rotate, augmentation.noise) == (4, 0.2, 45, 0.001)
+    assert (augmentation.crop, augmentation.scale, augmentation.rotate, augmentation.noise) == (
+        4,
+        0.2,
+        45,
+        0.001,
+    )
 
 
 @pytest.mark.parametrize("name", ["dsa-2021", "dm-2023", "quick"])
@@ -181,5 +186,7 @@ def test_last_partial_batch_is_kept(size: int) -> None:
 
 
 def test_unknown_protocol() -> None:
-    with pytest.raises(BadInput, match="unknown protocol 'dc'; choose one of dc-2021, dsa-2021, dm-2023, quick"):
+    with pytest.raises(
+        BadInput, match="unknown protocol 'dc'; choose one of dc-2021, dsa-2021, dm-2023, quick"
+    ):
         get_protocol("dc")

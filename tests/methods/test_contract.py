@@ -32,9 +32,8 @@ pytestmark = pytest.mark.parametrize("name", NAMES)
 
 def run(method: Method, task: Task, steps: int, rng: Rng = RNG) -> State:
     state = driver.begin(method, task, rng)
-    for state, _ in driver.trajectory(method, task, state, rng, steps):
-        pass
-    return state
+    *_, (last, _loss) = driver.trajectory(method, task, state, rng, steps)
+    return last
 
 
 def images_after(method: Method, task: Task, steps: int, rng: Rng = RNG) -> Tensor:

@@ -1,0 +1,73 @@
+"""DSA is DC under transformations that both sides share."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from condensery import Rng, driver, get_method
+from condensery.augment import SiameseAugmentation
+
+RNG = Rng(1)
+
+
+def images_after(method, task, steps: int):
+    state = driver.begin(method, task, RNG)
+    *_, (last, _loss) = driver.trajectory(method, task, state, RNG, steps)
+    return last.synthetic.images.detach()
+
+
+def test_dsa_without_augmentation_is_dc(make_task) -> None:
+    fields = {"outer_loop": 2, "inner_loop": 2, "real_batch": 6, "init": "real", "augmentation": "none"}
+    task = make_task()
+    dsa, dc = (images_after(get_method(name, **fields), task, 4) for name in ("dsa", "dc"))
+    assert torch.equal(dsa, dc)
+
+
+def test_dc_with_augmentation_is_dsa(make_task) -> None:
+    dsa = get_method("dsa", outer_loop=2, inner_loop=1, real_batch=6)
+    dc = get_method("dc", **asdict(dsa))
+    assert torch.equal(images_after(dsa, make_task(), 3), images_after(dc, make_task(), 3))
+
+
+def test_defaults_differ_in_start_and_augmentation_alone() -> None:
+    dc, dsa = asdict(get_method("dc")), asdict(get_method("dsa"))
+    differing = {key: (dc[key], dsa[key]) for key in dc if dc[key] != dsa[key]}
+    assert differing == {"init": ("noise", "real"), "augmentation": ("none", "auto")}
+
+
+@pytest.mark.parametrize("name", ["dm", "dsa"])
+def test_real_and_synthetic_images_of_a_class_are_transformed_alike(
+    name: str, make_task, monkeypatch
+) -> None:
+    """The same parameters, one for all images, others for another class or step."""
+    applied = []
+    real = SiameseAugmentation.apply
+
+    def spy(self, images, parameters):
+        applied.append((len(images), parameters))
+        return real(self, images, parameters)
+
+    monkeypatch.setattr(SiameseAugmentation, "apply", spy)
+    task, method = make_task(ipc=2), get_method(name, real_batch=7)
+    state = driver.begin(method, task, RNG)
+    for step in range(3):
+        list(method.terms(task, state, RNG.fork("step", step)))
+    assert [n for n, _ in applied] == [7, 2] * 9
+    pairs = [(applied[2 * i][1], applied[2 * i + 1][1]) for i in range(9)]
+    assert all(a is b for a, b in pairs)
+    assert all(len(values) == 1 for a, _ in pairs for values in a.values.values())
+    drawn = {(a.group, *(float(v) for v in a.values.values())) for a, _ in pairs}
+    assert len(drawn) > 5
+
+
+@pytest.mark.parametrize(
+    ("flip", "strategy"),
+    [(True, "color_crop_cutout_flip_scale_rotate"), (False, "color_crop_cutout_scale_rotate")],
+)
+def test_strategy_by_data(flip: bool, strategy: str, make_task, tiny) -> None:
+    data = replace(tiny, spec=replace(tiny.spec, flip=flip))
+    for name in ("dsa", "dm"):
+        assert f"Siamese augmentation {strategy}" in get_method(name).check(make_task(data=data))
