@@ -37,7 +37,16 @@ def test_wheel_installs_and_condenses(wheel: Path, tmp_path: Path) -> None:
     site = Path(sysconfig.get_path("purelib", vars={"base": str(home)}))
     # The dependencies are those that are installed here, which spares downloading torch once more.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    pip = [sys.executable, "-m", "pip", "--python", str(home / "bin/python"), "install", "--no-deps", "--no-index"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(home / "bin/python"),
+        "install",
+        "--no-deps",
+        "--no-index",
+    ]
     installed = subprocess.run([*pip, "--ignore-installed", str(wheel)], capture_output=True, text=True)
     assert installed.returncode == 0, installed.stderr
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}

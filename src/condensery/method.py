@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from condensery.augment import SiameseAugmentation
 from condensery.data.pool import ClassPool
 from condensery.errors import BadFile
 from condensery.models.registry import NetworkFactory
@@ -47,6 +48,21 @@ class Task:
     @property
     def classes(self) -> range:
         return range(self.spec.num_classes)
+
+    def labels(self, c: int, count: int) -> Tensor:
+        """int64 (count,), all `c`, on the device."""
+        return torch.full((count,), c, dtype=torch.long, device=self.device)
+
+    def pair(
+        self, synthetic: Pixels, c: int, real_batch: int, augmentation: SiameseAugmentation, rng: Rng
+    ) -> tuple[Tensor, Tensor]:
+        """Real (up to `real_batch`, C, H, W) and all synthetic images (ipc, C, H, W) of class `c`.
+
+        One set of augmentation parameters is drawn and applied to both. `rng` is that of the step.
+        """
+        parameters = augmentation.sample(rng.fork("augmentation", c), (self.spec.height, self.spec.width))
+        real = self.pool.sample(c, real_batch, rng.fork("real batch", c))
+        return augmentation.apply(real, parameters), augmentation.apply(synthetic.of_class(c), parameters)
 
     def new_network(self, rng: Rng) -> nn.Module:
         """A network with random weights, in training mode, on the device."""

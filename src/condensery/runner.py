@@ -245,7 +245,9 @@ class _Session:
             options.announce(note)
         beyond = [step for step in options.evaluate_at if step > settings.steps]
         if beyond:
-            raise BadInput(f"--evaluate-at {beyond[0]} is never reached: the run makes {settings.steps} steps")
+            raise BadInput(
+                f"--evaluate-at {beyond[0]} is never reached: the run makes {settings.steps} steps"
+            )
         self.rng = Rng(settings.seed).fork("condense")
         self.curve = Curve()
         self.folder: RunFolder | None = None

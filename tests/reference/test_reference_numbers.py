@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from condensery import PROTOCOLS, ImageSpec, Rng, State, Task, driver, get_method
 from condensery.matching.distances import get_distance
-from condensery.matching.gradients import class_gradient, differentiable_class_gradient
+from condensery.matching.gradients import differentiable_gradient, gradient
 from condensery.models.registry import resolve
 from condensery.synthetic import Pixels
 from condensery.training import TensorImages, accuracy, fit
@@ -52,8 +52,10 @@ def given_state(method: Any, norm: str = "instance") -> tuple[Task, State]:
 @pytest.mark.parametrize("case", AUTHORS["distances"], ids=lambda c: f"{c['norm']}-{c['distance']}")
 def test_distances_and_their_gradients(case: dict[str, Any]) -> None:
     network, images = filled(case["norm"]), synthetic_images(1).requires_grad_()
-    real = class_gradient(network, real_images(1), 1, chunk=2)
-    value = get_distance(case["distance"])(differentiable_class_gradient(network, images, 1), real)
+    real = gradient(network, real_images(1), torch.ones(len(real_images(1)), dtype=torch.long), chunk=2)
+    value = get_distance(case["distance"])(
+        differentiable_gradient(network, images, torch.ones(len(images), dtype=torch.long)), real
+    )
     assert value.item() == pytest.approx(case["value"], rel=1e-5)
     (slope,) = torch.autograd.grad(value, images)
     close(slope if case["norm"] == "instance" else slope[:, :, 3, 3], case["gradient"])

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from condensery.augment import SiameseAugmentation, resolve_strategy
 from condensery.errors import BadInput
 from condensery.matching.distances import get_distance
-from condensery.matching.gradients import class_gradient, differentiable_class_gradient
+from condensery.matching.gradients import differentiable_gradient, gradient
 from condensery.method import State, Task
 from condensery.models.batch_norm import batch_norms
 from condensery.rng import Rng
@@ -89,7 +89,7 @@ class DC:
         ]
         if task.network.kind == "mlp" and self.image_lr > 0.01:
             notes.append(f"the paper uses --image-lr 0.01 with an MLP, this run {self.image_lr:g}")
-        augmentation = self._augmentation(task)
+        augmentation = self.siamese(task)
         return notes + ([f"Siamese augmentation {augmentation.strategy}"] if augmentation.groups else [])
 
     def start(self, task: Task, rng: Rng) -> State:
@@ -99,18 +99,14 @@ class DC:
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
         distance = get_distance(self.distance)
-        augmentation = self._augmentation(task)
+        augmentation = self.siamese(task)
         network = state.network.train()
-        self._freeze_batch_norm(task, network, rng)
+        self.freeze_batch_norm(task, network, rng)
         for c in task.classes:
-            parameters = augmentation.sample(rng.fork("augmentation", c), task.spec.shape[1:])
-            real = augmentation.apply(
-                task.pool.sample(c, self.real_batch, rng.fork("real batch", c)), parameters
-            )
-            synthetic = augmentation.apply(state.synthetic.of_class(c), parameters)  # (ipc, C, H, W)
+            real, synthetic = task.pair(state.synthetic, c, self.real_batch, augmentation, rng)
             yield distance(
-                differentiable_class_gradient(network, synthetic, c),
-                class_gradient(network, real, c, task.chunk),
+                differentiable_gradient(network, synthetic, task.labels(c, len(synthetic))),
+                gradient(network, real, task.labels(c, len(real)), task.chunk),
             )
 
     def advance(self, task: Task, state: State, rng: Rng) -> State:
@@ -119,7 +115,7 @@ class DC:
             return state.next(task.new_network(rng.fork("network")))
         optimizer = torch.optim.SGD(state.network.parameters(), self.network_lr)
         images = TensorImages(state.synthetic.images.detach(), state.synthetic.labels)
-        augmentation = self._augmentation(task)
+        augmentation = self.siamese(task)
         for epoch in range(inner):
             train_epoch(
                 state.network,
@@ -132,7 +128,7 @@ class DC:
             )
         return state.next(state.network)
 
-    def _freeze_batch_norm(self, task: Task, network: nn.Module, rng: Rng) -> None:
+    def freeze_batch_norm(self, task: Task, network: nn.Module, rng: Rng) -> None:
         """Update running statistics with real images of every class, then use them as they are.
 
         A synthetic batch of one class is too small, and too alike, to give statistics of its own.
@@ -146,5 +142,6 @@ class DC:
         for layer in layers:
             layer.eval()
 
-    def _augmentation(self, task: Task) -> SiameseAugmentation:
+    def siamese(self, task: Task) -> SiameseAugmentation:
+        """The augmentation that real and synthetic images share; without groups for plain DC."""
         return SiameseAugmentation(resolve_strategy(self.augmentation, task.spec.flip))

@@ -66,7 +66,8 @@ class DM:
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
         network = state.network.requires_grad_(False)
         embed = cast(Embedding, network.embed)
-        pairs = (self._pair(task, state, c, rng) for c in task.classes)
+        augmentation = self._augmentation(task)
+        pairs = (task.pair(state.synthetic, c, self.real_batch, augmentation, rng) for c in task.classes)
         if mixes_samples(network):
             yield self._joint_gap(embed, *zip(*pairs, strict=True))
             return
@@ -77,14 +78,6 @@ class DM:
 
     def advance(self, task: Task, state: State, rng: Rng) -> State:
         return state.next(task.new_network(rng.fork("network")))
-
-    def _pair(self, task: Task, state: State, c: int, rng: Rng) -> tuple[Tensor, Tensor]:
-        """Real (B, C, H, W) and synthetic (ipc, C, H, W) images of class c under the same augmentation."""
-        augmentation = self._augmentation(task)
-        parameters = augmentation.sample(rng.fork("augmentation", c), task.spec.shape[1:])
-        real = task.pool.sample(c, self.real_batch, rng.fork("real batch", c))
-        synthetic = state.synthetic.of_class(c)
-        return augmentation.apply(real, parameters), augmentation.apply(synthetic, parameters)
 
     @staticmethod
     def _joint_gap(embed: Embedding, real: tuple[Tensor, ...], synthetic: tuple[Tensor, ...]) -> Tensor:
