@@ -113,7 +113,7 @@ def matching_step(network: nn.Module, images: Tensor, optimizer: torch.optim.Opt
         real_gradient = [g.detach() for g in torch.autograd.grad(real_loss, parameters)]
         loss_ = F.cross_entropy(network(synthetic), torch.full((len(synthetic),), c))
         gradient = torch.autograd.grad(loss_, parameters, create_graph=True)
-        loss = loss + distance(gradient, real_gradient)
+        loss = loss + fast_distance(gradient, real_gradient)
     optimizer.zero_grad()
     loss.backward(inputs=[images])
     optimizer.step()
