@@ -151,10 +151,10 @@ def test_evaluation_on_the_way(tiny_file: Path, tmp_path: Path) -> None:
 
 
 def test_evaluations_survive_resuming(tiny_file: Path, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"evaluate_at": (1, 3), "protocol": FAST}
-    dm(tiny_file, steps=2, out=tmp_path / "run", **options)
-    resumed = dm(tiny_file, steps=3, out=tmp_path / "run", resume=True, **options)
-    whole = dm(tiny_file, steps=3, **options)
+    dm(tiny_file, steps=2, out=tmp_path / "run", evaluate_at=(1,), protocol=FAST)
+    options: dict[str, Any] = {"steps": 3, "evaluate_at": (1, 3), "protocol": FAST}
+    resumed = dm(tiny_file, out=tmp_path / "run", resume=True, **options)
+    whole = dm(tiny_file, **options)
     strip = [{k: v for k, v in e.items() if k != "seconds"} for e in resumed.record["accuracies"]]
     assert strip == [{k: v for k, v in e.items() if k != "seconds"} for e in whole.record["accuracies"]]
 
@@ -253,6 +253,7 @@ def test_a_taken_folder_is_refused_and_left_alone(tiny_file: Path, tmp_path: Pat
         ({"checkpoint_every": 0}, "--checkpoint-every must be positive seconds, not 0"),
         ({"time_limit": -1}, "--time-limit must be positive, not -1"),
         ({"evaluate_at": (-1,)}, "--evaluate-at takes numbers of steps, not -1"),
+        ({"evaluate_at": (4,)}, "--evaluate-at 4 is never reached: the run makes 3 steps"),
         ({"protocol": "slow"}, "unknown protocol 'slow'"),
         ({"init": "zeros"}, "unknown initialisation 'zeros'"),
         ({"augmentation": "blur"}, "no augmentation is called 'blur'"),
