@@ -100,7 +100,7 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
         Protocol(
             "quick",
-            "for a laptop: as dm-2023 with 300 epochs and 3 networks; a few points below it",
+            "for a laptop: as dm-2023 with 300 epochs and 3 networks",
             epochs=300,
             plain_epochs=300,
             augmenter=_siamese,
