@@ -1,7 +1,6 @@
 # Two commands for a fresh machine with Python 3.11+, git and make:
 #   make demo    condense the bundled digits, evaluate, draw (under 3 minutes after installation)
 #   make test    run the tests
-# CPU=1 is the default on a machine without an NVIDIA driver; see README for a GPU.
 
 PYTHON ?= python3
 VENV := .venv

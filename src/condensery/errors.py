@@ -3,6 +3,11 @@
 The command line prints the message as one line and exits with `exit_code`.
 """
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class CondenseryError(Exception):
     """Anything condensery refuses or could not finish. One line, meant to be read by a person."""
@@ -22,3 +27,14 @@ class BadFile(BadInput):
 
 class FailedWork(CondenseryError):
     """The work itself failed, with input that was fine: a loss that is no longer finite, say (exit code 1)."""
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an exception without line breaks; its type if it has no message."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def did_you_mean(given: str, names: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the name nearest to `given`, or nothing."""
+    near = difflib.get_close_matches(given.lower(), list(names), n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
