@@ -137,7 +137,11 @@ BROKEN_PIXELS[3, 2, 2, 1] = np.nan
             "test labels .* are <U1",
         ),
         ({"images": np.full((6, 8, 8), "x"), "labels": LABELS}, "expected numbers"),
-        ({"images": COLOUR * 0, "labels": LABELS}, "std must be positive"),
+        (
+            {"images": COLOUR * 0, "labels": LABELS},
+            r"all training images of .*set\.npz are the same plain area",
+        ),
+        ({"images": COLOUR * [1, 0, 1], "labels": LABELS}, r"the green channel of .*set\.npz has the same"),
     ],
 )
 def test_npz_that_does_not_fit_together(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
@@ -161,5 +165,13 @@ def test_damaged_npz_is_named(tmp_path: Path, damage: str) -> None:
     else:
         good = path.read_bytes()
         path.write_bytes({"empty": b"", "cut": good[: len(good) // 2], "text": b"hello, not a zip"}[damage])
-    with pytest.raises(BadFile, match=r"set\.npz"):
+    with pytest.raises(BadFile, match=r"set\.npz") as caught:
         load(path)
+    said = {"npy": "holds a single array; save"}.get(damage, "is no .npz file, or was cut off; save")
+    assert said in str(caught.value) and "pickle" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_images_of_one_colour_are_not_cached(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(BadInput, match="same plain area"):
+        load(save(tmp_path / "set.npz", images=COLOUR * 0 + 7, labels=LABELS))
+    assert [path for path in cache.rglob("*") if path.is_file()] == []

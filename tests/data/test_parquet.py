@@ -254,6 +254,8 @@ def test_hub_set_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     np.testing.assert_array_equal(data.test.pixels, np.stack([noise(50), noise(51)]))
     assert load("someone/some-set:small").fingerprint == data.fingerprint
     assert asked == [("someone/some-set", "small")]
+    assert load("someone/some-set:small", test_fraction=0.3, label_column="label").spec == data.spec
+    assert asked == [("someone/some-set", "small")] * 2, "other options make another entry"
     load("svhn")
     assert asked[-1] == ("ufldl-stanford/svhn", "cropped_digits")
 

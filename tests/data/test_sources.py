@@ -108,3 +108,15 @@ def test_real_cifar10(real_cache: Path, real_data: Path | None, monkeypatch: pyt
     assert data.spec.class_names[:3] == ("airplane", "automobile", "bird") and data.spec.num_classes == 10
     assert np.bincount(data.train.labels).tolist() == [5000] * 10
     assert np.bincount(data.test.labels).tolist() == [1000] * 10
+
+
+@pytest.mark.parametrize("kind", ["image", "label"])
+@pytest.mark.parametrize("source", ["digits", "folder", "npz"])
+def test_columns_belong_to_tables(photos: Path, tmp_path: Path, source: str, kind: str) -> None:
+    np.savez(tmp_path / "set.npz", images=np.eye(8)[None].repeat(4, 0), labels=[0, 0, 1, 1])
+    place = {"digits": "digits", "folder": photos, "npz": tmp_path / "set.npz"}[source]
+    load(place)  # also where the set is in the cache
+    with pytest.raises(
+        BadInput, match=f"{place} has no columns, so not 'x': --{kind}-column belongs to tables"
+    ):
+        load(place, **{f"{kind}_column": "x"})

@@ -40,6 +40,12 @@ class Crash(Plain):
     def forward(self, x):
         raise ValueError("no luck")
 
+class Silent(Exception): ...
+
+class Mute(Plain):
+    def forward(self, x):
+        raise Silent
+
 class Transposed(Plain):
     def forward(self, x):
         return super().forward(x).T
@@ -180,6 +186,7 @@ def test_options_of_a_users_own_network(own: str) -> None:
         ("not_a_module", "made a int"),
         ("Plain+hidden=0", "AssertionError: hidden must be positive"),
         ("Crash", "ValueError: no luck"),
+        ("Mute", "failed on images \\(2, 3, 16, 12\\): Silent$"),
         ("Transposed", "\\(2, 3\\), not \\(3, 2\\)"),
         ("BadEmbedding", "\\(2, D\\), not \\(2, 3, 16, 12\\)"),
     ],

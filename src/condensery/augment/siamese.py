@@ -6,7 +6,6 @@ strengths from class `ParamDiffAug` in the authors' `utils.py`.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
@@ -15,7 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from condensery.augment import ops
-from condensery.errors import BadInput
+from condensery.errors import BadInput, did_you_mean
 from condensery.rng import Rng
 
 GROUPS = ("color", "crop", "cutout", "flip", "scale", "rotate")
@@ -192,11 +191,9 @@ def split_strategy(strategy: str, known: tuple[str, ...]) -> tuple[str, ...]:
     groups = tuple(strategy.split("_"))
     for group in groups:
         if group not in known:
-            near = difflib.get_close_matches(group, known, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            listing = ", ".join(known)
             raise BadInput(
-                f"no augmentation is called '{group}'; join some of {listing} by '_', or use 'none'{hint}"
+                f"no augmentation is called '{group}'; join some of {', '.join(known)} by '_', or use 'none'"
+                f"{did_you_mean(group, known)}"
             )
         if groups.count(group) > 1:
             raise BadInput(f"the augmentation '{strategy}' names '{group}' twice")

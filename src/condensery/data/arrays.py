@@ -5,14 +5,14 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from condensery.data.folder import Found, content, identity
-from condensery.data.listing import Item, Listing, Origin, make_listing, one_line
+from condensery.data.listing import Item, Listing, Origin, make_listing
 from condensery.data.store import BLOCK_BYTES
-from condensery.errors import BadFile, BadInput
+from condensery.errors import BadFile, BadInput, one_line
 
 TRAIN_KEYS = (
     ("images", "labels"),
@@ -80,9 +80,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     """All arrays, keys in lower case. BadFile if it is no .npz file or holds Python objects."""
     try:
         with path.open("rb") as file:
+            _require_zip(file, path)
             archive: Any = np.load(file, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise BadFile(f"{path} holds a single array; save images and labels with numpy.savez")
             return {key.lower(): archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         hint = (
@@ -91,6 +90,17 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             else one_line(error)
         )
         raise BadFile(f"cannot read {path}: {hint}") from error
+
+
+def _require_zip(file: BinaryIO, path: Path) -> None:
+    """BadFile unless `file`, at its start, is a zip archive, as every .npz is."""
+    is_zip = zipfile.is_zipfile(file)
+    file.seek(0)
+    if is_zip:
+        return
+    magic = np.lib.format.MAGIC_PREFIX
+    what = "holds a single array" if file.read(len(magic)) == magic else "is no .npz file, or was cut off"
+    raise BadFile(f"{path} {what}; save images and labels with numpy.savez")
 
 
 def _pick(arrays: dict[str, np.ndarray], keys: tuple[tuple[str, str], ...]) -> tuple[str, str] | None:

@@ -12,10 +12,10 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from condensery.data.listing import Item, one_line
-from condensery.errors import BadFile, BadInput
+from condensery.data.listing import Item
+from condensery.errors import BadFile, BadInput, one_line
 
 CHUNK = 64
 """Images per task: enough to hide what a task costs, few enough to keep little in memory."""
@@ -83,6 +83,8 @@ def decode(item: Item, wish: Wish) -> np.ndarray:
         raise
     except FileNotFoundError as error:
         raise BadFile(f"{item.where} is a link to nowhere or was removed meanwhile") from error
+    except UnidentifiedImageError as error:  # PIL's own message names an address in memory
+        raise BadFile(f"{item.where} is not an image that can be read; replace or remove it") from error
     except Exception as error:  # damaged files make PIL raise nearly any type
         raise BadFile(
             f"cannot read the image {item.where}: {one_line(error)}; replace or remove it"

@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from condensery.data.columns import find_columns, image_item, label_array
-from condensery.data.listing import Item, Listing, Origin, make_listing, one_line
+from condensery.data.listing import Item, Listing, Origin, make_listing
 from condensery.data.parquet import TEST_SPLITS
-from condensery.errors import BadInput
+from condensery.errors import BadInput, one_line
 
 PATIENCE_SECONDS = 3.0
 
@@ -27,26 +27,16 @@ def hub_origin(
 ) -> Origin:
     """A data set on the Hub.
 
-    What was fetched once is found again without the network: the identity is the id. A newer revision is
-    taken once the cache entry is removed.
+    What was fetched once is found again without the network: the id stands for the content. A newer revision
+    is taken once the cache entry is removed.
     """
     words = ("hub", hub_id, config or "")
-    fetched: list[Any] = []
 
-    def fetch() -> Any:
-        if not fetched:
-            announce(f"Fetching {hub_id} from the Hugging Face Hub")
-            fetched.append(_fetch(hub_id, config))
-        return fetched[0]
+    def listing() -> Listing:
+        announce(f"Fetching {hub_id} from the Hugging Face Hub")
+        return _listing(_fetch(hub_id, config), hub_id, test_fraction, image_column, label_column)
 
-    def content() -> str:
-        return " ".join((*words, *sorted(part._fingerprint for part in fetch().values())))
-
-    return Origin(
-        identity=words,
-        content=content,
-        listing=lambda: _listing(fetch(), hub_id, test_fraction, image_column, label_column),
-    )
+    return Origin(identity=words, content=lambda: " ".join(words), listing=listing)
 
 
 def _fetch(hub_id: str, config: str | None) -> Any:

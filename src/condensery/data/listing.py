@@ -57,12 +57,6 @@ class Origin:
     listing: Callable[[], Listing]
 
 
-def one_line(error: BaseException, limit: int = 200) -> str:
-    """A foreign exception as one short line."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
 def make_listing(
     train_labels: np.ndarray,
     test_labels: np.ndarray | None,

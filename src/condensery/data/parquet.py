@@ -12,8 +12,8 @@ import numpy as np
 
 from condensery.data.columns import find_columns, image_item, label_array
 from condensery.data.folder import Found, content, identity
-from condensery.data.listing import Item, Listing, Origin, make_listing, one_line
-from condensery.errors import BadFile, BadInput
+from condensery.data.listing import Item, Listing, Origin, make_listing
+from condensery.errors import BadFile, BadInput, one_line
 
 TEST_SPLITS = ("test", "valid", "validation", "val", "dev")
 """Names of splits that serve as the test part, the first one there is."""

@@ -31,7 +31,7 @@ ACCEPTED = (
 )
 
 
-def _silent(line: str) -> None:
+def silent(line: str) -> None:
     """Announce nothing."""
 
 
@@ -53,6 +53,15 @@ class Options:
         if not 0 < self.test_fraction < 1:
             raise BadInput(f"test_fraction must lie between 0 and 1, not {self.test_fraction}")
 
+    def require_no_columns(self, source: str | Path) -> None:
+        """BadInput if a column was named although `source` is no table."""
+        for kind, name in (("image", self.image_column), ("label", self.label_column)):
+            if name is not None:
+                raise BadInput(
+                    f"{source} has no columns, so not {name!r}: "
+                    f"--{kind}-column belongs to tables (Parquet, Hugging Face Hub)"
+                )
+
     @property
     def words(self) -> tuple[str, ...]:
         return tuple(repr(value) for value in astuple(self))
@@ -67,7 +76,7 @@ def load(
     image_column: str | None = None,
     label_column: str | None = None,
     cache_dir: Path | None = None,
-    announce: Callable[[str], None] = _silent,
+    announce: Callable[[str], None] = silent,
     progress: bool | None = None,
 ) -> ImageData:
     """Labelled images with a training and a test part, from any source.
@@ -117,6 +126,7 @@ def _find(
     """Decide what kind of source this is. BadInput if there is no such thing."""
     if known is not None:
         if known.name == "digits":
+            options.require_no_columns(source)
             return digits_origin(options.test_fraction)
         local = Path(os.environ.get("CONDENSERY_DATA") or "/nowhere").expanduser() / known.name
         if os.environ.get("CONDENSERY_DATA") and local.is_dir():
@@ -147,10 +157,12 @@ def _local(path: Path, options: Options, announce: Callable[[str], None]) -> Ori
         tables = [file for file in files if file.path.suffix.lower() == ".parquet"]
         if tables:
             return parquet_origin(path, tables, options.test_fraction, options.image_column, label, announce)
+        options.require_no_columns(path)
         return folder_origin(path, files, options.test_fraction)
     facts = path.stat()
     file = Found("", path, facts.st_size, facts.st_mtime_ns)  # no name: a renamed file is the same set
     if path.suffix.lower() == ".npz":
+        options.require_no_columns(path)
         return npz_origin(file, options.test_fraction)
     if path.suffix.lower() == ".parquet":
         return parquet_origin(path, [file], options.test_fraction, options.image_column, label, announce)
@@ -185,6 +197,7 @@ def _decode(
             np.save(folder / f"{part}_labels.npy", labels)
             parts.append((np.load(folder / f"{part}.npy", mmap_mode="r"), labels))
         mean, std = mean_and_std(parts[0][0])
+        _require_contrast(std, source)
         return {
             "class_names": list(listing.class_names),
             "mean": mean,
@@ -193,6 +206,18 @@ def _decode(
         }
 
     return cache.build(key, write)
+
+
+def _require_contrast(std: tuple[float, ...], source: str) -> None:
+    """BadInput if there is a channel that has one value everywhere, and so cannot be normalised."""
+    if max(std) == 0:
+        raise BadInput(f"all training images of {source} are the same plain area; nothing can be learned")
+    if min(std) == 0:
+        channel = ("red", "green", "blue")[std.index(0)]
+        raise BadInput(
+            f"the {channel} channel of {source} has the same value in all training images; "
+            "convert them to grey with --channels 1"
+        )
 
 
 @contextmanager

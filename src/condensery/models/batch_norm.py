@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+LAZY_BATCH_NORMS = (nn.LazyBatchNorm1d, nn.LazyBatchNorm2d, nn.LazyBatchNorm3d)
+"""They turn into the others in the first forward pass."""
 
 
 def batch_norms(network: nn.Module) -> list[nn.Module]:
     """Every batch norm layer of `network`."""
-    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    return [module for module in network.modules() if isinstance(module, BATCH_NORMS + LAZY_BATCH_NORMS)]
 
 
 def mixes_samples(network: nn.Module) -> bool:

@@ -6,29 +6,23 @@ network. Options follow as `+key=value`, which needs no quoting in a shell and i
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import inspect
-import os
 import re
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import torch
 from torch import nn
 
-from condensery.errors import BadInput
+from condensery.errors import BadInput, did_you_mean
+from condensery.models import custom
 from condensery.models.classic import MLP, VGG11, AlexCifarNet, AlexNet, LeNet
 from condensery.models.convnet import ConvNet
+from condensery.models.custom import Constructor
 from condensery.models.resnet import ResNet18, ResNet18AP
 from condensery.records import ImageSpec
 from condensery.rng import Rng
-
-Constructor = Callable[..., nn.Module]
 
 _NETWORKS: dict[str, Any] = {  # name -> class
     "convnet": ConvNet,
@@ -157,9 +151,9 @@ def resolve(name: str) -> NetworkFactory:
     """
     base, *settings = name.strip().split("+")
     if ":" in base:
-        constructor = _import_factory(base)
-        options = {key: _guess(text) for key, text in _split_options(name, settings).items()}
-        _check_signature(base, constructor, options)
+        constructor = custom.import_factory(base)
+        options = {key: custom.guess(text) for key, text in _split_options(name, settings).items()}
+        custom.check_signature(base, constructor, options)
         return NetworkFactory(name, base, constructor, tuple(sorted(options.items())))
     kind, *implied = _expand_alias(base).split("+")
     if kind not in _NETWORKS:
@@ -180,6 +174,19 @@ def list_networks() -> list[NetworkInfo]:
         description = (network.__doc__ or "").strip().splitlines()[0]
         infos.append(NetworkInfo(name, description, options))
     return infos
+
+
+@lru_cache(maxsize=256)
+def _facts(factory: NetworkFactory, shape: tuple[int, int, int], num_classes: int) -> _Facts:
+    """Size and abilities of the network for images of `shape`; a user's own network is tried out."""
+    if factory.kind in _NETWORKS:
+        network = factory._construct(shape, num_classes, Rng(0), device="meta")  # shapes, no numbers
+    else:
+        network = custom.try_out(
+            factory.kind, lambda: factory._construct(shape, num_classes, Rng(0)), shape, num_classes
+        )
+    count = sum(parameter.numel() for parameter in network.parameters())
+    return _Facts(count, callable(getattr(network, "embed", None)))
 
 
 # ---- names and options of condensery's networks
@@ -238,129 +245,7 @@ def _choices(network: type[nn.Module], key: str) -> list[str]:
 
 def _unknown(what: str, given: str, listing: list[str], candidates: list[str]) -> str:
     """'no network is called x; there are a, b, c; did you mean a?'"""
-    near = difflib.get_close_matches(given.lower(), candidates, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
     own = ", or package.module:factory for your own" if what == "network" else ""
-    return f"no {what} is called '{given}'; there are {', '.join(listing)}{own}{hint}"
-
-
-# ---- a user's own network
-
-
-@contextmanager
-def _current_folder_importable() -> Iterator[None]:
-    """Let imports find modules in the current folder, as `python -m` does but an installed command not."""
-    folder = os.getcwd()
-    if folder in sys.path or "" in sys.path:
-        yield
-        return
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
-
-
-def _import_factory(path: str) -> Constructor:
-    """The object that `package.module:factory` names."""
-    module_name, _, attributes = path.partition(":")
-    if not re.fullmatch(r"\w+(\.\w+)*:\w+(\.\w+)*", path):
-        raise BadInput(f"'{path}' does not name a network; write package.module:factory")
-    try:
-        with _current_folder_importable():
-            importlib.invalidate_caches()
-            found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise BadInput(f"cannot import the network '{path}': there is no module '{error.name}'") from error
-    except Exception as error:  # whatever a user's module does when it is run
-        raise BadInput(f"cannot import the network '{path}': {_one_line(error)}") from error
-    for attribute in attributes.split("."):
-        if not hasattr(found, attribute):
-            names = [n for n in dir(found) if not n.startswith("_") and callable(getattr(found, n))]
-            near = difflib.get_close_matches(attribute, names, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise BadInput(f"'{module_name}' has no '{attribute}'{hint}")
-        found = getattr(found, attribute)
-    if not callable(found):
-        raise BadInput(f"'{path}' is a {type(found).__name__}, not a function or class that makes a network")
-    return cast(Constructor, found)
-
-
-def _check_signature(path: str, constructor: Constructor, options: dict[str, Any]) -> None:
-    """Refuse a factory that cannot be called as it will be."""
-    try:
-        signature = inspect.signature(constructor)
-    except ValueError:  # written in C: the call itself will tell
-        return
-    try:
-        signature.bind(channels=3, image_size=(32, 32), num_classes=10, **options)
-    except TypeError as error:
-        given = "".join(f", {key}=..." for key in options)
-        raise BadInput(
-            f"'{path}' cannot be called with (channels=..., image_size=..., num_classes=...{given}): {error}"
-        ) from error
-
-
-def _guess(text: str) -> Any:
-    """An option of a user's own network: a whole number, a number, true or false, or else the text."""
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            pass
-    return text
-
-
-@lru_cache(maxsize=256)
-def _facts(factory: NetworkFactory, shape: tuple[int, int, int], num_classes: int) -> _Facts:
-    """Size and abilities of the network for images of `shape`; a user's own network is tried out."""
-    if factory.kind in _NETWORKS:
-        network = factory._construct(shape, num_classes, Rng(0), device="meta")  # shapes, no numbers
-    else:
-        network = _try_out(factory, shape, num_classes)
-    count = sum(parameter.numel() for parameter in network.parameters())
-    return _Facts(count, callable(getattr(network, "embed", None)))
-
-
-def _try_out(factory: NetworkFactory, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
-    """Build a user's own network and feed it two black images, in evaluation mode.
-
-    Raises:
-        BadInput: it fails, is no module, or its outputs have the wrong shape.
-    """
-    path = factory.kind
-    try:
-        network = factory._construct(shape, num_classes, Rng(0))
-    except Exception as error:  # whatever a user's code raises
-        raise BadInput(f"'{path}' could not make a network: {_one_line(error)}") from error
-    if not isinstance(network, nn.Module):
-        raise BadInput(f"'{path}' made a {type(network).__name__}, not a torch.nn.Module")
-    network.eval()
-    images = torch.zeros(2, *shape)
-    embed = getattr(network, "embed", None)
-    try:
-        with Rng(0).seeded(), torch.no_grad():
-            logits = network(images)
-            embedding = embed(images) if callable(embed) else None
-    except Exception as error:  # whatever a user's code raises
-        raise BadInput(f"'{path}' failed on images {tuple(images.shape)}: {_one_line(error)}") from error
-    if _shape(logits) != (2, num_classes):
-        raise BadInput(
-            f"'{path}' must map 2 images to logits of shape {(2, num_classes)}, not {_shape(logits)}"
-        )
-    if embedding is not None and (len(_shape(embedding)) != 2 or _shape(embedding)[0] != 2):
-        raise BadInput(f"embed of '{path}' must map 2 images to (2, D), not {_shape(embedding)}")
-    return network
-
-
-def _shape(output: Any) -> tuple[int, ...]:
-    """Shape of a tensor, () of anything else."""
-    return tuple(output.shape) if isinstance(output, torch.Tensor) else ()
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return (
+        f"no {what} is called '{given}'; there are {', '.join(listing)}{own}{did_you_mean(given, candidates)}"
+    )
