@@ -120,6 +120,26 @@ def test_unknown_column(condense):
     assert nothing_left()
 
 
+@pytest.mark.parametrize("flag", ["--image-column", "--label-column"])
+@pytest.mark.parametrize("data", ["digits", "photos", "set.npz"])
+def test_column_of_what_is_no_table(condense, photos, data, flag):
+    save_npz([0, 1] * 4)
+    refused(condense(f"run --data {data} {flag} colour --out demo"), data, "'colour'", flag, "Parquet")
+    assert nothing_left()
+
+
+def test_images_of_one_colour(condense):
+    save_npz([0, 1] * 4, np.full((8, 8, 8), 0.5))
+    refused(condense("run --data set.npz --out demo"), "set.npz", "same plain area")
+    assert nothing_left()
+
+
+def test_npz_that_is_none(condense):
+    Path("junk.npz").write_text("junk")
+    assert "pickle" not in refused(condense("run --data junk.npz --out demo"), "junk.npz", "is no .npz file")
+    assert nothing_left()
+
+
 def test_hub_id_without_network(condense, monkeypatch):
     def offline(*_, **__):
         raise OSError(errno.ENETUNREACH, "Network is unreachable")
@@ -231,7 +251,7 @@ def test_full_disk_keeps_the_last_good_files(condense, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    refused(condense("run --resume --out demo --steps 3"), "No space left on device", "cannot write")
+    refused(condense("run --resume --out demo --steps 3"), "the disk is full", "cannot write")
     assert before == {path: path.read_bytes() for path in before}
     assert not list(Path("demo").glob(".*"))
 
@@ -287,6 +307,9 @@ def test_show_bad_values(condense):
     condense("run --data digits --steps 1 --out demo", *TINY)
     refused(condense("show demo --per-class 0"), "--per-class must be at least 1")
     refused(condense("show demo --out nowhere/x.png"), "cannot write nowhere/x.png")
+    refused(condense("show demo --out x.jpg"), ".png", "not x.jpg")
+    refused(condense("export demo --format npz --out foo.bar"), ".npz", "not foo.bar")
+    assert not Path("x.jpg").exists() and not Path("foo.bar").exists()
 
 
 # ---- what nobody foresaw

@@ -115,6 +115,17 @@ def test_show_takes_a_set_that_says_nothing(condense, demo):
     assert Path("bare.png").exists()
 
 
+def test_show_takes_a_record_with_gaps(condense, demo):
+    known = condensery.load(demo)
+    record = {"data": {}, "step": 3, "loss": None, "accuracies": [{"mean": 0.5, "std": 0.1}]}
+    condensery.save(replace(known, record=record), "gaps.safetensors")
+    done = condense("show gaps.safetensors")
+    assert done.code == 0 and "3 of ?" in done.out
+    assert not {"Loss", "Accuracy", "Method"} & {
+        line.split()[0] for line in done.out.splitlines() if line.split()
+    }
+
+
 def test_class_names_are_printed_as_they_are(condense, demo):
     known = condensery.load(demo)
     names = ("[red]", "[/bold]", ":cat:", *known.spec.class_names[3:])

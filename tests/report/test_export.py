@@ -10,10 +10,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from condensery import BadInput, ImageSpec, SyntheticSet, load_images
 from condensery.report import FORMATS, export
-from condensery.report.export import class_folders, eight_bit
+from condensery.report.export import class_folders
+from condensery.report.picture import eight_bit, picture, save_picture
 
 
 def make_set(channels: int = 3, names: tuple[str, ...] = ("cat", "dog"), ipc: int = 3) -> SyntheticSet:
@@ -150,7 +152,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch, format):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(BadInput, match="No space left on device"):
+    with pytest.raises(BadInput, match="disk is full"):
         export(make_set(), format, tmp_path / "set")
     assert list(tmp_path.iterdir()) == []
 
@@ -165,3 +167,39 @@ def test_unwritable_places(format):
 def test_unknown_format(tmp_path):
     with pytest.raises(BadInput, match="unknown format 'tar'"):
         export(make_set(), "tar", tmp_path / "set")
+
+
+@pytest.mark.parametrize("format", ["npz", "pt"])
+@pytest.mark.parametrize("name", ["set.bar", "set.safetensors", "set.v2"])
+def test_a_file_is_not_called_what_it_is_not(tmp_path, format, name):
+    with pytest.raises(BadInput, match=rf"writes a file that ends in \.{format}, not .*/{name}$"):
+        export(make_set(), format, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+    assert export(make_set(), format, tmp_path / f"a.{format.upper()}").paths[0].exists()
+
+
+@pytest.mark.parametrize("format", ["parquet", "png"])
+def test_folders_take_any_name(tmp_path, format):
+    (path,) = export(make_set(), format, tmp_path / "set.v2").paths
+    assert path == tmp_path / "set.v2" and path.is_dir()
+
+
+@pytest.mark.parametrize("name", ["set.jpg", "set", "png"])
+def test_a_picture_is_a_png(tmp_path, name):
+    with pytest.raises(BadInput, match=rf"ends in \.png, not .*/{name}$"):
+        save_picture(make_set(), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+    save_picture(make_set(), tmp_path / "set.PNG")
+    with Image.open(tmp_path / "set.PNG") as image:
+        assert image.format == "PNG"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_picture_shows_the_pixels_of_the_export(channels):
+    synthetic = make_set(channels, ipc=1)
+    drawn = np.asarray(picture(synthetic))
+    zoom = 64 // 9
+    for c, pixels in enumerate(eight_bit(synthetic)):
+        top = 4 + c * (8 * zoom + 4)
+        tile = drawn[top : top + 8 * zoom, -9 * zoom - 4 : -4][::zoom, ::zoom]
+        assert np.array_equal(tile, np.broadcast_to(pixels, (8, 9, 3)))

@@ -87,19 +87,18 @@ def _facts(path: Path, synthetic: SyntheticSet, drawn: Path) -> list[tuple[str, 
 def _origin(record: dict[str, Any]) -> list[tuple[str, str]]:
     """How a set was made; files from elsewhere may say less than ours."""
     facts = []
-    if isinstance(record.get("data"), dict):
+    if "data" in record:
         facts.append(("Data", str(record["data"].get("source", "-"))))
     if "method" in record:
-        facts.append(("Method", str(record["method"])))
-    if isinstance(record.get("fields"), dict):
+        facts.append(("Method", record["method"]))
+    if "fields" in record:
         facts.append(("Fields", ", ".join(f"{name}={value}" for name, value in record["fields"].items())))
     if "network" in record:
-        facts.append(("Network", str(record["network"])))
+        facts.append(("Network", record["network"]))
     if "step" in record:
-        seconds = record.get("seconds")
-        took = f", {readable_seconds(seconds)}" if isinstance(seconds, int | float) else ""
+        took = f", {readable_seconds(record['seconds'])}" if "seconds" in record else ""
         facts.append(("Steps", f"{record['step']} of {record.get('steps', '?')}{took}"))
-    if isinstance(record.get("loss"), int | float):
+    if record.get("loss") is not None:
         facts.append(("Loss", f"{record['loss']:.4g}"))
     facts += [
         (name.capitalize(), str(record[name])) for name in ("seed", "time", "hardware") if name in record
@@ -108,12 +107,9 @@ def _origin(record: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _entries(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """The well-formed entries among the accuracies of a record."""
-    entries = record.get("accuracies")
+    """The complete entries among the accuracies of a record."""
     keys = {"protocol", "network", "mean", "std", "n"}
-    if not isinstance(entries, list):
-        return []
-    return [one for one in entries if isinstance(one, dict) and keys <= set(one)]
+    return [one for one in record.get("accuracies", []) if keys <= set(one)]
 
 
 def _accuracy(one: dict[str, Any]) -> str:

@@ -16,11 +16,12 @@ import torch
 from PIL import Image
 
 from condensery.artifact import unwritable, write_bytes
+from condensery.data.folder import LITTER
 from condensery.errors import BadInput
 from condensery.records import ImageSpec, SyntheticSet
+from condensery.report.picture import eight_bit
 
 _SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "eval", "dev"}
-_LITTER = {"thumbs.db", "desktop.ini", "__macosx"}  # names that readers of folders skip
 _LONGEST_NAME = 100  # characters of a folder name; file systems allow 255 bytes
 
 
@@ -47,7 +48,8 @@ def export(synthetic: SyntheticSet, format: str, out: str | Path) -> ExportResul
             ending .npz or .pt is added.
 
     Raises:
-        BadInput: unknown format, `out` exists or cannot be written, the disk is full.
+        BadInput: unknown format, another ending than .npz or .pt, `out` exists or cannot be written, the disk
+            is full.
     """
     if format not in FORMATS:
         raise BadInput(f"unknown format {format!r}; choose one of {', '.join(FORMATS)}")
@@ -63,9 +65,9 @@ def _npz(synthetic: SyntheticSet, out: Path) -> ExportResult:
         "std": np.array(synthetic.spec.std),
         "record": np.array(json.dumps(synthetic.record)),
     }
+    out = _with_ending(out, ".npz")
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    out = _with_ending(out, ".npz")
     _write_file(out, buffer.getvalue())
     return ExportResult((out,), (f"{out}: {_exact(synthetic)} as numpy arrays",))
 
@@ -79,9 +81,9 @@ def _pt(synthetic: SyntheticSet, out: Path) -> ExportResult:
         "std": list(synthetic.spec.std),
         "record": json.dumps(synthetic.record),
     }
+    out = _with_ending(out, ".pt")
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    out = _with_ending(out, ".pt")
     _write_file(out, buffer.getvalue())
     return ExportResult(
         (out,), (f"{out}: {_exact(synthetic)}; read it with torch.load(path, weights_only=True)",)
@@ -140,19 +142,13 @@ FORMATS: dict[str, Callable[[SyntheticSet, Path], ExportResult]] = {
 }
 
 
-def eight_bit(synthetic: SyntheticSet) -> np.ndarray:
-    """The images as uint8 (M, H, W, C): denormalised, clipped to [0, 1], rounded to the nearest of 256 values."""
-    values = synthetic.spec.denormalise(synthetic.images.detach().cpu()).clamp(0, 1)
-    return (values * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
-
-
 def class_folders(names: tuple[str, ...]) -> list[str]:
     """Folder names for classes: safe on any file system, not hidden, all different even where case is ignored."""
     folders: list[str] = []
     taken: set[str] = set()
     for c, name in enumerate(names):
         safe = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", name)[:_LONGEST_NAME].strip().rstrip(".")
-        if not safe or safe.startswith(".") or safe.casefold() in _LITTER:
+        if not safe or safe.startswith(".") or safe.casefold() in LITTER:  # readers of folders skip these
             safe = f"_{safe.lstrip('.')}"
         if safe.casefold() in taken:
             safe = f"{safe}_{c}"
@@ -190,6 +186,9 @@ def _png_bytes(pixels: np.ndarray) -> bytes:
 
 
 def _with_ending(out: Path, ending: str) -> Path:
+    """`out` with the ending if it has none; BadInput if it has another, which would belie the content."""
+    if out.suffix and out.suffix.lower() != ending:
+        raise BadInput(f"--format {ending[1:]} writes a file that ends in {ending}, not {out}")
     return out if out.suffix else out.with_name(out.name + ending)
 
 

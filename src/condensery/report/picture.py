@@ -9,11 +9,18 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from condensery.artifact import write_bytes
+from condensery.errors import BadInput
 from condensery.records import SyntheticSet
 
 _GAP = 4  # pixels between images
 _TARGET = 64  # an image is enlarged by a whole factor to about this many pixels
 _INK, _PAPER = (32, 32, 32), (255, 255, 255)
+
+
+def eight_bit(synthetic: SyntheticSet) -> np.ndarray:
+    """The images as uint8 (M, H, W, C): denormalised, clipped to [0, 1], rounded to the nearest of 256 values."""
+    values = synthetic.spec.denormalise(synthetic.images.detach().cpu()).clamp(0, 1)
+    return (values * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def picture(synthetic: SyntheticSet, per_class: int | None = None, classes: int | None = None) -> Image.Image:
@@ -25,9 +32,10 @@ def picture(synthetic: SyntheticSet, per_class: int | None = None, classes: int 
         classes: draw at most so many classes (None: all).
     """
     spec = synthetic.spec
-    pixels = (spec.denormalise(synthetic.images).clamp(0, 1) * 255).round().byte()
-    array = pixels.permute(0, 2, 3, 1).numpy()  # (M, H, W, C)
-    rows = [array[synthetic.labels.numpy() == c][:per_class] for c in range(spec.num_classes)][:classes]
+    pixels = eight_bit(synthetic)
+    rows = [pixels[synthetic.labels.cpu().numpy() == c][:per_class] for c in range(spec.num_classes)][
+        :classes
+    ]
     zoom = max(1, _TARGET // max(spec.height, spec.width))
     height, width = spec.height * zoom, spec.width * zoom
     font = ImageFont.load_default(size=min(14, max(10, height // 3)))
@@ -48,7 +56,13 @@ def picture(synthetic: SyntheticSet, per_class: int | None = None, classes: int 
 
 
 def save_picture(synthetic: SyntheticSet, path: str | Path, per_class: int | None = None) -> None:
-    """Write `picture(synthetic, per_class)` as PNG, atomically. Raises BadInput if the path cannot be written."""
+    """Write `picture(synthetic, per_class)` as PNG, atomically.
+
+    Raises:
+        BadInput: the path does not end in .png, or cannot be written.
+    """
+    if Path(path).suffix.lower() != ".png":
+        raise BadInput(f"a picture is written as PNG: choose a name that ends in .png, not {path}")
     buffer = io.BytesIO()
     picture(synthetic, per_class).save(buffer, "PNG")
     write_bytes(path, buffer.getvalue())
