@@ -306,7 +306,7 @@ def test_a_full_disk_leaves_the_old_file(step: str, good: Path, monkeypatch: pyt
     before = good.read_bytes()
     monkeypatch.setattr(artifact if step == "save_file" else os, step, full)
     other = SyntheticSet(a_set().images + 1, a_set().labels, SPEC)
-    with pytest.raises(BadInput, match=r"cannot write .*No space left on device; free some space"):
+    with pytest.raises(BadInput, match=r"cannot write .*the disk is full; free some space"):
         artifact.save(other, good)
     assert good.read_bytes() == before
     assert [p.name for p in good.parent.iterdir()] == [good.name]
@@ -320,7 +320,7 @@ def test_a_full_disk_leaves_the_old_text(tmp_path: Path, monkeypatch: pytest.Mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(BadInput, match="No space left on device"):
+    with pytest.raises(BadInput, match="the disk is full"):
         artifact.write_text(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
@@ -334,3 +334,33 @@ def test_a_folder_that_does_not_exist_cannot_be_written(tmp_path: Path) -> None:
 def test_saving_twice_gives_the_same_bytes(good: Path, tmp_path: Path) -> None:
     artifact.save(artifact.load(good), tmp_path / "again.safetensors")
     assert (tmp_path / "again.safetensors").read_bytes() == good.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"network": 5}, "network"),
+        ({"method": None}, "method"),
+        ({"ipc": "many"}, "ipc"),
+        ({"seed": True}, "seed"),
+        ({"seconds": "long"}, "seconds"),
+        ({"loss": "nan"}, "loss"),
+        ({"fields": [1]}, "fields"),
+        ({"data": []}, "data"),
+        ({"data": None}, "data"),
+        ({"data": {"source": 3}}, "source"),
+        ({"data": {"options": {"size": "big"}}}, "size"),
+        ({"data": {"options": {"cache_dir": "/elsewhere"}}}, "cache_dir"),
+        ({"accuracies": 5}, "accuracies"),
+        ({"accuracies": [7]}, "accuracies"),
+        ({"accuracies": [{"n": "q"}]}, "n in its accuracies"),
+    ],
+)
+def test_a_record_with_a_wrong_type(change: dict[str, Any], word: str, tmp_path: Path) -> None:
+    assert word in refusal(written(tmp_path / "x.safetensors", record={**RECORD, **change}))
+
+
+def test_a_record_may_say_more_or_less_than_ours(tmp_path: Path) -> None:
+    for record in ({}, {**RECORD, "note": ["anything", 1]}):
+        path = written(tmp_path / "x.safetensors", record=record)
+        assert artifact.load(path).record == record

@@ -29,6 +29,7 @@ ROOMS = (
     "report",
     "evaluation",
     "run_folder",
+    "session",
     "runner",
     "cli",
 )

@@ -21,13 +21,17 @@ from condensery import (
     BadFile,
     BadInput,
     ImageData,
+    ImageSpec,
     StepReport,
     SyntheticSet,
     condense,
+    driver,
     get_method,
-    runner,
 )
-from condensery.runner import Interrupted, Options, readable_seconds, resume_run
+from condensery.models.registry import NetworkFactory
+from condensery.run_folder import RunFolder
+from condensery.runner import resume_run
+from condensery.session import Interrupted, Options, readable_seconds
 
 NETWORK = "convnet+width=8+depth=2"
 FAST = replace(PROTOCOLS["quick"], name="fast", epochs=2, plain_epochs=2, repeats=2)
@@ -181,7 +185,7 @@ def test_resuming_a_finished_run_gives_its_result(tiny_file: Path, tmp_path: Pat
         ({"seed": 1}, "was started with seed 0, not 1"),
         ({"ipc": 2}, "was started with ipc 1, not 2"),
         ({"network": "mlp"}, "was started with network"),
-        ({"real_batch": 5}, "was started with fields"),
+        ({"real_batch": 5}, "was started with real_batch 4, not 5"),
     ],
 )
 def test_resume_with_other_settings_refused(
@@ -270,7 +274,9 @@ def test_bad_input_refused_before_anything_is_written(
 
 
 def test_bad_method_and_data(tiny_file: Path, tmp_path: Path) -> None:
-    refused("unknown method 'dmm', did you mean 'dm'", lambda: condense(tiny_file, "dmm"))
+    refused(
+        "unknown method 'dmm'; there are dc, dm, dsa; did you mean 'dm'", lambda: condense(tiny_file, "dmm")
+    )
     refused("there is no file or folder", lambda: dm(tmp_path / "none.npz", out=tmp_path / "run"))
     assert not (tmp_path / "run").exists()
     method = get_method("dm")
@@ -296,9 +302,7 @@ def test_a_full_disk_during_a_run_loses_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
-        refused(
-            "No space left on device", lambda: resume_run(tmp_path / "run", steps=4, options=Options("cpu"))
-        )
+        refused("the disk is full", lambda: resume_run(tmp_path / "run", steps=4, options=Options("cpu")))
     assert before == {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
     resumed = resume_run(tmp_path / "run", steps=4, options=Options("cpu"))
     assert torch.equal(resumed.images, dm(tiny_file, steps=4).images)
@@ -322,7 +326,7 @@ def test_checkpoints_are_written_on_the_way(
 
 def test_interrupted_has_its_exit_code() -> None:
     assert issubclass(Interrupted, condensery.CondenseryError)
-    assert runner.Interrupted("x").exit_code != 0
+    assert Interrupted("x").exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -331,3 +335,79 @@ def test_interrupted_has_its_exit_code() -> None:
 )
 def test_readable_seconds(seconds: float, text: str) -> None:
     assert readable_seconds(seconds) == text
+
+
+def test_a_signal_during_an_evaluation_loses_nothing(tiny_file: Path, tmp_path: Path) -> None:
+    """The evaluation is dropped after the network in hand, and made anew when the run goes on."""
+
+    def press(spec: ImageSpec, network: NetworkFactory) -> None:
+        if not pressed:
+            pressed.append(os.kill(os.getpid(), signal.SIGINT))
+
+    pressed: list[None] = []
+    whole = dm(tiny_file, steps=4, evaluate_at=[2], protocol=FAST)
+    with pytest.raises(Interrupted, match=r"stopped after step 2 of 4; nothing is lost"):
+        dm(
+            tiny_file,
+            steps=4,
+            out=tmp_path / "run",
+            evaluate_at=[2],
+            protocol=replace(FAST, augmenter=press),
+        )
+    saved = RunFolder(tmp_path / "run").load()
+    assert pressed and saved is not None and saved[1] == 2 and saved[2].accuracy == []
+    result = dm(tiny_file, steps=4, out=tmp_path / "run", evaluate_at=[2], protocol=FAST, resume=True)
+    assert torch.equal(result.images, whole.images)
+    assert result.record["accuracies"][0]["mean"] == whole.record["accuracies"][0]["mean"]
+
+
+def test_resuming_keeps_what_an_evaluation_noted(tiny_file: Path, tmp_path: Path) -> None:
+    dm(tiny_file, out=tmp_path / "run")
+    made = condensery.load(tmp_path / "run")
+    noted = {"step": 3, "mean": 0.5, "std": 0.1, "n": 2, "protocol": "quick", "network": NETWORK}
+    condensery.save(
+        replace(made, record={**made.record, "accuracies": [noted]}), tmp_path / "run/set.safetensors"
+    )
+    resumed = resume_run(tmp_path / "run", steps=4, options=Options("cpu"))
+    assert resumed.record["accuracies"] == [noted]
+
+
+def test_fewer_steps_than_made_refused(tiny_file: Path, tmp_path: Path) -> None:
+    dm(tiny_file, out=tmp_path / "run")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    refused("is at step 3 already", lambda: resume_run(tmp_path / "run", steps=2, options=Options("cpu")))
+    assert before == {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+
+
+def test_a_result_without_its_checkpoint_is_not_overwritten(tiny_file: Path, tmp_path: Path) -> None:
+    dm(tiny_file, out=tmp_path / "run")
+    (tmp_path / "run/checkpoint.safetensors").unlink()
+    before = (tmp_path / "run/set.safetensors").read_bytes()
+    refused(
+        "no checkpoint.safetensors to go on from",
+        lambda: resume_run(tmp_path / "run", options=Options("cpu")),
+    )
+    assert (tmp_path / "run/set.safetensors").read_bytes() == before
+
+
+def test_files_do_not_decide_which_code_runs(
+    tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "evil.py").write_text("import pathlib; pathlib.Path('PWNED').touch()")
+    monkeypatch.chdir(tmp_path)
+    dm(tiny_file, out=tmp_path / "run")
+    settings = json.loads((tmp_path / "run/run.json").read_text())
+    (tmp_path / "run/run.json").write_text(json.dumps({**settings, "network": "evil:make"}))
+    refused("repeat --network evil:make", lambda: resume_run(tmp_path / "run", options=Options("cpu")))
+    made = condensery.load(tmp_path / "run")
+    condensery.save(
+        replace(made, record={**made.record, "network": "evil:make"}), tmp_path / "evil.safetensors"
+    )
+    refused("name one with --networks", lambda: condensery.evaluate(tmp_path / "evil.safetensors", tiny_file))
+    assert not (tmp_path / "PWNED").exists()
+
+
+def test_a_picture_is_kept_after_a_failure(tiny_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(driver.NonFinite, match=r"the set after step .* is kept in"):
+        dm(tiny_file, out=tmp_path / "run", image_lr=1e38, steps=9)
+    assert (tmp_path / "run/set.png").exists() and (tmp_path / "run/set.safetensors").exists()

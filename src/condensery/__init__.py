@@ -16,7 +16,8 @@ from condensery.method import Method, State, Task
 from condensery.methods import METHODS, get_method
 from condensery.records import ImageData, ImageSpec, LabeledImages, SyntheticSet
 from condensery.rng import Rng
-from condensery.runner import StepReport, condense
+from condensery.runner import condense
+from condensery.session import StepReport
 
 __all__ = [
     "METHODS",

@@ -9,6 +9,7 @@ accuracies). To get pixels in [0, 1]: images * std + mean, per channel.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from condensery.errors import BadFile, BadInput
+from condensery.errors import BadFile, BadInput, one_line
 from condensery.records import ImageSpec, SyntheticSet
 
 FORMAT = 1
@@ -56,15 +57,57 @@ def load(path: str | Path) -> SyntheticSet:
     path = set_path(path)
     tensors, header = read_tensors(path)
     _require_known_format(path, header.get("format"))
+    _require_valid_record(path, header.get("record"))
     try:
         synthetic = SyntheticSet(
-            tensors["images"], tensors["labels"], ImageSpec.from_json(header["spec"]), dict(header["record"])
+            tensors["images"], tensors["labels"], ImageSpec.from_json(header["spec"]), header["record"]
         )
     except (KeyError, TypeError, ValueError, OverflowError, BadInput) as error:
-        raise BadFile(f"{path} is not a valid synthetic set: {_one_line(error)}") from error
+        raise BadFile(f"{path} is not a valid synthetic set: {one_line(error)}") from error
     if digest(synthetic) != header.get("sha256"):
         raise BadFile(f"{path} is damaged: its images are not those that were saved (SHA-256 differs)")
     return synthetic
+
+
+_Number = (int, float)
+_RECORD: dict[str, Any] = {  # types of the keys that condensery itself reads; all may be missing
+    **dict.fromkeys(("method", "network", "hardware", "time"), str),
+    **dict.fromkeys(("ipc", "seed", "step", "steps"), int),
+    "seconds": _Number,
+    "loss": (*_Number, type(None)),
+    "fields": dict,
+    "data": dict,
+    "accuracies": list,
+}
+_ACCURACY: dict[str, Any] = {"mean": _Number, "std": _Number, "n": int, "protocol": str, "network": str}
+_DATA: dict[str, Any] = {"source": str, "options": dict, "fingerprint": str}
+_OPTIONS: dict[str, Any] = {
+    **dict.fromkeys(("size", "channels"), int),
+    "test_fraction": float,
+    **dict.fromkeys(("image_column", "label_column"), str),
+}
+
+
+def _require_valid_record(path: Path, record: object) -> None:
+    """Raises BadFile if what condensery reads of a record has not the type that it writes."""
+    _require_types(path, "record", record, _RECORD)
+    assert isinstance(record, dict)
+    for entry in record.get("accuracies", []):
+        _require_types(path, "accuracies", entry, _ACCURACY)
+    data = record.get("data", {})
+    _require_types(path, "data", data, _DATA)
+    options = data.get("options", {})
+    _require_types(path, "options", options, _OPTIONS)
+    if unknown := set(options) - set(_OPTIONS):
+        raise BadFile(f"{path} is damaged: its data has the unknown option {sorted(unknown)[0]!r}")
+
+
+def _require_types(path: Path, name: str, found: object, types: Mapping[str, Any]) -> None:
+    if not isinstance(found, dict):
+        raise BadFile(f"{path} is damaged: {name} is {found!r:.40}, not a JSON object")
+    for key, kind in types.items():
+        if key in found and (not isinstance(found[key], kind) or isinstance(found[key], bool)):
+            raise BadFile(f"{path} is damaged: {key} in its {name} is {found[key]!r:.40}")
 
 
 def _require_known_format(path: Path, version: object) -> None:
@@ -153,7 +196,12 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 def unwritable(path: Path, error: Exception) -> BadInput:
     """The one line for a file that could not be written."""
-    return BadInput(f"cannot write {path}: {_one_line(error)}; free some space or choose another --out")
+    if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(
+        error
+    ):  # Rust's has no errno
+        return BadInput(f"cannot write {path}: the disk is full; free some space or choose another place")
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
+    return BadInput(f"cannot write {path}: {reason}; choose another place")
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -163,9 +211,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             metadata = file.metadata() or {}
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, SafetensorError, ValueError, RuntimeError) as error:
-        raise BadFile(
-            f"{path} is truncated, damaged or not a safetensors file: {_one_line(error)}"
-        ) from error
+        raise BadFile(f"{path} is truncated, damaged or not a safetensors file: {one_line(error)}") from error
     if _KEY not in metadata:
         raise BadFile(
             f"{path} is a safetensors file, but condensery did not write it: it has no {_KEY!r} record"
@@ -177,7 +223,3 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not isinstance(header, dict):
         raise BadFile(f"{path} is damaged: its record is not a JSON object")
     return tensors, header
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

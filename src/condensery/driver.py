@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -87,6 +86,8 @@ def peak_memory(device: torch.device) -> int:
     """Most bytes that this process has held so far, on the GPU if the work is there."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    import resource  # not on every system, and only an estimate needs it
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

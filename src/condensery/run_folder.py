@@ -97,6 +97,17 @@ class RunFolder:
     def _checkpoint_path(self) -> Path:
         return self.path / "checkpoint.safetensors"
 
+    @property
+    def _set_path(self) -> Path:
+        return self.path / "set.safetensors"
+
+    def noted_accuracies(self) -> list[dict[str, Any]]:
+        """Accuracies in the record of the set; none if there is no readable set."""
+        try:
+            return artifact.load(self._set_path).record.get("accuracies", [])
+        except BadInput:  # the checkpoint is what counts; the set is about to be written anew
+            return []
+
     def require_free(self) -> None:
         """Raises BadInput if the folder holds anything."""
         if self.exists:
@@ -128,7 +139,7 @@ class RunFolder:
 
     def save(self, tensors: dict[str, Tensor], step: int, curve: Curve, result: SyntheticSet) -> None:
         """Write the result, then the checkpoint that belongs to it."""
-        artifact.save(result, self.path / "set.safetensors")
+        artifact.save(result, self._set_path)
         header = {"step": step, "curve": asdict(curve)}
         artifact.write_tensors(
             self._checkpoint_path, {name: tensor.cpu() for name, tensor in tensors.items()}, header
@@ -141,11 +152,16 @@ class RunFolder:
     def load(self) -> tuple[dict[str, Tensor], int, Curve] | None:
         """Tensors, step and curve of the checkpoint; None if the run has not written one yet."""
         if not self._checkpoint_path.exists():
+            if self._set_path.exists():
+                raise BadInput(
+                    f"{self.path} holds a result but no checkpoint.safetensors to go on from: choose another --out"
+                )
             return None
         tensors, header = artifact.read_tensors(self._checkpoint_path)
         try:
             return tensors, int(header["step"]), Curve(**header["curve"])
         except (KeyError, TypeError, ValueError) as error:
             raise BadFile(
-                f"{self._checkpoint_path} is not a checkpoint of this version of condensery"
+                f"{self._checkpoint_path} is not a checkpoint of this version of condensery: "
+                "start a new run with another --out"
             ) from error

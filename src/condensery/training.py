@@ -19,7 +19,7 @@ CPU_CHUNK = 16  # images whose activations in a 128-wide ConvNet at 32x32 still 
 
 
 def default_chunk(device: torch.device) -> int | None:
-    """Images per pass: small on a CPU, where staying in cache is three times faster; whole batches on a GPU."""
+    """Images per pass: few on a CPU, where activations should stay in cache; whole batches on a GPU."""
     return CPU_CHUNK if device.type == "cpu" else None
 
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 import condensery
 from condensery import METHODS, BadInput, ImageData, Method, Rng, State, Task, driver, get_method
 from condensery.matching.distances import DISTANCES
-from condensery.runner import Options, resume_run
+from condensery.runner import resume_run
+from condensery.session import Options
 from condensery.synthetic.pixels import INITS
 
 RNG = Rng(3)

@@ -25,7 +25,7 @@ from condensery.evaluation import PROTOCOLS, Evaluation, Score
 from condensery.evaluation import evaluate as evaluate_sets
 from condensery.evaluation.evaluator import BASELINES
 from condensery.records import SyntheticSet
-from condensery.runner import readable_seconds
+from condensery.session import readable_seconds
 
 _WHAT, _HOW = "What is compared", "How"
 

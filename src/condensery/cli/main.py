@@ -22,7 +22,7 @@ from condensery.cli.evaluate import evaluate
 from condensery.cli.run import run
 from condensery.cli.show import export, show
 from condensery.errors import CondenseryError
-from condensery.runner import Interrupted
+from condensery.session import Interrupted
 
 OK, FAILED, BAD_INPUT = 0, 1, 2
 _MACHINE_SAYS_NO = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from condensery.cli.output import Output
 from condensery.evaluation.evaluator import Trained
-from condensery.runner import StepReport, readable_seconds
+from condensery.session import StepReport, readable_seconds
 
 _RECENT = 50  # steps that the speed is measured over
 

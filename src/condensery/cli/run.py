@@ -19,7 +19,8 @@ from condensery.evaluation import PROTOCOLS
 from condensery.methods import METHODS
 from condensery.records import SyntheticSet
 from condensery.run_folder import RunFolder
-from condensery.runner import Options, absolute_source, condense, readable_seconds, resume_run
+from condensery.runner import absolute_source, condense, resume_run
+from condensery.session import Options, readable_seconds
 
 _IMAGES, _RUN, _LIMITS, _CHECKS = "Images", "Run", "Stopping and resuming", "Evaluation on the way"
 _DATA_OPTIONS = ("size", "channels", "test_fraction", "image_column", "label_column")

@@ -239,7 +239,12 @@ def _factories(first: SyntheticSet, networks: Sequence[str], protocol: Protocol)
     """What was asked for, or else the network of the set, in which a protocol may replace batch norm."""
     if networks:
         return [resolve(name) for name in networks]
-    return [protocol.network(resolve(first.record.get("network", "convnet")))]
+    name = first.record.get("network", "convnet")
+    if ":" in name:  # a file must not decide which code runs
+        raise BadInput(
+            f"the set was condensed with a network of its maker's, {name}: name one with --networks"
+        )
+    return [protocol.network(resolve(name))]
 
 
 def _load_data(
@@ -269,11 +274,18 @@ def _check(repeats: int, whole_repeats: int, whole_epochs: int | None, baselines
 
 
 def _check_same_classes(first: SyntheticSet, data: ImageData) -> None:
-    if first.spec.shape != data.spec.shape or first.spec.class_names != data.spec.class_names:
+    ours, theirs = first.spec.class_names, data.spec.class_names
+    if first.spec.shape != data.spec.shape or len(ours) != len(theirs):
         raise BadInput(
-            f"the set holds {first.spec.num_classes} classes of {first.spec.shape} images, but {data.source} holds "
-            f"{data.spec.num_classes} classes of {data.spec.shape}: evaluate it on the data it was made from"
+            f"the set holds {len(ours)} classes of {first.spec.shape} images, but {data.source} holds "
+            f"{len(theirs)} classes of {data.spec.shape}: evaluate it on the data it was made from"
         )
+    for c, (name, other) in enumerate(zip(ours, theirs, strict=True)):
+        if name != other:
+            raise BadInput(
+                f"class {c} is {name!r} in the set and {other!r} in {data.source}: "
+                "evaluate it on the data it was made from"
+            )
     if (first.spec.mean, first.spec.std) != (data.spec.mean, data.spec.std):
         raise BadInput(
             f"the set was normalised with mean {first.spec.mean} and std {first.spec.std}, {data.source} has "

@@ -14,8 +14,8 @@ def gradient(network: nn.Module, images: Tensor, labels: Tensor, chunk: int | No
         network: maps (N, C, H, W) to logits (N, classes).
         images: (N, C, H, W), normalised.
         labels: int64 (N,).
-        chunk: images per pass, None for all at once. On a CPU, passes small enough for the cache are about
-            three times faster; the sum over chunks equals the single pass to float tolerance as long as no
+        chunk: images per pass, None for all at once. On a CPU, passes small enough for the cache are faster
+            (benchmarks/README.md); the sum over chunks equals the single pass to float tolerance as long as no
             layer mixes the images of a batch.
 
     Returns:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import math
 import pkgutil
 from dataclasses import fields
 from typing import Any
 
-from condensery.errors import BadInput
+from condensery.errors import BadInput, did_you_mean
 from condensery.method import Method
 
 
@@ -33,22 +32,18 @@ def get_method(name: str, **settings: Any) -> Method:
     """
     if name not in METHODS:
         raise BadInput(
-            f"unknown method {name!r}{_nearest(name, METHODS)}; there are {', '.join(sorted(METHODS))}"
+            f"unknown method {name!r}; there are {', '.join(sorted(METHODS))}{did_you_mean(name, METHODS)}"
         )
     defaults: dict[str, Any] = {f.name: f.default for f in fields(METHODS[name])}  # type: ignore[arg-type]
     kinds = {key: type(default) for key, default in defaults.items()}
     for key, value in settings.items():
         if key not in kinds:
-            raise BadInput(f"{name} has no field {key!r}{_nearest(key, kinds)}; it has {', '.join(kinds)}")
+            raise BadInput(
+                f"{name} has no field {key!r}; it has {', '.join(kinds)}{did_you_mean(key, kinds)}"
+            )
         if not isinstance(value, kinds[key] if kinds[key] is not float else (int, float)):
             raise BadInput(f"{name}.{key} must be {kinds[key].__name__}, not {value!r}")
-        if kinds[key] is not str and not 0 <= value < math.inf:
-            raise BadInput(f"{name}.{key} must be a number of 0 or more, not {value!r}")
-        if kinds[key] is int and value == 0 and defaults[key] > 0:
-            raise BadInput(f"{name}.{key} must be at least 1, not 0")
+        least = 1 if kinds[key] is int and defaults[key] > 0 else 0
+        if kinds[key] is not str and not least <= value < math.inf:
+            raise BadInput(f"{name}.{key} must be a number of {least} or more, not {value!r}")
     return METHODS[name](**settings)
-
-
-def _nearest(name: str, names: Any) -> str:
-    close = difflib.get_close_matches(name, list(names), 1)
-    return f", did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,317 @@
+"""One sitting of a run: steps, checkpoints, evaluations on the way, a clean stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from condensery import driver
+from condensery.data import ClassPool
+from condensery.data.sources import silent
+from condensery.errors import BadInput, CondenseryError
+from condensery.evaluation import Protocol, evaluate, get_protocol
+from condensery.evaluation.evaluator import Trained
+from condensery.method import Method, Task
+from condensery.models.registry import resolve
+from condensery.provenance import environment, pick_device
+from condensery.records import ImageData, SyntheticSet
+from condensery.rng import Rng
+from condensery.run_folder import Curve, RunFolder, RunSettings
+from condensery.synthetic import Pixels
+from condensery.training import default_chunk
+
+_WORTH_ESTIMATING = 10  # steps; a shorter run is over before an estimate helps
+
+
+class Interrupted(CondenseryError):
+    """Ctrl-C or a termination signal stopped a run after a checkpoint; it can be resumed."""
+
+    exit_code = 2
+
+
+class _Stop(Exception):
+    """Why a session ends before its last step: the message is for a person."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What a callback learns after every step.
+
+    Attributes:
+        step, steps: updates made so far and in all.
+        loss: of this step.
+        seconds: spent in this session.
+        synthetic: the learnables themselves; clone what you keep.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+    synthetic: Pixels
+
+
+@dataclass(frozen=True)
+class Options:
+    """What changes how a run goes. Another device or number of threads rounds differently; nothing else here
+    changes a bit of the result.
+
+    Attributes:
+        device: "auto", "cpu" or "cuda".
+        checkpoint_every: seconds between checkpoints.
+        time_limit: seconds after which the run stops cleanly, None for none.
+        evaluate_at: numbers of updates after which the set is evaluated.
+        protocol: of those evaluations.
+        callback: called after every step.
+        announce: called with lines of text for a person.
+    """
+
+    device: str = "auto"
+    checkpoint_every: float = 60.0
+    time_limit: float | None = None
+    evaluate_at: Sequence[int] = ()
+    protocol: str | Protocol = "quick"
+    callback: Callable[[StepReport], None] | None = None
+    announce: Callable[[str], None] = silent
+
+    def __post_init__(self) -> None:
+        if self.checkpoint_every <= 0:
+            raise BadInput(f"--checkpoint-every must be positive seconds, not {self.checkpoint_every}")
+        if self.time_limit is not None and self.time_limit <= 0:
+            raise BadInput(f"--time-limit must be positive, not {self.time_limit}")
+        if any(step < 0 for step in self.evaluate_at):
+            raise BadInput(f"--evaluate-at takes numbers of steps, not {min(self.evaluate_at)}")
+        if isinstance(self.protocol, str):
+            get_protocol(self.protocol)
+
+
+class Session:
+    """One sitting of a run."""
+
+    def __init__(self, settings: RunSettings, method: Method, images: ImageData, options: Options) -> None:
+        self.settings, self.method, self.images, self.options = settings, method, images, options
+        device = pick_device(options.device)
+        pool = ClassPool(images.train, images.spec, device)
+        _require_enough(pool, settings.ipc)
+        _require_reached(options.evaluate_at, settings.steps)
+        self.task = Task(pool, resolve(settings.network), settings.ipc, device, default_chunk(device))
+        for note in method.check(self.task):
+            options.announce(note)
+        self.rng = Rng(settings.seed).fork("condense")
+        self.curve = Curve()
+        self.folder: RunFolder | None = None
+        self.noted: list[
+            dict[str, Any]
+        ] = []  # accuracies that `condense evaluate` wrote into the set's record
+        self.state = driver.begin(method, self.task, self.rng)
+
+    def resume(self, folder: RunFolder) -> None:
+        """Pick up the checkpoint in `folder`, if there is one already.
+
+        Raises:
+            BadInput: the run has made more steps than are asked for.
+        """
+        self.folder = folder
+        saved = folder.load()
+        if saved is None:
+            return
+        tensors, step, self.curve = saved
+        if step > self.settings.steps:
+            raise BadInput(
+                f"the run in {folder.path} is at step {step} already: ask for more than --steps {self.settings.steps}"
+            )
+        self.state = self.state.restored(tensors, step)
+        self.noted = [entry for entry in folder.noted_accuracies() if entry not in self.curve.accuracy]
+        self.options.announce(f"resuming after step {step} of {self.settings.steps}")
+
+    def run(self) -> SyntheticSet:
+        """Step until done or stopped. Returns the set.
+
+        Raises:
+            NonFinite: a loss is no longer finite; the last good set is saved.
+            Interrupted: by a signal; everything is saved.
+        """
+        stopped: BaseException | None = None
+        with _stop_signals(self.folder is not None) as signals:
+            try:
+                self._announce_estimate()
+                self._loop(signals)
+            except (_Stop, Interrupted, driver.NonFinite) as reason:
+                stopped = reason
+            self._save()
+            if self.folder:
+                self.folder.save_picture(self.result())
+        where = f" in {self.folder.path}" if self.folder else ""
+        if isinstance(stopped, driver.NonFinite):
+            kept = f"; the set after step {self.state.step} is kept{where}" if where else ""
+            raise driver.NonFinite(f"{stopped}{kept}") from stopped
+        if isinstance(stopped, Interrupted):
+            raise stopped
+        if stopped:
+            self.options.announce(str(stopped))
+        return self.result()
+
+    def _loop(self, signals: Sequence[int]) -> None:
+        """Step until done. Raises _Stop at the time limit and Interrupted after a signal."""
+        started = saved = time.perf_counter()
+        self._evaluate_if_due(signals)
+        step_began = time.perf_counter()
+        for state, loss in driver.trajectory(
+            self.method, self.task, self.state, self.rng, self.settings.steps
+        ):
+            now = time.perf_counter()
+            self.state = state
+            self.curve.loss.append(loss)
+            self.curve.seconds += now - step_began
+            if self.options.callback:
+                report = StepReport(state.step, self.settings.steps, loss, now - started, state.synthetic)
+                self.options.callback(report)
+            self._stop_if_asked(signals)
+            self._evaluate_if_due(signals)
+            now = time.perf_counter()
+            self._stop_if_out_of_time(now - started)
+            if now - saved >= self.options.checkpoint_every:
+                self._save()
+                saved = time.perf_counter()
+            step_began = time.perf_counter()
+
+    def _stop_if_asked(self, signals: Sequence[int]) -> None:
+        if signals and self.folder:
+            raise Interrupted(
+                f"stopped after step {self.state.step} of {self.settings.steps}; nothing is lost: "
+                f"continue with condense run --resume --out {self.folder.path}"
+            )
+
+    def _stop_if_out_of_time(self, seconds: float) -> None:
+        limit = self.options.time_limit
+        if limit is not None and seconds >= limit and self.state.step < self.settings.steps:
+            raise _Stop(
+                f"time limit: stopped after step {self.state.step} of {self.settings.steps}; the result is usable, "
+                "--resume goes on"
+            )
+
+    def _announce_estimate(self) -> None:
+        left = self.settings.steps - self.state.step
+        if left < _WORTH_ESTIMATING:
+            return
+        try:
+            cost = driver.estimate(self.method, self.task, self.rng, left)
+        except driver.NonFinite:  # the run itself will say so, and keep what it has
+            return
+        self.options.announce(
+            f"about {readable_seconds(cost.seconds)} for {left} steps ({cost.seconds / left:.3g} s each) and "
+            f"{cost.bytes / 2**30:.1f} GiB on {self.task.device}"
+        )
+
+    def _evaluate_if_due(self, signals: Sequence[int]) -> None:
+        """Evaluate at the chosen steps. An evaluation that is interrupted is made anew when the run is resumed."""
+        step = self.state.step
+        if step not in self.options.evaluate_at or any(e["step"] == step for e in self.curve.accuracy):
+            return
+        self._save()  # an evaluation can take longer than many steps
+
+        def stop_if_asked(news: Trained) -> None:
+            self._stop_if_asked(signals)
+
+        factory = self.task.network
+        protocol = self.options.protocol
+        protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
+        evaluation = evaluate(
+            self.result(),
+            self.images,
+            protocol=protocol,
+            networks=[protocol.network(factory).name],
+            baselines=(),
+            seed=self.settings.seed,
+            device=str(self.task.device),
+            callback=stop_if_asked,
+        )
+        score = evaluation.scores[0]
+        self.curve.accuracy.append({"step": step, "protocol": protocol.name, **score.to_json()})
+        self.options.announce(
+            f"step {step}: {100 * score.mean:.1f} ± {100 * score.std:.1f} % (n = {score.n}, {protocol.name})"
+        )
+
+    def _save(self) -> None:
+        if self.folder:
+            self.folder.save(self.state.tensors(), self.state.step, self.curve, self.result())
+
+    def result(self) -> SyntheticSet:
+        """The set as it is now, on the CPU."""
+        synthetic, settings = self.state.synthetic, self.settings
+        record = {
+            "method": settings.method,
+            "fields": settings.fields,
+            "ipc": settings.ipc,
+            "network": settings.network,
+            "seed": settings.seed,
+            "step": self.state.step,
+            "steps": settings.steps,
+            "data": {
+                "source": self.images.source,
+                "options": settings.options,
+                "fingerprint": settings.fingerprint,
+            },
+            "loss": self.curve.loss[-1] if self.curve.loss else None,
+            "seconds": round(self.curve.seconds, 1),
+            "accuracies": [*self.curve.accuracy, *self.noted],
+            **environment(self.task.device),
+        }
+        images = synthetic.images.detach().cpu().clone()
+        return SyntheticSet(images, synthetic.labels.cpu(), self.images.spec, record)
+
+
+@contextmanager
+def _stop_signals(wanted: bool) -> Iterator[list[int]]:
+    """Collect the first Ctrl-C or termination signal instead of raising; the second one stops at once.
+
+    Signals can only be caught in the main thread; elsewhere, and if not `wanted`, nothing changes.
+    """
+    received: list[int] = []
+    if not wanted or threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def note(number: int, frame: object) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def _require_enough(pool: ClassPool, ipc: int) -> None:
+    smallest = min(pool.counts)
+    if ipc > smallest:
+        name = pool.spec.class_names[list(pool.counts).index(smallest)]
+        raise BadInput(
+            f"--ipc {ipc} is more than class {name!r} has training images ({smallest}): ask for fewer"
+        )
+
+
+def _require_reached(evaluate_at: Sequence[int], steps: int) -> None:
+    for step in evaluate_at:
+        if step > steps:
+            raise BadInput(f"--evaluate-at {step} is never reached: the run makes {steps} steps")
+
+
+def readable_seconds(seconds: float) -> str:
+    """12 s, 3 min 20 s, 2 h 5 min, 3 d 4 h"""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    if seconds < 86400:
+        return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+    return f"{seconds // 86400} d {seconds % 86400 // 3600} h"
