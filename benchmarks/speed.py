@@ -42,7 +42,7 @@ from condensery.augment import SiameseAugmentation, default_strategy
 from condensery.data import ClassPool
 from condensery.models.registry import resolve
 from condensery.provenance import environment
-from condensery.training import accuracy, default_chunk, train_step
+from condensery.training import accuracy, default_chunk, forward_layout, train_step
 
 CPU = torch.device("cpu")
 IPC = 10
@@ -152,7 +152,7 @@ def testing_contest(task: Task) -> Contest:
     return Contest(
         "evaluation test step, 256 images",
         1.3,
-        lambda k: _ignore(accuracy(network, [(images, labels)], task.chunk)),
+        lambda k: _ignore(accuracy(network, [(forward_layout(images), labels)], task.chunk)),
         lambda k: _ignore(transcription.count_correct(other, images, labels)),
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 import condensery
+from condensery.report.picture import eight_bit
 
 HERE = Path(__file__).parent
 TARGET = HERE.parent / "docs/images/condensed.png"
@@ -24,10 +25,9 @@ def block(data: str) -> Image.Image:
     draw = ImageDraw.Draw(sheet)
     for r, method in enumerate(METHODS):
         synthetic = condensery.load(HERE / f"sets/{data}-{method}-ipc1.safetensors")
-        pixels = (synthetic.spec.denormalise(synthetic.images).clamp(0, 1) * 255).round().byte()
         top = 20 + r * (TILE + GAP)
         draw.text((MARGIN - 8, top + TILE // 2), method.upper(), fill="black", font=font, anchor="rm")
-        for c, image in enumerate(pixels.permute(0, 2, 3, 1).numpy()):
+        for c, image in enumerate(eight_bit(synthetic)):
             left = MARGIN + c * (TILE + GAP)
             tile = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).convert("RGB")
             sheet.paste(tile.resize((TILE, TILE), Image.Resampling.NEAREST), (left, top))

@@ -21,6 +21,7 @@ from condensery.models.registry import NetworkFactory
 from condensery.records import ImageSpec
 from condensery.rng import Rng
 from condensery.synthetic import Pixels
+from condensery.training import forward_layout
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,10 @@ class Task:
     @property
     def classes(self) -> range:
         return range(self.spec.num_classes)
+
+    def forward_only(self, images: Tensor) -> Tensor:
+        """`images` in the layout in which the task's network is fastest without a backward pass."""
+        return forward_layout(images) if self.network.any_layout else images
 
     def labels(self, c: int, count: int) -> Tensor:
         """int64 (count,), all `c`, on the device."""

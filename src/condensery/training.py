@@ -23,6 +23,17 @@ def default_chunk(device: torch.device) -> int | None:
     return CPU_CHUNK if device.type == "cpu" else None
 
 
+def forward_layout(images: Tensor) -> Tensor:
+    """`images` (N, C, H, W) laid out for a pass without a backward pass: channels last on a CPU.
+
+    There a forward pass is about 1.8 times faster than in NCHW; a backward pass is not (two cores, 128 filters).
+    Only for networks with `any_layout`: `x.view(len(x), -1)`, which people write, fails on this layout.
+    """
+    if images.device.type != "cpu":
+        return images
+    return images.contiguous(memory_format=torch.channels_last)
+
+
 def chunk_for(network: nn.Module, chunk: int | None) -> int | None:
     """`chunk`, or None where splitting a batch would change the result (batch norm in training mode)."""
     return None if mixes_samples(network) else chunk
@@ -142,9 +153,8 @@ def accuracy(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], chunk
     network.eval()
     correct = total = 0
     for images, labels in batches:
-        for part, part_labels in zip(
-            images.split(chunk or len(images)), labels.split(chunk or len(images)), strict=True
-        ):
+        size = chunk or len(images)
+        for part, part_labels in zip(images.split(size), labels.split(size), strict=True):
             correct += int((network(part).argmax(1) == part_labels).sum())
         total += len(labels)
     return correct / total

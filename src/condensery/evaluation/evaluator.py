@@ -24,7 +24,7 @@ from condensery.provenance import environment, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.report.command import run_command
 from condensery.rng import Rng
-from condensery.training import Images, Recipe, TensorImages, accuracy, default_chunk, fit
+from condensery.training import Images, Recipe, TensorImages, accuracy, default_chunk, fit, forward_layout
 
 BASELINES = ("random", "whole")
 _TEST_BATCH = 256
@@ -196,6 +196,8 @@ class _Bench:
         with rng.fork("layers").seeded(self.device):  # for networks with layers that draw, such as dropout
             fit(network, images, recipe, rng.fork("training"), augment=augment, chunk=self.chunk)
         test = batches(self.data.test, self.data.spec, self.device, _TEST_BATCH)
+        if factory.any_layout:
+            test = ((forward_layout(images), labels) for images, labels in test)
         return accuracy(network, test, self.chunk)
 
     def _report(self, subject: str, factory: NetworkFactory, value: float) -> None:

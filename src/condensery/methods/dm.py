@@ -73,7 +73,7 @@ class DM:
             return
         for real, synthetic in pairs:
             with torch.no_grad():
-                target = mean_embedding(embed, real, task.chunk)  # (D,)
+                target = mean_embedding(embed, task.forward_only(real), task.chunk)  # (D,)
             yield squared_gap(target, mean_embedding(embed, synthetic, task.chunk))
 
     def advance(self, task: Task, state: State, rng: Rng) -> State:

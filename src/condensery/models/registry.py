@@ -97,6 +97,11 @@ class NetworkFactory:
         options = [f"+{key}={value}" for key, value in self.options if defaults.get(key) != value]
         return self.kind + "".join(options)
 
+    @property
+    def any_layout(self) -> bool:
+        """Whether the network takes images in channels-last layout; nothing is known of a user's own."""
+        return self.kind in _NETWORKS
+
     def build(self, spec: ImageSpec, rng: Rng) -> nn.Module:
         """A new network on the CPU, in training mode, with torch's default initialisation drawn from `rng`.
 
