@@ -1,111 +1,125 @@
 """Write the measured tables of README.md from the JSON lines in this folder: python results/update_tables.py
 
-Every line was written by `condense evaluate --results`. Nothing in a table is typed by hand.
+Every line was written by `condense evaluate --results`. Nothing in a table is typed by hand, and published values
+come from published.json.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "digits"}
+SUBJECTS = {"random": "random images", "dm": "DM", "dc": "DC", "dsa": "DSA", "whole": "the whole set"}
 
 
 def rows() -> list[dict[str, Any]]:
-    """One row for each line and subject, in a stable order."""
-    published = json.loads((HERE / "published.json").read_text())
+    """One row for each line and subject: the run, its score and the published value; in a stable order."""
+    published = json.loads((HERE / "published.json").read_text(encoding="utf-8"))
     found = []
     for file in sorted(HERE.glob("*.jsonl")):
-        for line in file.read_text().splitlines():
+        for line in file.read_text(encoding="utf-8").splitlines():
             run = json.loads(line)
             known = published.get(run["data"], {})
             for score in run["scores"]:
-                subject = score["subject"]
-                value = (
-                    known.get("whole") if subject == "whole" else known.get(str(run["ipc"]), {}).get(subject)
-                )
-                found.append({"run": run, "score": score, "published": value or "-"})
-    order = {"random": 0, "dm": 1, "dc": 2, "dsa": 3, "whole": 5}
+                at = known if score["subject"] == "whole" else known.get(str(run["ipc"]), {})
+                found.append({"run": run, "score": score, "published": at.get(score["subject"], "-")})
+    order = list(SUBJECTS)
     return sorted(
         found,
-        key=lambda r: (r["run"]["data"] != "mnist", r["run"]["ipc"], order.get(r["score"]["subject"], 4)),
+        key=lambda r: (r["run"]["data"] != "mnist", r["run"]["ipc"], order.index(r["score"]["subject"])),
     )
 
 
-def main_table(found: list[dict[str, Any]]) -> list[str]:
-    """What was measured, beside what was published."""
+def summary(found: list[dict[str, Any]]) -> list[str]:
+    """Data sets and budgets down, methods across; published values in brackets."""
+    kinds = [subject for subject in SUBJECTS if any(r["score"]["subject"] == subject for r in found)]
     lines = [
-        "| data | images per class | training set | test accuracy, % | n | published, % | minutes to make |",
-        "|---|---|---|---|---|---|---|",
+        "| test accuracy, % (published) | " + " | ".join(SUBJECTS[kind] for kind in kinds) + " |",
+        "|---|" + "---|" * len(kinds),
     ]
+    for data, ipc in dict.fromkeys((r["run"]["data"], r["run"]["ipc"]) for r in found):
+        cells = []
+        for kind in kinds:
+            cell = [
+                r
+                for r in found
+                if (r["run"]["data"], r["run"]["ipc"], r["score"]["subject"]) == (data, ipc, kind)
+            ]
+            cells.append(f"{accuracy(cell[0]['score'])} ({cell[0]['published']})" if cell else "")
+        images = "1 image" if ipc == 1 else f"{ipc} images"
+        lines.append(f"| {NAMES.get(data, data)}, {images} per class | " + " | ".join(cells) + " |")
+    return lines
+
+
+def accuracy(score: dict[str, Any]) -> str:
+    """Mean and standard deviation in percent."""
+    return f"{100 * score['mean']:.1f} ± {100 * score['std']:.1f}"
+
+
+def details(found: list[dict[str, Any]]) -> list[str]:
+    """Everything about every number."""
+    lines = [
+        "| # | data | images per class | training set | accuracy, % | sets x networks | published, % | updates | "
+        "minutes to make | protocol |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    numbers = {command: i + 1 for i, command in enumerate(dict.fromkeys(r["run"]["command"] for r in found))}
     for row in found:
         run, score = row["run"], row["score"]
-        made = sum(run["condense_seconds"]) / 60
-        subject = score["subject"]
-        name = {"random": "random images", "whole": "the whole set"}.get(subject, subject.upper())
-        if subject not in ("random", "whole"):
-            name += f", {run['steps']} steps"
-        elif subject == "whole":
-            name += f", {score['epochs']} epochs"
-        n = f"{score['sets']} x {score['n'] // score['sets']}"
+        subject, made = score["subject"], sum(run["condense_seconds"]) / 60
+        condensed = subject not in ("random", "whole")
         lines.append(
-            f"| {NAMES.get(run['data'], run['data'])} | {'all' if subject == 'whole' else run['ipc']} | {name} | "
-            f"{100 * score['mean']:.1f} ± {100 * score['std']:.1f} | {n} | {row['published']} | "
-            f"{'-' if subject in ('random', 'whole') else f'{made:.0f}'} |"
+            f"| {numbers[run['command']]} | {NAMES.get(run['data'], run['data'])} | "
+            f"{'all' if subject == 'whole' else run['ipc']} | {SUBJECTS[subject]} | {accuracy(score)} | "
+            f"{score['sets']} x {score['n'] // score['sets']} | {row['published']} | "
+            f"{run['steps'] if condensed else '-'} | {f'{made:.0f}' if condensed else '-'} | `{run['protocol']}` |"
         )
     return lines
 
 
 def commands(found: list[dict[str, Any]]) -> list[str]:
-    """The commands behind the rows, with protocol, hardware and time."""
-    lines, seen = [], set()
-    for row in found:
-        run = row["run"]
-        if run["command"] in seen:
-            continue
-        seen.add(run["command"])
+    """The commands behind the rows by number, with hardware, commit and time."""
+    lines = []
+    for i, run in enumerate({r["run"]["command"]: r["run"] for r in found}.values()):
         spent = sum(score["seconds"] for score in run["scores"]) / 60
         lines += [
-            f"- {NAMES.get(run['data'], run['data'])}, {run['ipc']} per class, {run['method'].upper()}, "
-            f"protocol `{run['protocol']}`, {run['hardware']}, evaluation {spent:.0f} min, commit `{run['commit']}`:",
-            "  ```",
-            *(f"  {command}" for command in run.get("made_with", [])),
-            f"  {run['command']}",
-            "  ```",
+            f"{i + 1}. {run['hardware']}; commit `{run['commit']}`; {spent:.0f} minutes to evaluate",
+            "",
+            "   ```",
+            *(f"   {command}" for command in run["made_with"]),
+            f"   {re.sub(r' --results [^ ]+', '', run['command'])}",
+            "   ```",
         ]
     return lines
 
 
-def render() -> str:
-    """The generated part of README.md."""
+def render() -> dict[str, str]:
+    """The generated parts of README.md by the name of their marks."""
     found = rows()
-    return "\n".join(
-        [
-            BEGIN,
-            *main_table(found),
-            "",
-            "n is sets x networks per set; ± is the standard deviation over all of them.",
-            "",
-            "<details><summary>The command behind each row</summary>",
-            "",
-            *commands(found),
-            "",
-            "</details>",
-            END,
-        ]
-    )
+    return {
+        "summary": "\n".join(summary(found)),
+        "details": "\n".join([*details(found), "", *commands(found)]),
+    }
+
+
+def marked(name: str, text: str) -> str:
+    """A generated part between its marks."""
+    return f"<!-- {name}: begin -->\n{text}\n<!-- {name}: end -->"
 
 
 def main() -> int:
-    text = README.read_text()
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    README.write_text(before + render() + after)
+    readme = README.read_text(encoding="utf-8")
+    for name, text in render().items():
+        before, rest = readme.split(f"<!-- {name}: begin -->")
+        _, after = rest.split(f"<!-- {name}: end -->")
+        readme = before + marked(name, text) + after
+    README.write_text(readme, encoding="utf-8")
     return 0
 
 
