@@ -24,14 +24,13 @@ demo: $(STAMP)
 	$(BIN)/condense show demo
 
 test: $(STAMP)
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/pyright
 	$(BIN)/python -m pytest
 
+# pyright comes from the npm registry at its first start
 lint: $(STAMP)
-	$(BIN)/ruff check --fix src tests benchmarks
-	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks results
+	$(BIN)/ruff format --check src tests benchmarks results
+	$(BIN)/pyright
 
 clean:
 	rm -rf $(VENV) demo dist build

@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer.main
+
+from condensery.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -51,6 +54,26 @@ def test_commands_run_on_a_folder_of_photos(tmp_path: Path, folder_of_digits: Pa
 def test_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def documented_commands() -> list[tuple[str, str]]:
+    """(page, command line) for every `condense ...` in a block of code of the README and the docs."""
+    found = []
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        for block in re.findall(r"^ *```[a-z]*\n(.*?)```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
+            lines = block.replace("\\\n", " ").splitlines()
+            found += [(page.name, line.strip()) for line in lines if line.strip().startswith("condense ")]
+    return found
+
+
+@pytest.mark.parametrize(("page", "line"), documented_commands())
+def test_documented_commands_have_flags_that_exist(page: str, line: str) -> None:
+    words = shlex.split(line, comments=True)
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    known = {flag for parameter in commands[words[1]].params for flag in parameter.opts}
+    for word in words[2:]:
+        if word.startswith("--"):
+            assert word.partition("=")[0] in known, f"{page}: {line}"
 
 
 def test_make_targets_exist() -> None:
