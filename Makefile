@@ -19,8 +19,8 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	rm -rf demo
-	$(BIN)/condense run --data digits --method dm --ipc 1 --steps 200 --out demo
-	$(BIN)/condense evaluate demo --protocol quick --repeats 5
+	$(BIN)/condense run --data digits --method dm --ipc 1 --steps 120 --out demo
+	$(BIN)/condense evaluate demo --protocol quick --whole-epochs 20
 	$(BIN)/condense show demo
 
 test: $(STAMP)

@@ -15,7 +15,15 @@ from typing import Any
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "digits"}
-SUBJECTS = {"random": "random images", "dm": "DM", "dc": "DC", "dsa": "DSA", "whole": "the whole set"}
+SUBJECTS = {
+    "random": "random images",
+    "dm": "DM",
+    "dc": "DC",
+    "dsa": "DSA",
+    "dcc": "DCC",
+    "dsac": "DSAC",
+    "whole": "the whole set",
+}
 
 
 def rows() -> list[dict[str, Any]]:
