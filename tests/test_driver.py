@@ -60,7 +60,7 @@ def test_two_momentum_steps_by_hand(make_task: Maker) -> None:
     assert losses == pytest.approx([float(first.square().sum()) / 2 * f**2 for f in (1, 0.9)], rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["dm", "dc", "dsa"])
+@pytest.mark.parametrize("name", ["dm", "dc", "dsa", "dcc"])
 def test_term_by_term_equals_the_joint_backward(name: str, quick_method: Maker, make_task: Maker) -> None:
     method, task = quick_method(name), make_task()
     state = driver.begin(method, task, RNG)
@@ -138,7 +138,7 @@ def test_the_last_good_set_is_kept_on_disk(tiny_file: Path, tmp_path: Path, imag
         assert torch.equal(saved.images, kept[-1])
 
 
-@pytest.mark.parametrize("name", ["dm", "dc", "dsa"])
+@pytest.mark.parametrize("name", ["dm", "dc", "dsa", "dcc"])
 def test_estimate_changes_nothing(name: str, quick_method: Maker, make_task: Maker) -> None:
     method: Method = quick_method(name)
     task: Task = make_task()

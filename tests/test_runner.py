@@ -275,7 +275,8 @@ def test_bad_input_refused_before_anything_is_written(
 
 def test_bad_method_and_data(tiny_file: Path, tmp_path: Path) -> None:
     refused(
-        "unknown method 'dmm'; there are dc, dm, dsa; did you mean 'dm'", lambda: condense(tiny_file, "dmm")
+        "unknown method 'dmm'; there are dc, dcc, dm, dsa, dsac; did you mean 'dm'",
+        lambda: condense(tiny_file, "dmm"),
     )
     refused("there is no file or folder", lambda: dm(tmp_path / "none.npz", out=tmp_path / "run"))
     assert not (tmp_path / "run").exists()

@@ -125,9 +125,9 @@ def test_every_flag_is_explained_in_the_help(condense, monkeypatch):
 def test_a_flag_of_another_method_is_refused(condense):
     done = condense("run --data digits --method dm --inner-loop 3")
     assert done.code == 2
-    assert (
-        done.err
-        == "condense: error: method dm has no --inner-loop (it belongs to dc and dsa): see condense methods dm\n"
+    assert done.err == (
+        "condense: error: method dm has no --inner-loop (it belongs to dc, dcc, dsa and dsac): "
+        "see condense methods dm\n"
     )
 
 

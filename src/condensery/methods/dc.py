@@ -6,7 +6,7 @@ equations 3.9 and 3.10. Constants that the paper leaves out are those of the aut
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,9 +26,17 @@ from condensery.training import TensorImages, train_epoch
 
 # Image updates per network (outer) and training epochs between them (inner), by images per class: the authors'
 # utils.py, get_loops. The paper's rule for the inner loop, 500 / outer, differs at 30 and 40.
-_PUBLISHED_IPC = (1, 10, 20, 30, 40, 50)
-_PUBLISHED_OUTER = (1, 10, 20, 30, 40, 50)
-_PUBLISHED_INNER = (1, 50, 25, 20, 15, 10)
+PUBLISHED_LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
+
+
+def loops_at(ipc: int, published: Mapping[int, tuple[int, int]]) -> tuple[int, int, str]:
+    """(outer, inner, origin) from published loops by ipc, ascending: linear between them, the last one beyond."""
+    known, last = list(published), max(published)
+    outers, inners = zip(*published.values(), strict=True)
+    outer = round(float(np.interp(ipc, known, outers)))
+    inner = round(float(np.interp(ipc, known, inners)))
+    origin = "published" if ipc in published else "interpolated"
+    return outer, inner, origin if ipc <= last else f"as for {last}, the largest published"
 
 
 @dataclass(frozen=True)
@@ -70,20 +78,19 @@ class DC:
 
     def loops(self, ipc: int) -> tuple[int, int]:
         """(outer, inner): the fields, or the published values; linear between them, the last one beyond."""
-        outer = self.outer_loop or round(float(np.interp(ipc, _PUBLISHED_IPC, _PUBLISHED_OUTER)))
-        inner = self.inner_loop or round(float(np.interp(ipc, _PUBLISHED_IPC, _PUBLISHED_INNER)))
-        return outer, inner
+        outer, inner, _ = loops_at(ipc, PUBLISHED_LOOPS)
+        return self.outer_loop or outer, self.inner_loop or inner
 
     def check(self, task: Task) -> list[str]:
+        given = self.outer_loop or self.inner_loop
+        return self.notes(task, "given" if given else loops_at(task.ipc, PUBLISHED_LOOPS)[2])
+
+    def notes(self, task: Task, origin: str) -> list[str]:
+        """The lines of `check`; `origin` says where the loops come from."""
         get_distance(self.distance)
         if min(self.outer_loop, self.inner_loop) < 0:
             raise BadInput(f"outer_loop {self.outer_loop} and inner_loop {self.inner_loop} must be 0 or more")
         outer, inner = self.loops(task.ipc)
-        origin = "published" if task.ipc in _PUBLISHED_IPC else "interpolated"
-        if task.ipc > _PUBLISHED_IPC[-1]:
-            origin = f"as for {_PUBLISHED_IPC[-1]}, the largest published"
-        if self.outer_loop or self.inner_loop:
-            origin = "given"
         notes = [
             f"loops ({origin}): {outer} image updates per network, {inner} epochs of training between them"
         ]
