@@ -26,7 +26,7 @@ def default_chunk(device: torch.device) -> int | None:
 def forward_layout(images: Tensor) -> Tensor:
     """`images` (N, C, H, W) laid out for a pass without a backward pass: channels last on a CPU.
 
-    There a forward pass is about 1.8 times faster than in NCHW; a backward pass is not (two cores, 128 filters).
+    There a forward pass is faster than in NCHW and a backward pass is not (benchmarks/README.md).
     Only for networks with `any_layout`: `x.view(len(x), -1)`, which people write, fails on this layout.
     """
     if images.device.type != "cpu":
