@@ -31,6 +31,7 @@ ROOMS = (
     "run_folder",
     "session",
     "runner",
+    "comparison",
     "cli",
 )
 """From top to bottom: a module imports only from rooms above its own, or from its own."""

@@ -1,0 +1,163 @@
+"""What a report shows, as plain values: whatever made the numbers, one page and one set of tables serve them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+WHOLE = "whole"  # the subject of measurements on the whole training set
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published value beside which ours is shown: fractions, std None where the source gives none."""
+
+    mean: float
+    std: float | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Test accuracies of one architecture trained on one kind of set.
+
+    Attributes:
+        data: name of the image set.
+        subject: what was trained on: a method's or selector's label, or "whole".
+        ipc: images per class; None for the whole set.
+        condensed_with: the architecture that the method matched with, or whose features a selector used; None
+            where there is none.
+        network: the architecture that was trained and tested.
+        protocol: name of the protocol.
+        labels: "hard" or "soft".
+        accuracies: fractions; a row for each set (seed), a value for each network trained on it.
+        images, bytes: of one set, labels included.
+        epochs: passes that each network was trained for.
+        steps, published_steps: updates that made the set, and the publication's; None for selections.
+        make_seconds: to make each set; empty for the whole set.
+        evaluate_seconds: to train and test all networks.
+        memory: peak bytes while a set was made; None if unknown.
+        published: the paper's value, None where unknown.
+        commands: that make the number again, in order.
+        record: everything else that was written down about it, JSON-able.
+    """
+
+    data: str
+    subject: str
+    ipc: int | None
+    condensed_with: str | None
+    network: str
+    protocol: str
+    labels: str
+    accuracies: tuple[tuple[float, ...], ...]
+    images: int
+    bytes: int
+    epochs: int
+    steps: int | None = None
+    published_steps: int | None = None
+    make_seconds: tuple[float, ...] = ()
+    evaluate_seconds: float = 0.0
+    memory: int | None = None
+    published: Published | None = None
+    commands: tuple[str, ...] = ()
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n(self) -> int:
+        """Networks in all."""
+        return sum(len(row) for row in self.accuracies)
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(np.concatenate(self.accuracies)))
+
+    @property
+    def std(self) -> float:
+        """Population standard deviation over all networks of all sets, as published numbers have it."""
+        return float(np.std(np.concatenate(self.accuracies)))
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The images of one set.
+
+    Attributes:
+        subject, ipc, condensed_with, seed: which set.
+        class_names: one per class.
+        labels: int64 (M,), class-major.
+        final: uint8 (M, H, W, C), as they are.
+        initial: the same before the first update; None for selections and where it is not known.
+    """
+
+    subject: str
+    ipc: int
+    condensed_with: str | None
+    seed: int
+    class_names: tuple[str, ...]
+    labels: np.ndarray
+    final: np.ndarray
+    initial: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What was measured while a set was made.
+
+    Attributes:
+        subject, ipc, condensed_with, seed: which set.
+        loss: one value for each step.
+        accuracy: (step, mean, std, n) of evaluations on the way; fractions.
+    """
+
+    subject: str
+    ipc: int
+    condensed_with: str | None
+    seed: int
+    loss: tuple[float, ...]
+    accuracy: tuple[tuple[int, float, float, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Features of real and synthetic images in the plane.
+
+    Attributes:
+        title: which set, under which network.
+        projection: "PCA" or "t-SNE".
+        class_names: one per class.
+        real, real_labels: float (N, 2), int (N,).
+        synthetic, synthetic_labels: float (M, 2), int (M,).
+    """
+
+    title: str
+    projection: str
+    class_names: tuple[str, ...]
+    real: np.ndarray
+    real_labels: np.ndarray
+    synthetic: np.ndarray
+    synthetic_labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that one report shows.
+
+    Attributes:
+        title: for the head of the page.
+        facts: names and values about data, protocol, hardware, versions.
+        measurements: in the order in which tables list them.
+        galleries, curves, scatters: may be empty.
+        skipped: cell and reason, for what could not be measured.
+        command: that made the whole of it, or "".
+    """
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    measurements: tuple[Measurement, ...]
+    galleries: tuple[Gallery, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    scatters: tuple[Scatter, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
+    command: str = ""
