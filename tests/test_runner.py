@@ -69,9 +69,35 @@ def test_result_and_record(tiny_file: Path, tiny: ImageData) -> None:
 def test_files_of_a_run(tiny_file: Path, tmp_path: Path) -> None:
     result = dm(tiny_file, out=tmp_path / "run")
     names = {p.name for p in (tmp_path / "run").iterdir()}
-    assert names == {"run.json", "set.safetensors", "set.png", "checkpoint.safetensors", "curve.json"}
+    sets = {"initial.safetensors", "set.safetensors"}
+    assert names == {*sets, "run.json", "set.png", "checkpoint.safetensors", "curve.json"}
     assert torch.equal(condensery.load(tmp_path / "run").images, result.images)
     assert len(json.loads((tmp_path / "run" / "curve.json").read_text())["loss"]) == 3
+
+
+def test_the_set_before_the_first_update_is_kept(tiny_file: Path, tiny: ImageData, tmp_path: Path) -> None:
+    dm(tiny_file, out=tmp_path / "run", ipc=2, steps=1)
+    path = tmp_path / "run" / "initial.safetensors"
+    initial, final = condensery.load(path), condensery.load(tmp_path / "run")
+    real = tiny.spec.normalise(torch.tensor(tiny.train.pixels).permute(0, 3, 1, 2))  # (N, 1, 8, 8)
+    distances = torch.cdist(initial.images.flatten(1), real.flatten(1)).amin(1)
+    assert distances.max() < 0.02, "dm starts from real images"
+    assert not torch.equal(initial.images, final.images)
+    assert (initial.record["step"], final.record["step"]) == (0, 1)
+    before = path.read_bytes()
+    dm(tiny_file, out=tmp_path / "run", ipc=2, steps=2, resume=True)
+    assert path.read_bytes() == before
+
+
+def test_a_run_of_an_older_version_goes_on_without_its_initial_set(tiny_file: Path, tmp_path: Path) -> None:
+    dm(tiny_file, out=tmp_path / "run", steps=1)
+    (tmp_path / "run" / "initial.safetensors").unlink()
+    dm(tiny_file, out=tmp_path / "run", steps=2, resume=True)
+    assert not (tmp_path / "run" / "initial.safetensors").exists(), "step 1 is not the beginning"
+
+
+def test_peak_memory_is_recorded(tiny_file: Path) -> None:
+    assert 2**20 < dm(tiny_file).record["memory"] < 2**50
 
 
 def test_out_changes_no_bit(tiny_file: Path, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def load(path: str | Path) -> SyntheticSet:
 _Number = (int, float)
 _RECORD: dict[str, Any] = {  # types of the keys that condensery itself reads; all may be missing
     **dict.fromkeys(("method", "network", "hardware", "time"), str),
-    **dict.fromkeys(("ipc", "seed", "step", "steps"), int),
+    **dict.fromkeys(("ipc", "seed", "step", "steps", "memory"), int),
     "seconds": _Number,
     "loss": (*_Number, type(None)),
     "fields": dict,

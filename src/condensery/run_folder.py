@@ -1,6 +1,7 @@
 """One run on disk: its settings, its checkpoint, its result. Every write is atomic.
 
 run.json                 what was asked for
+initial.safetensors      the set before its first update, for comparison
 set.safetensors          the synthetic set so far: the result (see `condensery.artifact`)
 set.png                  the same as a picture
 checkpoint.safetensors   what it takes to go on bit for bit
@@ -100,6 +101,16 @@ class RunFolder:
     @property
     def _set_path(self) -> Path:
         return self.path / "set.safetensors"
+
+    @property
+    def initial_path(self) -> Path:
+        """The set before its first update; runs of older versions have no such file."""
+        return self.path / "initial.safetensors"
+
+    def save_initial(self, synthetic: SyntheticSet) -> None:
+        """Keep the set as it was before its first update, once and for all."""
+        if not self.initial_path.exists():
+            artifact.save(synthetic, self.initial_path)
 
     def noted_accuracies(self) -> list[dict[str, Any]]:
         """Accuracies in the record of the set; none if there is no readable set."""

@@ -137,6 +137,8 @@ class Session:
             Interrupted: by a signal; everything is saved.
         """
         stopped: BaseException | None = None
+        if self.folder and self.state.step == 0:
+            self.folder.save_initial(self.result())
         with _stop_signals(self.folder is not None) as signals:
             try:
                 self._announce_estimate()
@@ -259,6 +261,7 @@ class Session:
             },
             "loss": self.curve.loss[-1] if self.curve.loss else None,
             "seconds": round(self.curve.seconds, 1),
+            "memory": driver.peak_memory(self.task.device),
             "accuracies": [*self.curve.accuracy, *self.noted],
             **environment(self.task.device),
         }
