@@ -78,6 +78,7 @@ _RECORD: dict[str, Any] = {  # types of the keys that condensery itself reads; a
     "fields": dict,
     "data": dict,
     "accuracies": list,
+    "classes": list,
 }
 _ACCURACY: dict[str, Any] = {"mean": _Number, "std": _Number, "n": int, "protocol": str, "network": str}
 _DATA: dict[str, Any] = {"source": str, "options": dict, "fingerprint": str}

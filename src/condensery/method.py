@@ -7,7 +7,7 @@ lives in `State`, so checkpoint, resume, time limit and progress exist once, in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from condensery.augment import SiameseAugmentation
 from condensery.data.pool import ClassPool
-from condensery.errors import BadFile
+from condensery.errors import BadFile, BadInput
+from condensery.models.batch_norm import mixes_samples
 from condensery.models.registry import NetworkFactory
 from condensery.records import ImageSpec
 from condensery.rng import Rng
@@ -34,6 +35,7 @@ class Task:
         ipc: synthetic images per class.
         device: where images and networks live.
         chunk: images per pass through a network where passes can be split, None for whole batches.
+        only: the classes whose images are learned, None for all. The images of the others stay as they began.
     """
 
     pool: ClassPool
@@ -41,14 +43,16 @@ class Task:
     ipc: int
     device: torch.device
     chunk: int | None = None
+    only: tuple[int, ...] | None = None
 
     @property
     def spec(self) -> ImageSpec:
         return self.pool.spec
 
     @property
-    def classes(self) -> range:
-        return range(self.spec.num_classes)
+    def classes(self) -> Sequence[int]:
+        """The classes to learn, ascending."""
+        return range(self.spec.num_classes) if self.only is None else self.only
 
     def forward_only(self, images: Tensor) -> Tensor:
         """`images` in the layout in which the task's network is fastest without a backward pass."""
@@ -137,6 +141,9 @@ class Method(Protocol):
     Attributes:
         name: what the command line calls it.
         summary: one line with the citation, for `condense methods`.
+
+    A method whose classes share nothing but networks that it never trains says so with a class variable
+    `separable = True`: its classes can then be learned apart, each to the same result (`require_separable`).
     """
 
     name: ClassVar[str]
@@ -166,3 +173,21 @@ class Method(Protocol):
     def advance(self, task: Task, state: State, rng: Rng) -> State:
         """Train the network on the synthetic set or draw the next one; count the step."""
         ...
+
+
+def require_separable(method: Method, task: Task) -> None:
+    """Refuse to learn some classes without the others where that would change the result.
+
+    Raises:
+        BadInput: the method's classes depend on each other, or the network mixes them.
+    """
+    if not getattr(method, "separable", False):
+        raise BadInput(
+            f"the classes of {method.name} cannot be learned apart, since its networks are trained on all of them: "
+            "leave out --shards, or choose dm"
+        )
+    if mixes_samples(task.new_network(Rng(0))):
+        raise BadInput(
+            f"batch norm in {task.network.name} mixes the classes, so they cannot be learned apart: "
+            "leave out --shards, or choose another norm, such as norm=instance"
+        )

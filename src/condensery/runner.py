@@ -35,6 +35,7 @@ def condense(
     time_limit: float | None = None,
     evaluate_at: Sequence[int] = (),
     protocol: str | Protocol = "quick",
+    classes: Sequence[int] = (),
     callback: Callable[[StepReport], None] | None = None,
     announce: Callable[[str], None] = silent,
     size: int | None = None,
@@ -57,6 +58,8 @@ def condense(
         checkpoint_every: seconds between checkpoints.
         time_limit: seconds after which the run stops cleanly with what it has.
         evaluate_at: numbers of updates after which the set is evaluated, by `protocol`.
+        classes: learn these alone: a shard of the run, which `condensery.comparison.shards.merge_shards` puts
+            together with the others. Empty learns all.
         callback: called after every step.
         announce: called with lines of text for a person.
         size, channels: resize and convert the images, see `condensery.load_images`.
@@ -98,6 +101,7 @@ def condense(
         network=network,
         seed=seed,
         steps=wanted_steps,
+        classes=list(classes),
     )
     if out is not None and going_on:
         about_data = ("source", "options", "fingerprint", "steps")

@@ -10,13 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from condensery import driver
 from condensery.data import ClassPool
 from condensery.data.sources import silent
 from condensery.errors import BadInput, CondenseryError
 from condensery.evaluation import Protocol, evaluate, get_protocol
 from condensery.evaluation.evaluator import Trained
-from condensery.method import Method, Task
+from condensery.method import Method, Task, require_separable
 from condensery.models.registry import resolve
 from condensery.provenance import environment, pick_device
 from condensery.records import ImageData, SyntheticSet
@@ -99,7 +101,12 @@ class Session:
         pool = ClassPool(images.train, images.spec, device)
         _require_enough(pool, settings.ipc)
         _require_reached(options.evaluate_at, settings.steps)
-        self.task = Task(pool, resolve(settings.network), settings.ipc, device, default_chunk(device))
+        only = tuple(settings.classes) or None
+        self.task = Task(pool, resolve(settings.network), settings.ipc, device, default_chunk(device), only)
+        if only:
+            _require_classes(only, pool.spec.num_classes)
+            _require_no_evaluation(options.evaluate_at)
+            require_separable(method, self.task)
         for note in method.check(self.task):
             options.announce(note)
         self.rng = Rng(settings.seed).fork("condense")
@@ -265,8 +272,12 @@ class Session:
             "accuracies": [*self.curve.accuracy, *self.noted],
             **environment(self.task.device),
         }
-        images = synthetic.images.detach().cpu().clone()
-        return SyntheticSet(images, synthetic.labels.cpu(), self.images.spec, record)
+        images, labels = synthetic.images.detach().cpu().clone(), synthetic.labels.cpu()
+        if settings.classes:
+            record["classes"] = settings.classes
+            learned = torch.isin(labels, torch.tensor(settings.classes))
+            images, labels = images[learned], labels[learned]
+        return SyntheticSet(images, labels, self.images.spec, record)
 
 
 @contextmanager
@@ -300,6 +311,16 @@ def _require_enough(pool: ClassPool, ipc: int) -> None:
         raise BadInput(
             f"--ipc {ipc} is more than class {name!r} has training images ({smallest}): ask for fewer"
         )
+
+
+def _require_classes(classes: Sequence[int], count: int) -> None:
+    if list(classes) != sorted(set(classes)) or not all(c in range(count) for c in classes):
+        raise BadInput(f"classes must be ascending numbers from 0 to {count - 1}, not {list(classes)}")
+
+
+def _require_no_evaluation(evaluate_at: Sequence[int]) -> None:
+    if evaluate_at:
+        raise BadInput("a shard holds some classes only and cannot be evaluated: leave out --evaluate-at")
 
 
 def _require_reached(evaluate_at: Sequence[int], steps: int) -> None:

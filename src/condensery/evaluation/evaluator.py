@@ -227,6 +227,12 @@ def _load_sets(
     if not items:
         raise BadInput("no set to evaluate: give a run folder or a .safetensors file")
     loaded = [item if isinstance(item, SyntheticSet) else artifact.load(item) for item in items]
+    for one in loaded:
+        if classes := one.record.get("classes"):
+            raise BadInput(
+                f"the set is a shard, which holds {len(classes)} of {one.spec.num_classes} classes: "
+                "merge all shards of its run, then evaluate the whole set"
+            )
     for other in loaded[1:]:
         for key in ("method", "ipc"):
             if other.record.get(key) != loaded[0].record.get(key):

@@ -28,6 +28,7 @@ class DM:
 
     name: ClassVar[str] = "dm"
     summary: ClassVar[str] = "distribution matching (Zhao & Bilen, 2023): fast, one level, any budget"
+    separable: ClassVar[bool] = True
 
     iterations: int = 20_000
     """updates of the images, each with a new random network"""
@@ -71,10 +72,12 @@ class DM:
         if mixes_samples(network):
             yield self._joint_gap(embed, *zip(*pairs, strict=True))
             return
-        for real, synthetic in pairs:
-            with torch.no_grad():
-                target = mean_embedding(embed, task.forward_only(real), task.chunk)  # (D,)
-            yield squared_gap(target, mean_embedding(embed, synthetic, task.chunk))
+        for c, (real, synthetic) in zip(task.classes, pairs, strict=True):
+            with rng.fork("layers", c).seeded(task.device):  # dropout must not depend on the classes before
+                with torch.no_grad():
+                    target = mean_embedding(embed, task.forward_only(real), task.chunk)  # (D,)
+                gap = squared_gap(target, mean_embedding(embed, synthetic, task.chunk))
+            yield gap
 
     def advance(self, task: Task, state: State, rng: Rng) -> State:
         return state.next(task.new_network(rng.fork("network")))
