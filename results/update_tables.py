@@ -1,7 +1,7 @@
 """Write the measured tables of README.md from the JSON lines in this folder: python results/update_tables.py
 
 Every line was written by `condense evaluate --results`. Nothing in a table is typed by hand, and published values
-come from published.json.
+come from `condensery.published`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import re
 import sys
 from pathlib import Path
 from typing import Any
+
+from condensery.published import lookup
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
@@ -28,20 +30,27 @@ SUBJECTS = {
 
 def rows() -> list[dict[str, Any]]:
     """One row for each line and subject: the run, its score and the published value; in a stable order."""
-    published = json.loads((HERE / "published.json").read_text(encoding="utf-8"))
     found = []
     for file in sorted(HERE.glob("*.jsonl")):
         for line in file.read_text(encoding="utf-8").splitlines():
             run = json.loads(line)
-            known = published.get(run["data"], {})
             for score in run["scores"]:
-                at = known if score["subject"] == "whole" else known.get(str(run["ipc"]), {})
-                found.append({"run": run, "score": score, "published": at.get(score["subject"], "-")})
+                found.append({"run": run, "score": score, "published": published(run, score)})
     order = list(SUBJECTS)
     return sorted(
         found,
         key=lambda r: (r["run"]["data"] != "mnist", r["run"]["ipc"], order.index(r["score"]["subject"])),
     )
+
+
+def published(run: dict[str, Any], score: dict[str, Any]) -> str:
+    """The published value of a score in percent, or "-"."""
+    made_with = run["condensed_with"]
+    value = lookup(run["data"], score["subject"], run["ipc"], score["network"], made_with)
+    if value is None:
+        return "-"
+    std = "" if value.std is None else f" ± {100 * value.std:.1f}"
+    return f"{100 * value.mean:.1f}{std}"
 
 
 def summary(found: list[dict[str, Any]]) -> list[str]:

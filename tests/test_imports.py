@@ -18,6 +18,7 @@ ROOMS = (
     "data",
     "augment",
     "models",
+    "published",
     "training",
     "matching",
     "synthetic",

@@ -27,6 +27,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "condensery/py.typed" in names and "condensery/methods/dm.py" in names
+    assert "condensery/published/dm.toml" in names
     assert all(name.startswith(("condensery/", "condensery-")) for name in names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

@@ -7,16 +7,8 @@ from typing import Any
 
 import numpy as np
 
-WHOLE = "whole"  # the subject of measurements on the whole training set
-
-
-@dataclass(frozen=True)
-class Published:
-    """A published value beside which ours is shown: fractions, std None where the source gives none."""
-
-    mean: float
-    std: float | None
-    source: str
+from condensery.published import WHOLE as WHOLE  # the subject of measurements on the whole training set
+from condensery.published import Published as Published
 
 
 @dataclass(frozen=True)

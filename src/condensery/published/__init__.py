@@ -1,0 +1,12 @@
+"""What the papers report, cell by cell: package data, with the table that each number comes from."""
+
+from condensery.published.values import (
+    WHOLE,
+    Published,
+    PublishedCell,
+    PublishedTable,
+    lookup,
+    tables,
+)
+
+__all__ = ["WHOLE", "Published", "PublishedCell", "PublishedTable", "lookup", "tables"]
