@@ -350,6 +350,7 @@ def test_saving_twice_gives_the_same_bytes(good: Path, tmp_path: Path) -> None:
         ({"data": None}, "data"),
         ({"data": {"source": 3}}, "source"),
         ({"data": {"options": {"size": "big"}}}, "size"),
+        ({"data": {"options": {"classes": "3,8"}}}, "classes"),
         ({"data": {"options": {"cache_dir": "/elsewhere"}}}, "cache_dir"),
         ({"accuracies": 5}, "accuracies"),
         ({"accuracies": [7]}, "accuracies"),

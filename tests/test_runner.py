@@ -26,7 +26,9 @@ from condensery import (
     SyntheticSet,
     condense,
     driver,
+    evaluate,
     get_method,
+    load_images,
 )
 from condensery.models.registry import NetworkFactory
 from condensery.run_folder import RunFolder
@@ -46,6 +48,18 @@ def refused(match: str, call: Callable[[], Any]) -> None:
     with pytest.raises(BadInput, match=match) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_a_run_of_some_classes_is_found_again(tiny_file: Path, tmp_path: Path) -> None:
+    """Whether `condense` chose them or `load_images`, on disk the run knows how to load them."""
+    images = load_images(tiny_file, classes=["2", "0"])
+    whole = dm(tiny_file, data_options={"classes": [2, 0]}, steps=4)
+    dm(images, out=tmp_path / "run", steps=2)
+    resumed = resume_run(tmp_path / "run", steps=4, options=Options("cpu"))
+    assert torch.equal(resumed.images, whole.images)
+    assert resumed.spec.class_names == ("2", "0") and resumed.spec.mean == load_images(tiny_file).spec.mean
+    assert resumed.record["data"] == whole.record["data"]
+    assert evaluate(tmp_path / "run", protocol=FAST, baselines=[]).record["data"] == f"{tiny_file}[2,0]"
 
 
 def test_result_and_record(tiny_file: Path, tiny: ImageData) -> None:

@@ -85,6 +85,7 @@ _DATA: dict[str, Any] = {"source": str, "options": dict, "fingerprint": str}
 _OPTIONS: dict[str, Any] = {
     **dict.fromkeys(("size", "channels"), int),
     "test_fraction": float,
+    "classes": list,
     **dict.fromkeys(("image_column", "label_column"), str),
 }
 

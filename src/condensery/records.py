@@ -130,6 +130,7 @@ class ImageData:
         train, test: the two parts.
         source: what the user asked for, for messages and records.
         fingerprint: SHA-256 (hex) over pixels, labels and class names of both parts.
+        options: JSON-able options of `condensery.data.load` that give this from the source, for records.
     """
 
     spec: ImageSpec
@@ -137,6 +138,7 @@ class ImageData:
     test: LabeledImages
     source: str
     fingerprint: str
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

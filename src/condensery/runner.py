@@ -63,7 +63,7 @@ def condense(
         callback: called after every step.
         announce: called with lines of text for a person.
         size, channels: resize and convert the images, see `condensery.load_images`.
-        data_options: more options of `condensery.load_images`.
+        data_options: more options of `condensery.load_images`, such as its `classes`.
         fields: of the method, if it is given by name.
 
     Returns:
@@ -84,16 +84,15 @@ def condense(
     _require_count("steps", wanted_steps)
     resolve(network)
     pick_device(device)
-    how_to_load = {
-        k: v for k, v in {"size": size, "channels": channels, **(data_options or {})}.items() if v is not None
-    }
+    given = {"size": size, "channels": channels, **(data_options or {})}
+    how_to_load = {key: value for key, value in given.items() if value is not None}
     going_on = resume and out is not None and RunFolder(Path(out)).exists
     if out is not None and not going_on:
         RunFolder(Path(out)).require_free()
     images = load(data, announce=announce, **how_to_load)
     settings = RunSettings(
         source=absolute_source(images.source),
-        options=how_to_load,
+        options={**how_to_load, **images.options},
         fingerprint=images.fingerprint,
         method=method.name,
         fields=asdict(method),  # type: ignore[call-overload]  # methods are dataclasses

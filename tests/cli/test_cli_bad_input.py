@@ -53,6 +53,22 @@ def test_missing_source(condense, data):
     assert nothing_left()
 
 
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        ("3,11", ("digits has no class '11'", "0, 1, 2")),
+        ("3", ("at least 2 classes", "--classes")),
+        ("", ("at least 2 classes", "--classes")),
+        ("3,8,3", ("'3' twice", "--classes")),
+        ('3,"8', ("--classes takes names separated by commas", "'3,\"8'")),
+        ("3\n8", ("--classes takes names separated by commas",)),
+    ],
+)
+def test_bad_classes(condense, classes, words):
+    refused(condense("run --data digits --out demo --classes", classes), *words)
+    assert nothing_left()
+
+
 def test_empty_folder(condense, tmp_path):
     (tmp_path / "photos").mkdir()
     refused(condense("run --data photos --out demo"), "photos", "class")

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+import shlex
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 import torch
-from cli_images import TINY
+from cli_images import TINY, make_photos
 
 import condensery
 from condensery.cli import arguments
 from condensery.cli.method_flags import method_fields, owners
 from condensery.errors import BadInput
 from condensery.methods import METHODS
+from condensery.report.command import run_command
+
+ONE_EPOCH = replace(condensery.PROTOCOLS["quick"], name="one epoch", epochs=1, plain_epochs=1)
 
 
 def test_run_writes_the_result_and_says_where_it_is(condense, tmp_path):
@@ -69,6 +73,32 @@ def test_resume_accepts_flags_that_agree(condense, photos):
     assert condense(line, *TINY, "--steps", 1).code == 0, "no run there yet: it is started"
     assert condense(line, *TINY, "--steps", 2).code == 0
     assert condensery.load("demo").record["step"] == 2
+
+
+def test_classes_are_chosen_recorded_and_found_again(condense):
+    line = "run --data digits --classes 8,3 --out demo"
+    assert condense(line, *TINY, "--steps", 1).code == 0
+    synthetic = condensery.load("demo")
+    assert synthetic.spec.class_names == ("8", "3")
+    assert synthetic.record["data"]["options"] == {"classes": ["8", "3"]}
+    assert condense("run --resume --out demo --steps 2").code == 0
+    assert condense(line, "--resume", *TINY, "--steps", 3).code == 0
+    refused = condense("run --resume --out demo --classes 3,8")
+    assert refused.code == 2 and "was started with options {'classes': ['8', '3']}, not" in refused.err
+    evaluation = condensery.evaluate("demo", repeats=1, baselines=[], protocol=ONE_EPOCH)
+    assert evaluation.record["data"] == "digits[8,3]"
+    assert "--data digits --method dm --ipc 1 --steps 3 " in evaluation.record["made_with"][0]
+    assert " --classes 8,3 " in evaluation.record["made_with"][0] + " "
+
+
+def test_class_names_with_commas(condense, tmp_path):
+    make_photos(tmp_path / "photos", ("cat, black", "dog", "owl"))
+    done = condense("run --steps 1 --data photos --out demo --classes", 'dog,"cat, black"', *TINY)
+    assert done.code == 0
+    record = condensery.load("demo").record
+    assert record["data"]["options"] == {"classes": ["dog", "cat, black"]}
+    words = shlex.split(run_command(record))
+    assert words[words.index("--classes") + 1] == 'dog,"cat, black"'
 
 
 def test_a_folder_named_like_a_known_set_changes_nothing(condense):

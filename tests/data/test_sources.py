@@ -110,6 +110,17 @@ def test_real_cifar10(real_cache: Path, real_data: Path | None, monkeypatch: pyt
     assert np.bincount(data.test.labels).tolist() == [1000] * 10
 
 
+@pytest.mark.real
+def test_real_three_and_eight(
+    real_cache: Path, real_data: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real("mnist", real_data, real_cache, monkeypatch)
+    data = load("mnist", classes=[3, 8], cache_dir=real_cache)
+    assert (data.spec.name, data.spec.mean, data.spec.flip) == ("mnist", (0.1307,), False)
+    assert np.bincount(data.train.labels).tolist() == [6131, 5851]
+    assert np.bincount(data.test.labels).tolist() == [1010, 974]
+
+
 @pytest.mark.parametrize("kind", ["image", "label"])
 @pytest.mark.parametrize("source", ["digits", "folder", "npz"])
 def test_columns_belong_to_tables(photos: Path, tmp_path: Path, source: str, kind: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import re
 from pathlib import Path
@@ -29,6 +30,17 @@ def seconds(flag: str, text: str) -> float:
 def words(text: str | None) -> list[str]:
     """ "a,b" -> ["a", "b"]"""
     return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
+def names(flag: str, text: str | None) -> list[str] | None:
+    """ "a,b" -> ["a", "b"]; a name that holds a comma stands in double quotes. None stays None."""
+    if text is None:
+        return None
+    try:
+        (line,) = csv.reader([text], skipinitialspace=True, strict=True)
+    except (csv.Error, ValueError) as error:
+        raise BadInput(f"{flag} takes names separated by commas, such as cat,dog, not {text!r}") from error
+    return [name.strip() for name in line if name.strip()]
 
 
 def whole_numbers(flag: str, text: str | None) -> list[int]:

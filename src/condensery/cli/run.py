@@ -23,7 +23,7 @@ from condensery.runner import absolute_source, condense, resume_run
 from condensery.session import Options, readable_seconds
 
 _IMAGES, _RUN, _LIMITS, _CHECKS = "Images", "Run", "Stopping and resuming", "Evaluation on the way"
-_DATA_OPTIONS = ("size", "channels", "test_fraction", "image_column", "label_column")
+_DATA_OPTIONS = ("size", "channels", "test_fraction", "image_column", "label_column", "classes")
 _DECIDING = ("method", "ipc", "network", "seed")  # settings that a resumed run must share
 
 
@@ -57,6 +57,14 @@ def run(
     ] = None,
     channels: Annotated[
         int | None, typer.Option(help="1 makes all images grey, 3 colour.", rich_help_panel=_IMAGES)
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Names of the classes to take, at least two, such as 3,8 (default: all).",
+            rich_help_panel=_IMAGES,
+        ),
     ] = None,
     test_fraction: Annotated[
         float | None,
@@ -153,7 +161,8 @@ def run(
       condense run --data photos/ --size 32 --ipc 5 --time-limit 30m
       condense run --resume --out runs/mnist
     """
-    call = Call(ctx.params, frozenset(_typed(ctx)))
+    values = {**ctx.params, "classes": arguments.names("--classes", classes)}
+    call = Call(values, frozenset(_typed(ctx)))
     output = Output(as_json)
     with RunProgress(output) as progress:
         options = Options(

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from condensery.data.arrays import digits_origin, npz_origin
 from condensery.data.cache import Cache, Entry, digest
@@ -21,7 +19,8 @@ from condensery.data.hub import hub_origin
 from condensery.data.listing import Listing, Origin
 from condensery.data.parquet import parquet_origin
 from condensery.data.specs import KNOWN_SETS, KnownSet, recognise
-from condensery.data.store import PixelStore, fingerprint, mean_and_std
+from condensery.data.store import PixelStore, fingerprint, mean_and_std, save_labels
+from condensery.data.subset import class_names, subset
 from condensery.errors import BadInput
 from condensery.records import ImageData, ImageSpec, LabeledImages
 
@@ -37,13 +36,13 @@ def silent(line: str) -> None:
 
 @dataclass(frozen=True)
 class Options:
-    """What `load` was asked for besides the source; part of the cache key."""
+    """What `load` was asked for besides source and classes; part of the cache key."""
 
-    size: int | None
-    channels: int | None
-    test_fraction: float
-    image_column: str | None
-    label_column: str | None
+    size: int | None = None
+    channels: int | None = None
+    test_fraction: float = 0.2
+    image_column: str | None = None
+    label_column: str | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None and not 8 <= self.size <= 4096:
@@ -63,6 +62,11 @@ class Options:
                 )
 
     @property
+    def given(self) -> dict[str, Any]:
+        """Those that differ from their defaults."""
+        return {key: value for key, value in vars(self).items() if value != getattr(Options, key)}
+
+    @property
     def words(self) -> tuple[str, ...]:
         return tuple(repr(value) for value in astuple(self))
 
@@ -75,6 +79,7 @@ def load(
     test_fraction: float = 0.2,
     image_column: str | None = None,
     label_column: str | None = None,
+    classes: Sequence[str | int] | None = None,
     cache_dir: Path | None = None,
     announce: Callable[[str], None] = silent,
     progress: bool | None = None,
@@ -93,6 +98,8 @@ def load(
         channels: 1 or 3 converts; None keeps grey sets grey and makes mixed ones colour.
         test_fraction: share of every class that becomes the test part where the source has none.
         image_column, label_column: columns of a table; found by their type if None.
+        classes: names of at least two classes to keep, None for all; labels follow their order. Normalisation
+            and split stay those of the whole set.
         cache_dir: instead of `$CONDENSERY_CACHE` or `~/.cache/condensery`.
         announce: gets lines worth showing to a person.
         progress: show a bar on stderr while decoding; None for only if stderr is a terminal.
@@ -102,9 +109,12 @@ def load(
         BadFile: an image or a file is damaged; names it.
     """
     options = Options(size, channels, test_fraction, image_column, label_column)
+    names = class_names(classes)
     if isinstance(source, ImageData):
-        if size is not None or channels is not None:
-            raise BadInput("size and channels apply to files; this source is an ImageData, already decoded")
+        if size is not None or channels is not None or names is not None:
+            raise BadInput(
+                "size, channels and classes apply to files; this source is an ImageData, already decoded"
+            )
         return source
     known = KNOWN_SETS.get(source) if isinstance(source, str) else None
     origin = _find(source, known, options, announce)
@@ -117,7 +127,10 @@ def load(
         if entry is None:
             entry = _decode(origin.listing(), options, cache, key, announce, str(source), progress)
         cache.remember(identity, key)
-    return _image_data(entry, known, str(source))
+    data = replace(_image_data(entry, known, str(source)), options=options.given)
+    if names is None:
+        return data
+    return replace(subset(data, names, cache), options={**data.options, "classes": list(names)})
 
 
 def _find(
@@ -191,11 +204,8 @@ def _decode(
                 store.add(where, pixels, bool(is_test))
                 advance()
             store.finish()
-        parts = []
-        for part, mask in (("train", ~listing.is_test), ("test", listing.is_test)):
-            labels = listing.labels[mask]
-            np.save(folder / f"{part}_labels.npy", labels)
-            parts.append((np.load(folder / f"{part}.npy", mmap_mode="r"), labels))
+        labels = {"train": listing.labels[~listing.is_test], "test": listing.labels[listing.is_test]}
+        parts = save_labels(folder, labels)
         mean, std = mean_and_std(parts[0][0])
         _require_contrast(std, source)
         return {

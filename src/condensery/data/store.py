@@ -101,6 +101,17 @@ class PixelStore:
             file.close()
 
 
+def save_labels(folder: Path, labels: dict[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Write the labels int64 (N,) of the parts "train" and "test" beside their finished pixel files.
+
+    Returns:
+        (pixels uint8 (N, H, W, C) as a memory map, labels) of each part.
+    """
+    for part, values in labels.items():
+        np.save(folder / f"{part}_labels.npy", values)
+    return [(np.load(folder / f"{part}.npy", mmap_mode="r"), values) for part, values in labels.items()]
+
+
 def blocks(pixels: np.ndarray) -> Iterator[np.ndarray]:
     """Slices of (N, H, W, C) of about a megabyte each."""
     step = max(1, BLOCK_BYTES // max(1, pixels[0].size))

@@ -301,12 +301,18 @@ def _check_same_classes(first: SyntheticSet, data: ImageData) -> None:
         )
 
 
+def _data_name(data: ImageData) -> str:
+    """The known set's name or the source; some classes of it are another set, such as "mnist[3,8]"."""
+    name = data.spec.name if data.spec.name != "custom" else data.source
+    return f"{name}[{','.join(data.spec.class_names)}]" if "classes" in data.options else name
+
+
 def _record(
     sets: Sequence[SyntheticSet], data: ImageData, protocol: Protocol, seed: int, device: torch.device
 ) -> dict[str, Any]:
     first = sets[0].record
     return {
-        "data": data.spec.name if data.spec.name != "custom" else data.source,
+        "data": _data_name(data),
         "fingerprint": data.fingerprint,
         "method": first.get("method"),
         "fields": first.get("fields"),

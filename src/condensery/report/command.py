@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import shlex
 from collections.abc import Mapping
 from dataclasses import fields as dataclass_fields
@@ -29,5 +31,14 @@ def run_command(record: Mapping[str, Any]) -> str:
     settings = {**data.get("options", {}), **record["fields"]}
     for key, value in settings.items():
         if value != defaults.get(key):
-            words += [f"--{key.replace('_', '-')}", str(value)]
+            words += [f"--{key.replace('_', '-')}", _word(value)]
     return shlex.join(words)
+
+
+def _word(value: Any) -> str:
+    """A setting as the command line takes it: names separated by commas, in quotes if they hold one."""
+    if not isinstance(value, list):
+        return str(value)
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(value)
+    return line.getvalue()
