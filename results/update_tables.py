@@ -1,4 +1,4 @@
-"""Write the measured tables of README.md from the JSON lines in this folder: python results/update_tables.py
+"""Write the measured tables of README.md and docs/results.md from the JSON lines here: python results/update_tables.py
 
 Every line was written by `condense evaluate --results`. Nothing in a table is typed by hand, and published values
 come from `condensery.published`.
@@ -15,10 +15,13 @@ from typing import Any
 from condensery.published import lookup
 
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
+PAGES = (HERE.parent / "README.md", HERE.parent / "docs/results.md")
 NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "digits"}
 SUBJECTS = {
     "random": "random images",
+    "herding": "herding",
+    "k-center": "k-center",
+    "forgetting": "forgetting",
     "dm": "DM",
     "dc": "DC",
     "dsa": "DSA",
@@ -26,6 +29,15 @@ SUBJECTS = {
     "dsac": "DSAC",
     "whole": "the whole set",
 }
+NETWORKS = {
+    "mlp": "MLP",
+    "convnet": "ConvNet",
+    "lenet": "LeNet",
+    "alexnet": "AlexNet",
+    "vgg11": "VGG11",
+    "resnet18": "ResNet18",
+}
+MAIN = "convnet"  # the architecture of the main tables, to condense with and to train
 
 
 def rows() -> list[dict[str, Any]]:
@@ -53,25 +65,58 @@ def published(run: dict[str, Any], score: dict[str, Any]) -> str:
     return f"{100 * value.mean:.1f}{std}"
 
 
+def main_rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the main tables: made with the ConvNet, or with no network at all, and judged with it."""
+    return [r for r in found if r["score"]["network"] == MAIN and r["run"]["condensed_with"] in (MAIN, None)]
+
+
 def summary(found: list[dict[str, Any]]) -> list[str]:
-    """Data sets and budgets down, methods across; published values in brackets."""
-    kinds = [subject for subject in SUBJECTS if any(r["score"]["subject"] == subject for r in found)]
-    lines = [
-        "| test accuracy, % (published) | " + " | ".join(SUBJECTS[kind] for kind in kinds) + " |",
-        "|---|" + "---|" * len(kinds),
-    ]
-    for data, ipc in dict.fromkeys((r["run"]["data"], r["run"]["ipc"]) for r in found):
-        cells = []
-        for kind in kinds:
-            cell = [
-                r
-                for r in found
-                if (r["run"]["data"], r["run"]["ipc"], r["score"]["subject"]) == (data, ipc, kind)
-            ]
-            cells.append(f"{accuracy(cell[0]['score'])} ({cell[0]['published']})" if cell else "")
-        images = "1 image" if ipc == 1 else f"{ipc} images"
-        lines.append(f"| {NAMES.get(data, data)}, {images} per class | " + " | ".join(cells) + " |")
+    """Training sets down, data sets and budgets across; published values in brackets."""
+    found = main_rows(found)
+    columns = list(dict.fromkeys((r["run"]["data"], r["run"]["ipc"]) for r in found))
+    heads = [f"{NAMES.get(data, data)}, {ipc} per class" for data, ipc in columns]
+    lines = [f"| test accuracy, % (published) | {' | '.join(heads)} |", "|---|" + "---|" * len(columns)]
+    for subject, name in SUBJECTS.items():
+        cells = {
+            (r["run"]["data"], r["run"]["ipc"]): f"{accuracy(r['score'])} ({r['published']})"
+            for r in reversed(found)  # the first line on a cell counts
+            if r["score"]["subject"] == subject
+        }
+        if cells:
+            lines.append(f"| {name} | " + " | ".join(cells.get(column, "") for column in columns) + " |")
     return lines
+
+
+def cross_architecture(found: list[dict[str, Any]]) -> list[str]:
+    """For each method: the architecture it condensed with down, the one that was trained across."""
+    lines = []
+    made = [
+        r for r in found if r["run"]["condensed_with"] and r["score"]["subject"] not in ("random", "whole")
+    ]
+    for data, ipc, subject in dict.fromkeys(
+        (r["run"]["data"], r["run"]["ipc"], r["score"]["subject"]) for r in made
+    ):
+        cells = {
+            (r["run"]["condensed_with"], r["score"]["network"]): f"{accuracy(r['score'])} ({r['published']})"
+            for r in made
+            if (r["run"]["data"], r["run"]["ipc"], r["score"]["subject"]) == (data, ipc, subject)
+        }
+        trained = [network for network in NETWORKS if any(network == t for _, t in cells)]
+        if len(trained) < 2:
+            continue
+        lines += [
+            f"{SUBJECTS[subject]}, {NAMES[data]}, {ipc} per class:",
+            "",
+            f"| condensed with | {' | '.join(NETWORKS[t] for t in trained)} |",
+            "|---|" + "---|" * len(trained),
+        ]
+        for c in NETWORKS:
+            if any((c, t) in cells for t in trained):
+                lines.append(
+                    f"| {NETWORKS[c]} | " + " | ".join(cells.get((c, t), "") for t in trained) + " |"
+                )
+        lines.append("")
+    return lines[:-1]
 
 
 def accuracy(score: dict[str, Any]) -> str:
@@ -82,21 +127,30 @@ def accuracy(score: dict[str, Any]) -> str:
 def details(found: list[dict[str, Any]]) -> list[str]:
     """Everything about every number."""
     lines = [
-        "| # | data | images per class | training set | accuracy, % | sets x networks | published, % | updates | "
-        "minutes to make | protocol |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| # | data | images per class | training set | made with | trained | accuracy, % | sets x networks | "
+        "published, % | updates | minutes to make | protocol |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     numbers = {command: i + 1 for i, command in enumerate(dict.fromkeys(r["run"]["command"] for r in found))}
     for row in found:
         run, score = row["run"], row["score"]
         subject, made = score["subject"], sum(run["condense_seconds"]) / 60
-        condensed = subject not in ("random", "whole")
-        lines.append(
-            f"| {numbers[run['command']]} | {NAMES.get(run['data'], run['data'])} | "
-            f"{'all' if subject == 'whole' else run['ipc']} | {SUBJECTS[subject]} | {accuracy(score)} | "
-            f"{score['sets']} x {score['n'] // score['sets']} | {row['published']} | "
-            f"{run['steps'] if condensed else '-'} | {f'{made:.0f}' if condensed else '-'} | `{run['protocol']}` |"
+        baseline = subject in ("random", "whole")
+        cells = (
+            numbers[run["command"]],
+            NAMES.get(run["data"], run["data"]),
+            "all" if subject == "whole" else run["ipc"],
+            SUBJECTS[subject],
+            "-" if baseline else run["condensed_with"],
+            score["network"],
+            accuracy(score),
+            f"{score['sets']} x {score['n'] // score['sets']}",
+            row["published"],
+            "-" if baseline else run["steps"] or "-",
+            "-" if baseline else f"{made:.0f}",
+            f"`{run['protocol']}`",
         )
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return lines
 
 
@@ -117,10 +171,11 @@ def commands(found: list[dict[str, Any]]) -> list[str]:
 
 
 def render() -> dict[str, str]:
-    """The generated parts of README.md by the name of their marks."""
+    """The generated parts of the pages by the name of their marks."""
     found = rows()
     return {
         "summary": "\n".join(summary(found)),
+        "cross-architecture": "\n".join(cross_architecture(found)),
         "details": "\n".join([*details(found), "", *commands(found)]),
     }
 
@@ -131,12 +186,13 @@ def marked(name: str, text: str) -> str:
 
 
 def main() -> int:
-    readme = README.read_text(encoding="utf-8")
-    for name, text in render().items():
-        before, rest = readme.split(f"<!-- {name}: begin -->")
-        _, after = rest.split(f"<!-- {name}: end -->")
-        readme = before + marked(name, text) + after
-    README.write_text(readme, encoding="utf-8")
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name, part in render().items():
+            if f"<!-- {name}: begin -->" in text:
+                before, rest = text.split(f"<!-- {name}: begin -->")
+                text = before + marked(name, part) + rest.split(f"<!-- {name}: end -->")[1]
+        page.write_text(text, encoding="utf-8")
     return 0
 
 
