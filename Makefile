@@ -28,8 +28,8 @@ test: $(STAMP)
 
 # pyright comes from the npm registry at its first start
 lint: $(STAMP)
-	$(BIN)/ruff check src tests benchmarks results
-	$(BIN)/ruff format --check src tests benchmarks results
+	$(BIN)/ruff check src tests benchmarks examples results
+	$(BIN)/ruff format --check src tests benchmarks examples results
 	$(BIN)/pyright
 
 clean:

@@ -17,7 +17,7 @@ from condensery import ImageData, Method, Task
 from condensery.data import ClassPool
 from condensery.models.registry import resolve
 
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("benchmarks", "examples")]
 
 SMALL_NETWORK = "convnet+width=8+depth=2"
 TINY_CLASSES, TINY_TRAIN, TINY_TEST = 3, 12, 8  # classes; images of each
