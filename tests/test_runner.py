@@ -237,6 +237,19 @@ def test_resume_with_other_settings_refused(
     assert before == {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
 
 
+def test_a_run_from_before_a_field_existed_goes_on_with_its_default(tiny_file: Path, tmp_path: Path) -> None:
+    dm(tiny_file, steps=2, out=tmp_path / "run")
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())
+    del settings["fields"]["augmentation"]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(settings))
+    refused(
+        "was started with augmentation auto, not crop",
+        lambda: dm(tiny_file, steps=4, out=tmp_path / "run", resume=True, augmentation="crop"),
+    )
+    resumed = dm(tiny_file, steps=4, out=tmp_path / "run", resume=True)
+    assert torch.equal(resumed.images, dm(tiny_file, steps=4).images)
+
+
 def test_resume_with_changed_data_refused(tiny_file: Path, tmp_path: Path) -> None:
     arrays = dict(np.load(tiny_file))
     np.savez(tmp_path / "mine.npz", **arrays)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from condensery.augment import SiameseAugmentation
+from condensery.augment import SiameseAugmentation, augment_pair
 from condensery.data.pool import ClassPool
 from condensery.errors import BadFile, BadInput
 from condensery.models.batch_norm import mixes_samples
@@ -63,15 +63,20 @@ class Task:
         return torch.full((count,), c, dtype=torch.long, device=self.device)
 
     def pair(
-        self, synthetic: Pixels, c: int, real_batch: int, augmentation: SiameseAugmentation, rng: Rng
+        self,
+        synthetic: Pixels,
+        c: int,
+        real_batch: int,
+        augmentation: SiameseAugmentation,
+        rng: Rng,
+        scheme: str = "siamese",
     ) -> tuple[Tensor, Tensor]:
-        """Real (up to `real_batch`, C, H, W) and all synthetic images (ipc, C, H, W) of class `c`.
+        """Real (up to `real_batch`, C, H, W) and all synthetic images (ipc, C, H, W) of class `c`, transformed.
 
-        One set of augmentation parameters is drawn and applied to both. `rng` is that of the step.
+        `scheme` says which of them are, see `augment_pair`. `rng` is that of the step.
         """
-        parameters = augmentation.sample(rng.fork("augmentation", c), (self.spec.height, self.spec.width))
         real = self.pool.sample(c, real_batch, rng.fork("real batch", c))
-        return augmentation.apply(real, parameters), augmentation.apply(synthetic.of_class(c), parameters)
+        return augment_pair(augmentation, real, synthetic.of_class(c), rng.fork("augmentation", c), scheme)
 
     def new_network(self, rng: Rng) -> nn.Module:
         """A network with random weights, in training mode, on the device."""
@@ -87,12 +92,15 @@ class State:
         optimizer: steps `synthetic.learnable()`.
         network: the network of the current step.
         step: updates of the synthetic set made so far.
+        given: what `start` made beside these and no step changes, such as a pool of trained networks. It is in no
+            checkpoint: `start` makes it again when a run is resumed.
     """
 
     synthetic: Pixels
     optimizer: torch.optim.Optimizer
     network: nn.Module
     step: int = 0
+    given: Any = None
 
     def next(self, network: nn.Module) -> State:
         """The state after one more step, to be continued with `network`."""

@@ -153,7 +153,10 @@ def resume_run(
 
 def _require_same(settings: RunSettings, asked: Mapping[str, Any], folder: RunFolder) -> None:
     """Refuse to go on with a run under other settings, or to run code that only its files name."""
-    started = {**asdict(settings), **settings.fields}
+    method = get_method(
+        settings.method, **settings.fields
+    )  # with the defaults of fields that are newer than the run
+    started = {**asdict(settings), **asdict(method)}  # type: ignore[call-overload]  # methods are dataclasses
     wanted = {**{key: value for key, value in asked.items() if key != "fields"}, **asked.get("fields", {})}
     for key, value in wanted.items():
         if value != started.get(key):

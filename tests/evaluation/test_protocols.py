@@ -190,3 +190,41 @@ def test_unknown_protocol() -> None:
         BadInput, match="unknown protocol 'dc'; choose one of dc-2021, dsa-2021, dm-2023, quick"
     ):
         get_protocol("dc")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "groups", "epochs"),
+    [("crop", ("crop",), 1001), ("color_flip", ("color", "flip"), 1001), ("none", (), 301)],
+)
+def test_a_protocol_with_other_augmentation(strategy: str, groups: tuple[str, ...], epochs: int) -> None:
+    protocol = get_protocol(f"dsa-2021+augmentation={strategy}")
+    augment = protocol.augment(spec(), CONVNET)
+    assert (augment.groups if isinstance(augment, SiameseAugmentation) else ()) == groups
+    assert protocol.recipe(spec(), CONVNET).epochs == epochs
+    assert protocol.name == f"dsa-2021+augmentation={strategy}"
+    assert protocol.repeats == PROTOCOLS["dsa-2021"].repeats
+
+
+def test_auto_leaves_out_flip_for_digits_here_too() -> None:
+    augment = get_protocol("dc-2021+augmentation=auto").augment
+    for data, flip in ((spec(), True), (MNIST, False)):
+        augmentation = augment(data, CONVNET)
+        assert isinstance(augmentation, SiameseAugmentation)
+        assert ("flip" in augmentation.groups) is flip
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "dsa-2021+epochs=3",
+            "'epochs=3' is no option of the protocol dsa-2021; write dsa-2021.augmentation=crop",
+        ),
+        ("dsa-2021+augmentation=", "is no option of the protocol dsa-2021"),
+        ("dsa-2021+augmentation=crob", "no augmentation is called 'crob'; .*did you mean 'crop'"),
+        ("dsa+augmentation=crop", "unknown protocol 'dsa'"),
+    ],
+)
+def test_bad_options_of_a_protocol(name: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        get_protocol(name)

@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from condensery import Rng, driver, get_method
-from condensery.augment import SiameseAugmentation
+from condensery import BadInput, Rng, driver, get_method
+from condensery.augment import SCHEMES, SiameseAugmentation
 
 RNG = Rng(1)
 
@@ -71,3 +71,70 @@ def test_strategy_by_data(flip: bool, strategy: str, make_task, tiny) -> None:
     data = replace(tiny, spec=replace(tiny.spec, flip=flip))
     for name in ("dsa", "dm"):
         assert f"Siamese augmentation {strategy}" in get_method(name).check(make_task(data=data))
+
+
+# ---- the schemes of the ablation (thesis Table 4.4)
+
+GRADIENT_MATCHING = ("dc", "dsa", "dcc", "dsac")
+
+
+@pytest.mark.parametrize("name", GRADIENT_MATCHING)
+def test_every_scheme_gives_other_images(name: str, make_task) -> None:
+    fields = {"outer_loop": 1, "real_batch": 6, "init": "real", "augmentation": "crop"}
+    results = [images_after(get_method(name, scheme=scheme, **fields), make_task(), 2) for scheme in SCHEMES]
+    results.append(images_after(get_method(name, **{**fields, "augmentation": "none"}), make_task(), 2))
+    for i, one in enumerate(results):
+        assert not any(torch.equal(one, other) for other in results[i + 1 :])
+
+
+@pytest.mark.parametrize("warmup", ["bilevel", "none"])
+def test_contrastive_matching_transforms_by_the_scheme_too(warmup: str, make_task, monkeypatch) -> None:
+    assert (
+        transformed(
+            get_method("dsac", scheme="synthetic", real_batch=7, warmup=warmup), make_task(), monkeypatch
+        )
+        == [2] * 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("scheme", "sizes"), [("real", [7] * 3), ("synthetic", [2] * 3), ("independent", [7, 2] * 3)]
+)
+def test_which_side_is_transformed(scheme: str, sizes: list[int], make_task, monkeypatch) -> None:
+    assert transformed(get_method("dsa", scheme=scheme, real_batch=7), make_task(), monkeypatch) == sizes
+
+
+def transformed(method, task, monkeypatch) -> list[int]:
+    """How many images each call of one step transforms."""
+    applied = []
+    real = SiameseAugmentation.apply
+    monkeypatch.setattr(
+        SiameseAugmentation, "apply", lambda self, x, p: applied.append(len(x)) or real(self, x, p)
+    )
+    list(method.terms(task, driver.begin(method, task, RNG), RNG))
+    return applied
+
+
+@pytest.mark.parametrize(("scheme", "trained_on_transformed"), [*((s, s != "real") for s in SCHEMES)])
+def test_the_network_is_trained_on_what_is_matched(
+    scheme: str, trained_on_transformed: bool, make_task
+) -> None:
+    """Its weights after training equal those without augmentation only where the synthetic side has none."""
+    task = make_task()
+    fields = {"outer_loop": 2, "inner_loop": 2, "real_batch": 6}
+
+    def trained(augmentation: str) -> torch.Tensor:
+        method = get_method("dsa", scheme=scheme, augmentation=augmentation, **fields)
+        state = method.advance(task, driver.begin(method, task, RNG), RNG)
+        return state.network.head.weight.detach()
+
+    assert torch.equal(trained("crop"), trained("none")) is not trained_on_transformed
+
+
+def test_a_scheme_is_checked_and_told(make_task) -> None:
+    assert "augmentation (real) crop" in get_method("dsa", scheme="real", augmentation="crop").check(
+        make_task()
+    )
+    for name in GRADIENT_MATCHING:
+        with pytest.raises(BadInput, match="unknown augmentation scheme 'both'"):
+            get_method(name, scheme="both").check(make_task())

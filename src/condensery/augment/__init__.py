@@ -1,6 +1,7 @@
 """Augmentation: differentiable and shared by two branches (DSA), or one operation for each image (DC)."""
 
 from condensery.augment.per_image import PerImageAugmentation
+from condensery.augment.schemes import SCHEMES, augment_pair, require_scheme
 from condensery.augment.siamese import (
     GROUPS,
     Parameters,
@@ -11,9 +12,12 @@ from condensery.augment.siamese import (
 
 __all__ = [
     "GROUPS",
+    "SCHEMES",
     "Parameters",
     "PerImageAugmentation",
     "SiameseAugmentation",
+    "augment_pair",
     "default_strategy",
+    "require_scheme",
     "resolve_strategy",
 ]

@@ -67,7 +67,13 @@ def evaluate(
     whole_repeats: Annotated[
         int, typer.Option(help="Networks trained on the whole set.", rich_help_panel=_WHAT)
     ] = 1,
-    protocol: Annotated[str, typer.Option(help=f"{', '.join(PROTOCOLS)}.", rich_help_panel=_HOW)] = "quick",
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help=f"{', '.join(PROTOCOLS)}; other groups with +augmentation=crop, none with +augmentation=none.",
+            rich_help_panel=_HOW,
+        ),
+    ] = "quick",
     repeats: Annotated[
         int | None,
         typer.Option(

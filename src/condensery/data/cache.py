@@ -74,7 +74,7 @@ class Cache:
 
     def remember(self, identity: str, key: str) -> None:
         """Note that a source of this identity has the content `key`."""
-        with self._writing():
+        with self.writing():
             index = self.folder / "index"
             index.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(prefix="tmp-", dir=index)
@@ -108,7 +108,7 @@ class Cache:
         Raises:
             BadInput: the cache folder cannot be written; names it and CONDENSERY_CACHE.
         """
-        with self._writing():
+        with self.writing():
             (self.folder / "sets").mkdir(parents=True, exist_ok=True)
             self._sweep()
             folder = Path(tempfile.mkdtemp(prefix="tmp-", dir=self.folder))
@@ -150,7 +150,7 @@ class Cache:
                     shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[None]:
         """Turn failures of the file system into one line that names the folder."""
         try:
             yield

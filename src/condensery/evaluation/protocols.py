@@ -7,7 +7,7 @@ VICO-UoE/DatasetCondensation); each detail has a test.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from condensery.augment import PerImageAugmentation, SiameseAugmentation, resolve_strategy
 from condensery.errors import BadInput
@@ -49,6 +49,22 @@ class Protocol:
         """SGD 0.01, momentum 0.9, weight decay 5e-4, batches of 256, and the epochs of this protocol."""
         epochs = self.epochs if self.augment(spec, network) else self.plain_epochs
         return Recipe(epochs=epochs + 1, decay_after=(epochs // 2 + 2,))
+
+    def with_augmentation(self, strategy: str) -> Protocol:
+        """This protocol with other Siamese groups, as single augmentations and their ablations need.
+
+        Args:
+            strategy: groups joined by "_", "auto", or "none" (which takes `plain_epochs`).
+
+        Raises:
+            BadInput: an unknown or repeated group.
+        """
+        groups = SiameseAugmentation(resolve_strategy(strategy, flip=True)).groups
+
+        def augmenter(spec: ImageSpec, network: NetworkFactory) -> Augment | None:
+            return SiameseAugmentation(resolve_strategy(strategy, spec.flip)) if groups else None
+
+        return replace(self, name=f"{self.name}+augmentation={strategy}", augmenter=augmenter)
 
     def network(self, network: NetworkFactory) -> NetworkFactory:
         """The network that judges a set which was made with `network`, unless another one is asked for."""
@@ -112,7 +128,19 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def get_protocol(name: str) -> Protocol:
-    """The protocol called `name`. Raises BadInput if there is none."""
-    if name not in PROTOCOLS:
-        raise BadInput(f"unknown protocol {name!r}; choose one of {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[name]
+    """The protocol called `name`, such as "dsa-2021" or "dsa-2021+augmentation=crop".
+
+    Raises:
+        BadInput: there is none, or its option or augmentation does not exist.
+    """
+    base, plus, option = name.partition("+")
+    if base not in PROTOCOLS:
+        raise BadInput(f"unknown protocol {base!r}; choose one of {', '.join(PROTOCOLS)}")
+    if not plus:
+        return PROTOCOLS[base]
+    key, _, strategy = option.partition("=")
+    if key != "augmentation" or not strategy:
+        raise BadInput(
+            f"{option!r} is no option of the protocol {base}; write {base}+augmentation=crop, with groups joined by '_'"
+        )
+    return PROTOCOLS[base].with_augmentation(strategy)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from condensery.augment import SiameseAugmentation, resolve_strategy
+from condensery.augment import SiameseAugmentation, require_scheme, resolve_strategy
 from condensery.errors import BadInput
 from condensery.matching.distances import get_distance
 from condensery.matching.gradients import differentiable_gradient, gradient
@@ -72,6 +72,8 @@ class DC:
     """real images per class that set batch norm statistics before each step, which are then frozen"""
     augmentation: str = "none"
     """Siamese augmentation, which makes this DSA: groups joined by "_", "none" or "auto" """
+    scheme: str = "siamese"
+    """who is transformed: both alike ("siamese", the paper's), both "independent", "real" or "synthetic" only"""
 
     def steps(self, ipc: int) -> int:
         return self.iterations * self.loops(ipc)[0]
@@ -88,6 +90,7 @@ class DC:
     def notes(self, task: Task, origin: str) -> list[str]:
         """The lines of `check`; `origin` says where the loops come from."""
         get_distance(self.distance)
+        require_scheme(self.scheme)
         if min(self.outer_loop, self.inner_loop) < 0:
             raise BadInput(f"outer_loop {self.outer_loop} and inner_loop {self.inner_loop} must be 0 or more")
         outer, inner = self.loops(task.ipc)
@@ -97,7 +100,8 @@ class DC:
         if task.network.kind == "mlp" and self.image_lr > 0.01:
             notes.append(f"the paper uses --image-lr 0.01 with an MLP, this run {self.image_lr:g}")
         augmentation = self.siamese(task)
-        return notes + ([f"Siamese augmentation {augmentation.strategy}"] if augmentation.groups else [])
+        kind = "Siamese augmentation" if self.scheme == "siamese" else f"augmentation ({self.scheme})"
+        return notes + ([f"{kind} {augmentation.strategy}"] if augmentation.groups else [])
 
     def start(self, task: Task, rng: Rng) -> State:
         synthetic = Pixels.start(task.pool, task.ipc, self.init, rng.fork("images"))
@@ -110,7 +114,7 @@ class DC:
         network = state.network.train()
         self.freeze_batch_norm(task, network, rng)
         for c in task.classes:
-            real, synthetic = task.pair(state.synthetic, c, self.real_batch, augmentation, rng)
+            real, synthetic = task.pair(state.synthetic, c, self.real_batch, augmentation, rng, self.scheme)
             yield distance(
                 differentiable_gradient(network, synthetic, task.labels(c, len(synthetic))),
                 gradient(network, real, task.labels(c, len(real)), task.chunk),
@@ -123,6 +127,7 @@ class DC:
         optimizer = torch.optim.SGD(state.network.parameters(), self.network_lr)
         images = TensorImages(state.synthetic.images.detach(), state.synthetic.labels)
         augmentation = self.siamese(task)
+        transformed = augmentation.groups and self.scheme != "real"  # as in matching: synthetic images too
         for epoch in range(inner):
             train_epoch(
                 state.network,
@@ -130,7 +135,7 @@ class DC:
                 images,
                 self.train_batch,
                 rng.fork("inner", epoch),
-                augment=augmentation if augmentation.groups else None,
+                augment=augmentation if transformed else None,
                 chunk=task.chunk,
             )
         return state.next(state.network)

@@ -67,6 +67,8 @@ class DCC:
     """image updates on each network that the warm-up lasts"""
     augmentation: str = "none"
     """Siamese augmentation, which makes this DSAC: groups joined by "_", "none" or "auto" """
+    scheme: str = "siamese"
+    """who is transformed: both alike ("siamese", the paper's), both "independent", "real" or "synthetic" only"""
 
     def class_wise(self, ipc: int) -> DC:
         """The class-wise matching of the warm-up, with the loops of this method."""
@@ -128,7 +130,7 @@ class DCC:
         synthetic: list[Tensor] = []
         real_mean = [torch.zeros_like(parameter) for parameter in network.parameters()]
         for c in task.classes:
-            real, own = task.pair(state.synthetic, c, self.real_batch, augmentation, rng)
+            real, own = task.pair(state.synthetic, c, self.real_batch, augmentation, rng, self.scheme)
             synthetic.append(own)
             of_class = gradient(network, real, task.labels(c, len(real)), task.chunk)
             for total, part in zip(real_mean, of_class, strict=True):
@@ -176,6 +178,8 @@ class DSAC:
     """image updates on each network that the warm-up lasts"""
     augmentation: str = "auto"
     """Siamese augmentation: groups joined by "_", "none", or "auto" (all six; no flip for digits)"""
+    scheme: str = "siamese"
+    """who is transformed: both alike ("siamese", the paper's), both "independent", "real" or "synthetic" only"""
 
     @property
     def contrastive(self) -> DCC:

@@ -49,6 +49,8 @@ class DSA:
     """real images per class that set batch norm statistics before each step, which are then frozen"""
     augmentation: str = "auto"
     """Siamese augmentation: groups joined by "_", "none", or "auto" (all six; no flip for digits)"""
+    scheme: str = "siamese"
+    """who is transformed: both alike ("siamese", the paper's), both "independent", "real" or "synthetic" only"""
 
     @property
     def matching(self) -> DC:
