@@ -23,6 +23,7 @@ ROOMS = (
     "matching",
     "synthetic",
     "method",
+    "pretraining",
     "methods",
     "coresets",
     "driver",

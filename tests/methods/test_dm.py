@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from condensery import Rng, driver, get_method
+import condensery
+from condensery import BadInput, Rng, driver, get_method
+from condensery.methods.dm import accuracy_range
+from condensery.runner import resume_run
+from condensery.session import Options
 
 RNG = Rng(1)
 
@@ -86,3 +93,91 @@ def test_the_papers_learning_rate_from_100_images_on_is_mentioned(make_task) -> 
     assert any("--image-lr 10" in note and note.endswith("this run 1") for note in notes)
     assert not any("image-lr" in note for note in get_method("dm", image_lr=10.0).check(make_task(ipc=100)))
     assert not any("image-lr" in note for note in get_method("dm").check(make_task(ipc=50)))
+
+
+# ---- trained networks (thesis section 5.3.4)
+
+TRAINED = {"real_batch": 8, "trained_networks": 2, "trained_epochs": 3}
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CONDENSERY_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def weights_seen(method, task, steps: int) -> list[bytes]:
+    """The head's weights of the network of every step."""
+    state = driver.begin(method, task, RNG)
+    states = [state, *(after for after, _ in driver.trajectory(method, task, state, RNG, steps))]
+    return [s.network.head.weight.detach().numpy().tobytes() for s in states]
+
+
+def test_networks_are_drawn_from_the_pool_in_every_step(make_task, cache: Path) -> None:
+    task, method = make_task(), get_method("dm", weights="all", **TRAINED)
+    seen = weights_seen(method, task, 12)
+    pool = driver.begin(method, task, RNG).given
+    known = set()
+    for stage in pool.stages:
+        network = task.new_network(RNG)
+        stage.load_into(network)
+        known.add(network.head.weight.detach().numpy().tobytes())
+    assert len(known) == len(pool.stages) == 8  # untrained and three epochs of one update, of two networks
+    assert set(seen) <= known and len(set(seen)) > 3
+
+
+def test_only_networks_of_the_range_are_drawn(make_task, cache: Path) -> None:
+    task = make_task()
+    pool = driver.begin(get_method("dm", weights="0-100", **TRAINED), task, RNG).given
+    assert len(pool.stages) == 6  # trained ones alone
+    best = max(stage.accuracy for stage in pool.stages)
+    low = int(100 * best)
+    drawn = driver.begin(get_method("dm", weights=f"{low}-100", **TRAINED), task, RNG).given
+    assert {stage.accuracy for stage in drawn.stages} == {best}
+
+
+@pytest.mark.parametrize("network", ["convnet+width=8+depth=2", "convnet+width=8+depth=2+norm=batch"])
+@pytest.mark.parametrize("cache_survives", [True, False])
+def test_resume_is_bit_for_bit(
+    network: str, cache_survives: bool, tiny_file: Path, tmp_path: Path, cache: Path
+) -> None:
+    settings = {"weights": "all", **TRAINED, "ipc": 2, "network": network, "seed": 11, "device": "cpu"}
+    whole = condensery.condense(tiny_file, "dm", steps=5, **settings)
+    condensery.condense(tiny_file, "dm", steps=2, out=tmp_path / "run", **settings)
+    if not cache_survives:
+        shutil.rmtree(cache)
+    resumed = resume_run(tmp_path / "run", steps=5, options=Options(device="cpu"))
+    assert torch.equal(whole.images, resumed.images)
+    random = condensery.condense(tiny_file, "dm", steps=5, **{**settings, "weights": "random"})
+    assert not torch.equal(whole.images, random.images)
+
+
+def test_random_weights_train_nothing(make_task, cache: Path) -> None:
+    state = driver.begin(get_method("dm", **TRAINED), make_task(), RNG)
+    assert state.given is None and not cache.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("30-40", (0.3, 0.4)), ("0-5", (0.0, 0.05)), ("70-100", (0.7, 1.0))]
+)
+def test_ranges(text: str, expected: tuple[float, float]) -> None:
+    assert accuracy_range(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "30", "40-30", "30-30", "70-101", "-5-10", ">=70", "Random", "30-40%"])
+def test_bad_ranges(text: str, make_task) -> None:
+    with pytest.raises(BadInput, match=f"range of percent such as '30-40', not {text!r}"):
+        get_method("dm", weights=text).check(make_task())
+
+
+def test_a_network_of_ones_own_cannot_be_kept(make_task) -> None:
+    with pytest.raises(BadInput, match="test_dm:Identity is your own and may change; use --weights random"):
+        get_method("dm", weights="all").check(make_task("test_dm:Identity"))
+
+
+def test_what_is_trained_first_is_told(make_task) -> None:
+    notes = get_method("dm", weights="30-40").check(make_task())
+    assert notes[-1].startswith(
+        "networks of 30% to 40% validation accuracy, from 1000 that are first trained"
+    )
+    assert len(get_method("dm").check(make_task())) == 1

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from condensery.data.store import fingerprint
 from condensery.errors import BadInput
 from condensery.records import ImageSpec, LabeledImages
 from condensery.rng import Rng
@@ -36,6 +37,14 @@ class ClassPool:
         self._members = np.split(order, np.cumsum(counts)[:-1])  # indices of each class, ascending
         self._pixels = images.pixels
         self._on_device = None if self.device.type == "cpu" else _as_tensor(images.pixels[:]).to(self.device)
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over class names, labels, pixels and normalisation; reads every pixel."""
+        labels = np.empty(sum(self.counts), dtype=np.int64)
+        for c, members in enumerate(self._members):
+            labels[members] = c
+        normalised = (*self.spec.class_names, str((self.spec.mean, self.spec.std)))
+        return fingerprint(normalised, [(self._pixels, labels)])
 
     def sample_indices(self, c: int, n: int, rng: Rng) -> np.ndarray:
         """Indices int64 (min(n, counts[c]),) into the set: a random permutation of class `c`, its first `n`.

@@ -73,7 +73,7 @@ class DC:
     augmentation: str = "none"
     """Siamese augmentation, which makes this DSA: groups joined by "_", "none" or "auto" """
     scheme: str = "siamese"
-    """who is transformed: both alike ("siamese", the paper's), both "independent", "real" or "synthetic" only"""
+    """which images are transformed: "siamese" (both alike, the paper's), "independent", "real" or "synthetic" """
 
     def steps(self, ipc: int) -> int:
         return self.iterations * self.loops(ipc)[0]

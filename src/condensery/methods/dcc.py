@@ -68,7 +68,7 @@ class DCC:
     augmentation: str = "none"
     """Siamese augmentation, which makes this DSAC: groups joined by "_", "none" or "auto" """
     scheme: str = "siamese"
-    """who is transformed: both alike ("siamese", the paper's), both "independent", "real" or "synthetic" only"""
+    """which images are transformed: "siamese" (both alike, the paper's), "independent", "real" or "synthetic" """
 
     def class_wise(self, ipc: int) -> DC:
         """The class-wise matching of the warm-up, with the loops of this method."""
@@ -179,7 +179,7 @@ class DSAC:
     augmentation: str = "auto"
     """Siamese augmentation: groups joined by "_", "none", or "auto" (all six; no flip for digits)"""
     scheme: str = "siamese"
-    """who is transformed: both alike ("siamese", the paper's), both "independent", "real" or "synthetic" only"""
+    """which images are transformed: "siamese" (both alike, the paper's), "independent", "real" or "synthetic" """
 
     @property
     def contrastive(self) -> DCC:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import ClassVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from condensery.augment import SiameseAugmentation, resolve_strategy
 from condensery.errors import BadInput
 from condensery.matching.moments import Embedding, mean_embedding, segment_means, squared_gap
 from condensery.method import State, Task
 from condensery.models.batch_norm import mixes_samples
+from condensery.pretraining import NetworkPool, trained_networks
 from condensery.rng import Rng
 from condensery.synthetic import Pixels
 
@@ -42,6 +43,12 @@ class DM:
     """start from "real" images or from "noise" """
     augmentation: str = "auto"
     """Siamese augmentation: groups joined by "_", "none", or "auto" (all six; no flip for digits)"""
+    weights: str = "random"
+    """of the networks: "random", or trained to a validation accuracy in %, such as "30-40"; "all" takes any"""
+    trained_networks: int = 1000
+    """networks to train on the real images first, unless their weights are random; kept in the cache"""
+    trained_epochs: int = 20
+    """epochs that each of them is trained for"""
 
     def steps(self, ipc: int) -> int:
         return self.iterations
@@ -57,12 +64,13 @@ class DM:
             notes.append(
                 f"the paper uses --image-lr 10 for CIFAR-10 from 100 images per class on, this run {self.image_lr:g}"
             )
-        return notes
+        return notes + self._weights_notes(task)
 
     def start(self, task: Task, rng: Rng) -> State:
         synthetic = Pixels.start(task.pool, task.ipc, self.init, rng.fork("images"))
         optimizer = torch.optim.SGD(synthetic.learnable(), self.image_lr, self.image_momentum)
-        return State(synthetic, optimizer, task.new_network(rng.fork("network")))
+        pool = self._pool(task, rng.fork("trained networks"))
+        return State(synthetic, optimizer, self._network(task, pool, rng), given=pool)
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
         network = state.network.requires_grad_(False)
@@ -80,7 +88,34 @@ class DM:
             yield gap
 
     def advance(self, task: Task, state: State, rng: Rng) -> State:
-        return state.next(task.new_network(rng.fork("network")))
+        return state.next(self._network(task, state.given, rng))
+
+    def _network(self, task: Task, pool: NetworkPool | None, rng: Rng) -> nn.Module:
+        """The next network: a random one, or one of the pool."""
+        rng = rng.fork("network")
+        return pool.draw(task, rng) if pool else task.new_network(rng)
+
+    def _pool(self, task: Task, rng: Rng) -> NetworkPool | None:
+        """The trained networks to draw from (thesis section 5.3.4); None if they are random."""
+        if self.weights == "random":
+            return None
+        pool = trained_networks(task, self.trained_networks, self.trained_epochs, rng)
+        return pool if self.weights == "all" else pool.between(*accuracy_range(self.weights))
+
+    def _weights_notes(self, task: Task) -> list[str]:
+        """The line on trained networks. Raises BadInput if there is no such distribution."""
+        if self.weights == "random":
+            return []
+        if ":" in task.network.name:
+            raise BadInput(
+                f"--weights {self.weights} keeps trained networks in the cache, by name: {task.network.name} is your "
+                "own and may change; use --weights random or a network of condensery's"
+            )
+        wanted = "any" if self.weights == "all" else "{:.0%} to {:.0%}".format(*accuracy_range(self.weights))
+        return [
+            f"networks of {wanted} validation accuracy, from {self.trained_networks} that are first trained on the "
+            f"real images for {self.trained_epochs} epochs each, unless the cache has them"
+        ]
 
     @staticmethod
     def _joint_gap(embed: Embedding, real: tuple[Tensor, ...], synthetic: tuple[Tensor, ...]) -> Tensor:
@@ -94,3 +129,11 @@ class DM:
 
     def _augmentation(self, task: Task) -> SiameseAugmentation:
         return SiameseAugmentation(resolve_strategy(self.augmentation, task.spec.flip))
+
+
+def accuracy_range(text: str) -> tuple[float, float]:
+    """ "30-40", in percent as in thesis Table 5.4 -> (0.3, 0.4). BadInput if it is no range."""
+    low, _, high = text.partition("-")
+    if low.isdecimal() and high.isdecimal() and int(low) < int(high) <= 100:
+        return int(low) / 100, int(high) / 100
+    raise BadInput(f"weights must be 'random', 'all' or a range of percent such as '30-40', not {text!r}")

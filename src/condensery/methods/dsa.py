@@ -50,7 +50,7 @@ class DSA:
     augmentation: str = "auto"
     """Siamese augmentation: groups joined by "_", "none", or "auto" (all six; no flip for digits)"""
     scheme: str = "siamese"
-    """who is transformed: both alike ("siamese", the paper's), both "independent", "real" or "synthetic" only"""
+    """which images are transformed: "siamese" (both alike, the paper's), "independent", "real" or "synthetic" """
 
     @property
     def matching(self) -> DC:

@@ -1,0 +1,144 @@
+"""Trained networks at many stages: which are kept, what their accuracy is, and that the cache changes nothing."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from condensery import BadInput, Rng, Task, pretraining
+from condensery.pretraining import NetworkPool, Stage, trained_networks
+
+RNG = Rng(5)
+NOWHERE = Path("nowhere.npy")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CONDENSERY_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def weights(pool: NetworkPool, task: Task) -> list[np.ndarray]:
+    found = []
+    for stage in pool.stages:
+        network = task.new_network(Rng(99))
+        stage.load_into(network)
+        found.append(torch.cat([p.detach().flatten() for p in network.parameters()]).numpy())
+    return found
+
+
+def test_stages_are_powers_of_two_and_the_ends_of_epochs(make_task, monkeypatch) -> None:
+    """33 training images (12 - 1 of each of 3 classes) in batches of 4 are 9 updates an epoch."""
+    monkeypatch.setattr(pretraining, "RECIPE", pretraining.Recipe(epochs=1, batch_size=4))
+    task = make_task()
+    training, validation = pretraining._split(task, RNG)
+    assert (len(training[0]), len(validation[0])) == (33, 3)
+    assert not set(training[0]) & set(validation[0])
+    assert training[1].tolist() == [0] * 11 + [1] * 11 + [2] * 11 and validation[1].tolist() == [0, 1, 2]
+    kept = list(pretraining._stages(task, task.new_network(RNG), training, 3, RNG))
+    assert kept == [0, 1, 2, 4, 8, 9, 18, 27]
+
+
+def test_the_first_stage_is_untrained_and_the_others_differ(make_task) -> None:
+    task = make_task()
+    pool = trained_networks(task, 1, 3, RNG)
+    kept = weights(pool, task)
+    fresh = task.new_network(RNG.fork(0).fork("network"))
+    assert np.array_equal(kept[0], torch.cat([p.detach().flatten() for p in fresh.parameters()]).numpy())
+    assert len({w.tobytes() for w in kept}) == len(kept) == 4  # one update an epoch
+
+
+def test_networks_learn_and_their_accuracy_is_that_of_the_validation_images(make_task, digits) -> None:
+    task = make_task("convnet+width=8+depth=1", data=digits)
+    pool = trained_networks(task, 1, 8, RNG)
+    assert pool.stages[-1].accuracy > 0.5 > pool.stages[0].accuracy
+    _, (indices, labels) = pretraining._split(task, RNG.fork(0).fork("validation"))
+    network = task.new_network(RNG)
+    pool.stages[-1].load_into(network)
+    right = network.eval()(task.pool.images_at(indices)).argmax(1) == labels
+    assert pool.stages[-1].accuracy == pytest.approx(float(right.float().mean()))
+
+
+@pytest.mark.parametrize("network", ["convnet+width=8+depth=2", "convnet+width=8+depth=2+norm=batch"])
+def test_the_cache_changes_no_bit(network: str, make_task, cache: Path, monkeypatch) -> None:
+    task = make_task(network)
+    once = weights(trained_networks(task, 2, 2, RNG), task)
+    with monkeypatch.context() as patch:
+        patch.setattr(pretraining, "_train", None)  # nothing is trained again
+        assert all(map(np.array_equal, once, weights(trained_networks(task, 2, 2, RNG), task)))
+        fewer = weights(trained_networks(task, 1, 2, RNG), task)  # shares the first
+        assert all(map(np.array_equal, once[:3], fewer)) and len(fewer) == 3
+    shutil.rmtree(cache)
+    assert all(map(np.array_equal, once, weights(trained_networks(task, 2, 2, RNG), task)))
+
+
+def test_buffers_are_kept_too(make_task) -> None:
+    task = make_task("convnet+width=8+depth=2+norm=batch")
+    network = task.new_network(RNG)
+    trained_networks(task, 1, 3, RNG).stages[-1].load_into(network)
+    state = network.state_dict()
+    assert state["features.1.running_mean"].any()
+    assert int(state["features.1.num_batches_tracked"]) == 3
+
+
+def test_an_interrupted_pool_goes_on_where_it_stopped(make_task, cache: Path, monkeypatch) -> None:
+    task = make_task()
+    trained_networks(task, 3, 1, RNG)
+    (noted,) = cache.glob("networks/*/00001.accuracies.npy")
+    noted.unlink()
+    trained, real = [], pretraining._train
+    monkeypatch.setattr(pretraining, "_train", lambda t, e, rng: trained.append(rng.path) or real(t, e, rng))
+    trained_networks(task, 3, 1, RNG)
+    assert trained == [RNG.fork(1).path]
+
+
+def test_other_data_networks_epochs_or_seeds_share_nothing(make_task, digits, cache: Path) -> None:
+    task = make_task()
+    trained_networks(task, 1, 1, RNG)
+    trained_networks(task, 1, 2, RNG)
+    trained_networks(task, 1, 1, Rng(6))
+    trained_networks(make_task("convnet+width=8+depth=1"), 1, 1, RNG)
+    trained_networks(make_task(data=digits), 1, 1, RNG)
+    assert len(list(cache.glob("networks/*"))) == 5
+    trained_networks(make_task(ipc=3), 1, 1, RNG)  # budgets share
+    assert len(list(cache.glob("networks/*"))) == 5
+
+
+def test_between_takes_trained_stages_of_a_half_open_range() -> None:
+    accuracies = (0.15, 0.1, 0.2, 0.3, 1.0)  # the first is untrained
+    pool = NetworkPool(tuple(Stage(NOWHERE, row, value) for row, value in enumerate(accuracies)))
+    assert [s.row for s in pool.between(0.1, 0.2).stages] == [1]
+    assert [s.row for s in pool.between(0.2, 0.3).stages] == [2]
+    assert [s.row for s in pool.between(0.3, 1.0).stages] == [3, 4]
+    with pytest.raises(
+        BadInput, match=r"accuracy of 40 to 50 %, the best has 100\.0 %: choose another range"
+    ):
+        pool.between(0.4, 0.5)
+
+
+def test_stages_are_drawn_uniformly_and_by_name(make_task) -> None:
+    task = make_task()
+    pool = trained_networks(task, 2, 1, RNG)
+    known = [w.tobytes() for w in weights(pool, task)]
+    drawn = []
+    for k in range(60):
+        network = pool.draw(task, RNG.fork(k))
+        assert network.training
+        drawn.append(torch.cat([p.detach().flatten() for p in network.parameters()]).numpy().tobytes())
+    assert set(drawn) == set(known)
+    again = pool.draw(task, RNG.fork(3))
+    assert torch.cat([p.detach().flatten() for p in again.parameters()]).numpy().tobytes() == drawn[3]
+
+
+def test_networks_that_are_gone_or_damaged(make_task, cache: Path) -> None:
+    task = make_task()
+    (stage, *_) = trained_networks(task, 1, 1, RNG).stages
+    with pytest.raises(BadInput, match="gone or damaged: remove that folder and start the run again"):
+        stage.load_into(make_task("convnet+width=8+depth=1").new_network(RNG))
+    shutil.rmtree(cache)
+    with pytest.raises(BadInput, match="gone or damaged"):
+        stage.load_into(task.new_network(RNG))
