@@ -1,4 +1,4 @@
-"""Networks trained on the real images and kept at many stages: what DM's distributions of networks draw from.
+"""Networks trained on the real images and kept at many stages: what DM's distributions and diagnostics draw from.
 
 Source: thesis section 5.3.4: networks are trained on the whole training set, their intermediate states stored and
 grouped by validation accuracy. How they are trained it does not say; here by SGD with learning rate 0.01, momentum
@@ -12,6 +12,7 @@ what it was made from, so that runs of any budget share the networks and a resum
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -85,6 +86,11 @@ class NetworkPool:
             )
         return NetworkPool(tuple(found))
 
+    def finished(self) -> NetworkPool:
+        """The last stage of every network, in order."""
+        last = {stage.file: stage for stage in self.stages}
+        return NetworkPool(tuple(last.values()))
+
     def draw(self, task: Task, rng: Rng) -> nn.Module:
         """A network with the weights of a stage drawn uniformly, in training mode, on the task's device."""
         i = int(torch.randint(len(self.stages), (), generator=rng.fork("stage").torch()))
@@ -93,24 +99,28 @@ class NetworkPool:
         return network
 
 
-def trained_networks(task: Task, count: int, epochs: int, rng: Rng) -> NetworkPool:
+def trained_networks(
+    task: Task, count: int, epochs: int, rng: Rng, *, stages_between: bool = True
+) -> NetworkPool:
     """`count` networks of the task, each trained on its real images for `epochs`, from the cache where they are.
 
-    What is missing is trained: `count` x `epochs` passes over nine tenths of the real images. An interrupted pool
-    goes on with the network at which it stopped.
+    Each is kept before and after its training and, with `stages_between`, at stages between. What is missing is
+    trained: `count` x `epochs` passes over nine tenths of the real images. An interrupted pool goes on with the network
+    at which it stopped.
 
     Raises:
         BadInput: a class has a single image, or the cache folder cannot be written.
     """
     cache = Cache()
     words = (task.pool.fingerprint(), task.network.canonical, str(epochs), str(rng.entropy), task.device.type)
+    words = (*words, "stages" if stages_between else "ends")
     folder = cache.folder / "networks" / digest("networks", *words)
     stages: list[Stage] = []
     for i in range(count):
         file, noted = folder / f"{i:05}.npy", folder / f"{i:05}.accuracies.npy"
         accuracies = _read(noted) if file.exists() else None
         if accuracies is None:
-            states, accuracies = _train(task, epochs, rng.fork(i))
+            states, accuracies = _train(task, epochs, rng.fork(i), stages_between)
             with cache.writing():
                 folder.mkdir(parents=True, exist_ok=True)
                 _write(file, states)
@@ -119,13 +129,16 @@ def trained_networks(task: Task, count: int, epochs: int, rng: Rng) -> NetworkPo
     return NetworkPool(tuple(stages))
 
 
-def _train(task: Task, epochs: int, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
+def _train(task: Task, epochs: int, rng: Rng, stages_between: bool) -> tuple[np.ndarray, np.ndarray]:
     """One network: its states float32 (stages, numbers) and their validation accuracies (stages,)."""
     training, validation = _split(task, rng.fork("validation"))
     network = task.new_network(rng.fork("network"))
     states, accuracies = [], []
     with rng.fork("layers").seeded(task.device):  # for networks with layers that draw, such as dropout
-        for _ in _stages(task, network, training, epochs, rng):
+        last = epochs * math.ceil(len(training[0]) / RECIPE.batch_size)
+        for done in _stages(task, network, training, epochs, rng):
+            if not stages_between and done not in (0, last):
+                continue
             states.append(_flat(network))
             accuracies.append(accuracy(network, _batches(task, validation), task.chunk))
             network.train()
@@ -156,7 +169,7 @@ def _split(task: Task, rng: Rng) -> tuple[tuple[np.ndarray, Tensor], tuple[np.nd
     """(indices, labels) of the training and of the validation images: a random tenth of each class, at least one."""
     indices: list[list[np.ndarray]] = [[], []]
     labels: list[list[Tensor]] = [[], []]
-    for c in task.classes:
+    for c in range(task.spec.num_classes):  # all of them, whichever the run learns
         members = task.pool.sample_indices(c, task.pool.counts[c], rng.fork(c))
         held = max(1, len(members) // _VALIDATION)
         if held == len(members):
