@@ -12,7 +12,7 @@ from condensery.models.registry import resolve
 from condensery.published import WHOLE, PublishedTable, lookup, tables, values
 
 TABLES = tables()
-SELECTORS = ("random", "herding", "k-center", "forgetting", "grand", "el2n")
+SELECTORS = ("random", "herding", "k-center", "forgetting", "grand", "el2n", "consistency")
 
 # Typed by hand from the papers: (data, method, images per class, network, condensed with) and percents.
 MAIN = [
@@ -51,6 +51,7 @@ MAIN = [
     ),
     ("svhn", "dsac", 1, "convnet", "convnet", 47.5, 2.6, "DCC paper, Table 2"),
     ("cifar100", "dcc", 50, "convnet", "convnet", 40.0, 0.3, "DCC paper, Table 2"),
+    ("cifar100", "consistency", 50, "convnet", None, 30.4, 0.3, "DCC paper, Table 2"),
     ("svhn", "el2n", 10, "convnet", "convnet", 32.5, 1.2, "DCC paper, Table 2"),
     ("imagenet32-fish", "dcc", 50, "convnet", "convnet", 28.4, None, "DCC paper, Table 1"),
     ("cifar10", "dsac", 50, "vgg11", "convnet", 56.0, None, "DCC paper, Table 3"),
@@ -60,9 +61,12 @@ MAIN = [
 ABLATIONS = [
     ("dc-distances", "Euclidean", "ConvNet", 92.7, 0.3),
     ("dc-distances", "Row-wise", "MLP", 70.5, 1.2),
+    ("dsa-schemes", "Scale", "E", 45.7, 0.6),
+    ("dsa-augmentations-svhn", "DSA", "Cutout", 73.1, 0.6),
+    ("dm-networks", "10 per class", "40-50", 51.1, None),
     ("dm-number-of-images", "DM", "1250 per class", 80.8, 0.3),
-    ("dcc-warmup-cifar100", "DSAC", "none, 10", 29.3, None),
-    ("dcc-warmup-kinds", "DCC, 1", "Simple", 13.01, None),
+    ("dcc-warmup-cifar100", "DSAC", "no warm-up at 10", 29.3, None),
+    ("dcc-warmup-kinds", "DCC at 1", "Simple", 13.01, None),
 ]
 
 

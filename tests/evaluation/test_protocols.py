@@ -203,6 +203,7 @@ def test_a_protocol_with_other_augmentation(strategy: str, groups: tuple[str, ..
     assert protocol.recipe(spec(), CONVNET).epochs == epochs
     assert protocol.name == f"dsa-2021+augmentation={strategy}"
     assert protocol.repeats == PROTOCOLS["dsa-2021"].repeats
+    assert protocol == get_protocol(protocol.name), "plain values: the same in every process"
 
 
 def test_auto_leaves_out_flip_for_digits_here_too() -> None:

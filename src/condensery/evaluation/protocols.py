@@ -31,6 +31,7 @@ class Protocol:
         keeps_batch_norm: False replaces batch norm by the network's own default norm ("S" mode of the
             authors' code: a tiny set is too small for batch statistics), True keeps the network ("SS").
         repeats: networks per set unless told otherwise.
+        groups: Siamese groups that take the augmenter's place, "" for none that do.
     """
 
     name: str
@@ -40,9 +41,13 @@ class Protocol:
     augmenter: Augmenter
     keeps_batch_norm: bool
     repeats: int
+    groups: str = ""
 
     def augment(self, spec: ImageSpec, network: NetworkFactory) -> Augment | None:
         """The transformation of training batches, None for none."""
+        if self.groups:
+            siamese = SiameseAugmentation(resolve_strategy(self.groups, spec.flip))
+            return siamese if siamese.groups else None
         return self.augmenter(spec, network)
 
     def recipe(self, spec: ImageSpec, network: NetworkFactory) -> Recipe:
@@ -59,12 +64,8 @@ class Protocol:
         Raises:
             BadInput: an unknown or repeated group.
         """
-        groups = SiameseAugmentation(resolve_strategy(strategy, flip=True)).groups
-
-        def augmenter(spec: ImageSpec, network: NetworkFactory) -> Augment | None:
-            return SiameseAugmentation(resolve_strategy(strategy, spec.flip)) if groups else None
-
-        return replace(self, name=f"{self.name}+augmentation={strategy}", augmenter=augmenter)
+        SiameseAugmentation(resolve_strategy(strategy, flip=True))
+        return replace(self, name=f"{self.name}+augmentation={strategy}", groups=strategy)
 
     def network(self, network: NetworkFactory) -> NetworkFactory:
         """The network that judges a set which was made with `network`, unless another one is asked for."""

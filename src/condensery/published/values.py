@@ -125,7 +125,7 @@ def _split(document: dict[str, Any], cells: tuple[PublishedCell, ...]) -> Iterat
         return
     for data in dict.fromkeys(cell.data for cell in cells):
         own = tuple(cell for cell in cells if cell.data == data)
-        yield PublishedTable(f"{document['name']}-{data}", *facts, own)
+        yield PublishedTable(f"{document['name']}-{data.removeprefix('imagenet32-')}", *facts, own)
 
 
 def _cells(document: dict[str, Any]) -> Iterator[PublishedCell]:
