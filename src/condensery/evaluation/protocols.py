@@ -31,7 +31,6 @@ class Protocol:
         keeps_batch_norm: False replaces batch norm by the network's own default norm ("S" mode of the
             authors' code: a tiny set is too small for batch statistics), True keeps the network ("SS").
         repeats: networks per set unless told otherwise.
-        groups: Siamese groups that take the augmenter's place, "" for none that do.
     """
 
     name: str
@@ -41,13 +40,9 @@ class Protocol:
     augmenter: Augmenter
     keeps_batch_norm: bool
     repeats: int
-    groups: str = ""
 
     def augment(self, spec: ImageSpec, network: NetworkFactory) -> Augment | None:
         """The transformation of training batches, None for none."""
-        if self.groups:
-            siamese = SiameseAugmentation(resolve_strategy(self.groups, spec.flip))
-            return siamese if siamese.groups else None
         return self.augmenter(spec, network)
 
     def recipe(self, spec: ImageSpec, network: NetworkFactory) -> Recipe:
@@ -64,12 +59,36 @@ class Protocol:
         Raises:
             BadInput: an unknown or repeated group.
         """
-        SiameseAugmentation(resolve_strategy(strategy, flip=True))
-        return replace(self, name=f"{self.name}+augmentation={strategy}", groups=strategy)
+        name = f"{self.name}+augmentation={strategy}"
+        return replace(self, name=name, augmenter=SiameseGroups(strategy))
 
     def network(self, network: NetworkFactory) -> NetworkFactory:
         """The network that judges a set which was made with `network`, unless another one is asked for."""
         return network if self.keeps_batch_norm else network.without_batch_norm()
+
+
+@dataclass(frozen=True)
+class SiameseGroups:
+    """The augmenter of a protocol with chosen Siamese groups: plain values, so that it travels to workers.
+
+    Attributes:
+        strategy: groups joined by "_", "auto", or "none".
+
+    Raises:
+        BadInput: an unknown or repeated group.
+    """
+
+    strategy: str
+
+    def __post_init__(self) -> None:
+        self._groups(flip=True)
+
+    def __call__(self, spec: ImageSpec, network: NetworkFactory) -> Augment | None:
+        found = self._groups(spec.flip)
+        return found if self._groups(flip=True).groups else None
+
+    def _groups(self, flip: bool) -> SiameseAugmentation:
+        return SiameseAugmentation(resolve_strategy(self.strategy, flip))
 
 
 def _siamese(spec: ImageSpec, network: NetworkFactory) -> Augment:
