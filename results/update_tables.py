@@ -57,6 +57,8 @@ def rows() -> list[dict[str, Any]]:
 
 def published(run: dict[str, Any], score: dict[str, Any]) -> str:
     """The published value of a score in percent, or "-"."""
+    if trained_as(score):
+        return "-"
     made_with = run["condensed_with"]
     value = lookup(run["data"], score["subject"], run["ipc"], score["network"], made_with)
     if value is None:
@@ -66,8 +68,11 @@ def published(run: dict[str, Any], score: dict[str, Any]) -> str:
 
 
 def main_rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those of the main tables: made with the ConvNet, or with no network at all, and judged with it."""
-    return [r for r in found if r["score"]["network"] == MAIN and r["run"]["condensed_with"] in (MAIN, None)]
+    """Those of the main tables: made with the ConvNet or no network, judged with it, hard labels."""
+    of_main = [
+        r for r in found if r["score"]["network"] == MAIN and r["run"]["condensed_with"] in (MAIN, None)
+    ]
+    return [r for r in of_main if not trained_as(r["score"])]
 
 
 def summary(found: list[dict[str, Any]]) -> list[str]:
@@ -93,6 +98,7 @@ def cross_architecture(found: list[dict[str, Any]]) -> list[str]:
     made = [
         r for r in found if r["run"]["condensed_with"] and r["score"]["subject"] not in ("random", "whole")
     ]
+    made = [r for r in made if not trained_as(r["score"])]
     for data, ipc, subject in dict.fromkeys(
         (r["run"]["data"], r["run"]["ipc"], r["score"]["subject"]) for r in made
     ):
@@ -119,6 +125,12 @@ def cross_architecture(found: list[dict[str, Any]]) -> list[str]:
     return lines[:-1]
 
 
+def trained_as(score: dict[str, Any]) -> str:
+    """How a score differs from training with hard labels and the protocol's augmentation; "" for not at all."""
+    soft = ", soft labels" if score.get("labels") == "soft" else ""
+    return soft + (", no augmentation" if score.get("augmentation") == "none" else "")
+
+
 def accuracy(score: dict[str, Any]) -> str:
     """Mean and standard deviation in percent."""
     return f"{100 * score['mean']:.1f} ± {100 * score['std']:.1f}"
@@ -140,7 +152,7 @@ def details(found: list[dict[str, Any]]) -> list[str]:
             numbers[run["command"]],
             NAMES.get(run["data"], run["data"]),
             "all" if subject == "whole" else run["ipc"],
-            SUBJECTS[subject],
+            SUBJECTS[subject] + trained_as(score),
             "-" if baseline else run["condensed_with"],
             score["network"],
             accuracy(score),

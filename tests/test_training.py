@@ -36,6 +36,38 @@ def stepped(task, chunk: int | None, steps: int = 1) -> dict[str, Tensor]:
     return network.state_dict()
 
 
+@pytest.mark.parametrize("chunk", [None, 3])
+def test_a_step_on_classes_gives_the_bits_of_a_plain_one(chunk: int | None, make_task) -> None:
+    """Labels may be probabilities; where they are classes nothing but this is computed."""
+    task = make_task()
+    network, (images, labels) = task.new_network(RNG), batch(task)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1, 0.9, weight_decay=5e-4)
+    for _ in range(3):
+        optimizer.zero_grad()
+        for part in torch.arange(10).split(chunk or 10):
+            (F.cross_entropy(network(images[part]), labels[part], reduction="sum") / 10).backward()
+        optimizer.step()
+    ours = stepped(task, chunk, 3)
+    assert all(torch.equal(tensor, ours[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("chunk", [None, 3])
+def test_a_step_on_probabilities_by_hand(chunk: int | None, make_task) -> None:
+    """The loss is - sum p log q, averaged over the batch; all on one class is the step on that class."""
+    task = make_task()
+    network, (images, labels) = task.new_network(RNG), batch(task)
+    soft = torch.softmax(torch.randn(10, 3, generator=RNG.torch()), 1)
+    weight = network.head.weight.detach().clone()
+    loss = -(soft * network(images).log_softmax(1)).sum(1).mean()
+    (gradient,) = torch.autograd.grad(loss, network.head.weight)
+    train_step(network, torch.optim.SGD(network.parameters(), 0.1), images, soft, chunk)
+    torch.testing.assert_close(network.head.weight, weight - 0.1 * gradient, rtol=1e-4, atol=1e-6)
+    sure = task.new_network(RNG)
+    optimizer = torch.optim.SGD(sure.parameters(), 0.1, 0.9, weight_decay=5e-4)
+    train_step(sure, optimizer, images, F.one_hot(labels, 3).float(), chunk)
+    torch.testing.assert_close(sure.head.weight, stepped(task, chunk)["head.weight"], rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("chunk", [1, 3, 5, 64])
 def test_chunked_step_equals_the_whole_one(chunk: int, make_task) -> None:
     task = make_task()

@@ -11,7 +11,7 @@ images, labels, dataset = synthetic.images, synthetic.labels, synthetic.dataset(
 from condensery.artifact import load, save
 from condensery.data import load as load_images
 from condensery.errors import BadFile, BadInput, CondenseryError, FailedWork
-from condensery.evaluation import PROTOCOLS, Evaluation, Protocol, Score, evaluate
+from condensery.evaluation import PROTOCOLS, Evaluation, Honest, Protocol, Score, SoftLabels, evaluate
 from condensery.method import Method, State, Task
 from condensery.methods import METHODS, get_method
 from condensery.records import ImageData, ImageSpec, LabeledImages, SyntheticSet
@@ -27,6 +27,7 @@ __all__ = [
     "CondenseryError",
     "Evaluation",
     "FailedWork",
+    "Honest",
     "ImageData",
     "ImageSpec",
     "LabeledImages",
@@ -34,6 +35,7 @@ __all__ = [
     "Protocol",
     "Rng",
     "Score",
+    "SoftLabels",
     "State",
     "StepReport",
     "SyntheticSet",

@@ -45,19 +45,32 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised images (n, C, H, W) and labels (n,) at CPU `indices` (n,), on the training device."""
+        """Normalised images (n, C, H, W) and their labels at CPU `indices` (n,), on the training device.
+
+        Labels are classes, int64 (n,), or probabilities of all classes, float32 (n, classes).
+        """
         ...
 
 
 @dataclass(frozen=True)
 class TensorImages:
-    """Images that are held as tensors: `images` (N, C, H, W) normalised, `labels` int64 (N,)."""
+    """Images that are held as tensors.
+
+    Attributes:
+        images: normalised (N, C, H, W).
+        labels: classes, int64 (N,), or probabilities of all classes, float32 (N, classes).
+    """
 
     images: Tensor
     labels: Tensor
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that images and labels take in memory."""
+        return self.images.nbytes + self.labels.nbytes
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         indices = indices.to(self.labels.device)
@@ -134,7 +147,11 @@ def train_epoch(
 def train_step(
     network: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor, chunk: int | None
 ) -> None:
-    """One optimiser step on the mean cross entropy of a batch, in passes of at most `chunk` images."""
+    """One optimiser step on the mean cross entropy of a batch, in passes of at most `chunk` images.
+
+    Args:
+        labels: classes, int64 (n,), or probabilities of all classes, float32 (n, classes).
+    """
     optimizer.zero_grad()
     chunk = chunk_for(network, chunk) or len(images)
     for part, part_labels in zip(images.split(chunk), labels.split(chunk), strict=True):

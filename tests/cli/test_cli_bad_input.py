@@ -304,6 +304,12 @@ def test_data_that_changed_since(condense, photos):
         ("--results nowhere/x.jsonl", ["nowhere/x.jsonl"]),
         ("--device tpu", ["unknown device"]),
         ("--data photos", ["the data it was made from"]),
+        ("--soft-labels --teacher-epochs 0", ["--teacher-epochs must be at least 1"]),
+        ("--soft-labels --temperature 0", ["--temperature must be a positive number"]),
+        ("--soft-labels --teacher nosuch", ["nosuch"]),
+        ("--teacher mlp", ["add --soft-labels"]),
+        ("--w 2", ["w must be a fraction between 0 and 1, not 2.0"]),
+        ("--gamma -1", ["gamma must be"]),
     ],
 )
 def test_evaluate_bad_values(condense, photos, flags, words):

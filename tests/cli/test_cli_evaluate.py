@@ -40,6 +40,57 @@ def test_table_log_and_record(condense, demo):
     assert (found["n"], found["protocol"], found["step"]) == (2, "quick", 1)
 
 
+def test_accuracies_first_then_what_they_come_to(condense, demo):
+    done = condense("evaluate demo --whole-epochs 1 --w 0.25 --results all.jsonl")
+    accuracies, honest = done.out.split("\n\n")
+    assert "±nets" in accuracies and "threads of" in accuracies and "labels" not in accuracies
+    header, _, row, *lines = honest.splitlines()
+    assert header.split() == ["set", "network", "HLR", "IOR", "LRS", "%"]
+    (found,) = json.loads(Path("all.jsonl").read_text())["honest"]
+    shown = [
+        f"{100 * found[key]:.1f}"
+        for key in ("hard_label_recovery", "improvement_over_random", "label_robust_score")
+    ]
+    assert row.split()[-3:] == shown
+    words = ["lost to the whole set", "gained on random", "26.9 % is no better than random", "w 0.25"]
+    assert all(word in honest for word in words)
+    assert "Not computed: ARS needs training without augmentation too (--augmentation-robustness)." in lines
+
+
+def test_soft_labels_and_training_without_augmentation(condense, demo):
+    flags = "--soft-labels --teacher mlp --teacher-epochs 1 --temperature 2 --augmentation-robustness"
+    done = condense(f"evaluate demo --repeats 1 --whole-epochs 1 {flags} --results all.jsonl")
+    assert done.code == 0 and "Not computed" not in done.out
+    for word in (
+        "labels",
+        "soft",
+        "augmentation",
+        "none",
+        "3.0 kB",
+        "ARS %",
+        "Soft labels of a mlp",
+        "1 epoch",
+    ):
+        assert word in done.out
+    line = json.loads(Path("all.jsonl").read_text())
+    (teacher,) = line["teachers"]
+    assert (teacher["network"], teacher["epochs"], teacher["temperature"]) == ("mlp", 1, 2.0)
+    assert [h["labels"] for h in line["honest"]] == ["hard", "soft"]
+    noted = condensery.load(demo).record["accuracies"]
+    assert [(a["labels"], a["augmentation"]) for a in noted] == [
+        *(("hard", "protocol"), ("soft", "protocol")),
+        *(("hard", "none"), ("soft", "none")),
+    ]
+    shown = condense("show demo").out
+    assert "quick, n = 1" in shown and "quick without augmentation, soft labels, n = 1" in shown
+
+
+def test_what_cannot_be_computed_is_said(condense, demo):
+    done = condense("evaluate demo --baselines none")
+    assert "HLR and LRS need the whole set (--baselines whole); IOR, LRS and ARS need" in done.out
+    assert "LRS %" not in done.out
+
+
 def test_each_evaluation_is_one_more_line(condense, demo):
     condense("evaluate demo --baselines none")
     condense("evaluate demo --baselines none --seed 1")

@@ -13,21 +13,21 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.table import Table
 
 from condensery import artifact
 from condensery.artifact import unwritable
 from condensery.cli import arguments
-from condensery.cli.output import Output, accuracy, percent, plain_table, readable_bytes
+from condensery.cli.evaluation_tables import accuracy_table, circumstances, honest_lines, honest_table
+from condensery.cli.output import Output
 from condensery.cli.progress import EvaluationProgress
 from condensery.errors import BadInput
-from condensery.evaluation import PROTOCOLS, Evaluation, Score
+from condensery.evaluation import PROTOCOLS, Evaluation, Score, SoftLabels
 from condensery.evaluation import evaluate as evaluate_sets
 from condensery.evaluation.evaluator import BASELINES
+from condensery.evaluation.honest import WEIGHT
 from condensery.records import SyntheticSet
-from condensery.session import readable_seconds
 
-_WHAT, _HOW = "What is compared", "How"
+_WHAT, _HOW, _HONEST = "What is compared", "How", "Labels, augmentation and the scores about them"
 
 
 def evaluate(
@@ -82,6 +82,47 @@ def evaluate(
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides every random draw.", rich_help_panel=_HOW)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=_HOW)] = "auto",
+    soft_labels: Annotated[
+        bool,
+        typer.Option(
+            "--soft-labels",
+            help="Train on sets and random images with a teacher's labels too, after hard labels.",
+            rich_help_panel=_HONEST,
+        ),
+    ] = False,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NETWORK",
+            help="Architecture of the teacher (default: the one that is trained on the set).",
+            rich_help_panel=_HONEST,
+        ),
+    ] = None,
+    teacher_epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="Its epochs on the whole set (default: 5, or as many as make 500 steps).",
+            rich_help_panel=_HONEST,
+        ),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="Soft labels are softmax(logits / this) (default: 1).", rich_help_panel=_HONEST),
+    ] = None,
+    augmentation_robustness: Annotated[
+        bool,
+        typer.Option(
+            "--augmentation-robustness",
+            help="Train on sets and random images without augmentation too, for ARS.",
+            rich_help_panel=_HONEST,
+        ),
+    ] = False,
+    w: Annotated[
+        float, typer.Option("--w", help="Weight of IOR against HLR in LRS.", rich_help_panel=_HONEST)
+    ] = WEIGHT,
+    gamma: Annotated[
+        float, typer.Option(help="Weight of augmented training in ARS.", rich_help_panel=_HONEST)
+    ] = WEIGHT,
     results: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Append the JSON line to this file too.", rich_help_panel=_HOW),
@@ -108,8 +149,10 @@ def evaluate(
       condense evaluate runs/mnist
       condense evaluate runs/mnist --protocol dm-2023 --networks convnet,lenet
       condense evaluate runs/seed0 runs/seed1 runs/seed2 --baselines none
+      condense evaluate runs/mnist --soft-labels --augmentation-robustness
     """
     output = Output(as_json)
+    asked_labels = _soft_labels(soft_labels, teacher, teacher_epochs, temperature)
     sets = [artifact.load(run) for run in runs]
     logs = [run / "evaluations.jsonl" for run in runs if run.is_dir()] + ([results] if results else [])
     for log in logs:
@@ -124,13 +167,16 @@ def evaluate(
             baselines=arguments.baselines(baselines),
             whole_epochs=whole_epochs,
             whole_repeats=whole_repeats,
+            soft_labels=asked_labels,
+            augmentation_robustness=augmentation_robustness,
+            w=w,
+            gamma=gamma,
             seed=seed,
             device=device,
             callback=progress.trained,
         )
     document = {**evaluation.to_json(), "command": shlex.join(["condense", *ctx.obj])}
-    output.show(_table(evaluation))
-    output.say(_circumstances(evaluation))
+    _show(output, evaluation)
     output.result(document)
     for log in logs:
         _append(log, document)
@@ -138,6 +184,28 @@ def evaluate(
         _note_accuracies(output, run, synthetic, _summary(evaluation, i))
     if logs:
         output.say(f"Written to {', '.join(map(str, logs))}")
+
+
+def _show(output: Output, evaluation: Evaluation) -> None:
+    """Accuracies first, then the scores that follow from them."""
+    output.show(accuracy_table(evaluation))
+    output.say(circumstances(evaluation))
+    if table := honest_table(evaluation):
+        output.say()
+        output.show(table)
+    for line in honest_lines(evaluation):
+        output.say(line)
+
+
+def _soft_labels(
+    wanted: bool, teacher: str | None, epochs: int | None, temperature: float | None
+) -> SoftLabels | None:
+    """What the four flags ask for. Raises BadInput for a teacher that nobody asked for."""
+    given = {"network": teacher, "epochs": epochs, "temperature": temperature}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and not wanted:
+        raise BadInput("--teacher, --teacher-epochs and --temperature are for soft labels: add --soft-labels")
+    return SoftLabels(**given) if wanted else None
 
 
 def _protocols() -> str:
@@ -149,36 +217,6 @@ def _protocols() -> str:
 evaluate.__doc__ = inspect.cleandoc(evaluate.__doc__ or "").replace("  PROTOCOLS", _protocols())
 
 
-def _table(evaluation: Evaluation) -> Table:
-    table = plain_table("set")
-    table.add_column("network", overflow="fold", min_width=7)
-    for name in ("images", "size", "accuracy %", "±sets", "±nets", "n", "epochs", "time"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for score in evaluation.scores:
-        table.add_row(
-            score.subject,
-            score.network,
-            str(score.images),
-            readable_bytes(score.bytes),
-            accuracy(score.mean, score.std, score.n),
-            percent(score.std_between_sets),
-            percent(score.std_between_networks),
-            str(score.n),
-            str(score.epochs),
-            readable_seconds(score.seconds),
-        )
-    return table
-
-
-def _circumstances(evaluation: Evaluation) -> str:
-    record = evaluation.record
-    return (
-        f"Mean ± standard deviation over n networks, spread between sets and between networks of a set; "
-        f"protocol {record['protocol']}, test images of {record['data']}, seed {record['seed']}, "
-        f"{record['hardware']}."
-    )
-
-
 def _summary(evaluation: Evaluation, index: int) -> list[dict[str, Any]]:
     """What to remember about set number `index`: its own networks only."""
     record = evaluation.record
@@ -186,6 +224,8 @@ def _summary(evaluation: Evaluation, index: int) -> list[dict[str, Any]]:
         {
             "protocol": record["protocol"],
             "network": score.network,
+            "labels": score.labels,
+            "augmentation": score.augmentation,
             "mean": float(np.mean(score.accuracies[index])),
             "std": float(np.std(score.accuracies[index])),
             "n": len(score.accuracies[index]),

@@ -114,7 +114,9 @@ def _entries(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _accuracy(one: dict[str, Any]) -> str:
     step = f"step {one['step']}, " if "step" in one else ""
-    by = f"{step}{one['network']}, {one['protocol']}, n = {one['n']}"
+    soft = ", soft labels" if one.get("labels") == "soft" else ""
+    plain = " without augmentation" if one.get("augmentation") == "none" else ""
+    by = f"{step}{one['network']}, {one['protocol']}{plain}{soft}, n = {one['n']}"
     return f"{accuracy(one['mean'], one['std'], one['n'])} %  ({by})"
 
 

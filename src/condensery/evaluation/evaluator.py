@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from condensery import artifact
-from condensery.coresets import random_selection
-from condensery.data import ClassPool, load
-from condensery.data.pool import batches
+from condensery.data import load
 from condensery.errors import BadInput
+from condensery.evaluation.bench import Arm, Bench, Trained
+from condensery.evaluation.honest import WEIGHT, Honest, check_weights, honest_scores, missing_lines
 from condensery.evaluation.protocols import Protocol, get_protocol
 from condensery.evaluation.scores import Score
+from condensery.evaluation.teacher import SoftLabels
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.provenance import environment, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.report.command import run_command
-from condensery.rng import Rng
-from condensery.training import Images, Recipe, TensorImages, accuracy, default_chunk, fit, forward_layout
 
 BASELINES = ("random", "whole")
-_TEST_BATCH = 256
-
-
-@dataclass(frozen=True)
-class Trained:
-    """News for a callback: one network is done.
-
-    Attributes:
-        subject, network: what was trained on, and which architecture.
-        accuracy: of that network on the test images, a fraction.
-        done, total: networks so far and in all.
-    """
-
-    subject: str
-    network: str
-    accuracy: float
-    done: int
-    total: int
 
 
 @dataclass(frozen=True)
@@ -52,15 +30,24 @@ class Evaluation:
     """Everything an evaluation found, and what it takes to find it again.
 
     Attributes:
-        scores: one for each subject and network; the sets themselves first.
-        record: JSON-able facts: data, method, ipc, protocol, seed, device, versions, commit.
+        scores: one for each subject, network and way of training; the sets themselves first.
+        record: JSON-able facts: data, method, ipc, protocol, seed, device, teachers, versions, commit.
+        honest: what the accuracies come to beside labels and augmentation, for each network and kind of labels.
+        missing: what could not be computed of that, and what it needs.
     """
 
     scores: tuple[Score, ...]
     record: dict[str, Any]
+    honest: tuple[Honest, ...] = ()
+    missing: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {**self.record, "scores": [score.to_json() for score in self.scores]}
+        return {
+            **self.record,
+            "scores": [score.to_json() for score in self.scores],
+            "honest": [honest.to_json() for honest in self.honest],
+            "missing": list(self.missing),
+        }
 
 
 def evaluate(
@@ -73,6 +60,10 @@ def evaluate(
     baselines: Sequence[str] = BASELINES,
     whole_epochs: int | None = None,
     whole_repeats: int = 1,
+    soft_labels: SoftLabels | None = None,
+    augmentation_robustness: bool = False,
+    w: float = WEIGHT,
+    gamma: float = WEIGHT,
     seed: int = 0,
     device: str = "auto",
     callback: Callable[[Trained], None] | None = None,
@@ -91,7 +82,10 @@ def evaluate(
         baselines: "random" (a fresh random selection for every network) and "whole" (the whole training set).
         whole_epochs: for the whole set; None takes as many optimiser steps as a network gets on the set.
         whole_repeats: networks trained on the whole set.
-        seed: decides weights, order, augmentation and random selections.
+        soft_labels: train on the sets and on random images with a teacher's labels too; None: hard labels alone.
+        augmentation_robustness: train on the sets and on random images without augmentation too.
+        w, gamma: weights in the label-robust and in the augmentation-robust score.
+        seed: decides weights, order, augmentation, random selections and teachers.
         device: "auto", "cpu" or "cuda".
         callback: called after every trained network.
         data_options: for `condensery.data.load`.
@@ -103,121 +97,47 @@ def evaluate(
     protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
     repeats = protocol.repeats if repeats is None else repeats
     _check(repeats, whole_repeats, whole_epochs, baselines)
-    first = synthetic[0]
-    factories = _factories(first, networks, protocol)
-    data = _load_data(first, data, data_options)
+    check_weights(w, gamma)
+    factories = _factories(synthetic[0], networks, protocol)
+    data = _load_data(synthetic[0], data, data_options)
     for other in synthetic:
         _check_same_classes(other, data)
-    bench = _Bench(data, protocol, Rng(seed).fork("evaluate"), pick_device(device), callback)
-    per_network = len(synthetic) * repeats * (1 + ("random" in baselines)) + whole_repeats * (
-        "whole" in baselines
-    )
-    bench.total = per_network * len(factories)
-    scores = []
-    for factory in factories:
-        scores.append(bench.score_sets(synthetic, factory, repeats))
-        if "random" in baselines:
-            scores.append(bench.score_random(first, factory, len(synthetic) * repeats))
-        if "whole" in baselines:
-            scores.append(bench.score_whole(first, factory, whole_repeats, whole_epochs))
-    return Evaluation(tuple(scores), _record(synthetic, data, protocol, seed, bench.device))
+    bench = Bench(data, protocol, seed, pick_device(device), soft_labels, callback)
+    plan = _Plan(synthetic, repeats, tuple(baselines), whole_repeats, whole_epochs)
+    arms = {factory: bench.arms(factory, augmentation_robustness) for factory in factories}
+    bench.total = plan.networks(arms.values()) + bench.teachers_needed(factories)
+    scores = tuple(score for factory in factories for score in plan.scores(bench, factory, arms[factory]))
+    honest = honest_scores(scores, w, gamma)
+    unaugmented = augmentation_robustness and not all(map(bench.augments, factories))
+    record = _record(synthetic, data, protocol, seed, bench.device)
+    record["teachers"] = [teacher.to_json() for teacher in bench.teachers.values()]
+    return Evaluation(scores, record, honest, missing_lines(honest, unaugmented))
 
 
-class _Bench:
-    """Trains and tests networks on one data set under one protocol."""
+@dataclass(frozen=True)
+class _Plan:
+    """What is trained on, and how many networks."""
 
-    def __init__(
-        self,
-        data: ImageData,
-        protocol: Protocol,
-        rng: Rng,
-        device: torch.device,
-        callback: Callable[[Trained], None] | None,
-    ) -> None:
-        self.data, self.protocol, self.rng, self.device, self.callback = data, protocol, rng, device, callback
-        self.chunk = default_chunk(device)
-        self.done = self.total = 0
+    sets: Sequence[SyntheticSet]
+    repeats: int
+    baselines: tuple[str, ...]
+    whole_repeats: int
+    whole_epochs: int | None
 
-    def score_sets(self, sets: Sequence[SyntheticSet], factory: NetworkFactory, repeats: int) -> Score:
-        images = [TensorImages(s.images.to(self.device), s.labels.to(self.device)) for s in sets]
-        subject = str(sets[0].record.get("method", "set"))
-        return self._score(subject, factory, images, repeats, sets[0].bytes)
+    def networks(self, arms: Iterable[Sequence[Arm]]) -> int:
+        """How many are trained with these arms for each architecture."""
+        per_arm = len(self.sets) * self.repeats * (1 + ("random" in self.baselines))
+        whole = self.whole_repeats * ("whole" in self.baselines)
+        return sum(per_arm * len(of_one) + whole for of_one in arms)
 
-    def score_random(self, like: SyntheticSet, factory: NetworkFactory, count: int) -> Score:
-        """`count` random selections of the size of `like`, one network each."""
-        pool = ClassPool(self.data.train, self.data.spec, self.device)
-        ipc = len(like) // like.spec.num_classes
-        picks = [random_selection(pool, ipc, self.rng.fork("random selection", i)) for i in range(count)]
-        images = [TensorImages(s.images.to(self.device), s.labels.to(self.device)) for s in picks]
-        return self._score("random", factory, images, 1, picks[0].bytes)
-
-    def score_whole(
-        self, like: SyntheticSet, factory: NetworkFactory, repeats: int, epochs: int | None
-    ) -> Score:
-        """The whole training set with at least the optimiser steps that a network gets on `like`."""
-        whole = _WholeSet(self.data, self.device)
-        recipe = self._recipe(factory)
-        if epochs is None:
-            steps = recipe.epochs * math.ceil(len(like) / recipe.batch_size)
-            epochs = max(1, math.ceil(steps / math.ceil(len(whole) / recipe.batch_size)))
-        decay = max(1, round(epochs * recipe.decay_after[0] / recipe.epochs)) if recipe.decay_after else 0
-        recipe = replace(recipe, epochs=epochs, decay_after=(decay,))
-        size = self.data.train.pixels.nbytes + self.data.train.labels.nbytes
-        return self._score("whole", factory, [whole], repeats, size, recipe)
-
-    def _recipe(self, factory: NetworkFactory) -> Recipe:
-        return self.protocol.recipe(self.data.spec, factory)
-
-    def _score(
-        self,
-        subject: str,
-        factory: NetworkFactory,
-        sets: Sequence[Images],
-        repeats: int,
-        size: int,
-        recipe: Recipe | None = None,
-    ) -> Score:
-        started = time.perf_counter()
-        recipe = recipe or self._recipe(factory)
-        rows = []
-        for i, images in enumerate(sets):
-            row = []
-            for k in range(repeats):
-                rng = self.rng.fork(subject, factory.canonical, i, k)
-                row.append(self._train_and_test(factory, images, recipe, rng))
-                self._report(subject, factory, row[-1])
-            rows.append(tuple(row))
-        seconds = time.perf_counter() - started
-        return Score(subject, factory.name, len(sets[0]), size, tuple(rows), recipe.epochs, seconds)
-
-    def _train_and_test(self, factory: NetworkFactory, images: Images, recipe: Recipe, rng: Rng) -> float:
-        network = factory.build(self.data.spec, rng.fork("network")).to(self.device)
-        augment = self.protocol.augment(self.data.spec, factory)
-        with rng.fork("layers").seeded(self.device):  # for networks with layers that draw, such as dropout
-            fit(network, images, recipe, rng.fork("training"), augment=augment, chunk=self.chunk)
-        test = batches(self.data.test, self.data.spec, self.device, _TEST_BATCH)
-        if factory.any_layout:
-            test = ((forward_layout(images), labels) for images, labels in test)
-        return accuracy(network, test, self.chunk)
-
-    def _report(self, subject: str, factory: NetworkFactory, value: float) -> None:
-        self.done += 1
-        if self.callback:
-            self.callback(Trained(subject, factory.name, value, self.done, self.total))
-
-
-class _WholeSet:
-    """The whole training set, normalised batch by batch."""
-
-    def __init__(self, data: ImageData, device: torch.device) -> None:
-        self.pool = ClassPool(data.train, data.spec, device)
-        self.labels = torch.tensor(data.train.labels)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        return self.pool.images_at(indices.numpy()), self.labels[indices].to(self.pool.device)
+    def scores(self, bench: Bench, factory: NetworkFactory, arms: Sequence[Arm]) -> Iterator[Score]:
+        """Of one architecture: set, random and whole in the first arm, set and random in the others."""
+        for i, arm in enumerate(arms):
+            yield bench.score_sets(self.sets, factory, self.repeats, arm)
+            if "random" in self.baselines:
+                yield bench.score_random(self.sets[0], factory, len(self.sets) * self.repeats, arm)
+            if "whole" in self.baselines and i == 0:
+                yield bench.score_whole(self.sets[0], factory, self.whole_repeats, self.whole_epochs)
 
 
 def _load_sets(

@@ -16,10 +16,12 @@ class Score:
         subject: what the networks were trained on: a method's name, "random" or "whole".
         network: the architecture that was trained.
         images: training images in each set.
-        bytes: bytes of one set, images and labels.
+        bytes: bytes of one set, images and labels, soft labels where they were used.
         accuracies: one row per set, one value per network trained on it.
         epochs: passes over the set that each network was trained for.
         seconds: spent training and testing all of them.
+        labels: "hard" (a class for each image) or "soft" (a teacher's probabilities of all classes).
+        augmentation: "protocol" (what the protocol says, which may be none) or "none" (left out on purpose).
     """
 
     subject: str
@@ -29,6 +31,8 @@ class Score:
     accuracies: tuple[tuple[float, ...], ...]
     epochs: int
     seconds: float
+    labels: str = "hard"
+    augmentation: str = "protocol"
 
     @property
     def n(self) -> int:
@@ -63,6 +67,8 @@ class Score:
         return {
             "subject": self.subject,
             "network": self.network,
+            "labels": self.labels,
+            "augmentation": self.augmentation,
             "images": self.images,
             "bytes": self.bytes,
             "mean": self.mean,

@@ -1,0 +1,102 @@
+"""What `condense evaluate` shows: accuracies first, then the scores that follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from condensery.cli.output import accuracy, percent, plain_table, readable_bytes
+from condensery.evaluation import Evaluation, Score
+from condensery.session import readable_seconds
+
+_RANGE = (
+    "0 % is the worst there can be, 26.9 % is no better than random and no worse than the whole set, "
+    "100 % is out of reach"
+)
+
+
+def accuracy_table(evaluation: Evaluation) -> Table:
+    """Accuracy with its spread and bytes, a row for each score."""
+    extra = _differing(evaluation.scores)
+    table = plain_table("set")
+    table.add_column("network", overflow="fold", min_width=7)
+    for name in extra:
+        table.add_column(name, no_wrap=True)
+    for name in ("images", "size", "accuracy %", "±sets", "±nets", "n", "epochs", "time"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for score in evaluation.scores:
+        table.add_row(
+            score.subject,
+            score.network,
+            *(getattr(score, name) for name in extra),
+            str(score.images),
+            readable_bytes(score.bytes),
+            accuracy(score.mean, score.std, score.n),
+            percent(score.std_between_sets),
+            percent(score.std_between_networks),
+            str(score.n),
+            str(score.epochs),
+            readable_seconds(score.seconds),
+        )
+    return table
+
+
+def circumstances(evaluation: Evaluation) -> str:
+    """What the accuracies are, in a line, and one more for each teacher."""
+    record = evaluation.record
+    lines = [
+        f"Mean ± standard deviation over n networks, spread between sets and between networks of a set; "
+        f"protocol {record['protocol']}, test images of {record['data']}, seed {record['seed']}, "
+        f"{record['hardware']}."
+    ]
+    for teacher in record["teachers"]:
+        lines.append(
+            f"Soft labels of a {teacher['network']} with a test accuracy of {percent(teacher['accuracy'])} %, "
+            f"trained on the whole set for {teacher['epochs']} epochs, seed {teacher['seed']}, "
+            f"temperature {teacher['temperature']:g}; size counts them."
+        )
+    return "\n".join(lines)
+
+
+def honest_table(evaluation: Evaluation) -> Table | None:
+    """The scores that follow from the accuracies; None if there is none."""
+    columns = {
+        "HLR": "hard_label_recovery",
+        "IOR": "improvement_over_random",
+        "LRS %": "label_robust_score",
+        "ARS %": "augmentation_robust_score",
+    }
+    rows = evaluation.honest
+    known = {name: key for name, key in columns.items() if any(getattr(r, key) is not None for r in rows)}
+    if not known:
+        return None
+    soft = any(row.labels == "soft" for row in rows)
+    table = plain_table("set", "network", *(["labels"] if soft else []), *(f">{name}" for name in known))
+    for row in rows:
+        labels = [row.labels] if soft else []
+        values = [percent(getattr(row, key)) for key in known.values()]
+        table.add_row(evaluation.scores[0].subject, row.network, *labels, *values)
+    return table
+
+
+def honest_lines(evaluation: Evaluation) -> list[str]:
+    """What the honest scores mean, and which could not be computed."""
+    first, lines = evaluation.honest[0], []
+    if first.hard_label_recovery is not None:
+        lines.append("HLR: points of accuracy lost to the whole set, with hard labels; 0 is nothing lost.")
+    if first.improvement_over_random is not None:
+        lines.append("IOR: points of accuracy gained on random images; 0 is no better than random.")
+    weights = {"LRS": f"w {first.w:g}"} if first.label_robust_score is not None else {}
+    if any(row.augmentation_robust_score is not None for row in evaluation.honest):
+        weights["ARS"] = f"gamma {first.gamma:g}"
+    if weights:
+        lines.append(f"{', '.join(weights)}: {_RANGE} ({', '.join(weights.values())}; docs/evaluation.md).")
+    if evaluation.missing:
+        lines.append(f"Not computed: {'; '.join(evaluation.missing)}.")
+    return lines
+
+
+def _differing(scores: Sequence[Score]) -> list[str]:
+    """Which of labels and augmentation are not the same in all scores."""
+    return [name for name in ("labels", "augmentation") if len({getattr(s, name) for s in scores}) > 1]

@@ -1,0 +1,49 @@
+"""One network: trained from scratch, tested on the test images, asked for its probabilities."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from condensery.data.pool import batches
+from condensery.models.registry import NetworkFactory
+from condensery.records import ImageData, ImageSpec
+from condensery.rng import Rng
+from condensery.training import Augment, Images, Recipe, accuracy, default_chunk, fit, forward_layout
+
+_TEST_BATCH = 256
+
+
+def train_network(
+    factory: NetworkFactory,
+    spec: ImageSpec,
+    images: Images,
+    recipe: Recipe,
+    rng: Rng,
+    *,
+    augment: Augment | None,
+    device: torch.device,
+) -> nn.Module:
+    """A fresh network, trained by `recipe` on `images`, which are drawn on `device`."""
+    network = factory.build(spec, rng.fork("network")).to(device)
+    with rng.fork("layers").seeded(device):  # for networks with layers that draw, such as dropout
+        fit(network, images, recipe, rng.fork("training"), augment=augment, chunk=default_chunk(device))
+    return network
+
+
+def accuracy_on_test(
+    network: nn.Module, factory: NetworkFactory, data: ImageData, device: torch.device
+) -> float:
+    """Fraction of the test images that `network`, made by `factory`, classifies correctly."""
+    test = batches(data.test, data.spec, device, _TEST_BATCH)
+    if factory.any_layout:
+        test = ((forward_layout(images), labels) for images, labels in test)
+    return accuracy(network, test, default_chunk(device))
+
+
+@torch.no_grad()
+def probabilities(network: nn.Module, images: Tensor, temperature: float) -> Tensor:
+    """softmax(logits / temperature), float32 (N, classes), of normalised `images` (N, C, H, W)."""
+    network.eval()
+    parts = images.split(default_chunk(images.device) or _TEST_BATCH)
+    return torch.cat([(network(part).float() / temperature).softmax(1) for part in parts])

@@ -1,0 +1,117 @@
+"""Soft labels: what a network that was trained on the whole training set says of each image."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from condensery.errors import BadInput
+from condensery.evaluation.networks import accuracy_on_test, probabilities, train_network
+from condensery.evaluation.whole import WholeSet
+from condensery.models.registry import NetworkFactory, resolve
+from condensery.records import ImageData
+from condensery.rng import Rng
+from condensery.training import Recipe, TensorImages
+
+_LEAST_EPOCHS, _LEAST_STEPS = 5, 500  # of a teacher, unless told otherwise
+
+
+@dataclass(frozen=True)
+class SoftLabels:
+    """Which teacher labels the images of a set, and of the random selections beside it.
+
+    Attributes:
+        network: the teacher's architecture; None takes the one that is trained on the set.
+        epochs: passes over the whole training set; None takes 5, or as many as make 500 optimiser steps.
+        temperature: logits are divided by it: above 1 the probabilities are more even.
+        seed: of the teacher; None takes the evaluation's.
+
+    Raises:
+        BadInput: a number out of range.
+    """
+
+    network: str | None = None
+    epochs: int | None = None
+    temperature: float = 1.0
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.epochs is not None and self.epochs < 1:
+            raise BadInput(f"--teacher-epochs must be at least 1, not {self.epochs}")
+        if not (self.temperature > 0 and math.isfinite(self.temperature)):
+            raise BadInput(f"--temperature must be a positive number, not {self.temperature}")
+
+    def factory(self, evaluated: NetworkFactory) -> NetworkFactory:
+        """The architecture of the teacher for networks made by `evaluated`."""
+        return resolve(self.network) if self.network else evaluated
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A network trained on the whole training set with hard labels.
+
+    Attributes:
+        network, name: the network, and its architecture.
+        epochs, seed, temperature: as it was made and is used.
+        accuracy: of the teacher itself on the test images, a fraction.
+        seconds: spent training it.
+    """
+
+    network: nn.Module
+    name: str
+    epochs: int
+    seed: int
+    temperature: float
+    accuracy: float
+    seconds: float
+
+    def label(self, images: TensorImages) -> TensorImages:
+        """The same images with the teacher's probabilities, float32 (N, classes), in place of their labels."""
+        return replace(images, labels=self.probabilities(images.images))
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """softmax(logits / temperature), float32 (N, classes), of normalised images (N, C, H, W)."""
+        return probabilities(self.network, images, self.temperature)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "network": self.name,
+            "epochs": self.epochs,
+            "seed": self.seed,
+            "temperature": self.temperature,
+            "accuracy": self.accuracy,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def train_teacher(
+    data: ImageData, factory: NetworkFactory, settings: SoftLabels, seed: int, device: torch.device
+) -> Teacher:
+    """The teacher of this architecture, which depends on the data, `settings` and seed, never on a set.
+
+    It is trained without augmentation, with SGD as `Recipe` has it and a tenth of its learning rate after
+    two thirds of the epochs.
+
+    Args:
+        factory: the teacher's architecture.
+        seed: where `settings` names none.
+    """
+    started = time.perf_counter()
+    seed = seed if settings.seed is None else settings.seed
+    whole = WholeSet(data, device)
+    epochs = settings.epochs or _default_epochs(len(whole))
+    recipe = Recipe(epochs=epochs, decay_after=(max(1, math.ceil(2 * epochs / 3)),))
+    rng = Rng(seed).fork("teacher", factory.canonical, epochs)
+    network = train_network(factory, data.spec, whole, recipe, rng, augment=None, device=device)
+    found = accuracy_on_test(network, factory, data, device)
+    seconds = time.perf_counter() - started
+    return Teacher(network, factory.name, epochs, seed, settings.temperature, found, seconds)
+
+
+def _default_epochs(images: int) -> int:
+    return max(_LEAST_EPOCHS, math.ceil(_LEAST_STEPS / math.ceil(images / Recipe(1).batch_size)))
