@@ -1,0 +1,38 @@
+"""The engine that a command line asks for."""
+
+from __future__ import annotations
+
+from condensery.comparison.engines.in_process import InProcess
+from condensery.comparison.engines.local import LocalProcesses
+from condensery.comparison.engines.ray_cluster import RayCluster
+from condensery.comparison.jobs import Engine, Perform
+from condensery.errors import BadInput
+
+
+def pick_engine(workers: int | None, ray: str | None, gpus_per_job: float | None, perform: Perform) -> Engine:
+    """A Ray cluster if `ray` names one, processes of this machine for 2 or more `workers`, else this process.
+
+    Args:
+        workers: processes; None or 1 does the jobs here.
+        ray: see `RayCluster`.
+        gpus_per_job: share of a GPU that a job claims, from 0 to 1; None claims what the engine takes for granted.
+        perform: does a job; a function at the top of a module.
+
+    Raises:
+        BadInput: a number out of range, two engines at a time, Ray or the cluster or GPUs missing.
+    """
+    if workers is not None and workers < 1:
+        raise BadInput(f"--workers must be at least 1, not {workers}")
+    if ray is not None and workers is not None:
+        raise BadInput("--ray runs as many jobs at a time as its cluster has room for: leave out --workers")
+    if gpus_per_job is not None and not 0 <= gpus_per_job <= 1:
+        raise BadInput(f"--gpus-per-job must be from 0 to 1, since a job uses one GPU, not {gpus_per_job:g}")
+    if ray is not None:
+        return RayCluster(perform, ray, gpus_per_job)
+    if workers is not None and workers > 1:
+        return LocalProcesses(perform, workers, gpus_per_job)
+    if gpus_per_job is not None:
+        raise BadInput(
+            "--gpus-per-job shares GPUs among --workers or the nodes of --ray: ask for one of them"
+        )
+    return InProcess(perform)

@@ -1,0 +1,199 @@
+"""Jobs on a Ray cluster. Ray is an extra of the package and imported only here, when it is asked for."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from condensery.comparison.engines.work import TRIES, do, given_up
+from condensery.comparison.jobs import Job, Outcome, Perform
+from condensery.errors import BadInput, FailedWork, one_line
+
+_ANSWER = 10.0  # seconds that an address has to answer
+_LOOK = 5.0  # seconds between looks at the nodes while no job ends
+_PATIENCE = 60.0  # seconds without any node that could do the jobs before giving up
+_ENVIRONMENT = {  # which Ray reads when it is imported; what the user has set stays
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # its news of lost nodes go to stdout otherwise, whatever log_to_driver says
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_USAGE_STATS_ENABLED": "0",  # a cluster that is started here reports to nobody
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the default to come; Ray warns while it is not set
+}
+
+
+class RayCluster:
+    """Does as many jobs at a time as the cluster has CPUs and GPUs for. See `condensery.comparison.jobs.Engine`.
+
+    A job claims a CPU for each of its threads, and a GPU unless it is to run on the CPU or the cluster has none. One
+    whose process or node is lost is begun again elsewhere, `TRIES` times at most.
+
+    Args:
+        perform: does a job; a function at the top of a module that every node can import.
+        address: "auto" (the cluster that this machine is a node of), "HOST:PORT" (the same, by its head's address),
+            "ray://HOST:PORT" (from a machine outside) or "local" (a new one on this machine, until `close`).
+        gpus_per_job: GPUs that a job claims, such as 0.5; None claims one where the cluster has GPUs.
+
+    Raises:
+        BadInput: Ray is not installed, or there is no such cluster.
+    """
+
+    def __init__(self, perform: Perform, address: str, gpus_per_job: float | None = None) -> None:
+        self._ray = import_ray(address)
+        self._ours = _connect(self._ray, address)
+        has_gpus = self._ray.cluster_resources().get("GPU", 0) > 0
+        self._gpus = float(has_gpus) if gpus_per_job is None else gpus_per_job
+        self._perform = perform
+        self._do = self._ray.remote(_do_on_node)
+        self._running: dict[Any, Job] = {}  # by object reference
+        self._lost: Counter[str] = Counter()
+        self.slots = self._count(1, self._gpus)
+
+    def submit(self, job: Job) -> None:
+        """Raises BadInput if no node is large enough for the job."""
+        if job.device.startswith("cuda") and not self._gpus:
+            raise BadInput(f"--device {job.device} was asked for, but jobs claim no GPU of the Ray cluster")
+        device = (
+            "cpu" if job.device == "cpu" or not self._gpus else "cuda"
+        )  # "auto" must not depend on the node
+        job = replace(job, device=device, folder=None)
+        cpus, gpus = self._claim(job)
+        if not self._fits(job):
+            raise BadInput(
+                f"no node of the Ray cluster has {cpus} CPUs and {gpus:g} GPUs, which job {job.key} claims: "
+                "start a larger node, or lower --gpus-per-job or the threads"
+            )
+        self._begin(job)
+        self.slots = self._count(cpus, gpus)
+
+    def next(self) -> Outcome:
+        nowhere_since = None
+        while self._running:
+            done, _ = self._ray.wait(list(self._running), num_returns=1, timeout=_LOOK)
+            if done:
+                outcome = self._hear(done[0])
+                if outcome is not None:
+                    return outcome
+            if any(self._fits(job) for job in self._running.values()):
+                nowhere_since = None
+            elif nowhere_since is None:
+                nowhere_since = time.monotonic()
+            elif time.monotonic() - nowhere_since > _PATIENCE:
+                raise FailedWork("no node is left in the Ray cluster that is large enough for a job")
+        raise LookupError("no job was submitted")
+
+    def close(self) -> None:
+        for reference in self._running:
+            self._ray.cancel(reference, force=True)
+        self._running.clear()
+        if self._ours:
+            self._ray.shutdown()
+            self._ours = False
+
+    def _claim(self, job: Job) -> tuple[int, float]:
+        """CPUs and GPUs that a job takes."""
+        return job.threads or 1, self._gpus if job.device == "cuda" else 0.0
+
+    def _fits(self, job: Job) -> bool:
+        """Whether there is a node that could do `job` when it has nothing else to do."""
+        cpus, gpus = self._claim(job)
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        return any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes)
+
+    def _count(self, cpus: int, gpus: float) -> int:
+        """Jobs that the cluster can do at a time."""
+        there = self._ray.cluster_resources()
+        count = there.get("CPU", 0) // cpus
+        return max(1, int(min(count, there.get("GPU", 0) // gpus) if gpus else count))
+
+    def _begin(self, job: Job) -> None:
+        cpus, gpus = self._claim(job)
+        # Ray's own retries never end for a job that runs out of memory; here they are counted, as for processes
+        options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": 0, "name": job.key}
+        self._running[self._do.options(**options).remote(self._perform, job)] = job
+
+    def _hear(self, reference: Any) -> Outcome | None:
+        """The outcome of a job that ended; None if its worker was lost and it has been begun again."""
+        job = self._running.pop(reference)
+        self.slots = self._count(*self._claim(job))  # nodes come and go
+        errors = self._ray.exceptions
+        try:
+            return self._ray.get(reference)
+        except errors.RayTaskError as error:  # `do` lets no exception of a job through
+            raise FailedWork(
+                f"job {job.key} cannot begin on a Ray worker: {_last_line(error)}; "
+                "every node needs this version of condensery"
+            ) from error
+        except errors.RayError as error:
+            self._lost[job.key] += 1
+            if self._lost[job.key] >= TRIES:
+                raise given_up(job, TRIES, f"by {type(error).__name__}") from error
+            self._begin(job)
+            return None
+
+
+def _do_on_node(perform: Perform, job: Job) -> Outcome:
+    """What runs on a node of the cluster."""
+    return do(perform, job, f"Ray node {socket.gethostname()}, process {os.getpid()}")
+
+
+def import_ray(address: str) -> Any:
+    """The module, imported so that it stays quiet and gives up on an address in bounded time. Raises BadInput."""
+    settings = dict(_ENVIRONMENT)
+    if address != "local":  # 20 are the default, of 40 seconds each where something else than Ray listens
+        settings["RAY_NUM_REDIS_GET_RETRIES"] = "1"
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+    try:
+        with _quiet():
+            import ray
+    except ImportError as error:
+        raise BadInput("--ray needs Ray, which is not installed: pip install 'condensery[ray]'") from error
+    return ray
+
+
+def _connect(ray: Any, address: str) -> bool:
+    """Join the cluster. Returns whether this call did so; an open connection is used as it is."""
+    if ray.is_initialized():
+        return False
+    if address not in ("auto", "local"):
+        _require_answer(address)
+    try:
+        with _quiet():
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise BadInput(
+            f"cannot use a Ray cluster at {address}: {one_line(error)}; start one with: ray start --head"
+        ) from error
+    return True
+
+
+def _require_answer(address: str) -> None:
+    """Raises BadInput unless something listens at HOST:PORT or ray://HOST:PORT; Ray would wait for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise BadInput(f"--ray takes auto, local, HOST:PORT or ray://HOST:PORT, not {address!r}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER).close()
+    except OSError as error:
+        raise BadInput(
+            f"no Ray cluster answers at {address} ({one_line(error)}): start one with: ray start --head"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Ray's warnings are for developers of Ray, and an error where warnings are made errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1]

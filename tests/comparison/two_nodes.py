@@ -1,0 +1,81 @@
+"""A Ray cluster of two nodes on this machine, one of which is lost in mid-run: what test_ray.py runs and reads.
+
+A process of its own: Ray leaves threads, sockets and deprecation warnings behind, which tests turn into errors.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from performers import make_job, perform
+
+from condensery.comparison.engines import InProcess, RayCluster
+from condensery.comparison.engines.ray_cluster import import_ray
+from condensery.comparison.jobs import Engine, Job, Outcome
+
+ray = import_ray("auto")  # before anything else imports it
+
+NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+
+
+def gather(engine: Engine, jobs: list[Job]) -> dict[str, Outcome]:
+    outcomes = [engine.next() for _ in jobs]
+    return {outcome.key: outcome for outcome in outcomes}
+
+
+def lose_a_node(folder: Path) -> tuple[dict[str, object], list[Job], dict[str, Outcome]]:
+    """Six jobs on two nodes, of which the second is killed while it does one of them."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args=NODE)
+    second = cluster.add_node(**NODE)
+    engine = RayCluster(perform, cluster.address)
+    slots = engine.slots
+    jobs = [make_job(seed, ipc=1 + seed % 2, waits_for=str(folder)) for seed in range(6)]
+    jobs[4] = replace(jobs[4], record={**jobs[4].record, "raises": "odd"})
+    jobs[5] = replace(jobs[5], record={**jobs[5].record, "skip": "too few"}, folder=str(folder))
+    for job in jobs:
+        engine.submit(job)
+    while len({node for _, node in began(folder)}) < 2:
+        time.sleep(0.1)
+    cluster.remove_node(second, allow_graceful=False)
+    lost = [job for job, node in began(folder) if node == second.node_id]
+    (folder / "go").touch()
+    outcomes = gather(engine, jobs)
+    answer = {"slots": slots, "lost": lost, "began": [job for job, _ in began(folder)]}
+    engine.close()
+    assert not ray.is_initialized()
+    cluster.shutdown()
+    return answer, jobs, outcomes
+
+
+def began(folder: Path) -> list[tuple[str, str]]:
+    """(job, node) for everything that has begun."""
+    names = [path.name.split(".") for path in folder.iterdir() if path.name != "go"]
+    return [(name[0], name[1]) for name in names]
+
+
+def compare(jobs: list[Job], outcomes: dict[str, Outcome]) -> None:
+    """Raises AssertionError unless the jobs give the same in this process."""
+    here = InProcess(perform)
+    for job in jobs:
+        here.submit(job)
+    for key, outcome in gather(here, jobs).items():
+        theirs = outcomes[key]
+        assert theirs.worker.startswith("Ray node "), theirs.worker
+        assert outcome.failed or outcome.skipped or outcome.files["images"], key
+        for name in ("document", "skipped", "failed"):
+            assert getattr(theirs, name) == getattr(outcome, name), (key, name)
+        assert theirs.files.get("images") == outcome.files.get("images"), key
+
+
+if __name__ == "__main__":
+    logging.disable(logging.WARNING)  # Ray's test cluster says that nodes are lost
+    answer, jobs, outcomes = lose_a_node(Path(sys.argv[1]))
+    compare(jobs, outcomes)
+    print(json.dumps(answer))
