@@ -12,6 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "condensery"
 ROOMS = (
     "errors",
+    "plugins",
     "rng",
     "records",
     "provenance",
@@ -33,6 +34,7 @@ ROOMS = (
     "run_folder",
     "session",
     "runner",
+    "selection",
     "comparison",
     "cli",
 )

@@ -19,7 +19,9 @@ def test_everything_public_exists_and_is_documented(name: str) -> None:
         assert thing.__doc__ and not thing.__doc__.startswith(f"{name}(")  # not dataclass's own signature
 
 
-@pytest.mark.parametrize("name", ["condense", "evaluate", "load", "save", "load_images", "get_method"])
+@pytest.mark.parametrize(
+    "name", ["condense", "select", "evaluate", "load", "save", "load_images", "get_method", "get_selector"]
+)
 def test_functions_are_typed(name: str) -> None:
     function = getattr(condensery, name)
     hints = get_type_hints(function)

@@ -63,7 +63,8 @@ def test_an_empty_folder_is_free(tmp_path: Path) -> None:
 def test_a_folder_with_a_run_is_taken(tmp_path: Path) -> None:
     RunFolder.create(tmp_path / "run", SETTINGS)
     with pytest.raises(
-        BadInput, match=r"already holds a run \(dm, 2 per class, digits\): continue it with --resume"
+        BadInput,
+        match=r"already holds a run \(dm, 2 per class, digits\): continue it with condense run --resume",
     ):
         RunFolder.create(tmp_path / "run", SETTINGS)
 

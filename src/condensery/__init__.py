@@ -9,6 +9,7 @@ images, labels, dataset = synthetic.images, synthetic.labels, synthetic.dataset(
 """
 
 from condensery.artifact import load, save
+from condensery.coresets import SELECTORS, SelectionTask, Selector, get_selector
 from condensery.data import load as load_images
 from condensery.errors import BadFile, BadInput, CondenseryError, FailedWork
 from condensery.evaluation import PROTOCOLS, Evaluation, Honest, Protocol, Score, SoftLabels, evaluate
@@ -17,11 +18,13 @@ from condensery.methods import METHODS, get_method
 from condensery.records import ImageData, ImageSpec, LabeledImages, SyntheticSet
 from condensery.rng import Rng
 from condensery.runner import condense
+from condensery.selection import SelectionReport, select
 from condensery.session import StepReport
 
 __all__ = [
     "METHODS",
     "PROTOCOLS",
+    "SELECTORS",
     "BadFile",
     "BadInput",
     "CondenseryError",
@@ -35,6 +38,9 @@ __all__ = [
     "Protocol",
     "Rng",
     "Score",
+    "SelectionReport",
+    "SelectionTask",
+    "Selector",
     "SoftLabels",
     "State",
     "StepReport",
@@ -43,7 +49,9 @@ __all__ = [
     "condense",
     "evaluate",
     "get_method",
+    "get_selector",
     "load",
     "load_images",
     "save",
+    "select",
 ]

@@ -77,8 +77,7 @@ _RECORD: dict[str, Any] = {  # types of the keys that condensery itself reads; a
     "loss": (*_Number, type(None)),
     "fields": dict,
     "data": dict,
-    "accuracies": list,
-    "classes": list,
+    **dict.fromkeys(("accuracies", "classes", "indices"), list),
 }
 _ACCURACY: dict[str, Any] = {"mean": _Number, "std": _Number, "n": int, "protocol": str, "network": str}
 _DATA: dict[str, Any] = {"source": str, "options": dict, "fingerprint": str}
@@ -96,6 +95,9 @@ def _require_valid_record(path: Path, record: object) -> None:
     assert isinstance(record, dict)
     for entry in record.get("accuracies", []):
         _require_types(path, "accuracies", entry, _ACCURACY)
+    for index in record.get("indices", []):
+        if type(index) is not int or index < 0:
+            raise BadFile(f"{path} is damaged: one of the indices in its record is {index!r:.40}")
     data = record.get("data", {})
     _require_types(path, "data", data, _DATA)
     options = data.get("options", {})

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 
 from condensery.errors import BadInput
+from condensery.records import ImageData
 
 
 def pick_device(name: str) -> torch.device:
@@ -37,6 +39,11 @@ def pick_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise BadInput(f"--device {name} was asked for, but there are {torch.cuda.device_count()} GPUs")
     return device
+
+
+def origin(images: ImageData, options: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON-able facts about the images that a set was made from, and the options that they were loaded with."""
+    return {"source": images.source, "options": dict(options), "fingerprint": images.fingerprint}
 
 
 def environment(device: torch.device) -> dict[str, Any]:

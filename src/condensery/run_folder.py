@@ -80,13 +80,19 @@ class RunFolder:
     @staticmethod
     def create(path: str | Path, settings: RunSettings) -> RunFolder:
         """A new run in an empty or missing folder. Raises BadInput if it is taken or cannot be written."""
+        folder = RunFolder.reserve(path)
+        folder.write_settings(settings)
+        return folder
+
+    @staticmethod
+    def reserve(path: str | Path) -> RunFolder:
+        """An empty folder, made if it is missing. Raises BadInput if it is taken or cannot be written."""
         folder = RunFolder(Path(path))
         folder.require_free()
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise artifact.unwritable(folder.path, error) from error
-        folder.write_settings(settings)
         return folder
 
     @property
@@ -129,10 +135,12 @@ class RunFolder:
             old = self.settings()
             raise BadInput(
                 f"{self.path} already holds a run ({old.method}, {old.ipc} per class, {old.source}): "
-                "continue it with --resume, or choose another --out"
+                "continue it with condense run --resume, or choose another --out"
             )
         if self.path.is_file():
             raise BadInput(f"{self.path} is a file: choose a folder for --out")
+        if self._set_path.exists():
+            raise BadInput(f"{self.path} already holds a set: choose another --out")
         if self.path.is_dir() and any(self.path.iterdir()):
             raise BadInput(
                 f"{self.path} is not empty and holds no run: choose an empty or new folder for --out"
@@ -154,12 +162,16 @@ class RunFolder:
 
     def save(self, tensors: dict[str, Tensor], step: int, curve: Curve, result: SyntheticSet) -> None:
         """Write the result, then the checkpoint that belongs to it."""
-        artifact.save(result, self._set_path)
+        self.save_set(result)
         header = {"step": step, "curve": asdict(curve)}
         artifact.write_tensors(
             self._checkpoint_path, {name: tensor.cpu() for name, tensor in tensors.items()}, header
         )
         artifact.write_text(self.path / "curve.json", json.dumps(asdict(curve)) + "\n")
+
+    def save_set(self, result: SyntheticSet) -> None:
+        """Write the result alone, as for a set that was selected at once."""
+        artifact.save(result, self._set_path)
 
     def save_picture(self, result: SyntheticSet) -> None:
         save_picture(result, self.path / "set.png")

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from condensery.coresets import SELECTORS
 from condensery.data import KNOWN_SETS, load
 from condensery.data.sources import silent
 from condensery.errors import BadInput
@@ -76,16 +77,17 @@ def condense(
     """
     options = Options(device, checkpoint_every, time_limit, tuple(evaluate_at), protocol, callback, announce)
     if isinstance(method, str):
+        if method in SELECTORS:
+            raise BadInput(f"{method!r} selects real images: use condense select, or condensery.select")
         method = get_method(method, **fields)
     elif fields:
         raise BadInput(f"set {', '.join(fields)} on the method itself: it is already configured")
-    _require_count("ipc", ipc)
+    require_count("ipc", ipc)
     wanted_steps = method.steps(ipc) if steps is None else steps
-    _require_count("steps", wanted_steps)
+    require_count("steps", wanted_steps)
     resolve(network)
     pick_device(device)
-    given = {"size": size, "channels": channels, **(data_options or {})}
-    how_to_load = {key: value for key, value in given.items() if value is not None}
+    how_to_load = given_options(size, channels, data_options)
     going_on = resume and out is not None and RunFolder(Path(out)).exists
     if out is not None and not going_on:
         RunFolder(Path(out)).require_free()
@@ -137,7 +139,7 @@ def resume_run(
     settings = folder.settings()
     _require_same(settings, asked or {}, folder)
     if steps is not None:
-        _require_count("steps", steps)
+        require_count("steps", steps)
         settings = replace(settings, steps=steps)
     if images is None:
         images = load(settings.source, announce=options.announce, **settings.options)
@@ -170,7 +172,14 @@ def _require_same(settings: RunSettings, asked: Mapping[str, Any], folder: RunFo
         )
 
 
-def _require_count(name: str, value: int) -> None:
+def given_options(size: int | None, channels: int | None, others: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The options of `condensery.load_images` that were given, which are those that are not None."""
+    options = {"size": size, "channels": channels, **(others or {})}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def require_count(name: str, value: int) -> None:
+    """Raises BadInput unless `value` of the flag `name` is 1 or more."""
     if value < 1:
         raise BadInput(f"--{name} must be at least 1, not {value}")
 

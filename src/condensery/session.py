@@ -20,7 +20,7 @@ from condensery.evaluation import Protocol, evaluate, get_protocol
 from condensery.evaluation.evaluator import Trained
 from condensery.method import Method, Task, require_separable
 from condensery.models.registry import resolve
-from condensery.provenance import environment, pick_device
+from condensery.provenance import environment, origin, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
 from condensery.run_folder import Curve, RunFolder, RunSettings
@@ -99,7 +99,7 @@ class Session:
         self.settings, self.method, self.images, self.options = settings, method, images, options
         device = pick_device(options.device)
         pool = ClassPool(images.train, images.spec, device)
-        _require_enough(pool, settings.ipc)
+        require_enough(pool, settings.ipc)
         _require_reached(options.evaluate_at, settings.steps)
         only = tuple(settings.classes) or None
         self.task = Task(pool, resolve(settings.network), settings.ipc, device, default_chunk(device), only)
@@ -261,11 +261,7 @@ class Session:
             "seed": settings.seed,
             "step": self.state.step,
             "steps": settings.steps,
-            "data": {
-                "source": self.images.source,
-                "options": settings.options,
-                "fingerprint": settings.fingerprint,
-            },
+            "data": origin(self.images, settings.options),
             "loss": self.curve.loss[-1] if self.curve.loss else None,
             "seconds": round(self.curve.seconds, 1),
             "memory": driver.peak_memory(self.task.device),
@@ -304,7 +300,8 @@ def _stop_signals(wanted: bool) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _require_enough(pool: ClassPool, ipc: int) -> None:
+def require_enough(pool: ClassPool, ipc: int) -> None:
+    """Raises BadInput if a class has fewer than `ipc` training images."""
     smallest = min(pool.counts)
     if ipc > smallest:
         name = pool.spec.class_names[list(pool.counts).index(smallest)]

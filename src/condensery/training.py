@@ -14,6 +14,8 @@ from condensery.models.batch_norm import mixes_samples
 from condensery.rng import Rng
 
 Augment = Callable[[Tensor, Rng], Tensor]
+OnBatch = Callable[[Tensor, Tensor], None]
+"""Gets the indices (n,) of a training batch and the network's logits (n, classes) for it, from before the step."""
 
 CPU_CHUNK = 16  # images whose activations in a 128-wide ConvNet at 32x32 still fit a core's cache
 
@@ -109,13 +111,21 @@ def fit(
     augment: Augment | None = None,
     chunk: int | None = None,
     on_epoch: Callable[[int], None] | None = None,
+    on_batch: OnBatch | None = None,
 ) -> None:
     """Train `network` in place by `recipe`."""
     lr = recipe.lr
     optimizer = recipe.optimizer(network, lr)
     for epoch in range(recipe.epochs):
         train_epoch(
-            network, optimizer, images, recipe.batch_size, rng.fork(epoch), augment=augment, chunk=chunk
+            network,
+            optimizer,
+            images,
+            recipe.batch_size,
+            rng.fork(epoch),
+            augment=augment,
+            chunk=chunk,
+            on_batch=on_batch,
         )
         if epoch + 1 in recipe.decay_after:
             lr *= 0.1
@@ -133,6 +143,7 @@ def train_epoch(
     *,
     augment: Augment | None = None,
     chunk: int | None = None,
+    on_batch: OnBatch | None = None,
 ) -> None:
     """One pass over `images` in random order: mean cross entropy per batch, one optimiser step per batch."""
     network.train()
@@ -141,23 +152,32 @@ def train_epoch(
         batch, labels = images.batch(indices)
         if augment is not None:
             batch = augment(batch, rng.fork("augment", i))
-        train_step(network, optimizer, batch, labels, chunk)
+        logits = train_step(network, optimizer, batch, labels, chunk)
+        if on_batch is not None:
+            on_batch(indices, logits)
 
 
 def train_step(
     network: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor, chunk: int | None
-) -> None:
+) -> Tensor:
     """One optimiser step on the mean cross entropy of a batch, in passes of at most `chunk` images.
 
     Args:
         labels: classes, int64 (n,), or probabilities of all classes, float32 (n, classes).
+
+    Returns:
+        The logits (n, classes) that the gradient was taken of, detached.
     """
     optimizer.zero_grad()
     chunk = chunk_for(network, chunk) or len(images)
+    logits = []
     for part, part_labels in zip(images.split(chunk), labels.split(chunk), strict=True):
-        loss = F.cross_entropy(network(part), part_labels, reduction="sum") / len(images)
+        logits.append(network(part))
+        loss = F.cross_entropy(logits[-1], part_labels, reduction="sum") / len(images)
         loss.backward()
+        logits[-1] = logits[-1].detach()
     optimizer.step()
+    return torch.cat(logits)
 
 
 @torch.no_grad()

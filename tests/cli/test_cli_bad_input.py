@@ -207,6 +207,73 @@ def test_bad_values(condense, flags, words):
     assert nothing_left()
 
 
+SELECT = "select --data digits --out demo --network convnet+width=8+depth=1"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("--method k-centre", ["unknown selector 'k-centre'", "did you mean 'k-center'?"]),
+        ("--method dm", ["'dm' makes synthetic images", "condense run"]),
+        ("--ipc 0", ["--ipc must be at least 1"]),
+        ("--ipc 100000", ["--ipc 100000", "class '8'"]),
+        ("--network mlp", ["herding compares features and mlp has none", "convnet"]),
+        ("--network convnex", ["convnex", "convnet"]),
+        ("--weights imagenet", ["unknown weights 'imagenet'", "trained, random"]),
+        ("--epochs 0", ["herding.epochs", "1 or more, not 0"]),
+        ("--keep easy", ["method herding has no --keep", "condense methods herding"]),
+        ("--method el2n --keep best", ["'best'", "easy, hard"]),
+        ("--method el2n --networks -1", ["el2n.networks", "-1"]),
+        ("--method consistency --share 1", ["--share 1 of 1438 images", "such as 0.5"]),
+        ("--method consistency --share nan", ["consistency.share", "nan"]),
+        ("--method grand --candidates 2 --ipc 3", ["--candidates 2", "--ipc 3"]),
+        ("--method optimal-random --held-out 2", ["--held-out 2", "class '0'"]),
+        ("--method random --epochs 3", ["method random has no --epochs"]),
+        ("--device tpu", ["unknown device 'tpu'"]),
+        ("--size 3", ["size", "8"]),
+    ],
+)
+def test_select_bad_values(condense, flags, words):
+    refused(condense(f"{SELECT} {flags}"), *words)
+    assert nothing_left()
+
+
+def test_select_without_data(condense):
+    refused(condense("select --method random"), "--data", "digits", "condense datasets")
+
+
+def test_run_with_a_selector(condense):
+    refused(condense("run --data digits --method herding --out demo"), "'herding'", "condense select")
+    assert nothing_left()
+
+
+def test_select_into_a_folder_that_is_taken(condense):
+    condense("select --data digits --method random --out demo")
+    before = {path: path.read_bytes() for path in Path("demo").iterdir()}
+    refused(condense("select --data digits --method random --seed 1 --out demo"), "demo already holds a set")
+    refused(condense("run --data digits --steps 1 --out demo", *TINY), "demo already holds a set")
+    refused(condense("run --resume --out demo"), "holds no run to resume")
+    assert before == {path: path.read_bytes() for path in Path("demo").iterdir()}
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system nobody can write to")
+def test_select_into_an_unwritable_folder(condense):
+    refused(
+        condense("select --data digits --method random --out /proc/condensery"),
+        "cannot write /proc/condensery",
+    )
+
+
+def test_select_that_fails_leaves_no_empty_folder(condense, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("condensery.coresets.networks.fit", stop)
+    done = condense(f"{SELECT} --epochs 1")
+    assert (done.code, done.err) == (main_module.BAD_INPUT, "condense: interrupted\n")
+    assert nothing_left()
+
+
 def test_cuda_where_there_is_none(condense, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     refused(condense("run --data digits --out demo --device cuda"), "CUDA", "--device cpu")

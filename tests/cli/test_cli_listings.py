@@ -11,11 +11,12 @@ from cli_images import TINY
 import condensery
 from condensery.cli import main as main_module
 from condensery.cli.method_flags import method_fields
+from condensery.coresets import SELECTORS
 from condensery.data import KNOWN_SETS
 from condensery.methods import METHODS
 from condensery.models.registry import list_networks
 
-COMMANDS = ("run", "evaluate", "show", "export", "methods", "networks", "datasets")
+COMMANDS = ("run", "select", "evaluate", "show", "export", "methods", "networks", "datasets")
 
 
 @pytest.mark.parametrize("line", ["", "--help", "-h"])
@@ -49,9 +50,11 @@ def test_version(condense):
 
 def test_methods(condense):
     done = condense("methods")
-    assert done.code == 0 and all(METHODS[name].summary in done.out for name in METHODS)
-    names = [entry["name"] for entry in json.loads(condense("methods --json").out)]
-    assert names == sorted(METHODS)
+    known = {**METHODS, **SELECTORS}
+    assert done.code == 0 and all(known[name].summary in done.out for name in known)
+    entries = [(entry["kind"], entry["name"]) for entry in json.loads(condense("methods --json").out)]
+    expected = [("method", name) for name in sorted(METHODS)]
+    assert entries == expected + [("selection", name) for name in sorted(SELECTORS)]
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
@@ -64,6 +67,15 @@ def test_one_method(condense, name):
         assert field["flag"] in done.out and field["doc"]
     method = condensery.get_method(name)
     assert document["published_steps"] == {str(ipc): method.steps(ipc) for ipc in (1, 10, 50)}
+
+
+@pytest.mark.parametrize("name", sorted(SELECTORS))
+def test_one_selector(condense, name):
+    done = condense(f"methods {name}")
+    assert done.code == 0 and "condense select" in done.out
+    document = json.loads(condense(f"methods {name} --json").out)
+    assert [field["name"] for field in document["fields"]] == [f.name for f in method_fields(name, SELECTORS)]
+    assert all(field["flag"] in done.out and field["doc"] for field in document["fields"])
 
 
 def test_networks(condense):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from condensery.data import ClassPool, batches, load
+from condensery.data import ClassPool, PoolImages, batches, load
 from condensery.errors import BadInput
 from condensery.records import ImageSpec, LabeledImages
 from condensery.rng import Rng
@@ -109,3 +109,15 @@ def test_sampling_from_the_memory_map_of_a_real_set() -> None:
 def test_cuda_gives_the_same_images(images: LabeledImages) -> None:
     here, there = ClassPool(images, SPEC, CPU), ClassPool(images, SPEC, torch.device("cuda"))
     torch.testing.assert_close(there.sample(1, 6, Rng(2)).cpu(), here.sample(1, 6, Rng(2)))
+
+
+def test_pool_images_are_the_chosen_ones(images: LabeledImages) -> None:
+    pool = ClassPool(images, SPEC, CPU)
+    chosen = PoolImages(pool, pool.members(1))
+    found, labels = chosen.batch(torch.tensor([2, 0]))
+    indices = np.flatnonzero(images.labels == 1)[[2, 0]]
+    assert len(chosen) == 10 and chosen.bytes == 10 * (8 * 9 * 3 + 8)
+    assert torch.equal(found, pool.images_at(indices)) and labels.tolist() == [1, 1]
+    everything = PoolImages(pool)
+    assert everything.bytes == images.pixels.nbytes + images.labels.nbytes
+    assert torch.equal(everything.batch(torch.arange(30))[1], torch.from_numpy(images.labels))

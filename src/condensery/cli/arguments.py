@@ -10,6 +10,9 @@ from pathlib import Path
 from condensery.errors import BadInput
 from condensery.runner import absolute_source
 
+MISSING_DATA = (
+    "name the images with --data: digits, mnist, a folder, a file or a Hub id; see condense datasets"
+)
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 

@@ -10,9 +10,11 @@ import typer
 
 from condensery.cli.method_flags import method_fields
 from condensery.cli.output import Output, plain_table
+from condensery.coresets import SELECTORS
 from condensery.data import KNOWN_SETS, KnownSet
-from condensery.methods import METHODS, get_method
+from condensery.methods import METHODS
 from condensery.models.registry import list_networks
+from condensery.plugins import configure
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; lines for people go to stderr.")]
 _PUBLISHED_IPC = (1, 10, 50)
@@ -29,45 +31,64 @@ name (mnist/, cifar10/, ...); otherwise they are fetched from the Hub once."""
 def methods(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="Show the fields of this method.", show_default=False),
+        typer.Argument(
+            metavar="[NAME]", help="Show the fields of this method or selector.", show_default=False
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the condensation methods, or the fields of one.
+    """List the condensation methods and the selectors of real images, or the fields of one.
 
     Examples:
 
       condense methods
       condense methods dm
+      condense methods herding
     """
     output = Output(as_json)
     if name is not None:
         _one_method(output, name)
         return
-    table = plain_table("method", "what it is")
-    for key in sorted(METHODS):
-        table.add_row(key, METHODS[key].summary)
-    output.show(table)
+    tables = {"method": METHODS, "selection": SELECTORS}
+    for title, known in tables.items():
+        table = plain_table(title, "what it is")
+        for key in sorted(known):
+            table.add_row(key, known[key].summary)
+        output.show(table)
+        output.say()
+    output.say("Methods make images, with condense run; a selection holds real ones, by condense select.")
     output.say("Fields and defaults of one: condense methods NAME")
-    output.result([{"name": key, "summary": METHODS[key].summary} for key in sorted(METHODS)])
+    output.result(
+        [
+            {"name": key, "kind": kind, "summary": known[key].summary}
+            for kind, known in tables.items()
+            for key in sorted(known)
+        ]
+    )
 
 
 def _one_method(output: Output, name: str) -> None:
-    method = get_method(name)
-    steps = {ipc: method.steps(ipc) for ipc in _PUBLISHED_IPC}
+    method = configure("method", {**METHODS, **SELECTORS}, name, {})
     output.say(f"{name}: {method.summary}")
     output.say(" ".join((type(method).__doc__ or "").split()))
-    told = ", ".join(f"{count:,} at {ipc} per class" for ipc, count in steps.items())
-    output.say(f"Published steps: {told}; --steps takes another number.\n")
+    facts: dict[str, object] = {"name": name, "summary": method.summary}
+    if name in METHODS:
+        facts["published_steps"] = steps = {ipc: METHODS[name]().steps(ipc) for ipc in _PUBLISHED_IPC}
+        told = ", ".join(f"{count:,} at {ipc} per class" for ipc, count in steps.items())
+        output.say(f"Published steps: {told}; --steps takes another number.\n")
+    else:
+        output.say("Selects real images: condense select.\n")
+    found = method_fields(name, METHODS if name in METHODS else SELECTORS)
     table = plain_table("flag", "default", "what it does")
-    for field in method_fields(name):
+    for field in found:
         table.add_row(field.flag, str(field.default), field.doc)
-    output.show(table)
+    if found:
+        output.show(table)
     fields = [
         {"name": f.name, "flag": f.flag, "type": f.kind.__name__, "default": f.default, "doc": f.doc}
-        for f in method_fields(name)
+        for f in found
     ]
-    output.result({"name": name, "summary": method.summary, "published_steps": steps, "fields": fields})
+    output.result({**facts, "fields": fields})
 
 
 def networks(as_json: Json = False) -> None:

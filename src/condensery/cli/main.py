@@ -20,6 +20,7 @@ import typer
 from condensery.cli import listings, output
 from condensery.cli.evaluate import evaluate
 from condensery.cli.run import run
+from condensery.cli.select import select
 from condensery.cli.show import export, show
 from condensery.errors import CondenseryError
 from condensery.session import Interrupted
@@ -37,7 +38,16 @@ app = typer.Typer(
 )
 _COMMANDS = {
     command.__name__: command
-    for command in (run, evaluate, show, export, listings.methods, listings.networks, listings.datasets)
+    for command in (
+        run,
+        select,
+        evaluate,
+        show,
+        export,
+        listings.methods,
+        listings.networks,
+        listings.datasets,
+    )
 }
 for _command in _COMMANDS.values():
     app.command()(_command)

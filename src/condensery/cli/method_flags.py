@@ -1,11 +1,11 @@
-"""Every field of every registered method as a flag of its own, made from the dataclasses in METHODS."""
+"""Every field of every registered method or selector as a flag of its own, made from their dataclasses."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Annotated, Any
@@ -15,6 +15,9 @@ from rich.markup import escape
 
 from condensery.errors import BadInput
 from condensery.methods import METHODS
+
+Registry = Mapping[str, type[Any]]
+"""Name -> dataclass: `METHODS` or `SELECTORS`."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,16 @@ class MethodField:
         return "--" + self.name.replace("_", "-")
 
 
-@cache
-def method_fields(method: str) -> tuple[MethodField, ...]:
+def method_fields(method: str, registry: Registry = METHODS) -> tuple[MethodField, ...]:
     """The fields of a registered method, in order."""
-    documented = _field_docs(METHODS[method])
+    return _fields_of(registry[method])
+
+
+@cache
+def _fields_of(method: type) -> tuple[MethodField, ...]:
+    documented = _field_docs(method)
     return tuple(
-        MethodField(f.name, type(f.default), f.default, documented.get(f.name, ""))
-        for f in fields(METHODS[method])
+        MethodField(f.name, type(f.default), f.default, documented.get(f.name, "")) for f in fields(method)
     )
 
 
@@ -61,48 +67,66 @@ def _field_docs(method: type) -> dict[str, str]:
     return docs
 
 
-def owners() -> dict[str, tuple[str, ...]]:
+def owners(registry: Registry = METHODS) -> dict[str, tuple[str, ...]]:
     """Field name -> the methods that have it; fields that most methods share come first."""
     found: dict[str, tuple[str, ...]] = {}
-    for method in sorted(METHODS):
-        for field in method_fields(method):
+    for method in sorted(registry):
+        for field in method_fields(method, registry):
             found[field.name] = (*found.get(field.name, ()), method)
     return dict(sorted(found.items(), key=lambda item: (-len(item[1]), item[1])))
 
 
-def flag_parameters() -> list[inspect.Parameter]:
+def with_fields(registry: Registry) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorator: in place of **fields a command gets one keyword parameter for each field in `registry`."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        fixed = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        flags = _flag_parameters(registry)
+        clash = {p.name for p in fixed} & {p.name for p in flags}
+        if clash:
+            raise TypeError(f"fields have the name of a flag of the command: {', '.join(sorted(clash))}")
+        fixed = [p.replace(kind=p.KEYWORD_ONLY) for p in fixed]
+        command.__signature__ = signature.replace(parameters=[*fixed, *flags])  # type: ignore[attr-defined]
+        command.__annotations__ |= {p.name: p.annotation for p in flags}
+        return command
+
+    return decorate
+
+
+def _flag_parameters(registry: Registry) -> list[inspect.Parameter]:
     """One keyword parameter for each field name, None where the flag is not given."""
     parameters = []
-    for name, methods in owners().items():
+    for name, methods in owners(registry).items():
         option = typer.Option(
             "--" + name.replace("_", "-"),
-            help=_help(name, methods),
+            help=_help(registry, name, methods),
             rich_help_panel=f"Fields of {_and(methods)}",
             show_default=False,
         )
-        annotation = Annotated[_kind(name, methods) | None, option]
+        annotation = Annotated[_kind(registry, name, methods) | None, option]
         parameters.append(
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
         )
     return parameters
 
 
-def given_fields(method: str, flags: Mapping[str, Any]) -> dict[str, Any]:
+def given_fields(method: str, flags: Mapping[str, Any], registry: Registry = METHODS) -> dict[str, Any]:
     """The flags that were given, as settings of `method`.
 
     Raises:
         BadInput: the method has no such field, or the value does not fit it.
     """
-    if method not in METHODS:
+    if method not in registry:
         return {}  # get_method says so, with the nearest name
-    kinds = {field.name: field.kind for field in method_fields(method)}
+    kinds = {field.name: field.kind for field in method_fields(method, registry)}
     settings = {}
     for name, value in flags.items():
         if value is None:
             continue
         flag = "--" + name.replace("_", "-")
         if name not in kinds:
-            have = _and(owners()[name])
+            have = _and(owners(registry)[name])
             raise BadInput(
                 f"method {method} has no {flag} (it belongs to {have}): see condense methods {method}"
             )
@@ -113,15 +137,16 @@ def given_fields(method: str, flags: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _kind(name: str, methods: tuple[str, ...]) -> type:
+def _kind(registry: Registry, name: str, methods: tuple[str, ...]) -> type:
     """The type of a flag: its fields' type, or text where methods differ (then `given_fields` converts)."""
-    kinds = {field.kind for method in methods for field in method_fields(method) if field.name == name}
+    found = (field for method in methods for field in method_fields(method, registry))
+    kinds = {field.kind for field in found if field.name == name}
     return kinds.pop() if len(kinds) == 1 else str
 
 
-def _help(name: str, methods: tuple[str, ...]) -> str:
+def _help(registry: Registry, name: str, methods: tuple[str, ...]) -> str:
     """What the field means and its defaults, said once where methods agree."""
-    has = {m: next(field for field in method_fields(m) if field.name == name) for m in methods}
+    has = {m: next(f for f in method_fields(m, registry) if f.name == name) for m in methods}
     docs: dict[str, list[str]] = {}
     defaults: dict[str, list[str]] = {}
     for method, field in has.items():

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from condensery.cli.output import Output
 from condensery.evaluation.evaluator import Trained
+from condensery.selection import SelectionReport
 from condensery.session import StepReport, readable_seconds
 
 _RECENT = 50  # steps that the speed is measured over
@@ -80,6 +81,17 @@ class RunProgress(Bar):
             f"{readable_seconds(report.seconds)}, {left} left"
         )
         self.update(report.step, report.steps, text)
+
+
+class SelectionProgress(Bar):
+    """The bar of a selection."""
+
+    def worked(self, report: SelectionReport) -> None:
+        """Callback for `condensery.select`."""
+        share = min(report.done / report.total, 1)
+        left = readable_seconds(report.seconds * (1 - share) / max(share, 1e-9))
+        text = f"{report.stage}  {100 * share:.0f} %  {readable_seconds(report.seconds)}, {left} left"
+        self.update(round(report.done), max(1, round(report.total)), text)
 
 
 class EvaluationProgress(Bar):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from condensery import artifact
-from condensery.cli import arguments
-from condensery.cli.method_flags import flag_parameters, given_fields
+from condensery.cli import arguments, flags
+from condensery.cli.method_flags import given_fields, with_fields
 from condensery.cli.output import Output, facts_table, readable_bytes
 from condensery.cli.progress import RunProgress
 from condensery.errors import BadInput
@@ -22,8 +21,7 @@ from condensery.run_folder import RunFolder
 from condensery.runner import absolute_source, condense, resume_run
 from condensery.session import Options, readable_seconds
 
-_IMAGES, _RUN, _LIMITS, _CHECKS = "Images", "Run", "Stopping and resuming", "Evaluation on the way"
-_DATA_OPTIONS = ("size", "channels", "test_fraction", "image_column", "label_column", "classes")
+_RUN, _LIMITS, _CHECKS = "Run", "Stopping and resuming", "Evaluation on the way"
 _DECIDING = ("method", "ipc", "network", "seed")  # settings that a resumed run must share
 
 
@@ -39,48 +37,16 @@ class Call:
         return {name: self.values[name] for name in names if name in self.typed}
 
 
+@with_fields(METHODS)
 def run(
     ctx: typer.Context,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="The images: a known name (digits, mnist, cifar10, ...), a folder with one sub-folder per "
-            "class, a Parquet folder or file, a .npz file, or a Hugging Face Hub id. See condense datasets.",
-            rich_help_panel=_IMAGES,
-        ),
-    ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            help="Resize the short side to SIZE pixels and crop the centre.", rich_help_panel=_IMAGES
-        ),
-    ] = None,
-    channels: Annotated[
-        int | None, typer.Option(help="1 makes all images grey, 3 colour.", rich_help_panel=_IMAGES)
-    ] = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A,B",
-            help="Names of the classes to take, at least two, such as 3,8 (default: all).",
-            rich_help_panel=_IMAGES,
-        ),
-    ] = None,
-    test_fraction: Annotated[
-        float | None,
-        typer.Option(
-            help="Share of each class kept for testing where the set has no test part (default: 0.2).",
-            rich_help_panel=_IMAGES,
-        ),
-    ] = None,
-    image_column: Annotated[
-        str | None,
-        typer.Option(help="Column of a table that holds the images.", rich_help_panel=_IMAGES),
-    ] = None,
-    label_column: Annotated[
-        str | None,
-        typer.Option(help="Column of a table that holds the labels.", rich_help_panel=_IMAGES),
-    ] = None,
+    data: flags.Data = None,
+    size: flags.Size = None,
+    channels: flags.Channels = None,
+    classes: flags.Classes = None,
+    test_fraction: flags.TestFraction = None,
+    image_column: flags.ImageColumn = None,
+    label_column: flags.LabelColumn = None,
     method: Annotated[
         str,
         typer.Option(
@@ -100,20 +66,10 @@ def run(
         int | None,
         typer.Option(help="Updates of the images (default: as many as published).", rich_help_panel=_RUN),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Decides every random draw.", rich_help_panel=_RUN)] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=_RUN)] = "auto",
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder for the result (default: runs/DATA-METHOD-ipcN-seedN).", rich_help_panel=_RUN
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Print one JSON document; lines for people go to stderr.", rich_help_panel=_RUN
-        ),
-    ] = False,
+    seed: flags.Seed = 0,
+    device: flags.Device = "auto",
+    out: flags.Out = None,
+    as_json: flags.Json = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -190,14 +146,14 @@ def _typed(ctx: typer.Context) -> list[str]:
 
 def _default_out(call: Call) -> Path:
     if call.values["data"] is None:
-        raise BadInput(_missing_data(None))
+        raise BadInput(arguments.MISSING_DATA)
     return arguments.default_out(*(call.values[name] for name in ("data", "method", "ipc", "seed")))
 
 
 def _missing_data(out: Path | None) -> str:
     if out is not None:
         return f"{out} holds no run to resume: to start one there, name the images with --data"
-    return "name the images with --data: digits, mnist, a folder, a file or a Hub id; see condense datasets"
+    return arguments.MISSING_DATA
 
 
 def _begin(out: Path, call: Call, fields: dict[str, Any], options: Options) -> SyntheticSet:
@@ -210,7 +166,7 @@ def _begin(out: Path, call: Call, fields: dict[str, Any], options: Options) -> S
         **{name: values[name] for name in ("ipc", "network", "steps", "seed", "size", "channels")},
         out=out,
         **vars(options),
-        data_options={name: values[name] for name in _DATA_OPTIONS[2:]},
+        data_options={name: values[name] for name in flags.OF_DATA[2:]},
         **given_fields(values["method"], fields),
     )
 
@@ -221,7 +177,7 @@ def _go_on(out: Path, call: Call, fields: dict[str, Any], options: Options) -> S
     asked = call.typed_values(_DECIDING)
     if "data" in call.typed:
         asked["source"] = absolute_source(call.values["data"])
-    asked["options"] = {**settings.options, **call.typed_values(_DATA_OPTIONS)}
+    asked["options"] = {**settings.options, **call.typed_values(flags.OF_DATA)}
     asked["fields"] = given_fields(settings.method, fields)
     return resume_run(out, steps=call.values["steps"], options=options, asked=asked)
 
@@ -244,21 +200,3 @@ def _report(output: Output, out: Path, synthetic: SyntheticSet) -> None:
     output.result(
         {"out": str(out), **files, "images": len(synthetic), "bytes": synthetic.bytes, "record": record}
     )
-
-
-def _with_method_flags() -> None:
-    """Give `run` one keyword parameter for each field of each method, in place of **fields."""
-    signature = inspect.signature(run, eval_str=True)
-    fixed = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    flags = flag_parameters()
-    clash = {p.name for p in fixed} & {p.name for p in flags}
-    if clash:
-        raise TypeError(
-            f"fields of methods have the name of a flag of condense run: {', '.join(sorted(clash))}"
-        )
-    fixed = [p.replace(kind=p.KEYWORD_ONLY) for p in fixed]
-    run.__signature__ = signature.replace(parameters=[*fixed, *flags])  # type: ignore[attr-defined]
-    run.__annotations__ |= {p.name: p.annotation for p in flags}
-
-
-_with_method_flags()

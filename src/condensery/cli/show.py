@@ -91,8 +91,10 @@ def _origin(record: dict[str, Any]) -> list[tuple[str, str]]:
         facts.append(("Data", str(record["data"].get("source", "-"))))
     if "method" in record:
         facts.append(("Method", record["method"]))
-    if "fields" in record:
+    if record.get("fields"):
         facts.append(("Fields", ", ".join(f"{name}={value}" for name, value in record["fields"].items())))
+    if "indices" in record:
+        facts.append(("Selected", _selected(record)))
     if "network" in record:
         facts.append(("Network", record["network"]))
     if "step" in record:
@@ -104,6 +106,11 @@ def _origin(record: dict[str, Any]) -> list[tuple[str, str]]:
         (name.capitalize(), str(record[name])) for name in ("seed", "time", "hardware") if name in record
     ]
     return facts
+
+
+def _selected(record: dict[str, Any]) -> str:
+    took = f", in {readable_seconds(record['seconds'])}" if "seconds" in record else ""
+    return f"{len(record['indices'])} real training images{took}; --json lists their indices"
 
 
 def _entries(record: dict[str, Any]) -> list[dict[str, Any]]:

@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
 import numpy as np
 import torch
 
+from condensery.coresets.selector import SelectionTask
 from condensery.data.pool import ClassPool
 from condensery.records import SyntheticSet
 from condensery.rng import Rng
 
 
+@dataclass(frozen=True)
+class Random:
+    """Draw images of each class uniformly without replacement. Needs no network."""
+
+    name: ClassVar[str] = "random"
+    summary: ClassVar[str] = "uniform without replacement: the baseline of all others"
+    nested: ClassVar[bool] = True
+
+    def check(self, task: SelectionTask) -> list[str]:
+        return []
+
+    def work(self, task: SelectionTask) -> float:
+        return 0
+
+    def select(self, task: SelectionTask, rng: Rng) -> list[np.ndarray]:
+        return random_picks(task.pool, task.ipc, rng)
+
+
+def random_picks(pool: ClassPool, ipc: int, rng: Rng) -> list[np.ndarray]:
+    """For each class the first `ipc` indices of a random permutation of its images."""
+    return [pool.sample_indices(c, ipc, rng.fork(c)) for c in range(pool.spec.num_classes)]
+
+
 def random_selection(pool: ClassPool, ipc: int, rng: Rng) -> SyntheticSet:
     """A set of real images, class-major; its record holds their indices in the training set."""
-    picks = [pool.sample_indices(c, ipc, rng.fork(c)) for c in range(pool.spec.num_classes)]
+    return as_set(pool, random_picks(pool, ipc, rng), {"method": "random", "ipc": ipc})
+
+
+def as_set(pool: ClassPool, picks: Sequence[np.ndarray], record: dict[str, Any]) -> SyntheticSet:
+    """The images that were picked of each class, as a set whose record also holds their indices."""
     labels = torch.arange(len(picks)).repeat_interleave(torch.tensor([len(p) for p in picks]))
-    record = {"method": "random", "ipc": ipc, "indices": np.concatenate(picks).tolist()}
-    return SyntheticSet(pool.images_at(np.concatenate(picks)).cpu(), labels, pool.spec, record)
+    indices = np.concatenate(picks)
+    return SyntheticSet(
+        pool.images_at(indices).cpu(), labels, pool.spec, {**record, "indices": indices.tolist()}
+    )

@@ -1,7 +1,7 @@
 """Where labelled images come from: sources, known sets, per-class sampling."""
 
-from condensery.data.pool import ClassPool, batches
+from condensery.data.pool import ClassPool, PoolImages, batches
 from condensery.data.sources import load
 from condensery.data.specs import KNOWN_SETS, KnownSet, recognise
 
-__all__ = ["KNOWN_SETS", "ClassPool", "KnownSet", "batches", "load", "recognise"]
+__all__ = ["KNOWN_SETS", "ClassPool", "KnownSet", "PoolImages", "batches", "load", "recognise"]

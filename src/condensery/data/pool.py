@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -21,6 +22,7 @@ class ClassPool:
 
     Attributes:
         counts: images of each class.
+        labels: int64 (N,), the class of each image.
         spec: what is known of the set.
         device: where drawn images are.
     """
@@ -30,6 +32,7 @@ class ClassPool:
         if images.pixels.shape[1:] != shape:
             raise BadInput(f"pixels have shape {images.pixels.shape}, but the spec says (N, {shape})")
         self.spec = spec
+        self.labels = images.labels
         self.device = torch.device(device)
         order = np.argsort(images.labels, kind="stable")
         counts = np.bincount(images.labels, minlength=spec.num_classes)
@@ -45,6 +48,10 @@ class ClassPool:
             labels[members] = c
         normalised = (*self.spec.class_names, str((self.spec.mean, self.spec.std)))
         return fingerprint(normalised, [(self._pixels, labels)])
+
+    def members(self, c: int) -> np.ndarray:
+        """Indices int64 (counts[c],) of all images of class `c`, ascending."""
+        return self._members[c]
 
     def sample_indices(self, c: int, n: int, rng: Rng) -> np.ndarray:
         """Indices int64 (min(n, counts[c]),) into the set: a random permutation of class `c`, its first `n`.
@@ -69,6 +76,33 @@ class ClassPool:
         else:
             pixels = self._on_device[torch.as_tensor(indices, device=self.device)]
         return _out(pixels, self.spec)
+
+
+class PoolImages:
+    """Some images of a pool in the form that training takes, normalised batch by batch.
+
+    Attributes:
+        indices: int64 (M,), where each of them is in the pool.
+    """
+
+    def __init__(self, pool: ClassPool, indices: np.ndarray | None = None) -> None:
+        """`indices` (M,) are those of the images; None for all."""
+        self.pool = pool
+        self.indices = np.arange(len(pool.labels)) if indices is None else indices
+        self.labels = torch.tensor(pool.labels[self.indices])
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of their uint8 pixels and their labels."""
+        return len(self) * (math.prod(self.pool.spec.shape) + self.labels.element_size())
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (n, C, H, W) and labels (n,) at `indices` (n,) into these images, on the pool's device."""
+        images = self.pool.images_at(self.indices[indices.numpy()])
+        return images, self.labels[indices].to(self.pool.device)
 
 
 def batches(

@@ -10,16 +10,17 @@ from dataclasses import dataclass, replace
 import torch
 
 from condensery.coresets import random_selection
-from condensery.data import ClassPool
+from condensery.data import ClassPool, PoolImages
 from condensery.evaluation.networks import accuracy_on_test, train_network
 from condensery.evaluation.protocols import Protocol
 from condensery.evaluation.scores import Score
 from condensery.evaluation.teacher import SoftLabels, Teacher, train_teacher
-from condensery.evaluation.whole import WholeSet
 from condensery.models.registry import NetworkFactory
 from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
 from condensery.training import Augment, Images, Recipe, TensorImages
+
+BASELINES = ("random", "whole")
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ class Bench:
         self, sets: Sequence[SyntheticSet], factory: NetworkFactory, repeats: int, arm: Arm
     ) -> Score:
         subject = str(sets[0].record.get("method", "set"))
+        if subject in BASELINES:  # a selection that has the name of a baseline
+            subject += " set"
         return self._score(subject, factory, self._images(sets, factory, arm), repeats, arm)
 
     def score_random(self, like: SyntheticSet, factory: NetworkFactory, count: int, arm: Arm) -> Score:
@@ -106,7 +109,7 @@ class Bench:
         self, like: SyntheticSet, factory: NetworkFactory, repeats: int, epochs: int | None
     ) -> Score:
         """The whole training set with at least the optimiser steps that a network gets on `like`."""
-        whole = WholeSet(self.data, self.device)
+        whole = PoolImages(ClassPool(self.data.train, self.data.spec, self.device))
         recipe = self.protocol.recipe(self.data.spec, factory)
         if epochs is None:
             steps = recipe.epochs * math.ceil(len(like) / recipe.batch_size)
@@ -133,7 +136,7 @@ class Bench:
         self,
         subject: str,
         factory: NetworkFactory,
-        sets: Sequence[TensorImages] | Sequence[WholeSet],
+        sets: Sequence[TensorImages] | Sequence[PoolImages],
         repeats: int,
         arm: Arm,
         recipe: Recipe | None = None,

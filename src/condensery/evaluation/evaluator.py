@@ -12,7 +12,7 @@ import torch
 from condensery import artifact
 from condensery.data import load
 from condensery.errors import BadInput
-from condensery.evaluation.bench import Arm, Bench, Trained
+from condensery.evaluation.bench import BASELINES, Arm, Bench, Trained
 from condensery.evaluation.honest import WEIGHT, Honest, check_weights, honest_scores, missing_lines
 from condensery.evaluation.protocols import Protocol, get_protocol
 from condensery.evaluation.scores import Score
@@ -21,8 +21,6 @@ from condensery.models.registry import NetworkFactory, resolve
 from condensery.provenance import environment, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.report.command import run_command
-
-BASELINES = ("random", "whole")
 
 
 @dataclass(frozen=True)

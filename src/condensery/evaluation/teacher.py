@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from condensery.data import ClassPool, PoolImages
 from condensery.errors import BadInput
 from condensery.evaluation.networks import accuracy_on_test, probabilities, train_network
-from condensery.evaluation.whole import WholeSet
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.records import ImageData
 from condensery.rng import Rng
@@ -103,7 +103,7 @@ def train_teacher(
     """
     started = time.perf_counter()
     seed = seed if settings.seed is None else settings.seed
-    whole = WholeSet(data, device)
+    whole = PoolImages(ClassPool(data.train, data.spec, device))
     epochs = settings.epochs or _default_epochs(len(whole))
     recipe = Recipe(epochs=epochs, decay_after=(max(1, math.ceil(2 * epochs / 3)),))
     rng = Rng(seed).fork("teacher", factory.canonical, epochs)

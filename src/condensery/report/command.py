@@ -9,24 +9,29 @@ from collections.abc import Mapping
 from dataclasses import fields as dataclass_fields
 from typing import Any
 
+from condensery.coresets import SELECTORS
 from condensery.methods import METHODS
 
 _DEFAULTS = {"network": "convnet", "seed": 0}
 
 
 def run_command(record: Mapping[str, Any]) -> str:
-    """`condense run ...` with every setting that differs from its default.
+    """`condense run ...`, or `condense select ...`, with every setting that differs from its default.
 
     Args:
-        record: of a set that `condensery.condense` made.
+        record: of a set that `condensery.condense` or `condensery.select` made.
     """
     data = record["data"]
-    words = ["condense", "run", "--data", str(data["source"]), "--method", record["method"]]
-    words += ["--ipc", str(record["ipc"]), "--steps", str(record["step"])]
+    selected = "indices" in record
+    words = ["condense", "select" if selected else "run", "--data", str(data["source"])]
+    words += ["--method", record["method"], "--ipc", str(record["ipc"])]
+    if not selected:
+        words += ["--steps", str(record["step"])]
     for key, default in _DEFAULTS.items():
         if record[key] != default:
             words += [f"--{key}", str(record[key])]
-    method = METHODS.get(record["method"])  # None for a method that is not registered here
+    known = SELECTORS if selected else METHODS
+    method = known.get(record["method"])  # None for one that is not registered here
     defaults = {f.name: f.default for f in dataclass_fields(method)} if method else {}
     settings = {**data.get("options", {}), **record["fields"]}
     for key, value in settings.items():

@@ -1,0 +1,77 @@
+"""Consistency score (C-score): how well networks that were trained without an image get it right.
+
+Z. Jiang, C. Zhang, K. Talwar, M. C. Mozer, "Characterizing structural regularities of labeled data in
+overparameterized models", ICML 2021. S. Lee et al., "Dataset condensation with contrastive signals", ICML 2022,
+section 4.2, keep the highest scores as a baseline of condensation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from condensery.coresets.networks import FORWARD, map_task, trained_network
+from condensery.coresets.ranking import check_keep, ranked
+from condensery.coresets.selector import SelectionTask
+from condensery.errors import BadInput
+from condensery.rng import Rng
+from condensery.training import Recipe
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """Keep the images that networks trained on random parts of the other images classify best."""
+
+    name: ClassVar[str] = "consistency"
+    summary: ClassVar[str] = "C-score: held-out accuracy over random subsets (Jiang et al., 2021)"
+    nested: ClassVar[bool] = True
+
+    networks: int = 200
+    """networks whose scores are averaged"""
+    share: float = 0.5
+    """share of the training set that each is trained on; the rest is held out"""
+    epochs: int = 10
+    """epochs that each network is trained for"""
+    keep: str = "easy"
+    """keep the "easy" or the "hard" end of the scores"""
+
+    def check(self, task: SelectionTask) -> list[str]:
+        check_keep(self.keep)
+        if not 0 < self._trained_on(task) < len(task.pool.labels):
+            raise BadInput(
+                f"--share {self.share:g} of {len(task.pool.labels)} images leaves none to train on or none to hold "
+                "out: choose a number between 0 and 1, such as 0.5"
+            )
+        never = self.share**self.networks
+        return [
+            f"{self.networks} networks {task.network.name} trained for {self.epochs} epochs on "
+            f"{self._trained_on(task):,} images each; {100 * never:.2g} % of images are expected never to be held out"
+        ]
+
+    def work(self, task: SelectionTask) -> float:
+        trained = self._trained_on(task)
+        return self.networks * (self.epochs * trained + FORWARD * (len(task.pool.labels) - trained))
+
+    def select(self, task: SelectionTask, rng: Rng) -> list[np.ndarray]:
+        right = np.zeros(len(task.pool.labels))
+        held_out = np.zeros(len(task.pool.labels))
+        for k in range(self.networks):
+            order = rng.fork("subset", k).numpy().permutation(len(right))
+            inside, outside = np.split(order, [self._trained_on(task)])
+            network = trained_network(task, task.images(inside), Recipe(self.epochs), rng.fork(k))
+            hits = map_task(
+                task, "scores", network, lambda x, y, net=network: net(x).argmax(1) == y, task.images(outside)
+            )
+            right[outside] += hits.cpu().numpy()
+            held_out[outside] += 1
+        return ranked(task, -held_out_accuracy(right, held_out), self.keep, rng)
+
+    def _trained_on(self, task: SelectionTask) -> int:
+        return round(self.share * len(task.pool.labels))
+
+
+def held_out_accuracy(right: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+    """Share (N,) of the networks that got an image right among those that had not seen it; NaN if all had."""
+    return np.divide(right, held_out, out=np.full(len(right), np.nan), where=held_out > 0)

@@ -1,0 +1,61 @@
+"""Herding: images whose mean feature follows the mean of their class.
+
+M. Welling, "Herding dynamical weights to learn", ICML 2009; S.-A. Rebuffi et al., "iCaRL", CVPR 2017,
+Algorithm 4; thesis section 2.1, equation 2.1, class by class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from condensery.coresets.features import check_features, class_features, features_work
+from condensery.coresets.selector import SelectionTask
+from condensery.rng import Rng
+
+
+@dataclass(frozen=True)
+class Herding:
+    """Add, one by one, the image that brings the mean feature of the selection closest to that of its class."""
+
+    name: ClassVar[str] = "herding"
+    summary: ClassVar[str] = "follow the class mean in feature space (Welling, 2009; Rebuffi et al., 2017)"
+    nested: ClassVar[bool] = True
+
+    weights: str = "trained"
+    """networks "trained" on the whole training set, or with "random" weights"""
+    epochs: int = 20
+    """epochs that each network is trained for"""
+
+    def check(self, task: SelectionTask) -> list[str]:
+        return check_features(self.name, task, self.weights, self.epochs)
+
+    def work(self, task: SelectionTask) -> float:
+        return features_work(task, self.weights, self.epochs)
+
+    def select(self, task: SelectionTask, rng: Rng) -> list[np.ndarray]:
+        by_class = class_features(task, self.weights, self.epochs, rng)
+        return [members[herd(found, task.ipc).numpy()] for members, found in by_class]
+
+
+def herd(features: Tensor, count: int) -> Tensor:
+    """Indices (count,) into `features` (n, D), in the order of equation 2.1.
+
+    x_k = argmin over the x not yet chosen of | mu - (phi(x) + sum_{i<k} phi(x_i)) / k |, where mu is the mean of all
+    phi(x). With c(x) = phi(x) - mu that is | c(x) + sum_{i<k} c(x_i) |, whose square is |c(x)|^2 + 2 c(x).sum + a
+    constant. Equals go to the lower index.
+    """
+    centred = features - features.mean(0)  # (n, D)
+    squares = centred.square().sum(1)  # (n,)
+    total = torch.zeros_like(centred[0])
+    chosen: list[int] = []
+    for _ in range(count):
+        cost = squares + 2 * centred @ total  # (n,)
+        cost[chosen] = torch.inf
+        chosen.append(int(cost.argmin()))
+        total += centred[chosen[-1]]
+    return torch.tensor(chosen)

@@ -1,0 +1,58 @@
+"""k-center: images so spread that every image of the class has one near it, greedily.
+
+G. W. Wolf, "Facility location", 2011; O. Sener and S. Savarese, "Active learning for convolutional neural networks: a
+core-set approach", ICLR 2018, Algorithm 1; thesis section 2.1, equation 2.2. Which image comes first: thesis A.3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from condensery.coresets.features import check_features, class_features, features_work
+from condensery.coresets.selector import SelectionTask
+from condensery.rng import Rng
+
+
+@dataclass(frozen=True)
+class KCenter:
+    """Start nearest to the class mean, then add, one by one, the image farthest from all that are selected."""
+
+    name: ClassVar[str] = "k-center"
+    summary: ClassVar[str] = "cover the class in feature space (Wolf, 2011; Sener & Savarese, 2018)"
+    nested: ClassVar[bool] = True
+
+    weights: str = "trained"
+    """networks "trained" on the whole training set, or with "random" weights"""
+    epochs: int = 20
+    """epochs that each network is trained for"""
+
+    def check(self, task: SelectionTask) -> list[str]:
+        return check_features(self.name, task, self.weights, self.epochs)
+
+    def work(self, task: SelectionTask) -> float:
+        return features_work(task, self.weights, self.epochs)
+
+    def select(self, task: SelectionTask, rng: Rng) -> list[np.ndarray]:
+        by_class = class_features(task, self.weights, self.epochs, rng)
+        return [members[spread(found, task.ipc).numpy()] for members, found in by_class]
+
+
+def spread(features: Tensor, count: int) -> Tensor:
+    """Indices (count,) into `features` (n, D), in the order of equation 2.2.
+
+    x_1 is the one nearest to the mean; x_k = argmax over x of min_{j<k} | phi(x) - phi(x_j) |. Equals go to the lower
+    index.
+    """
+    gap = (features - features.mean(0)).square().sum(1)  # (n,)
+    chosen = [int(gap.argmin())]
+    nearest = torch.full_like(gap, torch.inf)  # squared distance to the nearest one chosen
+    while len(chosen) < count:
+        nearest = torch.minimum(nearest, (features - features[chosen[-1]]).square().sum(1))
+        nearest[chosen] = -1  # copies of a chosen image are at 0, and still new
+        chosen.append(int(nearest.argmax()))
+    return torch.tensor(chosen)

@@ -1,0 +1,188 @@
+"""Select real images as a small training set: `select`, from a name or a folder to a set."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from condensery.coresets import SelectionTask, Selector, as_set, get_selector
+from condensery.data import ClassPool, load
+from condensery.data.sources import silent
+from condensery.driver import peak_memory
+from condensery.errors import BadInput
+from condensery.methods import METHODS
+from condensery.models.registry import resolve
+from condensery.provenance import environment, origin, pick_device
+from condensery.records import ImageData, SyntheticSet
+from condensery.rng import Rng
+from condensery.run_folder import RunFolder
+from condensery.runner import given_options, require_count
+from condensery.session import readable_seconds, require_enough
+from condensery.training import Recipe, default_chunk, train_step
+
+_PROBE = {"cpu": 32, "cuda": 256}  # images in the batch that is timed for the estimate
+_WORTH_ESTIMATING = 40  # such batches; less is over before an estimate helps
+
+
+@dataclass(frozen=True)
+class SelectionReport:
+    """What a callback learns while a selector works.
+
+    Attributes:
+        stage: what is being done: "training", "features", "scores" or "judging".
+        done, total: work, in images that go through a training step.
+        seconds: spent so far.
+    """
+
+    stage: str
+    done: float
+    total: float
+    seconds: float
+
+
+def select(
+    data: str | Path | ImageData,
+    method: str | Selector = "herding",
+    *,
+    ipc: int = 1,
+    network: str = "convnet",
+    seed: int = 0,
+    device: str = "auto",
+    out: str | Path | None = None,
+    callback: Callable[[SelectionReport], None] | None = None,
+    announce: Callable[[str], None] = silent,
+    size: int | None = None,
+    channels: int | None = None,
+    data_options: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> SyntheticSet:
+    """Select `ipc` real training images of each class.
+
+    Args:
+        data: images as for `condensery.load_images`: a name, a folder, a file, a Hub id, or loaded images.
+        method: a name in `SELECTORS`, or a configured selector.
+        ipc: images to select per class.
+        network: the architecture whose features or scores are used, where the selector uses any.
+        seed: decides every random draw.
+        device: "auto", "cpu" or "cuda".
+        out: a new folder for the result; None keeps it in memory.
+        callback: called as the work goes on.
+        announce: called with lines of text for a person.
+        size, channels: resize and convert the images, see `condensery.load_images`.
+        data_options: more options of `condensery.load_images`, such as its `classes`.
+        fields: of the selector, if it is given by name.
+
+    Returns:
+        The set, with a record that says how it was made; `record["indices"]` are those of its images in the
+        training set, in the order of the set: class by class, the best first.
+
+    Raises:
+        BadInput: something asked for does not exist or does not fit.
+    """
+    selector = _configured(method, fields)
+    require_count("ipc", ipc)
+    factory, where = resolve(network), pick_device(device)
+    if out is not None:
+        RunFolder(Path(out)).require_free()
+    options = given_options(size, channels, data_options)
+    images = load(data, announce=announce, **options)
+    pool = ClassPool(images.train, images.spec, where)
+    require_enough(pool, ipc)
+    task = SelectionTask(pool, factory, ipc, where, default_chunk(where))
+    for note in selector.check(task):
+        announce(note)
+    record = {
+        "method": selector.name,
+        "fields": asdict(selector),  # type: ignore[call-overload]  # selectors are dataclasses
+        "ipc": ipc,
+        "network": network,
+        "seed": seed,
+        "data": origin(images, {**options, **images.options}),
+        "accuracies": [],
+    }
+    with _reserved(out) as folder:
+        result = _run(selector, task, Rng(seed), record, callback, announce)
+        if folder:
+            folder.save_set(result)
+            folder.save_picture(result)
+    return result
+
+
+def _configured(method: str | Selector, fields: Mapping[str, Any]) -> Selector:
+    if isinstance(method, str):
+        if method in METHODS:
+            raise BadInput(f"{method!r} makes synthetic images: use condense run, or condensery.condense")
+        return get_selector(method, **fields)
+    if fields:
+        raise BadInput(f"set {', '.join(fields)} on the selector itself: it is already configured")
+    return method
+
+
+@contextlib.contextmanager
+def _reserved(out: str | Path | None) -> Iterator[RunFolder | None]:
+    """The folder for the result; if there will be none, the folder is gone again too."""
+    if out is None:
+        yield None
+        return
+    folder = RunFolder.reserve(out)
+    try:
+        yield folder
+    except BaseException:
+        with contextlib.suppress(OSError):  # not empty: part of the result is there
+            folder.path.rmdir()
+        raise
+
+
+def _run(
+    selector: Selector,
+    task: SelectionTask,
+    rng: Rng,
+    record: dict[str, Any],
+    callback: Callable[[SelectionReport], None] | None,
+    announce: Callable[[str], None],
+) -> SyntheticSet:
+    total = selector.work(task)
+    _announce_estimate(task, total, rng, announce)
+    started, done = time.perf_counter(), 0.0
+
+    def worked(stage: str, images: float) -> None:
+        nonlocal done
+        done += images
+        if callback:
+            callback(SelectionReport(stage, done, total, time.perf_counter() - started))
+
+    picks = selector.select(replace(task, worked=worked), rng.fork("select"))
+    seconds = round(time.perf_counter() - started, 1)
+    cost = {"seconds": seconds, "memory": peak_memory(task.device)}
+    return as_set(task.pool, picks, {**record, **cost, **environment(task.device)})
+
+
+def _announce_estimate(task: SelectionTask, total: float, rng: Rng, announce: Callable[[str], None]) -> None:
+    """Time two training steps of a throw-away network, the first of which warms up, and scale."""
+    count = min(_PROBE[task.device.type], len(task.pool.labels))
+    if total < _WORTH_ESTIMATING * count:
+        return
+    rng = rng.fork("estimate")
+    images, labels = task.images().batch(torch.arange(count))
+    network = task.new_network(rng)
+    optimizer = Recipe(1).optimizer(network, 0.01)
+    began = 0.0
+    with rng.seeded(task.device):
+        for _ in range(2):
+            _synchronise(task.device)
+            began = time.perf_counter()
+            train_step(network, optimizer, images, labels, task.chunk)
+        _synchronise(task.device)
+    seconds = (time.perf_counter() - began) * total / count
+    announce(f"about {readable_seconds(seconds)} on {task.device}")
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
