@@ -77,7 +77,7 @@ _RECORD: dict[str, Any] = {  # types of the keys that condensery itself reads; a
     "loss": (*_Number, type(None)),
     "fields": dict,
     "data": dict,
-    **dict.fromkeys(("accuracies", "classes", "indices"), list),
+    **dict.fromkeys(("accuracies", "shard", "indices"), list),
 }
 _ACCURACY: dict[str, Any] = {"mean": _Number, "std": _Number, "n": int, "protocol": str, "network": str}
 _DATA: dict[str, Any] = {"source": str, "options": dict, "fingerprint": str}

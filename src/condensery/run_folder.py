@@ -33,7 +33,7 @@ class RunSettings:
         method, fields: the method's name and every field of it.
         ipc, network, seed: as asked for.
         steps: how many updates to make; more can be asked for when a run is resumed.
-        classes: those that a shard of a run learns; empty for all (as in folders older than shards).
+        shard: the classes that this part of a run learns; empty for all (as in folders older than shards).
     """
 
     source: str
@@ -45,15 +45,15 @@ class RunSettings:
     network: str
     seed: int
     steps: int
-    classes: list[int] = field(default_factory=list)
+    shard: list[int] = field(default_factory=list)
 
     def require_types(self) -> None:
         """Raises TypeError if a value read from a file is of the wrong type."""
         for name, kind in get_type_hints(RunSettings).items():
             if type(getattr(self, name)) is not (get_origin(kind) or kind):
                 raise TypeError(name)
-        if not all(type(c) is int for c in self.classes):
-            raise TypeError("classes")
+        if not all(type(c) is int for c in self.shard):
+            raise TypeError("shard")
 
 
 @dataclass

@@ -36,7 +36,7 @@ def condense(
     time_limit: float | None = None,
     evaluate_at: Sequence[int] = (),
     protocol: str | Protocol = "quick",
-    classes: Sequence[int] = (),
+    shard: Sequence[int] = (),
     callback: Callable[[StepReport], None] | None = None,
     announce: Callable[[str], None] = silent,
     size: int | None = None,
@@ -59,8 +59,8 @@ def condense(
         checkpoint_every: seconds between checkpoints.
         time_limit: seconds after which the run stops cleanly with what it has.
         evaluate_at: numbers of updates after which the set is evaluated, by `protocol`.
-        classes: learn these alone: a shard of the run, which `condensery.comparison.shards.merge_shards` puts
-            together with the others. Empty learns all.
+        shard: numbers of classes to learn alone: a part of the run, which
+            `condensery.comparison.shards.merge_shards` puts together with the others. Empty learns all.
         callback: called after every step.
         announce: called with lines of text for a person.
         size, channels: resize and convert the images, see `condensery.load_images`.
@@ -102,7 +102,7 @@ def condense(
         network=network,
         seed=seed,
         steps=wanted_steps,
-        classes=list(classes),
+        shard=list(shard),
     )
     if out is not None and going_on:
         about_data = ("source", "options", "fingerprint", "steps")

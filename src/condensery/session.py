@@ -101,7 +101,7 @@ class Session:
         pool = ClassPool(images.train, images.spec, device)
         require_enough(pool, settings.ipc)
         _require_reached(options.evaluate_at, settings.steps)
-        only = tuple(settings.classes) or None
+        only = tuple(settings.shard) or None
         self.task = Task(pool, resolve(settings.network), settings.ipc, device, default_chunk(device), only)
         if only:
             _require_classes(only, pool.spec.num_classes)
@@ -269,9 +269,9 @@ class Session:
             **environment(self.task.device),
         }
         images, labels = synthetic.images.detach().cpu().clone(), synthetic.labels.cpu()
-        if settings.classes:
-            record["classes"] = settings.classes
-            learned = torch.isin(labels, torch.tensor(settings.classes))
+        if settings.shard:
+            record["shard"] = settings.shard
+            learned = torch.isin(labels, torch.tensor(settings.shard))
             images, labels = images[learned], labels[learned]
         return SyntheticSet(images, labels, self.images.spec, record)
 
@@ -312,7 +312,9 @@ def require_enough(pool: ClassPool, ipc: int) -> None:
 
 def _require_classes(classes: Sequence[int], count: int) -> None:
     if list(classes) != sorted(set(classes)) or not all(c in range(count) for c in classes):
-        raise BadInput(f"classes must be ascending numbers from 0 to {count - 1}, not {list(classes)}")
+        raise BadInput(
+            f"the classes of a shard must be ascending numbers from 0 to {count - 1}, not {list(classes)}"
+        )
 
 
 def _require_no_evaluation(evaluate_at: Sequence[int]) -> None:

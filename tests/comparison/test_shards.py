@@ -42,7 +42,7 @@ def run(data: ImageData, **more: Any) -> SyntheticSet:
 
 
 def shards(data: ImageData, **more: Any) -> list[SyntheticSet]:
-    return [run(data, classes=classes, **more) for classes in SHARDS]
+    return [run(data, shard=classes, **more) for classes in SHARDS]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_layers_that_draw_do_so_for_each_class(digits: ImageData) -> None:
 
 def test_after_stop_and_resume(digits: ImageData, tmp_path: Path) -> None:
     for k, classes in enumerate(SHARDS):
-        run(digits, classes=classes, steps=2, out=tmp_path / str(k))
+        run(digits, shard=classes, steps=2, out=tmp_path / str(k))
     parts = [resume_run(tmp_path / str(k), steps=4, images=digits) for k in range(3)]
     assert torch.equal(run(digits, steps=4).images, merge_shards(parts).images)
     curves = [json.loads((tmp_path / str(k) / "curve.json").read_text())["loss"] for k in range(3)]
@@ -81,9 +81,9 @@ def test_after_stop_and_resume(digits: ImageData, tmp_path: Path) -> None:
 
 def test_a_shard_learns_its_classes_alone_and_says_so(digits: ImageData) -> None:
     last: list[Tensor] = []
-    shard = run(digits, classes=(2, 7), callback=lambda r: last.append(r.synthetic.images.detach().clone()))
+    shard = run(digits, shard=(2, 7), callback=lambda r: last.append(r.synthetic.images.detach().clone()))
     assert shard.labels.tolist() == [2, 7]
-    assert shard.record["classes"] == [2, 7]
+    assert shard.record["shard"] == [2, 7]
     moved = (last[-1] != last[0]).flatten(1).any(1)
     assert moved.nonzero().flatten().tolist() == [2, 7]
 
@@ -95,7 +95,7 @@ def test_the_merged_record_is_that_of_a_whole_run_and_names_its_parts(
     assert set(merged) == {*whole, "shards"}
     for key in ("method", "fields", "ipc", "network", "seed", "step", "steps", "data", "accuracies"):
         assert merged[key] == whole[key]
-    assert [part["classes"] for part in merged["shards"]] == [list(classes) for classes in SHARDS]
+    assert [part["shard"] for part in merged["shards"]] == [list(classes) for classes in SHARDS]
     json.dumps(merged)
 
 
@@ -117,28 +117,28 @@ def test_a_shard_is_never_evaluated_as_if_it_were_whole(
     with pytest.raises(BadInput, match="is a shard, which holds 3 of 10 classes: merge"):
         condensery.evaluate(tmp_path / "set.safetensors", digits)
     with pytest.raises(BadInput, match="leave out --evaluate-at"):
-        run(digits, classes=(0, 1), evaluate_at=(1,))
+        run(digits, shard=(0, 1), evaluate_at=(1,))
 
 
 def test_methods_and_networks_whose_classes_depend_on_each_other_are_refused(digits: ImageData) -> None:
     for name in sorted(set(condensery.METHODS) - {"dm"}):
         with pytest.raises(BadInput, match=f"classes of {name} cannot be learned apart.*--shards"):
-            condensery.condense(digits, name, steps=1, network=NETWORK, classes=(0, 1))
+            condensery.condense(digits, name, steps=1, network=NETWORK, shard=(0, 1))
     with pytest.raises(BadInput, match=r"batch norm in .*norm=batch mixes the classes.*--shards"):
-        run(digits, classes=(0, 1), network=f"{NETWORK}+norm=batch")
+        run(digits, shard=(0, 1), network=f"{NETWORK}+norm=batch")
 
 
 @pytest.mark.parametrize("classes", [(1, 0), (0, 0), (-1,), (10,)])
 def test_classes_out_of_range_or_order(digits: ImageData, classes: tuple[int, ...]) -> None:
     with pytest.raises(BadInput, match="ascending numbers from 0 to 9"):
-        run(digits, classes=classes)
+        run(digits, shard=classes)
 
 
 def test_a_run_is_resumed_with_its_own_classes_only(digits: ImageData, tmp_path: Path) -> None:
-    run(digits, classes=(0, 1), out=tmp_path / "run")
-    with pytest.raises(BadInput, match=r"started with classes \[0, 1\], not \[2\]"):
-        run(digits, classes=(2,), out=tmp_path / "run", resume=True)
-    assert resume_run(tmp_path / "run", steps=4, images=digits).record["classes"] == [0, 1]
+    run(digits, shard=(0, 1), out=tmp_path / "run")
+    with pytest.raises(BadInput, match=r"started with shard \[0, 1\], not \[2\]"):
+        run(digits, shard=(2,), out=tmp_path / "run", resume=True)
+    assert resume_run(tmp_path / "run", steps=4, images=digits).record["shard"] == [0, 1]
 
 
 def test_run_folders_from_before_shards_are_read_and_damaged_ones_are_not(
@@ -147,11 +147,11 @@ def test_run_folders_from_before_shards_are_read_and_damaged_ones_are_not(
     run(digits, out=tmp_path / "run", steps=1)
     file = tmp_path / "run" / "run.json"
     settings = json.loads(file.read_text())
-    del settings["classes"]
+    del settings["shard"]
     file.write_text(json.dumps(settings))
     assert len(resume_run(tmp_path / "run", steps=2, images=digits)) == 10
     for damaged in ("0", ["0"], [True]):
-        file.write_text(json.dumps({**settings, "classes": damaged}))
+        file.write_text(json.dumps({**settings, "shard": damaged}))
         with pytest.raises(BadFile, match="damaged"):
             RunFolder(tmp_path / "run").settings()
 
@@ -173,9 +173,9 @@ def test_shards_that_do_not_fit_are_refused(digits: ImageData, three: list[Synth
     with pytest.raises(BadInput, match="each of 10 classes is needed once"):
         merge_shards([*three, three[0]])
     with pytest.raises(BadInput, match="different runs: seed 5 and 6"):
-        merge_shards([*three[:2], run(digits, classes=SHARDS[2], seed=6)])
+        merge_shards([*three[:2], run(digits, shard=SHARDS[2], seed=6)])
     with pytest.raises(BadInput, match="different runs: step 3 and 2"):
-        merge_shards([*three[:2], run(digits, classes=SHARDS[2], steps=2)])
+        merge_shards([*three[:2], run(digits, shard=SHARDS[2], steps=2)])
     with pytest.raises(BadInput, match="not a shard"):
         merge_shards([*three, run(digits)])
     other = {**three[2].record["data"], "fingerprint": "0"}

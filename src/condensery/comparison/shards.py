@@ -15,7 +15,7 @@ from condensery.errors import BadInput
 from condensery.records import SyntheticSet
 
 _SHARED = ("method", "fields", "ipc", "network", "seed", "step", "steps")
-_OWN = ("classes", "seconds", "memory", "time", "hardware", "versions", "commit")
+_OWN = ("shard", "seconds", "memory", "time", "hardware", "versions", "commit")
 
 
 def split_classes(num_classes: int, shards: int) -> list[tuple[int, ...]]:
@@ -68,9 +68,9 @@ def merge_losses(curves: Sequence[Sequence[float]]) -> list[float]:
 
 
 def _classes(shard: SyntheticSet) -> list[int]:
-    if not shard.record.get("classes"):
-        raise BadInput("one of the sets is not a shard: its record names no classes")
-    return shard.record["classes"]
+    if not shard.record.get("shard"):
+        raise BadInput("one of the sets is not a shard: its record names no shard")
+    return shard.record["shard"]
 
 
 def _require_fit(first: SyntheticSet, other: SyntheticSet) -> None:
@@ -86,7 +86,7 @@ def _record(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     losses = [record["loss"] for record in records]
     hardware = dict.fromkeys(record["hardware"] for record in records)  # each once, in order
     return {
-        **{key: value for key, value in records[-1].items() if key != "classes"},
+        **{key: value for key, value in records[-1].items() if key != "shard"},
         "loss": None if None in losses else sum(losses),
         "seconds": round(sum(record["seconds"] for record in records), 1),
         "memory": max(record["memory"] for record in records),

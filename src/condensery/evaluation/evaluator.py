@@ -146,7 +146,7 @@ def _load_sets(
         raise BadInput("no set to evaluate: give a run folder or a .safetensors file")
     loaded = [item if isinstance(item, SyntheticSet) else artifact.load(item) for item in items]
     for one in loaded:
-        if classes := one.record.get("classes"):
+        if classes := one.record.get("shard"):
             raise BadInput(
                 f"the set is a shard, which holds {len(classes)} of {one.spec.num_classes} classes: "
                 "merge all shards of its run, then evaluate the whole set"
