@@ -31,6 +31,7 @@ ROOMS = (
     "artifact",
     "report",
     "evaluation",
+    "diagnostics",
     "run_folder",
     "session",
     "runner",

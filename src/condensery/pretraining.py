@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from condensery.data.cache import Cache, digest
 from condensery.errors import BadInput
 from condensery.method import Task
+from condensery.models.registry import NetworkFactory
 from condensery.rng import Rng
 from condensery.training import Recipe, accuracy, train_step
 
@@ -99,6 +100,15 @@ class NetworkPool:
         return network
 
 
+def require_keepable(network: NetworkFactory) -> None:
+    """Raises BadInput for a user's own network: the cache knows networks by name, and its code may change."""
+    if ":" in network.canonical:
+        raise BadInput(
+            f"{network.name} is a network of your own, which may change, and trained networks are kept by name: choose "
+            "one of condensery's (condense networks)"
+        )
+
+
 def trained_networks(
     task: Task, count: int, epochs: int, rng: Rng, *, stages_between: bool = True
 ) -> NetworkPool:
@@ -109,8 +119,9 @@ def trained_networks(
     at which it stopped.
 
     Raises:
-        BadInput: a class has a single image, or the cache folder cannot be written.
+        BadInput: a user's own network, a class with a single image, or a cache folder that cannot be written.
     """
+    require_keepable(task.network)
     cache = Cache()
     words = (task.pool.fingerprint(), task.network.canonical, str(epochs), str(rng.entropy), task.device.type)
     words = (*words, "stages" if stages_between else "ends")

@@ -171,7 +171,7 @@ def test_bad_ranges(text: str, make_task) -> None:
 
 
 def test_a_network_of_ones_own_cannot_be_kept(make_task) -> None:
-    with pytest.raises(BadInput, match="test_dm:Identity is your own and may change; use --weights random"):
+    with pytest.raises(BadInput, match="test_dm:Identity is a network of your own, which may change"):
         get_method("dm", weights="all").check(make_task("test_dm:Identity"))
 
 

@@ -18,7 +18,7 @@ from condensery.errors import BadInput
 from condensery.matching.moments import Embedding, mean_embedding, segment_means, squared_gap
 from condensery.method import State, Task
 from condensery.models.batch_norm import mixes_samples
-from condensery.pretraining import NetworkPool, trained_networks
+from condensery.pretraining import NetworkPool, require_keepable, trained_networks
 from condensery.rng import Rng
 from condensery.synthetic import Pixels
 
@@ -106,11 +106,7 @@ class DM:
         """The line on trained networks. Raises BadInput if there is no such distribution."""
         if self.weights == "random":
             return []
-        if ":" in task.network.name:
-            raise BadInput(
-                f"--weights {self.weights} keeps trained networks in the cache, by name: {task.network.name} is your "
-                "own and may change; use --weights random or a network of condensery's"
-            )
+        require_keepable(task.network)
         wanted = "any" if self.weights == "all" else "{:.0%} to {:.0%}".format(*accuracy_range(self.weights))
         return [
             f"networks of {wanted} validation accuracy, from {self.trained_networks} that are first trained on the "

@@ -1,0 +1,82 @@
+"""What the diagnostics share: the task to measure on, the method behind a set, and how a finding is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from condensery.data import ClassPool
+from condensery.errors import BadInput
+from condensery.method import Method, Task
+from condensery.methods import get_method
+from condensery.models.registry import resolve
+from condensery.provenance import environment, pick_device
+from condensery.records import ImageData, SyntheticSet
+from condensery.training import default_chunk
+
+
+def spread(values: Iterable[float]) -> dict[str, float | int]:
+    """Mean, population standard deviation (as accuracies have it) and number of `values`, at least one."""
+    array = np.fromiter(values, dtype=np.float64)
+    return {"mean": float(array.mean()), "std": float(array.std()), "n": len(array)}
+
+
+def make_task(images: ImageData, sets: Sequence[SyntheticSet], network: str, device: str) -> Task:
+    """The real images and a network on `device`, for 1 image per class; see `with_budget`.
+
+    Raises:
+        BadInput: there is no set, no such network or no such device.
+    """
+    if not sets:
+        raise BadInput("no set to measure: give at least one")
+    place = pick_device(device)
+    return Task(ClassPool(images.train, images.spec, place), resolve(network), 1, place, default_chunk(place))
+
+
+def with_budget(task: Task, synthetic: SyntheticSet) -> Task:
+    """`task` for as many images per class as `synthetic` has.
+
+    Raises:
+        BadInput: it has other classes or images than the task, or not equally many images of each class.
+    """
+    if synthetic.spec.shape != task.spec.shape or synthetic.spec.class_names != task.spec.class_names:
+        raise BadInput(
+            f"the set holds {synthetic.spec.num_classes} classes of {synthetic.spec.shape} images, the data "
+            f"{task.spec.num_classes} of {task.spec.shape}: measure it on the data it was made from"
+        )
+    ipc, rest = divmod(len(synthetic), task.spec.num_classes)
+    if rest or synthetic.labels.tolist() != [c for c in task.classes for _ in range(ipc)]:
+        raise BadInput("the set must hold equally many images of each class, in the order of the classes")
+    return replace(task, ipc=ipc)
+
+
+def method_of(synthetic: SyntheticSet, **fields: Any) -> Method:
+    """The method that made a set, by its record; `fields` replace some of its settings.
+
+    Raises:
+        BadInput: the record names no method of condensery's, or there is no such field.
+    """
+    name = str(synthetic.record.get("method"))
+    return get_method(name, **{**synthetic.record.get("fields", {}), **fields})
+
+
+def finding(
+    quantity: str, images: ImageData, sets: Sequence[SyntheticSet], task: Task, seed: int, **values: Any
+) -> dict[str, Any]:
+    """`values` with what it takes to find them again."""
+    return {
+        "quantity": quantity,
+        "data": images.spec.name if images.spec.name != "custom" else images.source,
+        "fingerprint": images.fingerprint,
+        "methods": [s.record.get("method") for s in sets],
+        "fields": [s.record.get("fields") for s in sets],
+        "ipc": [len(s) // s.spec.num_classes for s in sets],
+        "set_seeds": [s.record.get("seed") for s in sets],
+        "network": task.network.name,
+        "seed": seed,
+        **values,
+        **environment(task.device),
+    }

@@ -1,0 +1,118 @@
+"""Gradient magnitudes: how large the gradients are that gradient matching compares.
+
+Thesis Figure 4.5 (Zhao & Bilen, ICML 2021, section 5.1): the distribution of the norms of the loss gradient on
+real and on synthetic images while a network is trained on the synthetic ones, with and without augmentation. Where
+those of the synthetic images vanish, as they do without, the images are hardly updated any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from condensery.diagnostics.findings import finding, make_task, spread, with_budget
+from condensery.errors import BadInput
+from condensery.matching.gradients import gradient
+from condensery.method import State, Task
+from condensery.methods.dc import DC
+from condensery.records import ImageData, SyntheticSet
+from condensery.rng import Rng
+from condensery.synthetic import Pixels
+
+Norms = list[list[float]]
+"""One row for each update, one value for each class."""
+
+
+def norm(gradients: Sequence[Tensor]) -> float:
+    """Euclidean length of all gradients as one long vector."""
+    return float(torch.stack([g.square().sum() for g in gradients]).sum().sqrt())
+
+
+def measure(
+    images: ImageData,
+    sets: Sequence[SyntheticSet],
+    *,
+    network: str = "convnet",
+    seed: int = 0,
+    device: str = "auto",
+    updates: int = 0,
+    epochs: int = 0,
+) -> dict[str, Any]:
+    """Norms of the gradients on real and synthetic images of each class, along a network's training on the set.
+
+    The set stays as it is. What it was condensed with (batches, augmentation, learning rates, loops) holds here too, as
+    far as its record has such fields, otherwise DC's defaults; a network that no step of its run has seen goes through
+    one outer loop.
+
+    Args:
+        images: the real images.
+        sets: condensed by any method.
+        network: architecture.
+        seed: decides weights, batches and transformations.
+        device: "auto", "cpu" or "cuda".
+        updates: points along the training, 0 for the method's outer loop.
+        epochs: of training on the set between two points, 0 for the method's inner loop.
+
+    Returns:
+        `real` and `synthetic` {mean, std, n} of all norms, and `tables`, a `real` and a `synthetic` one for each set: a
+        row for each update, a value for each class.
+
+    Raises:
+        BadInput: a set does not fit the data, or a number is negative.
+    """
+    if min(updates, epochs) < 0:
+        raise BadInput(f"updates {updates} and epochs {epochs} must be 0 or more")
+    task = make_task(images, sets, network, device)
+    tables = []
+    for i, synthetic in enumerate(sets):
+        dc = _matching(synthetic, updates, epochs)
+        tables.append(
+            _along_training(dc, with_budget(task, synthetic), synthetic, Rng(seed).fork("magnitudes", i))
+        )
+    summary = {
+        side: spread(value for table in tables for row in table[side] for value in row)
+        for side in ("real", "synthetic")
+    }
+    return finding("gradient magnitudes", images, sets, task, seed, tables=tables, **summary)
+
+
+def _matching(synthetic: SyntheticSet, updates: int, epochs: int) -> DC:
+    """Gradient matching with the settings of the set's record, as far as it has them."""
+    known = {f.name for f in fields(DC)}
+    shared = {k: v for k, v in synthetic.record.get("fields", {}).items() if k in known}
+    dc = DC(**shared)
+    return replace(dc, outer_loop=updates or dc.outer_loop, inner_loop=epochs or dc.inner_loop)
+
+
+def _along_training(dc: DC, task: Task, synthetic: SyntheticSet, rng: Rng) -> dict[str, Norms]:
+    """The norms at every update of one outer loop, as `DC` goes through it with a set that is not updated."""
+    pixels = Pixels(synthetic.images.to(task.device), task.ipc)
+    optimizer = torch.optim.SGD(pixels.learnable(), dc.image_lr)  # never stepped
+    state = State(pixels, optimizer, task.new_network(rng.fork("network")))
+    table: dict[str, Norms] = {"real": [], "synthetic": []}
+    updates, _ = dc.loops(task.ipc)
+    for update in range(updates):
+        source = rng.fork("update", update)
+        with source.fork("layers").seeded(task.device):
+            real, own = _norms(dc, task, state, source)
+            table["real"].append(real)
+            table["synthetic"].append(own)
+            if update + 1 < updates:
+                state = dc.advance(task, state, source.fork("advance"))
+    return table
+
+
+def _norms(dc: DC, task: Task, state: State, rng: Rng) -> tuple[list[float], list[float]]:
+    """The norms of each class, on real and on synthetic images, transformed as in matching."""
+    network = state.network.train()
+    dc.freeze_batch_norm(task, network, rng)
+    real_norms, synthetic_norms = [], []
+    for c in task.classes:
+        pair = task.pair(state.synthetic, c, dc.real_batch, dc.siamese(task), rng, dc.scheme)
+        for side, norms in zip(pair, (real_norms, synthetic_norms), strict=True):
+            norms.append(norm(gradient(network, side, task.labels(c, len(side)), task.chunk)))
+    return real_norms, synthetic_norms
