@@ -28,6 +28,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "condensery/py.typed" in names and "condensery/methods/dm.py" in names
     assert "condensery/published/dm.toml" in names
+    assert {f"condensery/report/page/{name}" for name in ("style.css", "script.js")} <= set(names)
     assert all(name.startswith(("condensery/", "condensery-")) for name in names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
@@ -57,4 +58,7 @@ def test_wheel_installs_and_condenses(wheel: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run/set.safetensors").exists()
     where = [str(home / "bin/python"), "-c", "import condensery; print(condensery.__file__)"]
-    assert str(home) in subprocess.run(where, capture_output=True, text=True, cwd=tmp_path).stdout
+    assert (
+        str(home)
+        in subprocess.run(where, capture_output=True, text=True, cwd=tmp_path, env=environment).stdout
+    )

@@ -22,6 +22,7 @@ from condensery.method import Method, Task, require_separable
 from condensery.models.registry import resolve
 from condensery.provenance import environment, origin, pick_device
 from condensery.records import ImageData, SyntheticSet
+from condensery.report.words import readable_seconds
 from condensery.rng import Rng
 from condensery.run_folder import Curve, RunFolder, RunSettings
 from condensery.synthetic import Pixels
@@ -326,15 +327,3 @@ def _require_reached(evaluate_at: Sequence[int], steps: int) -> None:
     for step in evaluate_at:
         if step > steps:
             raise BadInput(f"--evaluate-at {step} is never reached: the run makes {steps} steps")
-
-
-def readable_seconds(seconds: float) -> str:
-    """12 s, 3 min 20 s, 2 h 5 min, 3 d 4 h"""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    if seconds < 86400:
-        return f"{seconds // 3600} h {seconds % 3600 // 60} min"
-    return f"{seconds // 86400} d {seconds % 86400 // 3600} h"

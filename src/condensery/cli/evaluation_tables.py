@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from condensery.cli.output import accuracy, percent, plain_table, readable_bytes
+from condensery.cli.output import plain_table
 from condensery.evaluation import Evaluation, Score
-from condensery.session import readable_seconds
+from condensery.report.words import accuracy, percent, readable_bytes, readable_seconds
 
 _RANGE = (
     "0 % is the worst there can be, 26.9 % is no better than random and no worse than the whole set, "

@@ -78,23 +78,3 @@ def facts_table(facts: list[tuple[str, str]]) -> Table:
     for name, value in facts:
         table.add_row(name, value)
     return table
-
-
-def readable_bytes(count: int) -> str:
-    """512 B, 3.1 kB, 47 MB, 1.2 GB"""
-    size, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
-
-
-def accuracy(mean: float, std: float, n: int) -> str:
-    """Fractions as "85.0 ± 2.5", in percent; a single network has no spread."""
-    return f"{percent(mean)} ± {percent(std)}" if n > 1 else percent(mean)
-
-
-def percent(share: float | None) -> str:
-    """A fraction as a number of percent; "-" for none."""
-    return "-" if share is None else f"{100 * share:.1f}"

@@ -11,15 +11,16 @@ import typer
 from condensery import artifact
 from condensery.cli import arguments, flags
 from condensery.cli.method_flags import given_fields, with_fields
-from condensery.cli.output import Output, facts_table, readable_bytes
+from condensery.cli.output import Output, facts_table
 from condensery.cli.progress import RunProgress
 from condensery.errors import BadInput
 from condensery.evaluation import PROTOCOLS
 from condensery.methods import METHODS
 from condensery.records import SyntheticSet
+from condensery.report.words import readable_bytes, readable_seconds
 from condensery.run_folder import RunFolder
 from condensery.runner import absolute_source, condense, resume_run
-from condensery.session import Options, readable_seconds
+from condensery.session import Options
 
 _RUN, _LIMITS, _CHECKS = "Run", "Stopping and resuming", "Evaluation on the way"
 _DECIDING = ("method", "ipc", "network", "seed")  # settings that a resumed run must share

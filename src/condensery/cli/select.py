@@ -10,13 +10,13 @@ import typer
 from condensery import artifact
 from condensery.cli import arguments, flags
 from condensery.cli.method_flags import given_fields, with_fields
-from condensery.cli.output import Output, facts_table, readable_bytes
+from condensery.cli.output import Output, facts_table
 from condensery.cli.progress import SelectionProgress
 from condensery.coresets import SELECTORS
 from condensery.errors import BadInput
 from condensery.records import SyntheticSet
+from condensery.report.words import readable_bytes, readable_seconds
 from condensery.selection import select as select_images
-from condensery.session import readable_seconds
 
 _RUN = "Run"
 

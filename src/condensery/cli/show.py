@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from condensery import artifact
-from condensery.cli.output import Output, accuracy, facts_table, percent, readable_bytes
+from condensery.cli.output import Output, facts_table
 from condensery.errors import BadInput
 from condensery.records import SyntheticSet
 from condensery.report import FORMATS, save_picture
 from condensery.report import export as export_set
 from condensery.report.picture import value_range
-from condensery.session import readable_seconds
+from condensery.report.words import accuracy, percent, readable_bytes, readable_seconds
 
 RunPath = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors file.", show_default=False)

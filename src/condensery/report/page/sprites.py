@@ -1,0 +1,117 @@
+"""Galleries as one PNG each, pixel for pixel, and what is left out so that a page stays small."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from condensery.report.contents import Gallery
+from condensery.report.words import count
+
+BUDGET = 6_500_000  # bytes of all pictures in base64; the rest of a page must fit beside them in 10 MB
+_MOST_IMAGES = 12_000  # elements that a browser draws without trouble
+_PER_CLASS = (10**9, 50, 30, 20, 10, 5, 3, 2, 1)
+_CLASSES = (10**9, 200, 100, 50, 20, 10)
+
+
+@dataclass(frozen=True)
+class Sprite:
+    """One gallery, ready for a page.
+
+    Attributes:
+        gallery: what is left of it.
+        counts: images of each class that are shown.
+        final, initial: PNG (base64): a row per class, images one pixel apart; initial "" where unknown.
+    """
+
+    gallery: Gallery
+    counts: tuple[int, ...]
+    final: str
+    initial: str
+
+    @property
+    def size(self) -> int:
+        return len(self.final) + len(self.initial)
+
+
+def sprites(galleries: Sequence[Gallery], limit: int = BUDGET) -> tuple[list[Sprite], list[str]]:
+    """As much of the galleries as fits into `limit` bytes, and lines that say what was left out."""
+    for classes in _CLASSES:
+        for per_class in _PER_CLASS:
+            thin = [_thinned(gallery, per_class, classes) for gallery in galleries]
+            if sum(len(g.labels) for g in thin) > _MOST_IMAGES:
+                continue
+            made = _within(thin, limit)
+            if made is not None:
+                return made, _left_out(galleries, thin)
+    for kept in range(len(galleries) - 1, 0, -1):
+        made = _within([_thinned(g, 1, _CLASSES[-1]) for g in galleries[:kept]], limit)
+        if made is not None:
+            return made, [
+                f"Only the first {kept} of {len(galleries)} galleries are shown, one image of each class"
+            ]
+    return [], ["No gallery is shown: its images are too large for a page"] if galleries else []
+
+
+def _within(galleries: Sequence[Gallery], limit: int) -> list[Sprite] | None:
+    """The galleries as sprites, or None as soon as they are larger than `limit`."""
+    made, size = [], 0
+    for gallery in galleries:
+        made.append(_sprite(gallery))
+        size += made[-1].size
+        if size > limit:
+            return None
+    return made
+
+
+def _thinned(gallery: Gallery, per_class: int, classes: int) -> Gallery:
+    """The first images of the first classes."""
+    place = np.zeros(len(gallery.labels), int)  # of each image within its class
+    for c in np.unique(gallery.labels):
+        mine = gallery.labels == c
+        place[mine] = np.arange(mine.sum())
+    keep = (place < per_class) & (gallery.labels < classes)
+    initial = None if gallery.initial is None else gallery.initial[keep]
+    return replace(
+        gallery,
+        class_names=gallery.class_names[:classes],
+        labels=gallery.labels[keep],
+        final=gallery.final[keep],
+        initial=initial,
+    )
+
+
+def _left_out(before: Sequence[Gallery], after: Sequence[Gallery]) -> list[str]:
+    lines = []
+    for old, new in zip(before, after, strict=True):
+        if len(new.class_names) < len(old.class_names):
+            lines.append(f"Only the first {len(new.class_names)} of {len(old.class_names)} classes are shown")
+        per_class = int(np.bincount(new.labels).max()) if len(new.labels) else 0
+        if per_class < (int(np.bincount(old.labels).max()) if len(old.labels) else 0):
+            lines.append(
+                f"At most {count(per_class, 'image')} of each class are shown, so that the page stays small"
+            )
+    return list(dict.fromkeys(lines))
+
+
+def _sprite(gallery: Gallery) -> Sprite:
+    counts = tuple(np.bincount(gallery.labels, minlength=len(gallery.class_names)).tolist())
+    initial = "" if gallery.initial is None else _png(gallery.initial, gallery.labels, counts)
+    return Sprite(gallery, counts, _png(gallery.final, gallery.labels, counts), initial)
+
+
+def _png(images: np.ndarray, labels: np.ndarray, counts: Sequence[int]) -> str:
+    """uint8 (M, H, W, C) as a sheet, a row for each class, in base64."""
+    _, height, width, channels = images.shape
+    sheet = np.zeros((len(counts) * (height + 1), max(counts) * (width + 1), channels), np.uint8)
+    for c in range(len(counts)):
+        for k, image in enumerate(images[labels == c]):
+            sheet[c * (height + 1) :, k * (width + 1) :][:height, :width] = image
+    buffer = io.BytesIO()
+    Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,126 @@
+"""The measurements of a report as Markdown, CSV and JSON lines. Percent only where a person reads them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict
+from typing import Any
+
+from condensery.report.contents import Measurement, Report
+from condensery.report.words import accuracy, readable_bytes
+
+MARKDOWN_MARK = "<!-- condensery report -->"
+JSON_MARK = "condensery measurement"
+
+
+def row(m: Measurement) -> dict[str, Any]:
+    """A measurement as plain values by column: fractions, minutes, bytes; None where nothing is known."""
+    published = m.published
+    return {
+        "data": m.data,
+        "subject": m.subject,
+        "ipc": m.ipc,
+        "condensed_with": m.condensed_with,
+        "network": m.network,
+        "protocol": m.protocol,
+        "labels": m.labels,
+        "mean": m.mean,
+        "std": m.std,
+        "sets": len(m.accuracies),
+        "n": m.n,
+        "published_mean": published.mean if published else None,
+        "published_std": published.std if published else None,
+        "published_source": published.source if published else None,
+        "steps": m.steps,
+        "published_steps": m.published_steps,
+        "epochs": m.epochs,
+        "images": m.images,
+        "bytes": m.bytes,
+        "make_minutes": make_seconds(m) / 60 if m.make_seconds else None,
+        "evaluate_minutes": m.evaluate_seconds / 60,
+        "memory": m.memory,
+    }
+
+
+COLUMNS = tuple(
+    row(Measurement("", "", None, None, "", "", "", ((0.0,),), images=0, bytes=0, epochs=0))
+)  # one list of names, for the head of the CSV too
+
+
+def make_seconds(m: Measurement) -> float:
+    """Mean seconds to make one set; 0 where none was made."""
+    return sum(m.make_seconds) / len(m.make_seconds) if m.make_seconds else 0.0
+
+
+def sets_by_networks(m: Measurement) -> str:
+    """ "3 x 5": sets, and networks trained on each; "7 on 3" where they got different numbers."""
+    sizes = {len(networks) for networks in m.accuracies}
+    return f"{len(m.accuracies)} x {sizes.pop()}" if len(sizes) == 1 else f"{m.n} on {len(m.accuracies)}"
+
+
+def csv_text(report: Report) -> str:
+    """CSV with a head line; fractions, minutes and bytes as they are."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row(m) for m in report.measurements)
+    return buffer.getvalue()
+
+
+def json_lines(report: Report) -> str:
+    """A JSON object for each measurement: every accuracy, the commands and the record."""
+    lines = []
+    for m in report.measurements:
+        document = {"kind": JSON_MARK, **asdict(m), "mean": m.mean, "std": m.std, "n": m.n}
+        lines.append(json.dumps(document) + "\n")
+    return "".join(lines)
+
+
+def markdown(report: Report) -> str:
+    """One table, in percent; columns that say nothing in any row are left out."""
+    rows = [_readable(m) for m in report.measurements]
+    names = [name for name in (rows[0] if rows else {}) if any(one[name] != "-" for one in rows)]
+    numeric = ("accuracy, %", "published, %", "n", "ipc", "steps", "minutes", "bytes", "memory")
+    lines = [MARKDOWN_MARK, "", f"# {_cell(report.title)}", ""]
+    if names:
+        lines.append(_line(names))
+        lines.append(_line(["---:" if name in numeric else "---" for name in names]))
+        lines += [_line([one[name] for name in names]) for one in rows]
+        lines += ["", "Mean ± standard deviation over n networks (sets x networks trained on each)."]
+    lines += [f"* not measured: {_cell(cell)}: {_cell(why)}" for cell, why in report.skipped]
+    return "\n".join(lines) + "\n"
+
+
+def _readable(m: Measurement) -> dict[str, str]:
+    published = m.published
+    steps = "-" if m.steps is None else f"{m.steps:,}"
+    return {
+        "data": _cell(m.data),
+        "subject": _cell(m.subject),
+        "ipc": "-" if m.ipc is None else str(m.ipc),
+        "condensed with": _cell(m.condensed_with or "-"),
+        "network": _cell(m.network),
+        "protocol": _cell(m.protocol),
+        "labels": _cell(m.labels),
+        "accuracy, %": accuracy(m.mean, m.std, m.n),
+        "n": sets_by_networks(m),
+        "published, %": accuracy(published.mean, published.std) if published else "-",
+        "steps": steps if m.published_steps is None else f"{steps} of {m.published_steps:,}",
+        "minutes": f"{make_seconds(m) / 60:.1f}" if m.make_seconds else "-",
+        "bytes": readable_bytes(m.bytes),
+        "memory": "-" if m.memory is None else readable_bytes(m.memory),
+    }
+
+
+def _cell(text: str) -> str:
+    """Text that stays inside its cell and is shown as it is."""
+    escaped = " ".join(text.split())
+    for sign in "\\`*_<>[]|":
+        escaped = escaped.replace(sign, "\\" + sign)
+    return escaped
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
