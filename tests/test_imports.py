@@ -36,6 +36,7 @@ ROOMS = (
     "session",
     "runner",
     "selection",
+    "gathering",
     "comparison",
     "cli",
 )

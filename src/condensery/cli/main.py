@@ -19,6 +19,7 @@ import typer
 
 from condensery.cli import listings, output
 from condensery.cli.evaluate import evaluate
+from condensery.cli.report import report
 from condensery.cli.run import run
 from condensery.cli.select import select
 from condensery.cli.show import export, show
@@ -42,6 +43,7 @@ _COMMANDS = {
         run,
         select,
         evaluate,
+        report,
         show,
         export,
         listings.methods,

@@ -24,6 +24,7 @@ class Measurement:
         network: the architecture that was trained and tested.
         protocol: name of the protocol.
         labels: "hard" or "soft".
+        augmentation: "protocol" (what the protocol says) or "none" (left out on purpose).
         accuracies: fractions; a row for each set (seed), a value for each network trained on it.
         images, bytes: of one set, labels included.
         epochs: passes that each network was trained for.
@@ -47,6 +48,7 @@ class Measurement:
     images: int
     bytes: int
     epochs: int
+    augmentation: str = "protocol"
     steps: int | None = None
     published_steps: int | None = None
     make_seconds: tuple[float, ...] = ()

@@ -43,6 +43,7 @@ def names_within(group: Sequence[Measurement]) -> list[str]:
                 ("network", f"on {m.network}"),
                 ("protocol", m.protocol),
                 ("labels", f"{m.labels} labels"),
+                ("augmentation", "not augmented" if m.augmentation == "none" else "augmented"),
                 ("epochs", count(m.epochs, "epoch")),
                 ("steps", f"{m.steps:,} steps" if m.steps is not None else ""),
             )
@@ -68,9 +69,9 @@ def ceiling_of(measurements: Iterable[Measurement], like: Measurement) -> Measur
     return max(whole, key=lambda m: m.epochs, default=None)
 
 
-def circumstances(m: Measurement) -> tuple[str, str, str]:
-    """What must be equal for accuracies to be compared: images, network, protocol."""
-    return m.data, m.network, m.protocol
+def circumstances(m: Measurement) -> tuple[str, str, str, str]:
+    """What must be equal for accuracies to be compared: images, network, protocol, augmentation."""
+    return m.data, m.network, m.protocol, m.augmentation
 
 
 class Colours:

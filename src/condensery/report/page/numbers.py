@@ -65,6 +65,7 @@ def _leads(best: Measurement, own: Sequence[Measurement]) -> str:
 def _where(m: Measurement, among: Sequence[Measurement]) -> str:
     said = [m.network] if varies(among, "network") else []
     said += [m.protocol] if varies(among, "protocol") else []
+    said += ["without augmentation"] if m.augmentation == "none" else []
     return f' <span class="muted">({text(", ".join(said))})</span>' if said else ""
 
 
@@ -97,6 +98,7 @@ _CONSTANT = (
     ("network", "network trained"),
     ("protocol", "protocol"),
     ("labels", "labels"),
+    ("augmentation", "augmentation"),
 )
 
 

@@ -1,0 +1,111 @@
+"""`condense report`: one page, or one table, from runs that exist."""
+
+from __future__ import annotations
+
+import shlex
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from condensery.cli.output import Output, plain_table
+from condensery.gathering import report_of_runs
+from condensery.report import require_writable, write_report
+from condensery.report.contents import Measurement, Report
+from condensery.report.tables import row, sets_by_networks
+from condensery.report.words import accuracy, readable_bytes
+
+
+def report(
+    ctx: typer.Context,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN",
+            help="Run folders, comparison folders, .safetensors files, or .jsonl files of evaluations.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What to write: .html, .md, .csv or .jsonl (default: report.html, for one run in its folder).",
+        ),
+    ] = None,
+    title: Annotated[str, typer.Option(help="Title of the page (default: the data's name).")] = "",
+    no_scatter: Annotated[
+        bool, typer.Option("--no-scatter", help="Leave out the features, which take a minute.")
+    ] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Show the page in the web browser.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document; lines for people go to stderr.")
+    ] = False,
+) -> None:
+    """Gather runs into one self-contained HTML page, or into a table.
+
+    The page shows accuracies with their spread, published values, charts, the
+    images, curves, features, costs, and the command behind each number. It
+    needs no network. Runs must be of one image set.
+
+    Examples:
+
+      condense report runs/mnist
+      condense report runs/mnist-dm runs/mnist-dc --out mnist.html
+      condense report runs/* --out table.md
+    """
+    output = Output(as_json)
+    path = out or default_out(runs)
+    require_writable(path)
+    pictures = path.suffix.lower() == ".html"
+    gathered = report_of_runs(
+        runs,
+        title=title,
+        command=shlex.join(["condense", *ctx.obj]),
+        scatter=pictures and not no_scatter,
+        announce=output.say,
+    )
+    size = write_report(gathered, path)
+    if gathered.measurements:
+        output.show(measurement_table(gathered.measurements))
+    output.say(f"Written to {path} ({readable_bytes(size)})")
+    output.result(_document(gathered, path, size))
+    if open_:
+        webbrowser.open(path.resolve().as_uri())
+
+
+def default_out(runs: list[Path]) -> Path:
+    """report.html in the one folder that was given, otherwise in the current one."""
+    return (runs[0] if len(runs) == 1 and runs[0].is_dir() else Path()) / "report.html"
+
+
+def measurement_table(measurements: tuple[Measurement, ...]) -> Table:
+    """The measurements as a table for a terminal, in percent."""
+    table = plain_table(">ipc", "set", "network", "protocol", ">accuracy %", ">n", ">published %", ">steps")
+    for m in measurements:
+        published = m.published
+        table.add_row(
+            "all" if m.ipc is None else str(m.ipc),
+            m.subject + (f" ({m.labels} labels)" if m.labels != "hard" else ""),
+            m.network,
+            m.protocol,
+            accuracy(m.mean, m.std, m.n),
+            sets_by_networks(m),
+            accuracy(published.mean, published.std) if published else "-",
+            "-" if m.steps is None else f"{m.steps:,}",
+        )
+    return table
+
+
+def _document(gathered: Report, path: Path, size: int) -> dict[str, object]:
+    return {
+        "report": str(path),
+        "bytes": size,
+        "title": gathered.title,
+        "measurements": [row(m) for m in gathered.measurements],
+        "galleries": len(gathered.galleries),
+        "curves": len(gathered.curves),
+        "scatters": len(gathered.scatters),
+    }

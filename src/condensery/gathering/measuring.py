@@ -1,0 +1,199 @@
+"""Evaluations as measurements: seeds of one kind together, nothing counted twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from condensery.errors import BadFile, BadInput
+from condensery.evaluation.evaluator import BASELINES
+from condensery.methods import get_method
+from condensery.published import Published, lookup
+from condensery.records import SyntheticSet
+from condensery.report.contents import WHOLE, Measurement
+
+Row = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What makes two scores measurements of the same thing."""
+
+    data: str
+    subject: str
+    fields: str  # JSON
+    steps: int | None
+    ipc: int | None
+    condensed_with: str | None
+    network: str
+    protocol: str
+    labels: str
+    augmentation: str
+    epochs: int
+
+
+@dataclass
+class _Pile:
+    """Scores of one kind. A row is known by what it was drawn from, so that no network is counted twice."""
+
+    images: int
+    bytes: int
+    rows: dict[tuple[Any, ...], Row] = field(default_factory=dict)
+    seconds: dict[tuple[Any, ...], float] = field(default_factory=dict)
+    make_seconds: dict[Any, float] = field(default_factory=dict)
+    commands: dict[str, None] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+def measurements(
+    documents: Iterable[tuple[Path, Mapping[str, Any]]], sets: Sequence[SyntheticSet] = ()
+) -> list[Measurement]:
+    """Evaluations (as `condense evaluate` writes them) as measurements, in the order of a table.
+
+    Networks that several documents mention are counted once: the same set under the same seed, or random
+    selections and whole sets of the same seed, of which the longest list counts.
+
+    Args:
+        documents: each with the file it comes from.
+        sets: whose records know the peak memory of making them.
+
+    Raises:
+        BadFile: a document is not an evaluation.
+    """
+    piles: dict[_Kind, _Pile] = {}
+    for path, document in documents:
+        try:
+            for score in document["scores"]:
+                _add(piles, document, score)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadFile(f"{path} holds a line that is not an evaluation: {error!r}; remove it") from error
+    names = _subjects(piles)
+    made = [_measurement(kind, pile, names[kind], sets) for kind, pile in piles.items()]
+    order = list(dict.fromkeys(m.subject for m in made if m.subject not in BASELINES))
+    return sorted(made, key=lambda m: (m.ipc is None, m.ipc or 0, _place(m.subject, order), m.epochs))
+
+
+def _place(subject: str, order: Sequence[str]) -> int:
+    return order.index(subject) if subject in order else -1
+
+
+def _add(piles: dict[_Kind, _Pile], document: Mapping[str, Any], score: Mapping[str, Any]) -> None:
+    subject, own = str(score["subject"]), score["subject"] not in BASELINES
+    kind = _Kind(
+        data=Path(str(document["data"])).name,
+        subject=subject,
+        fields=json.dumps(document.get("fields") if own else None, sort_keys=True),
+        steps=document.get("steps") if own else None,
+        ipc=None if subject == WHOLE else document.get("ipc"),
+        condensed_with=document.get("condensed_with") if own else None,
+        network=str(score["network"]),
+        protocol=str(document["protocol"]),
+        labels=str(score.get("labels", "hard")),
+        augmentation=str(score.get("augmentation", "protocol")),
+        epochs=int(score["epochs"]),
+    )
+    pile = piles.setdefault(kind, _Pile(int(score["images"]), int(score["bytes"])))
+    rows = [tuple(float(value) for value in row) for row in score["accuracies"]]
+    seeds = list(document.get("set_seeds", ())) if own else []
+    _add_rows(pile, rows, seeds if len(seeds) == len(rows) else list(range(len(rows))), document["seed"])
+    said = (document.get("time"), document["seed"])
+    pile.seconds[said] = float(score["seconds"])
+    if own:
+        pile.make_seconds.update(zip(seeds, map(float, document.get("condense_seconds", ())), strict=False))
+        pile.commands.update(dict.fromkeys(document.get("made_with", ())))
+    if document.get("command"):
+        pile.commands[str(document["command"])] = None
+    pile.record = {
+        key: value for key, value in document.items() if key not in ("scores", "command", "made_with")
+    }
+
+
+def _add_rows(pile: _Pile, rows: Sequence[Row], sets: Sequence[Any], seed: int) -> None:
+    """Longer lists of networks of a set begin with the shorter ones, so the longest is all of them."""
+    for one, row in zip(sets, rows, strict=True):
+        known = pile.rows.get((one, seed), ())
+        if len(row) >= len(known):
+            pile.rows[one, seed] = row
+
+
+def _subjects(piles: Mapping[_Kind, _Pile]) -> dict[_Kind, str]:
+    """A name for each kind: the method, and those of its settings in which kinds of it differ."""
+    settings = {kind: _settings(kind) for kind in piles}
+    names = {}
+    for kind, mine in settings.items():
+        alike = [
+            theirs
+            for other, theirs in settings.items()
+            if (other.subject, other.ipc) == (kind.subject, kind.ipc)
+        ]
+        differing = [key for key in mine if any(theirs.get(key) != mine[key] for theirs in alike)]
+        names[kind] = " ".join([kind.subject, *(f"{key}={mine[key]}" for key in differing)])
+    return names
+
+
+def _settings(kind: _Kind) -> dict[str, Any]:
+    """What a subject may be told from its likes by."""
+    fields = json.loads(kind.fields) or {}
+    return {**fields, **({} if kind.steps is None else {"steps": kind.steps})}
+
+
+def _measurement(kind: _Kind, pile: _Pile, subject: str, sets: Sequence[SyntheticSet]) -> Measurement:
+    fields = json.loads(kind.fields) or {}
+    memory = [
+        s.record["memory"]
+        for s in sets
+        if "memory" in s.record
+        and (s.record.get("method"), s.record.get("ipc"), s.record.get("network"), s.record.get("fields"))
+        == (kind.subject, kind.ipc, kind.condensed_with, fields)
+    ]
+    return Measurement(
+        data=kind.data,
+        subject=subject,
+        ipc=kind.ipc,
+        condensed_with=kind.condensed_with,
+        network=kind.network,
+        protocol=kind.protocol,
+        labels=kind.labels,
+        augmentation=kind.augmentation,
+        accuracies=tuple(_rows(pile)),
+        images=pile.images,
+        bytes=pile.bytes,
+        epochs=kind.epochs,
+        steps=kind.steps,
+        published_steps=_published_steps(kind.subject, fields, kind.ipc),
+        make_seconds=tuple(pile.make_seconds.values()),
+        evaluate_seconds=sum(pile.seconds.values()),
+        memory=max(memory, default=None),
+        published=_published(kind),
+        commands=tuple(pile.commands),
+        record=pile.record,
+    )
+
+
+def _rows(pile: _Pile) -> Iterator[Row]:
+    """A row for each set: the networks of all evaluations of it."""
+    joined: dict[Any, Row] = {}
+    for (one, seed), row in pile.rows.items():
+        key = one if pile.make_seconds else (one, seed)  # random selections of another seed are other sets
+        joined[key] = (*joined.get(key, ()), *row)
+    yield from joined.values()
+
+
+def _published(kind: _Kind) -> Published | None:
+    try:
+        return lookup(kind.data, kind.subject, kind.ipc, kind.network, kind.condensed_with)
+    except BadInput:  # a network that no longer exists
+        return None
+
+
+def _published_steps(method: str, fields: Mapping[str, Any], ipc: int | None) -> int | None:
+    """How many updates the publication makes; None for what is no method of ours."""
+    if ipc is None or not fields:
+        return None
+    try:
+        return get_method(method, **fields).steps(ipc)
+    except (BadInput, TypeError, ValueError):  # a method that is not registered here, or of another version
+        return None

@@ -1,0 +1,68 @@
+"""`condense report`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cli_images import TINY
+from test_cli_bad_input import refused
+
+
+@pytest.fixture
+def run(condense, fast_protocol, photos):
+    assert condense("run --data photos --out demo --steps 2", *TINY).code == 0
+    assert condense("evaluate demo --baselines random").code == 0
+    return Path("demo")
+
+
+def test_a_page_of_one_run(condense, run):
+    done = condense("report demo")
+    assert done.code == 0, done.err
+    assert "Written to demo/report.html (" in done.out and "random" in done.out and "±" in done.out
+    page = (run / "report.html").read_text("utf-8")
+    assert "<code>condense report demo</code>" in page and 'id="scatter"' in page and 'id="curves"' in page
+    assert condense("report demo --no-scatter --title Mine").code == 0, "an older report is replaced"
+    page = (run / "report.html").read_text("utf-8")
+    assert 'id="scatter"' not in page and "<title>Mine</title>" in page
+
+
+@pytest.mark.parametrize("name", ["t.md", "t.csv", "t.jsonl"])
+def test_tables(condense, run, name):
+    assert condense(f"report demo --out {name}").code == 0
+    assert "random" in Path(name).read_text("utf-8")
+
+
+def test_json(condense, run):
+    done = condense("report demo --no-scatter --json")
+    document = json.loads(done.out)
+    assert document["report"] == "demo/report.html" and document["galleries"] == 1
+    assert [m["subject"] for m in document["measurements"]] == ["random", "dm"]
+    assert 0 <= document["measurements"][1]["mean"] <= 1
+
+
+def test_several_runs_go_to_the_current_folder(condense, run):
+    assert condense("report demo demo/evaluations.jsonl --no-scatter").code == 0
+    assert Path("report.html").exists()
+
+
+def test_without_an_evaluation_there_is_a_hint(condense, photos):
+    assert condense("run --data photos --out demo --steps 2", *TINY).code == 0
+    done = condense("report demo --no-scatter")
+    assert done.code == 0 and "run condense evaluate first" in done.out
+
+
+def test_refusals(condense, run):
+    refused(condense("report nowhere"), "nowhere", "does not exist")
+    refused(condense("report demo --out report.pdf"), ".html", "report.pdf")
+    Path("mine.html").write_text("mine")
+    refused(condense("report demo --out mine.html"), "mine.html", "not a report", "--out")
+    assert Path("mine.html").read_text() == "mine"
+
+
+def test_runs_that_disagree_on_classes(condense, run):
+    assert condense("run --data digits --out other --steps 1 --network convnet+width=8+depth=2").code == 0
+    done = condense("report demo other")
+    refused(done, "demo", "other", "class 0 is", "make one for each")
+    assert not Path("report.html").exists()
