@@ -264,7 +264,7 @@ def heat_maps(report: Report) -> str:
     """Condensed with one architecture (rows), tested on another (columns)."""
     chosen = [m for m in report.measurements if m.subject != WHOLE]
     maps = []
-    for group in groups(chosen, lambda m: (m.data, m.ipc, m.protocol)).values():
+    for group in groups(chosen, lambda m: (m.data, m.ipc, m.protocol, m.augmentation)).values():
         if not varies(group, "network"):
             continue
         crossed = {
