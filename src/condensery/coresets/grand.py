@@ -90,7 +90,7 @@ class GraNd:
 def gradient_norms(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """| d cross entropy(network(x), y) / d all weights |_2 of each image: (n, C, H, W), (n,) -> (n,)
 
-    Exact: one backward pass per image, which on a CPU is faster than `gradient_norms_at_once`.
+    Exact: one backward pass per image, which any network can take.
     """
     weights = [p for p in network.parameters() if p.requires_grad]
     norms = []
@@ -101,7 +101,7 @@ def gradient_norms(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor
 
 
 def gradient_norms_at_once(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """The same for all images at once, which a GPU is faster at; holds n gradients in memory."""
+    """The same for all images at once, which keeps a GPU busy; holds n gradients in memory."""
     weights = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
 
     def loss(weights: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from condensery.rng import Rng
 from condensery.training import Images, OnBatch, Recipe, fit, forward_layout
 
 FORWARD = 1 / 3
-"""Work of a forward pass; a training step, which also goes backward, is 1."""
+"""Rough work of a forward pass; a training step, which also goes backward, is 1."""
 WEIGHTS = ("trained", "random")
 _BATCH = 256
 
