@@ -22,7 +22,6 @@ _LOOK = 5.0  # seconds between looks at the nodes while no job ends
 _PATIENCE = 60.0  # seconds without any node that could do the jobs before giving up
 _ENVIRONMENT = {  # which Ray reads when it is imported; what the user has set stays
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # its news of lost nodes go to stdout otherwise, whatever log_to_driver says
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_USAGE_STATS_ENABLED": "0",  # a cluster that is started here reports to nobody
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the default to come; Ray warns while it is not set
 }
