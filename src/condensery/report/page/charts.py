@@ -171,7 +171,7 @@ def lines(
         )
     for i, line in enumerate(series):
         nudge = (i - (len(series) - 1) / 2) * 3 if marked else 0.0  # whiskers at one budget do not overlap
-        parts.append(_line(line, x, y, nudge, y_axis, marked))
+        parts.append(_line(line, i if marked else None, x, y, nudge, y_axis))
     return _svg(title, description, _HEIGHT, parts)
 
 
@@ -197,11 +197,11 @@ def _axes(x_axis: Axis, y_axis: Axis, x: Callable[[float], float], y: Callable[[
 
 def _line(
     line: Line,
+    shape: int | None,
     x: Callable[[float], float],
     y: Callable[[float], float],
     nudge: float,
     y_axis: Axis,
-    marked: bool,
 ) -> str:
     places = [(x(a) + nudge, y(b)) for a, b, _ in line.points]
     path = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in places)
@@ -212,9 +212,9 @@ def _line(
             caps = "".join(f"M{at - 3:.1f} {end:.1f}h6" for end in (low, high))
             path = f"M{at:.1f} {low:.1f}V{high:.1f}{caps}"
             parts.append(f'<path class="whisker s{line.colour}" d="{path}"/>')
-        if marked or len(places) == 1:
+        if shape is not None or len(places) == 1:
             said = f"{text(line.label)}, {value:g}: {y_axis.show(round(mean, 4))}"
-            parts.append(_mark(line.colour, at, height, f"<title>{said}</title>"))
+            parts.append(_mark(line.colour, shape or 0, at, height, f"<title>{said}</title>"))
     return "<g>" + "".join(parts) + "</g>"
 
 
@@ -227,15 +227,17 @@ _MARKS = (  # shapes tell lines apart where colours do not
 )
 
 
-def _mark(colour: int, at: float, height: float, inside: str = "") -> str:
-    shape = _MARKS[colour % len(_MARKS)]
-    return f'<path class="mark s{colour}" d="M{at:.1f} {height:.1f}{shape}">{inside}</path>'
+def _mark(colour: int, shape: int, at: float, height: float, inside: str = "") -> str:
+    return f'<path class="mark s{colour}" d="M{at:.1f} {height:.1f}{_MARKS[shape % len(_MARKS)]}">{inside}</path>'
 
 
 def legend(entries: Iterable[tuple[str, int]]) -> str:
-    """Names (text) with their marks, as a list that wraps."""
+    """Names (text) with their marks, in the order of the lines, as a list that wraps."""
     box = '<svg viewBox="0 0 14 14" width="14" height="14" aria-hidden="true">'
-    items = "".join(f"<li>{box}{_mark(colour, 7, 7)}</svg>{text(name)}</li>" for name, colour in entries)
+    items = "".join(
+        f"<li>{box}{_mark(colour, i, 7, 7)}</svg>{text(name)}</li>"
+        for i, (name, colour) in enumerate(entries)
+    )
     return f'<ul class="legend">{items}</ul>'
 
 

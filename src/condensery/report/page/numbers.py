@@ -277,7 +277,7 @@ def heat_maps(report: Report) -> str:
             members = [m for m in group if m.subject == subject]
             maps.append(_heat_map(f"{subject_name(subject)}, {where}", members, "condensed with"))
         rest = [m for m in group if m.subject not in crossed]
-        if rest:
+        if varies(rest, "network"):
             maps.append(_heat_map(f"{'Others' if crossed else 'All'}, {where}", rest, "made by"))
     return panels(maps) if maps else ""
 
