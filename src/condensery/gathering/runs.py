@@ -12,6 +12,7 @@ from condensery import artifact
 from condensery.data.sources import silent
 from condensery.errors import BadFile, BadInput, one_line
 from condensery.gathering.features import feature_pictures
+from condensery.gathering.honest import honest
 from condensery.gathering.measuring import measurements
 from condensery.records import SyntheticSet
 from condensery.report.contents import Curve, Gallery, Report
@@ -82,6 +83,7 @@ def report_of_runs(
         title=title or f"Condensed {_data_name(found)}",
         facts=tuple(_facts(found)),
         measurements=tuple(measured),
+        honest=honest(measured),
         galleries=tuple(sorted(map(_gallery, found.sets), key=lambda g: g.ipc)),
         curves=tuple(
             sorted((_curve(one) for one in found.sets if one.curve.get("loss")), key=lambda c: c.ipc or 0)

@@ -74,6 +74,28 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class HonestScores:
+    """How much of an accuracy is due to the images (docs/evaluation.md); None where a measurement is missing.
+
+    Attributes:
+        subject, ipc, condensed_with, network, protocol, labels: of the measurement.
+        hard_label_recovery, improvement_over_random: differences of accuracies, fractions.
+        label_robust_score, augmentation_robust_score: fractions in [0, 1].
+    """
+
+    subject: str
+    ipc: int | None
+    condensed_with: str | None
+    network: str
+    protocol: str
+    labels: str
+    hard_label_recovery: float | None
+    improvement_over_random: float | None
+    label_robust_score: float | None
+    augmentation_robust_score: float | None
+
+
+@dataclass(frozen=True)
 class Gallery:
     """The images of one set.
 
@@ -145,6 +167,7 @@ class Report:
         galleries, curves, scatters: may be empty.
         skipped: cell and reason, for what could not be measured.
         command: that made the whole of it, or "".
+        honest: scores that follow from the measurements.
     """
 
     title: str
@@ -155,3 +178,4 @@ class Report:
     scatters: tuple[Scatter, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     command: str = ""
+    honest: tuple[HonestScores, ...] = ()

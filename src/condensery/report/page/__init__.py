@@ -17,6 +17,7 @@ _POLICY = (  # nothing from outside, whatever the page holds
 _LEADS = {
     "budget": "The horizontal line is the whole training set, trained by the same protocol.",
     "networks": "A set is worth more the less it matters which architecture is trained on it.",
+    "honest": "How much of an accuracy is due to the images, beside the labels and the augmentation.",
     "curves": "Losses of different methods are not comparable with each other.",
     "scatter": "Real images are small dots, images of the set large ones. PCA is fitted to the real images alone, "
     "t-SNE to both; its distances between groups mean nothing.",
@@ -74,6 +75,7 @@ def _sections(report: Report) -> tuple[list[tuple[str, str, str]], str]:
         ("bars", "Side by side", numbers.bar_charts(report, colours)),
         ("budget", "Accuracy against budget", numbers.budget_charts(report, colours)),
         ("networks", "Across architectures", numbers.heat_maps(report)),
+        ("honest", "Due to the images", numbers.honest_table(report)),
         ("images", "Images", galleries),
         ("curves", "Curves", pictures.curves(report, colours)),
         ("scatter", "Features", pictures.scatters(report)),

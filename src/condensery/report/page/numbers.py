@@ -300,3 +300,42 @@ def _heat(m: Measurement | None, low: float, high: float) -> Cell:
     share = (m.mean - low) / (high - low) if high > low else 0.5
     said = f"{percent(m.mean)}" + (f"<small> ± {percent(m.std)}</small>" if m.n > 1 else "")
     return Cell(said, m.mean, True, "cell high" if share > 0.55 else "cell", f"--v:{share:.2f}")
+
+
+# ---- how much is due to the images
+
+_SCORES = (
+    ("HLR", "hard_label_recovery", "points lost to the whole set, with hard labels; 0 is nothing lost"),
+    ("IOR", "improvement_over_random", "points gained on random images; 0 is no better than random"),
+    (
+        "LRS, %",
+        "label_robust_score",
+        "both together; 26.9 is no better than random and no worse than the whole set",
+    ),
+    ("ARS, %", "augmentation_robust_score", "gain on random images with and without augmentation together"),
+)
+
+
+def honest_table(report: Report) -> str:
+    """The scores that follow from the accuracies of a set, of random images and of the whole set."""
+    known = [one for one in _SCORES if any(getattr(h, one[1]) is not None for h in report.honest)]
+    if not known:
+        return ""
+    places = [(a, name) for a, name in _CONSTANT[1:5] if varies(report.honest, a)]
+    rows = [
+        [
+            Cell(str(h.ipc), float(h.ipc or 0), True),
+            Cell(f"<b>{text(subject_name(h.subject))}</b>"),
+            *(Cell(text(getattr(h, a) or "–")) for a, _ in places),
+            *(Cell(percent(getattr(h, key)), getattr(h, key) or 0.0, True) for _, key, _ in known),
+        ]
+        for h in report.honest
+    ]
+    caption = "; ".join(f"{name.removesuffix(', %')}: {meaning}" for name, _, meaning in known) + "."
+    head = [
+        "Images per class",
+        "Made by",
+        *(name.capitalize() for _, name in places),
+        *(n for n, _, _ in known),
+    ]
+    return table(caption, head, rows)
