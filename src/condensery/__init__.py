@@ -9,6 +9,9 @@ images, labels, dataset = synthetic.images, synthetic.labels, synthetic.dataset(
 """
 
 from condensery.artifact import load, save
+from condensery.comparison.compare import compare
+from condensery.comparison.outcome import Comparison
+from condensery.comparison.plan import Contender
 from condensery.coresets import SELECTORS, SelectionTask, Selector, get_selector
 from condensery.data import load as load_images
 from condensery.errors import BadFile, BadInput, CondenseryError, FailedWork
@@ -27,7 +30,9 @@ __all__ = [
     "SELECTORS",
     "BadFile",
     "BadInput",
+    "Comparison",
     "CondenseryError",
+    "Contender",
     "Evaluation",
     "FailedWork",
     "Honest",
@@ -46,6 +51,7 @@ __all__ = [
     "StepReport",
     "SyntheticSet",
     "Task",
+    "compare",
     "condense",
     "evaluate",
     "get_method",

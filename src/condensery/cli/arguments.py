@@ -61,7 +61,11 @@ def baselines(text: str) -> list[str]:
 
 def default_out(data: str, method: str, ipc: int, seed: int) -> Path:
     """runs/<data name>-<method>-ipc<ipc>-seed<seed>"""
+    return Path("runs") / f"{data_name(data)}-{method}-ipc{ipc}-seed{seed}"
+
+
+def data_name(data: str) -> str:
+    """A data source as part of a file's name."""
     source = Path(absolute_source(data))
     name = source.stem if source.is_file() else source.name
-    name = re.sub(r"[^\w.+-]+", "_", name).strip("._") or "images"
-    return Path("runs") / f"{name}-{method}-ipc{ipc}-seed{seed}"
+    return re.sub(r"[^\w.+-]+", "_", name).strip("._") or "images"

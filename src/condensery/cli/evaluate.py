@@ -152,7 +152,7 @@ def evaluate(
       condense evaluate runs/mnist --soft-labels --augmentation-robustness
     """
     output = Output(as_json)
-    asked_labels = _soft_labels(soft_labels, teacher, teacher_epochs, temperature)
+    asked_labels = asked_soft_labels(soft_labels, teacher, teacher_epochs, temperature)
     sets = [artifact.load(run) for run in runs]
     logs = [run / "evaluations.jsonl" for run in runs if run.is_dir()] + ([results] if results else [])
     for log in logs:
@@ -197,7 +197,7 @@ def _show(output: Output, evaluation: Evaluation) -> None:
         output.say(line)
 
 
-def _soft_labels(
+def asked_soft_labels(
     wanted: bool, teacher: str | None, epochs: int | None, temperature: float | None
 ) -> SoftLabels | None:
     """What the four flags ask for. Raises BadInput for a teacher that nobody asked for."""

@@ -18,6 +18,7 @@ import torch
 import typer
 
 from condensery.cli import listings, output
+from condensery.cli.compare import compare
 from condensery.cli.evaluate import evaluate
 from condensery.cli.report import report
 from condensery.cli.run import run
@@ -43,6 +44,7 @@ _COMMANDS = {
         run,
         select,
         evaluate,
+        compare,
         report,
         show,
         export,

@@ -54,6 +54,12 @@ class Arm:
     augmentation: str = "protocol"
 
 
+def equal_epochs(recipe: Recipe, count: int, whole: int) -> int:
+    """Epochs on a set of `whole` images with at least the optimiser steps that `recipe` makes on `count` images."""
+    steps = recipe.epochs * math.ceil(count / recipe.batch_size)
+    return max(1, math.ceil(steps / math.ceil(whole / recipe.batch_size)))
+
+
 class Bench:
     """Trains and tests networks on one data set under one protocol.
 
@@ -105,15 +111,10 @@ class Bench:
         picks = [random_selection(pool, ipc, self.rng.fork("random selection", i)) for i in range(count)]
         return self._score("random", factory, self._images(picks, factory, arm), 1, arm)
 
-    def score_whole(
-        self, like: SyntheticSet, factory: NetworkFactory, repeats: int, epochs: int | None
-    ) -> Score:
-        """The whole training set with at least the optimiser steps that a network gets on `like`."""
+    def score_whole(self, factory: NetworkFactory, repeats: int, epochs: int) -> Score:
+        """The whole training set."""
         whole = PoolImages(ClassPool(self.data.train, self.data.spec, self.device))
         recipe = self.protocol.recipe(self.data.spec, factory)
-        if epochs is None:
-            steps = recipe.epochs * math.ceil(len(like) / recipe.batch_size)
-            epochs = max(1, math.ceil(steps / math.ceil(len(whole) / recipe.batch_size)))
         decay = max(1, round(epochs * recipe.decay_after[0] / recipe.epochs)) if recipe.decay_after else 0
         recipe = replace(recipe, epochs=epochs, decay_after=(decay,))
         return self._score("whole", factory, [whole], repeats, Arm(), recipe)

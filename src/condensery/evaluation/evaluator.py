@@ -12,7 +12,7 @@ import torch
 from condensery import artifact
 from condensery.data import load
 from condensery.errors import BadInput
-from condensery.evaluation.bench import BASELINES, Arm, Bench, Trained
+from condensery.evaluation.bench import BASELINES, Arm, Bench, Trained, equal_epochs
 from condensery.evaluation.honest import WEIGHT, Honest, check_weights, honest_scores, missing_lines
 from condensery.evaluation.protocols import Protocol, get_protocol
 from condensery.evaluation.scores import Score
@@ -135,7 +135,9 @@ class _Plan:
             if "random" in self.baselines:
                 yield bench.score_random(self.sets[0], factory, len(self.sets) * self.repeats, arm)
             if "whole" in self.baselines and i == 0:
-                yield bench.score_whole(self.sets[0], factory, self.whole_repeats, self.whole_epochs)
+                recipe = bench.protocol.recipe(bench.data.spec, factory)
+                as_long = equal_epochs(recipe, len(self.sets[0]), len(bench.data.train))
+                yield bench.score_whole(factory, self.whole_repeats, self.whole_epochs or as_long)
 
 
 def _load_sets(
@@ -219,7 +221,7 @@ def _check_same_classes(first: SyntheticSet, data: ImageData) -> None:
         )
 
 
-def _data_name(data: ImageData) -> str:
+def data_name(data: ImageData) -> str:
     """The known set's name or the source; some classes of it are another set, such as "mnist[3,8]"."""
     name = data.spec.name if data.spec.name != "custom" else data.source
     return f"{name}[{','.join(data.spec.class_names)}]" if "classes" in data.options else name
@@ -230,7 +232,7 @@ def _record(
 ) -> dict[str, Any]:
     first = sets[0].record
     return {
-        "data": _data_name(data),
+        "data": data_name(data),
         "fingerprint": data.fingerprint,
         "method": first.get("method"),
         "fields": first.get("fields"),

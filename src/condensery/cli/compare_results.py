@@ -1,0 +1,76 @@
+"""What `condense compare` leaves: a table on the terminal, and files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.table import Table
+
+from condensery.cli.output import accuracy, percent, plain_table, readable_bytes
+from condensery.comparison.outcome import Comparison
+from condensery.report.contents import Measurement
+from condensery.session import readable_seconds
+
+_SCORES = {
+    "HLR": "hard_label_recovery",
+    "IOR": "improvement_over_random",
+    "LRS": "label_robust_score",
+    "ARS": "augmentation_robust_score",
+}
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """A row for each measurement."""
+    found = comparison.measurements
+    made_with = len({one.condensed_with for one in found} - {None}) > 1
+    published = any(one.published for one in found)
+    soft = any(one.labels != "hard" for one in found)
+    scores = [
+        (short, name) for short, name in _SCORES.items() if any(name in one.record["scores"] for one in found)
+    ]
+    table = plain_table("method", ">ipc")
+    if made_with:
+        table.add_column("made with", overflow="fold")
+    table.add_column("network", overflow="fold", min_width=7)
+    if soft:
+        table.add_column("labels", no_wrap=True)
+    for name in ("accuracy %", "n", "images", "size", "steps", "to make"):
+        table.add_column(name, justify="right", no_wrap=True)
+    if published:
+        table.add_column("published", justify="right", no_wrap=True)
+    for short, _ in scores:
+        table.add_column(short, justify="right", no_wrap=True)
+    for one in found:
+        row = [one.subject, str(one.ipc or "-")]
+        row += [one.condensed_with or "-"] if made_with else []
+        row += [one.network, *([one.labels] if soft else [])]
+        row += [accuracy(one.mean, one.std, one.n), str(one.n), str(one.images)]
+        row += [readable_bytes(one.bytes), _steps(one), _seconds(one)]
+        row += [_published(one)] if published else []
+        table.add_row(*row, *(percent(one.record["scores"].get(name)) for _, name in scores))
+    return table
+
+
+def _steps(one: Measurement) -> str:
+    """ "400 of 20,000" where fewer than published were made"""
+    if one.steps is None:
+        return "-"
+    published = one.published_steps
+    return f"{one.steps:,}" if published in (None, one.steps) else f"{one.steps:,} of {published:,}"
+
+
+def _seconds(one: Measurement) -> str:
+    return readable_seconds(sum(one.make_seconds)) if one.make_seconds and one.steps else "-"
+
+
+def _published(one: Measurement) -> str:
+    value = one.published
+    if value is None:
+        return "-"
+    spread = "" if value.std is None else f" ± {100 * value.std:.1f}"
+    return f"{100 * value.mean:.1f}{spread}"
+
+
+def write_results(comparison: Comparison) -> dict[str, Path]:
+    """The files for people and programs, by what they are."""
+    return {"Sets": comparison.folder / "sets"}

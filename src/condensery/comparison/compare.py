@@ -1,0 +1,200 @@
+"""`compare`: methods x budgets x networks x seeds on one data set under one protocol, cell by cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from condensery.comparison.contenders import Steps, contenders
+from condensery.comparison.coordinator import Listener, Start
+from condensery.comparison.engines import pick_engine
+from condensery.comparison.jobs import Engine
+from condensery.comparison.outcome import Comparison
+from condensery.comparison.perform import lend, perform
+from condensery.comparison.plan import Contender, Plan
+from condensery.comparison.protocol_record import protocol_record
+from condensery.comparison.store import Store
+from condensery.coresets import Selector
+from condensery.data import load
+from condensery.data.sources import silent
+from condensery.errors import BadInput
+from condensery.evaluation import Protocol, SoftLabels, get_protocol
+from condensery.method import Method
+from condensery.models.registry import resolve
+from condensery.provenance import pick_device
+from condensery.records import ImageData
+from condensery.runner import absolute_source
+
+
+def compare(
+    data: str | Path | ImageData,
+    methods: Sequence[str | Method | Selector | Contender],
+    *,
+    out: str | Path,
+    ipc: Sequence[int] = (1,),
+    networks: Sequence[str] = (),
+    condense_with: Sequence[str] = ("convnet",),
+    seeds: Sequence[int] = (0,),
+    protocol: str | Protocol = "quick",
+    repeats: int | None = None,
+    scale: float | None = None,
+    steps: Steps = None,
+    settings: Mapping[str, Any] | None = None,
+    whole: bool = True,
+    whole_epochs: int | None = None,
+    whole_repeats: int = 1,
+    soft_labels: SoftLabels | None = None,
+    augmentation_robustness: bool = False,
+    evaluation_seed: int = 0,
+    workers: int | None = None,
+    ray: str | None = None,
+    gpus_per_job: float | None = None,
+    engine: Engine | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    estimate: bool = True,
+    dry_run: bool = False,
+    command: str = "",
+    callback: Listener | None = None,
+    announce: Callable[[str], None] = silent,
+    size: int | None = None,
+    channels: int | None = None,
+    data_options: Mapping[str, Any] | None = None,
+) -> Comparison:
+    """Make sets by several methods, train networks on each from scratch, and test them on the real test images.
+
+    Args:
+        data: images as for `condensery.load_images`.
+        methods: names in `METHODS` or `SELECTORS`, "label=name", configured methods or selectors, or `Contender`s.
+        out: a folder for everything. The same call again goes on after an interruption; one that asks for more
+            does only what is new.
+        ipc: images per class, one or several.
+        networks: architectures to train and test; none means those that sets are made with.
+        condense_with: architectures to match with.
+        seeds: of the sets.
+        protocol: a name in `PROTOCOLS`, or a protocol of your own.
+        repeats: networks for each set and architecture; None takes the protocol's number.
+        scale: times the published number of updates.
+        steps: updates of every method, or by label.
+        settings: fields of methods: "label.field" for one, "field" for all that have it.
+        whole, whole_epochs, whole_repeats: networks trained on the whole training set; None for as many
+            optimiser steps as on the largest set.
+        soft_labels: train networks on the sets with a teacher's labels too; None: hard labels alone.
+        augmentation_robustness: train networks on the sets without augmentation too.
+        evaluation_seed: a set with seed s is judged with seed evaluation_seed + s.
+        workers: processes on this machine that run jobs; None or 1 runs them in this one.
+        ray: address of a Ray cluster that runs the jobs ("auto", "local", "ray://...").
+        gpus_per_job: GPUs that each job claims.
+        engine: runs the jobs, in place of what the three above say; it is left open.
+        device: "auto", "cpu" or "cuda".
+        threads: of torch in each job; None for the threads of this process, shared among the workers. A folder
+            keeps the number it was started with, so that all its cells round alike.
+        estimate: measure beforehand how long it will take, and say so.
+        dry_run: no more than the checks and the estimate; `out` is not touched.
+        command: for the records.
+        callback: called after every job.
+        announce: called with lines of text for a person.
+        size, channels, data_options: of `condensery.load_images`.
+
+    Raises:
+        BadInput: something asked for does not exist, `out` holds something else, or no cell can be done.
+        Interrupted: Ctrl-C; the same call goes on.
+    """
+    judge = get_protocol(protocol) if isinstance(protocol, str) else protocol
+    asked = contenders(methods, settings or {}, steps)
+    made_with = [resolve(name).canonical for name in condense_with]
+    tested = [resolve(name).canonical for name in networks]
+    repeats = judge.repeats if repeats is None else repeats
+    _check(ipc, seeds, made_with, scale, repeats, whole_repeats, whole_epochs, threads)
+    pick_device(device)
+    judged_by = protocol_record(judge)
+    options = {"size": size, "channels": channels, **(data_options or {})}
+    options = {name: value for name, value in options.items() if value is not None}
+    images = load(data, announce=announce, **options)
+    plan = Plan(
+        source=absolute_source(images.source),
+        options=images.options,
+        fingerprint=images.fingerprint,
+        spec=images.spec.to_json(),
+        train_images=len(images.train),
+        contenders=asked,
+        budgets=_unique(ipc),
+        condense_with=_unique(made_with),
+        networks=_unique(tested or (judge.network(resolve(name)).canonical for name in made_with)),
+        seeds=_unique(seeds),
+        protocol=judged_by,
+        repeats=repeats,
+        scale=scale,
+        whole=whole,
+        whole_epochs=whole_epochs,
+        whole_repeats=whole_repeats,
+        evaluation_seed=evaluation_seed,
+        soft_labels=None if soft_labels is None else asdict(soft_labels),
+        augmentation_robustness=augmentation_robustness,
+    )
+    start = Start(plan, images, Store(Path(out)), device, announce)
+    start.look_ahead()
+    runner = engine or pick_engine(workers, ray, gpus_per_job, perform)
+    try:
+        if dry_run:
+            start.say_cost(runner.slots)
+            return start.result(command, threads)
+        lend(images)
+        with start.store.opened(plan):
+            threads = _threads(start.store, threads, runner.slots)
+            start.store.write_settings(plan, threads, command)
+            start.work(runner, threads, estimate, callback)
+            return start.result(command, threads)
+    finally:
+        if engine is None:
+            runner.close()
+
+
+def _require_at_least(least: int, **named: Iterable[float]) -> None:
+    """Raises BadInput for the first value that is less, with the name of its flag."""
+    for name, values in named.items():
+        for value in values:
+            if value < least:
+                raise BadInput(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
+
+
+def _check(
+    ipc: Sequence[int],
+    seeds: Sequence[int],
+    condense_with: Sequence[str],
+    scale: float | None,
+    repeats: int,
+    whole_repeats: int,
+    whole_epochs: int | None,
+    threads: int | None,
+) -> None:
+    """What can be said of the numbers before any image is read."""
+    _require_at_least(1, ipc=ipc, repeats=[repeats], whole_repeats=[whole_repeats])
+    for name, value in (("whole_epochs", whole_epochs), ("threads", threads)):
+        if value is not None:
+            _require_at_least(1, **{name: [value]})
+    for name, values in (("ipc", ipc), ("seeds", seeds), ("condense-with", condense_with)):
+        if not values:
+            raise BadInput(f"--{name} is empty: give at least one")
+    if scale is not None and not 0 < scale < math.inf:
+        raise BadInput(f"--scale must be more than 0, not {scale}")
+
+
+def _threads(store: Store, asked: int | None, slots: int) -> int:
+    """Those that the folder was started with, or what is asked for, or a fair share of this process's."""
+    kept = (store.settings() or {}).get("threads")
+    if kept and asked and kept != asked:
+        raise BadInput(
+            f"the comparison in {store.path} was started with --threads {kept}, not {asked}: another number "
+            "rounds differently; leave it out, or choose another --out"
+        )
+    return kept or asked or max(1, torch.get_num_threads() // slots)
+
+
+def _unique(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(values))

@@ -1,0 +1,140 @@
+"""How long a comparison will take, measured on a few steps of each kind of job that it has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from condensery import driver
+from condensery.comparison.plan import Cell, Plan, SetJob
+from condensery.comparison.protocol_record import protocol_from
+from condensery.coresets import SelectionTask, get_selector
+from condensery.data import ClassPool
+from condensery.data.pool import batches
+from condensery.evaluation import Protocol
+from condensery.method import Task
+from condensery.methods import get_method
+from condensery.models.registry import NetworkFactory, resolve
+from condensery.provenance import pick_device
+from condensery.records import ImageData
+from condensery.rng import Rng
+from condensery.training import Recipe, TensorImages, accuracy, default_chunk, fit, forward_layout
+
+_TEST_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of work on this machine, on one worker.
+
+    Attributes:
+        sets: of each set's job by key.
+        cells: of each cell's job by key.
+    """
+
+    sets: dict[str, float]
+    cells: dict[str, float]
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.sets.values()) + sum(self.cells.values())
+
+
+class Stopwatch:
+    """Measures jobs of a plan. Each kind of job is measured once; everything it makes is thrown away."""
+
+    def __init__(self, plan: Plan, images: ImageData, device: str) -> None:
+        self.plan, self.images, self.device = plan, images, pick_device(device)
+        self.pool = ClassPool(images.train, images.spec, self.device)
+        self.protocol: Protocol = protocol_from(plan.protocol)
+        self.rng = Rng(0).fork("estimate")
+        self._measured: dict[tuple[Any, ...], float] = {}
+
+    def cost(self, sets: Iterable[SetJob], cells: Iterable[Cell]) -> Cost:
+        """Of these jobs."""
+        return Cost({made.key: self._make(made) for made in sets}, {c.key: self._cell(c) for c in cells})
+
+    def _make(self, made: SetJob) -> float:
+        if not made.contender.condenses:
+            return self._select(made)
+        kind = ("make", made.contender.label, made.ipc, made.condensed_with)
+        return made.record["steps"] * self._once(kind, lambda: self._step(made))
+
+    def _select(self, made: SetJob) -> float:
+        """The selector's own measure of its work, in images that go through a training step."""
+        network = resolve(made.condensed_with or "convnet")
+        task = SelectionTask(self.pool, network, made.ipc, self.device, default_chunk(self.device))
+        work = get_selector(made.contender.method, **made.contender.fields).work(task)
+        if not work:
+            return 0.0
+        size = min(Recipe(1).batch_size, len(self.images.train))
+        kind = ("select", network.canonical)
+        return work / size * self._once(kind, lambda: self._train(network, Recipe(1), size, augmented=False))
+
+    def _step(self, made: SetJob) -> float:
+        """Seconds of one update."""
+        network = resolve(str(made.condensed_with))
+        task = Task(self.pool, network, made.ipc, self.device, default_chunk(self.device))
+        method = get_method(made.contender.method, **made.contender.fields)
+        try:
+            return driver.estimate(method, task, self.rng, 1).seconds
+        except driver.NonFinite:  # the job itself will say so
+            return 0.0
+
+    def _cell(self, cell: Cell) -> float:
+        """Networks times (epochs times optimiser steps, and one test)."""
+        network = resolve(cell.network)
+        recipe = self.protocol.recipe(self.images.spec, network)
+        count = len(self.images.train) if cell.made is None else cell.made.ipc * self.images.spec.num_classes
+        epochs = cell.record.get("epochs", recipe.epochs)
+        full, rest = divmod(count, recipe.batch_size)
+        steps = [(recipe.batch_size, full), (rest, 1 if rest else 0)]
+        epoch = sum(
+            times
+            * self._once(("train", network.canonical, size), lambda s=size: self._train(network, recipe, s))
+            for size, times in steps
+            if times
+        )
+        test = self._once(("test", network.canonical), lambda: self._test(network))
+        return cell.record["repeats"] * (epochs * epoch + test)
+
+    def _train(self, network: NetworkFactory, recipe: Recipe, size: int, augmented: bool = True) -> float:
+        """Seconds of one optimiser step on `size` images; a first one warms up."""
+        count = min(size, len(self.images.train))
+        labels = torch.tensor(self.images.train.labels[:count], device=self.device)
+        images = TensorImages(self.pool.images_at(torch.arange(count).numpy()), labels)
+        module = network.build(self.images.spec, self.rng.fork("network")).to(self.device)
+        augment = self.protocol.augment(self.images.spec, network) if augmented else None
+        chunk = default_chunk(self.device)
+
+        def epochs(number: int) -> None:
+            with self.rng.seeded(self.device):
+                once = replace(recipe, epochs=number, decay_after=())
+                fit(module, images, once, self.rng.fork("training"), augment=augment, chunk=chunk)
+
+        epochs(1)
+        return self._seconds(lambda: epochs(3)) / 3
+
+    def _test(self, network: NetworkFactory) -> float:
+        """Seconds of a pass over all test images, from its first batch."""
+        module = network.build(self.images.spec, self.rng.fork("network")).to(self.device)
+        images, labels = next(batches(self.images.test, self.images.spec, self.device, _TEST_BATCH))
+        images = forward_layout(images) if network.any_layout else images
+        seconds = self._seconds(lambda: accuracy(module, [(images, labels)], default_chunk(self.device)))
+        return seconds * len(self.images.test) / len(labels)
+
+    def _seconds(self, work: Callable[[], object]) -> float:
+        started = time.perf_counter()
+        work()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter() - started
+
+    def _once(self, kind: tuple[Any, ...], measure: Callable[[], float]) -> float:
+        if kind not in self._measured:
+            self._measured[kind] = measure()
+        return self._measured[kind]

@@ -1,0 +1,407 @@
+"""A whole comparison: what it makes, that it goes on, and that its numbers are those of `condense evaluate`."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import condensery
+from condensery import BadFile, BadInput, FailedWork
+from condensery.comparison.board import News
+from condensery.comparison.engines import InProcess
+from condensery.comparison.jobs import Job, Outcome
+from condensery.comparison.outcome import Comparison
+from condensery.comparison.perform import perform
+from condensery.session import Interrupted
+
+NARROW = "convnet+depth=1+width=8"
+Run = Callable[..., Comparison]
+
+
+class Counting:
+    """The engine of this process, which remembers what it was given."""
+
+    slots = 1
+
+    def __init__(self, done: Callable[[Job], Outcome] = perform) -> None:
+        self.jobs: list[Job] = []
+        self.engine = InProcess(done)
+
+    def submit(self, job: Job) -> None:
+        self.jobs.append(job)
+        self.engine.submit(job)
+
+    def next(self) -> Outcome:
+        return self.engine.next()
+
+    def close(self) -> None:
+        self.engine.close()
+
+    @property
+    def kinds(self) -> list[str]:
+        return [job.kind for job in self.jobs]
+
+
+def documents(folder: Path) -> dict[str, Any]:
+    """Every cell without what depends on the moment."""
+    found = {}
+    for path in sorted((folder / "cells").glob("*.json")):
+        document = json.loads(path.read_text())
+        for name in ("time", "worker", "condense_seconds"):
+            document.pop(name, None)
+        document["scores"] = [{**score, "seconds": 0} for score in document["scores"]]
+        found[path.name] = document
+    return found
+
+
+def test_a_whole_comparison(run: Run, tmp_path: Path) -> None:
+    news: list[News] = []
+    found = run(ipc=[1, 2], seeds=[0, 1], callback=news.append, command="it")
+    names = [(m.subject, m.ipc, m.network, m.condensed_with) for m in found.measurements]
+    assert names == [
+        *((s, ipc, NARROW, NARROW if s == "dm" else None) for ipc in (1, 2) for s in ("dm", "random")),
+        ("whole", None, NARROW, None),
+    ]
+    dm = found.measurements[0]
+    assert np.shape(dm.accuracies) == (2, 2) and (dm.steps, dm.published_steps) == (2, 20_000)
+    assert (dm.images, len(dm.make_seconds), dm.protocol, dm.labels) == (3, 2, "short", "hard")
+    assert dm.record["seeds"] == [0, 1] and dm.record["fields"]["real_batch"] == 8
+    whole = found.measurements[-1]
+    assert whole.images == 36 and whole.epochs == 3 and whole.steps is None
+    assert found.complete and not found.problems
+    assert [n.done for n in news] == sorted(n.done for n in news)
+    assert (news[0].line, news[0].done, news[0].total) == ("", 0, 9)
+    assert news[-1].done == 9 and news[-1].left is None
+    report = found.report()
+    assert report.measurements == found.measurements and report.command == "it"
+    assert {(g.subject, g.ipc, g.seed) for g in report.galleries} == {
+        (s, ipc, seed) for s in ("dm", "random") for ipc in (1, 2) for seed in (0, 1)
+    }
+    assert all((g.initial is None) == (g.subject == "random") for g in report.galleries)
+    assert len(report.curves) == 4 and all(len(c.loss) == 2 for c in report.curves)
+    assert not list((tmp_path / "out").rglob("*.tmp"))
+
+
+def test_a_cell_is_what_condense_evaluate_finds(run: Run, tmp_path: Path, tiny_file: Path, short) -> None:
+    found = run(networks=["mlp"], seeds=[0, 3], evaluation_seed=5, whole_epochs=2)
+    folders = [next((tmp_path / "out/sets").glob(f"dm-*-seed{seed}-*")) for seed in (0, 3)]
+    measured = found.measurements[0]
+    for seed, folder, row in zip((0, 3), folders, measured.accuracies, strict=True):
+        by_hand = condensery.evaluate(folder, protocol=short, networks=["mlp"], seed=5 + seed, baselines=())
+        assert by_hand.scores[0].accuracies == (row,)
+        again = condensery.condense(
+            str(tiny_file), "dm", ipc=1, network=NARROW, steps=2, seed=seed, real_batch=8
+        )
+        assert condensery.load(folder).images.equal(again.images)
+    by_hand = condensery.evaluate(
+        folders[0], protocol=short, networks=["mlp"], seed=5, repeats=1, baselines=["whole"], whole_epochs=2
+    )
+    assert by_hand.scores[1].accuracies == found.measurements[-1].accuracies
+
+
+def test_an_interrupted_comparison_goes_on_to_the_same_numbers(run: Run, tmp_path: Path) -> None:
+    run(out=tmp_path / "straight", seeds=[0, 1])
+
+    def stopping(at: int) -> Callable[[Job], Outcome]:
+        count = iter(range(100))
+
+        def do(job: Job) -> Outcome:
+            if next(count) == at:
+                raise KeyboardInterrupt
+            return perform(job)
+
+        return do
+
+    for at in (0, 1, 2):
+        with pytest.raises(Interrupted, match=r"of 5 cells done; nothing is lost: the same command goes on"):
+            run(seeds=[0, 1], engine=Counting(stopping(at)))
+    lines: list[str] = []
+    run(seeds=[0, 1], announce=lines.append)
+    assert "2 of 5 cells are done already" in lines or "1 of 5 cells are done already" in lines
+    assert documents(tmp_path / "out") == documents(tmp_path / "straight")
+
+
+def test_a_set_is_gone_on_with_from_its_checkpoint(run: Run, tmp_path: Path, monkeypatch) -> None:
+    """Ctrl-C within a condensation, as a terminal sends it."""
+    import signal
+
+    from condensery.comparison import perform as module
+
+    run(["dm"], out=tmp_path / "straight", steps=6)
+    real = module.condense
+
+    def stopped_once(*args: Any, **settings: Any) -> Any:
+        def step(report: Any) -> None:
+            if report.step == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        return real(*args, **settings, callback=step)
+
+    assert threading.current_thread() is threading.main_thread()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "condense", stopped_once)
+        with pytest.raises(Interrupted, match="0 of 2 cells"):
+            run(["dm"], steps=6)
+    assert list((tmp_path / "out/sets").glob("dm-*/checkpoint.safetensors"))
+    seen: list[int] = []
+
+    def watched(*args: Any, **settings: Any) -> Any:
+        return real(*args, **settings, callback=lambda report: seen.append(report.step))
+
+    monkeypatch.setattr(module, "condense", watched)
+    run(["dm"], steps=6)
+    assert seen == [4, 5, 6] and documents(tmp_path / "out") == documents(tmp_path / "straight")
+
+
+def test_other_processes_find_the_same(run: Run, tmp_path: Path) -> None:
+    run(out=tmp_path / "here")
+    found = run(workers=2)
+    assert found.complete and documents(tmp_path / "out") == documents(tmp_path / "here")
+    for made in (tmp_path / "here/sets").iterdir():
+        there = condensery.load(tmp_path / "out/sets" / made.name)
+        assert there.images.equal(condensery.load(made).images)
+
+
+def test_a_worker_that_cannot_reach_the_folder_sends_the_files(run: Run, tmp_path: Path) -> None:
+    """As on a node of a cluster, where a job has no folder."""
+
+    def elsewhere(job: Job) -> Outcome:
+        return perform(replace(job, folder=None))
+
+    run(out=tmp_path / "here")
+    run(engine=Counting(elsewhere))
+    assert documents(tmp_path / "out") == documents(tmp_path / "here")
+    (made,) = (tmp_path / "out/sets").glob("dm-*")
+    assert {"run.json", "set.safetensors", "initial.safetensors", "curve.json", "set.png"} <= {
+        path.name for path in made.iterdir()
+    }
+    (made / "made.json").unlink()
+    assert run().complete, "a set that was not noted as done is made again"
+
+
+def test_more_methods_and_seeds_reuse_what_is_there(run: Run, tmp_path: Path) -> None:
+    first = Counting()
+    run(["dm"], engine=first)
+    assert first.kinds == ["make", "evaluate", "whole"]
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/cells").glob("*.json")}
+    more = Counting()
+    found = run(["dm", "other=dm", "random"], settings={"real_batch": 8, "other.init": "noise"}, engine=more)
+    assert more.kinds == ["make", "evaluate", "make", "evaluate"]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert [m.subject for m in found.measurements] == ["dm", "other", "random", "whole"]
+    nothing = Counting()
+    run(["random", "dm"], engine=nothing)
+    assert nothing.jobs == []
+
+
+def test_selections_are_made_with_a_network_where_they_use_one(run: Run) -> None:
+    found = run(
+        ["herding", "random"],
+        settings={"weights": "random"},
+        condense_with=[NARROW, "convnet+depth=1+width=4"],
+        networks=["mlp"],
+    )
+    assert [(m.subject, m.condensed_with) for m in found.measurements] == [
+        ("herding", NARROW),
+        ("herding", "convnet+depth=1+width=4"),
+        ("random", None),
+        ("whole", None),
+    ]
+    herding = found.measurements[0]
+    assert (herding.steps, herding.published_steps) == (None, None) and len(herding.make_seconds) == 1
+    assert found.complete and not found.report().curves
+
+
+def test_soft_labels_and_the_scores_about_labels_and_augmentation(run: Run, tmp_path: Path, short) -> None:
+    labels = condensery.SoftLabels(epochs=1)
+    found = run(networks=["mlp"], soft_labels=labels, augmentation_robustness=True)
+    assert [(m.subject, m.labels) for m in found.measurements] == [
+        ("dm", "hard"),
+        ("dm", "soft"),
+        ("random", "hard"),
+        ("random", "soft"),
+        ("whole", "hard"),
+    ]
+    hard, soft, floor, soft_floor, whole = found.measurements
+    assert soft.bytes > hard.bytes
+    scores = hard.record["scores"]
+    assert scores["hard_label_recovery"] == whole.mean - hard.mean
+    assert scores["improvement_over_random"] == hard.mean - floor.mean
+    assert soft.record["scores"]["improvement_over_random"] == soft.mean - soft_floor.mean
+    assert soft.record["scores"]["hard_label_recovery"] == scores["hard_label_recovery"]
+    assert 0 < scores["label_robust_score"] < 1 and 0 < scores["augmentation_robust_score"] < 1
+    assert floor.record["scores"] == whole.record["scores"] == {}
+    (made,) = (tmp_path / "out/sets").glob("dm-*")
+    by_hand = condensery.evaluate(
+        made,
+        protocol=short,
+        networks=["mlp"],
+        baselines=(),
+        soft_labels=labels,
+        augmentation_robustness=True,
+    )
+    found_by_hand = [s.accuracies for s in by_hand.scores if s.augmentation == "protocol"]
+    assert found_by_hand == [hard.accuracies, soft.accuracies]
+
+
+def test_cells_that_cannot_work_are_named_and_the_rest_goes_on(run: Run) -> None:
+    lines: list[str] = []
+    found = run(ipc=[1, 99], condense_with=[NARROW, "mlp"], networks=["mlp"], announce=lines.append)
+    assert [(m.subject, m.ipc) for m in found.measurements] == [("dm", 1), ("random", 1), ("whole", None)]
+    assert found.complete and all(problem.foreseen for problem in found.problems)
+    reasons = {problem.cell: problem.reason for problem in found.problems}
+    assert "99 per class is more than class '0' has training images (12)" == reasons["random, 99 per class"]
+    assert "mlp has none" in reasons["dm, 1 per class, made with mlp"]
+    assert any(line.startswith("skipped: random, 99 per class: 99 per class is more") for line in lines)
+    assert [cell for cell, _ in found.report().skipped] == list(reasons)
+
+
+def test_a_network_that_is_too_large_for_the_images_is_skipped(run: Run) -> None:
+    found = run(["random"], networks=["mlp", "convnet+depth=5"])
+    assert [(m.subject, m.network) for m in found.measurements] == [("random", "mlp"), ("whole", "mlp")]
+    assert len(found.problems) == 2 and all("convnet+depth=5" in p.cell for p in found.problems)
+
+
+def test_nothing_left_to_compare_is_refused(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"no cell can be done; dm, 99 per class.*more than class '0'"):
+        run(["dm"], ipc=[99])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_cell_is_named_tried_again_and_the_rest_goes_on(run: Run, tmp_path: Path) -> None:
+    def broken(job: Job) -> Outcome:
+        if job.kind == "make" and job.record["method"] == "dm":
+            return Outcome(job.key, failed="the loss is nan")
+        return perform(job)
+
+    found = run(engine=Counting(broken))
+    assert [m.subject for m in found.measurements] == ["random", "whole"] and not found.complete
+    (problem,) = found.problems
+    assert problem.failed and problem.reason == "the loss is nan" and "dm, 1 per class" in problem.cell
+    assert json.loads((tmp_path / "out/problems.json").read_text())[0]["reason"] == "the loss is nan"
+    assert run().complete
+
+
+@pytest.mark.parametrize(
+    ("error", "word", "kind"),
+    [
+        (BadInput("no such thing"), "no such thing", "skipped"),
+        (FailedWork("not finite"), "not finite", "failed"),
+        (RuntimeError("two\nlines"), "RuntimeError: two lines", "failed"),
+    ],
+)
+def test_what_goes_wrong_in_a_job_is_told(monkeypatch, error, word, kind) -> None:
+    from condensery.comparison import perform as module
+
+    def raising(job: Job) -> None:
+        raise error
+
+    monkeypatch.setitem(module._KINDS, "make", raising)
+    engine = InProcess(perform)
+    engine.submit(Job("key", "make", {}))
+    outcome = engine.next()
+    assert getattr(outcome, kind) == word and outcome.key == "key"
+
+
+def test_other_images_under_the_same_name_are_refused(tiny_file: Path) -> None:
+    record = {"source": str(tiny_file), "options": {}, "fingerprint": "0" * 64}
+    outcome = perform(Job("key", "whole", {"data": record}))
+    assert "holds other images" in outcome.skipped
+
+
+def test_a_folder_of_another_comparison_is_refused(run: Run, tmp_path: Path, short) -> None:
+    run(["random"])
+    with pytest.raises(BadInput, match=r"holds a comparison on .*tiny\.npz .* not on digits"):
+        run(["random"], data="digits")
+    with pytest.raises(BadInput, match="by protocol short, not quick"):
+        run(["random"], protocol="quick")
+    with pytest.raises(BadInput, match="another short"):
+        run(["random"], protocol=replace(short, epochs=3))
+    with pytest.raises(BadInput, match="started with --threads 1, not 2"):
+        run(["random"], threads=2)
+
+
+def test_a_folder_of_something_else_is_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/notes.txt").write_text("mine")
+    with pytest.raises(BadInput, match="holds no comparison"):
+        run(["random"])
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(BadInput, match="is a file"):
+        run(["random"], out=tmp_path / "file")
+
+
+def test_two_at_a_time_in_one_folder_are_refused(run: Run) -> None:
+    def second(job: Job) -> Outcome:
+        with pytest.raises(BadInput, match="another condense compare is working in"):
+            run(["random"])
+        return perform(job)
+
+    assert run(["random"], engine=Counting(second)).complete
+
+
+def test_damaged_files_are_named(run: Run, tmp_path: Path) -> None:
+    run(["random"])
+    (cell, _) = sorted((tmp_path / "out/cells").glob("*.json"))
+    cell.write_text("{")
+    with pytest.raises(BadFile, match="is damaged: delete it, and its cell is done again"):
+        run(["random"])
+    cell.unlink()
+    assert run(["random"]).complete
+    (tmp_path / "out/comparison.json").write_text('{"format": 1}')
+    with pytest.raises(BadFile, match=r"comparison\.json is damaged"):
+        run(["random"])
+
+
+def test_a_set_that_was_changed_is_not_taken_for_the_one_that_was_made(run: Run, tmp_path: Path) -> None:
+    run(["random"], seeds=[0, 1])
+    (first, second) = sorted((tmp_path / "out/sets").glob("*/set.safetensors"))
+    first.write_bytes(second.read_bytes())
+    run(["random"], seeds=[0, 1])  # nothing to do
+    with pytest.raises(BadFile, match="is not the set that this comparison made: delete"):
+        run(["random"], seeds=[0, 1], networks=["mlp"])
+
+
+def test_a_dry_run_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
+    lines: list[str] = []
+    found = run(dry_run=True, announce=lines.append)
+    assert not (tmp_path / "out").exists() and found.measurements == ()
+    assert any(line.startswith("about ") and "for 3 cells (make 2 sets" in line for line in lines)
+
+
+def test_the_floor_is_pointed_at(run: Run) -> None:
+    lines: list[str] = []
+    run(["dm"], dry_run=True, announce=lines.append)
+    assert any("add random" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"ipc": [0]}, "--ipc must be at least 1, not 0"),
+        ({"ipc": []}, "--ipc is empty"),
+        ({"seeds": []}, "--seeds is empty"),
+        ({"repeats": 0}, "--repeats must be at least 1"),
+        ({"whole_epochs": 0}, "--whole-epochs must be at least 1"),
+        ({"scale": 0.0}, "--scale must be more than 0"),
+        ({"networks": ["mlpp"]}, "mlpp"),
+        ({"condense_with": []}, "--condense-with is empty"),
+        ({"protocol": "fast"}, "unknown protocol 'fast'"),
+        ({"workers": 0}, "--workers"),
+        ({"threads": 0}, "--threads"),
+        ({"gpus_per_job": -1}, "--gpus-per-job"),
+        ({"device": "tpu"}, "tpu"),
+    ],
+)
+def test_what_is_refused_before_any_work(run: Run, tmp_path: Path, changed, words) -> None:
+    with pytest.raises(BadInput, match=words):
+        run(["random"], **changed)
+    assert not (tmp_path / "out").exists()
