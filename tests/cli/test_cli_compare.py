@@ -17,9 +17,11 @@ from condensery.errors import BadInput
 pytestmark = pytest.mark.usefixtures("fast_protocol")
 
 NARROW = "convnet+depth=1+width=8"
-SMALL = f"--data digits --condense-with {NARROW} --steps 2 --set real_batch=8 --out found".split()
+SMALL = (
+    f"--data digits --condense-with {NARROW} --steps 2 --set real_batch=8 --no-scatter --out found".split()
+)
 
-RANDOM = f"--data digits --networks {NARROW} --out found"
+RANDOM = f"--data digits --networks {NARROW} --no-scatter --out found"
 
 
 def test_table_files_and_document(condense) -> None:
@@ -30,6 +32,8 @@ def test_table_files_and_document(condense) -> None:
         *((("dm"), 1, 4), ("random", 1, 4), ("dm", 2, 4), ("random", 2, 4)),
         ("whole", None, 1),
     ]
+    for name in ("report.html", "table.md", "table.csv", "results.jsonl"):
+        assert str(Path("found") / name) in document["files"].values() and Path("found", name).stat().st_size
     assert document["problems"] == [] and document["command"].startswith(
         "condense compare --methods dm,random"
     )

@@ -80,7 +80,7 @@ def test_a_whole_comparison(run: Run, tmp_path: Path) -> None:
     assert [n.done for n in news] == sorted(n.done for n in news)
     assert (news[0].line, news[0].done, news[0].total) == ("", 0, 9)
     assert news[-1].done == 9 and news[-1].left is None
-    report = found.report()
+    report = found.report(scatter=False)
     assert report.measurements == found.measurements and report.command == "it"
     assert {(g.subject, g.ipc, g.seed) for g in report.galleries} == {
         (s, ipc, seed) for s in ("dm", "random") for ipc in (1, 2) for seed in (0, 1)
@@ -217,7 +217,7 @@ def test_selections_are_made_with_a_network_where_they_use_one(run: Run) -> None
     ]
     herding = found.measurements[0]
     assert (herding.steps, herding.published_steps) == (None, None) and len(herding.make_seconds) == 1
-    assert found.complete and not found.report().curves
+    assert found.complete and not found.report(scatter=False).curves
 
 
 def test_soft_labels_and_the_scores_about_labels_and_augmentation(run: Run, tmp_path: Path, short) -> None:
@@ -261,7 +261,7 @@ def test_cells_that_cannot_work_are_named_and_the_rest_goes_on(run: Run) -> None
     assert "99 per class is more than class '0' has training images (12)" == reasons["random, 99 per class"]
     assert "mlp has none" in reasons["dm, 1 per class, made with mlp"]
     assert any(line.startswith("skipped: random, 99 per class: 99 per class is more") for line in lines)
-    assert [cell for cell, _ in found.report().skipped] == list(reasons)
+    assert [cell for cell, _ in found.report(scatter=False).skipped] == list(reasons)
 
 
 def test_a_network_that_is_too_large_for_the_images_is_skipped(run: Run) -> None:

@@ -14,7 +14,7 @@ from condensery.cli import arguments, flags
 from condensery.cli.compare_progress import CompareProgress
 from condensery.cli.compare_results import comparison_table, write_results
 from condensery.cli.evaluate import asked_soft_labels
-from condensery.cli.output import Output
+from condensery.cli.output import Output, facts_table
 from condensery.comparison.compare import compare as compare_methods
 from condensery.comparison.contenders import Steps, known_names
 from condensery.errors import BadInput
@@ -176,6 +176,14 @@ def compare(
             rich_help_panel=_WHERE,
         ),
     ] = None,
+    no_scatter: Annotated[
+        bool,
+        typer.Option(
+            "--no-scatter",
+            help="Leave the features out of the page: they take a minute.",
+            rich_help_panel=_WHERE,
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -250,9 +258,9 @@ def compare(
         output.result(comparison.to_json())
         return 0
     output.show(comparison_table(comparison))
-    for name, path in write_results(comparison).items():
-        output.say(f"{name:<8}  {path}")
-    output.result(comparison.to_json())
+    files = write_results(comparison, output.say, scatter=not no_scatter)
+    output.show(facts_table([(name, str(path)) for name, path in files.items()]))
+    output.result({**comparison.to_json(), "files": {name: str(path) for name, path in files.items()}})
     return 0 if comparison.complete else 1
 
 

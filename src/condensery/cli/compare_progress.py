@@ -11,9 +11,9 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from condensery.cli.output import Output, accuracy, plain_table
+from condensery.cli.output import Output, plain_table
 from condensery.comparison.board import DONE, Board, News
-from condensery.session import readable_seconds
+from condensery.report.words import accuracy, readable_seconds
 
 
 class CompareProgress:

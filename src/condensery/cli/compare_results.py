@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.table import Table
 
-from condensery.cli.output import accuracy, percent, plain_table, readable_bytes
+from condensery.cli.output import plain_table
 from condensery.comparison.outcome import Comparison
+from condensery.report import write_report
 from condensery.report.contents import Measurement
-from condensery.session import readable_seconds
+from condensery.report.words import accuracy, percent, readable_bytes, readable_seconds
 
 _SCORES = {
     "HLR": "hard_label_recovery",
@@ -17,6 +19,8 @@ _SCORES = {
     "LRS": "label_robust_score",
     "ARS": "augmentation_robust_score",
 }
+
+_FILES = {"Page": "report.html", "Table": "table.md", "Numbers": "table.csv", "Lines": "results.jsonl"}
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -71,6 +75,11 @@ def _published(one: Measurement) -> str:
     return f"{100 * value.mean:.1f}{spread}"
 
 
-def write_results(comparison: Comparison) -> dict[str, Path]:
-    """The files for people and programs, by what they are."""
-    return {"Sets": comparison.folder / "sets"}
+def write_results(comparison: Comparison, announce: Callable[[str], None], scatter: bool) -> dict[str, Path]:
+    """The files for people and programs, by what they are: tables and one self-contained page."""
+    report = comparison.report(announce, scatter)
+    for name in _FILES.values():
+        write_report(report, comparison.folder / name)
+    return {what: comparison.folder / name for what, name in _FILES.items()} | {
+        "Sets": comparison.folder / "sets"
+    }

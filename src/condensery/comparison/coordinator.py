@@ -19,7 +19,8 @@ from condensery.comparison.plan import Cell, Plan, SetJob, cells
 from condensery.comparison.store import Store
 from condensery.errors import BadInput
 from condensery.records import ImageData
-from condensery.session import Interrupted, readable_seconds
+from condensery.report.words import readable_seconds
+from condensery.session import Interrupted
 
 Listener = Callable[[News], None]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 from condensery import artifact
 from condensery.comparison.plan import Plan, SetJob, cells
 from condensery.comparison.store import Store
+from condensery.data.sources import silent
+from condensery.gathering.features import feature_pictures
 from condensery.report.contents import Curve, Gallery, Measurement, Report
 from condensery.report.picture import eight_bit
 
@@ -59,8 +61,13 @@ class Comparison:
         """Whether every cell that could be foreseen to work has its number."""
         return all(problem.foreseen for problem in self.problems)
 
-    def report(self) -> Report:
-        """Everything that tables and pages show."""
+    def report(self, announce: Callable[[str], None] = silent, scatter: bool = True) -> Report:
+        """Everything that tables and pages show.
+
+        Args:
+            announce: called with lines of text for a person.
+            scatter: draw the features of real and synthetic images too, which takes a minute.
+        """
         made = {cell.made.key: cell.made for cell in cells(self.plan) if cell.made}
         store = Store(self.folder)
         there = [one for one in made.values() if store.document(one)]
@@ -69,6 +76,9 @@ class Comparison:
             facts=tuple(self._facts()),
             measurements=self.measurements,
             galleries=tuple(_gallery(one, store.folder(one)) for one in there),
+            scatters=feature_pictures([artifact.load(store.folder(one)) for one in there], announce)
+            if scatter and there
+            else (),
             curves=tuple(curve for one in there if (curve := _curve(one, store.folder(one)))),
             skipped=tuple((problem.cell, problem.reason) for problem in self.problems),
             command=self.command,
