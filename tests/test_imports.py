@@ -38,6 +38,7 @@ ROOMS = (
     "selection",
     "gathering",
     "comparison",
+    "recipes",
     "cli",
 )
 """From top to bottom: a module imports only from rooms above its own, or from its own."""

@@ -18,6 +18,7 @@ from condensery.errors import BadFile, BadInput, CondenseryError, FailedWork
 from condensery.evaluation import PROTOCOLS, Evaluation, Honest, Protocol, Score, SoftLabels, evaluate
 from condensery.method import Method, State, Task
 from condensery.methods import METHODS, get_method
+from condensery.recipes import Reproduction, reproduce
 from condensery.records import ImageData, ImageSpec, LabeledImages, SyntheticSet
 from condensery.rng import Rng
 from condensery.runner import condense
@@ -41,6 +42,7 @@ __all__ = [
     "LabeledImages",
     "Method",
     "Protocol",
+    "Reproduction",
     "Rng",
     "Score",
     "SelectionReport",
@@ -58,6 +60,7 @@ __all__ = [
     "get_selector",
     "load",
     "load_images",
+    "reproduce",
     "save",
     "select",
 ]

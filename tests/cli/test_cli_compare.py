@@ -10,7 +10,8 @@ import pytest
 from test_cli_bad_input import nothing_left, refused
 
 import condensery
-from condensery.cli.compare import _seeds, _settings, _steps
+from condensery.cli.arguments import settings
+from condensery.cli.compare import _seeds, _steps
 from condensery.comparison import perform as perform_module
 from condensery.errors import BadInput
 
@@ -156,7 +157,7 @@ def test_sets_of_a_comparison_are_run_folders(condense) -> None:
 def test_words_of_the_command_line() -> None:
     assert _seeds("0,2-4") == [0, 2, 3, 4]
     assert (_steps(None), _steps("300"), _steps("dm=400, dsa=200")) == (None, 300, {"dm": 400, "dsa": 200})
-    assert _settings(["dm.real-batch=64", "image_lr=0.5", "init=noise"]) == {
+    assert settings(["dm.real-batch=64", "image_lr=0.5", "init=noise"]) == {
         "dm.real_batch": 64,
         "image_lr": 0.5,
         "init": "noise",

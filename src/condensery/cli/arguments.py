@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from condensery.errors import BadInput
+from condensery.models.custom import guess
 from condensery.runner import absolute_source
 
 MISSING_DATA = (
@@ -69,3 +72,15 @@ def data_name(data: str) -> str:
     source = Path(absolute_source(data))
     name = source.stem if source.is_file() else source.name
     return re.sub(r"[^\w.+-]+", "_", name).strip("._") or "images"
+
+
+def settings(entries: Sequence[str]) -> dict[str, Any]:
+    """["dm.real_batch=64"] -> {"dm.real_batch": 64}; the name of a field may be written as its flag is."""
+    found = {}
+    for entry in entries:
+        name, equals, value = entry.partition("=")
+        if not (name and equals and value):
+            raise BadInput(f"--set takes FIELD=VALUE or METHOD.FIELD=VALUE, not {entry!r}")
+        label, dot, field = name.rpartition(".")
+        found[f"{label}{dot}{field.strip('-').replace('-', '_')}"] = guess(value)
+    return found

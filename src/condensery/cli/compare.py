@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -19,7 +18,6 @@ from condensery.comparison.compare import compare as compare_methods
 from condensery.comparison.contenders import Steps, known_names
 from condensery.errors import BadInput
 from condensery.evaluation import PROTOCOLS
-from condensery.models.custom import guess
 
 _WHAT, _MAKE, _JUDGE, _WHERE = "What is compared", "How sets are made", "How they are judged", "Where it runs"
 
@@ -217,6 +215,8 @@ def compare(
         raise BadInput("name the images with --data: digits, mnist, a folder, a file or a Hub id")
     out = out or Path("comparisons") / arguments.data_name(data)
     with CompareProgress(output) as progress:
+        if "random" not in (word.rpartition("=")[2].strip() for word in arguments.words(methods)):
+            progress.say("random images are the floor that a method has to beat: add random to --methods")
         comparison = compare_methods(
             data,
             arguments.words(methods),
@@ -229,7 +229,7 @@ def compare(
             repeats=repeats,
             scale=scale,
             steps=_steps(steps),
-            settings=_settings(settings or []),
+            settings=arguments.settings(settings or []),
             whole=whole,
             whole_epochs=whole_epochs,
             whole_repeats=whole_repeats,
@@ -295,15 +295,3 @@ def _steps(text: str | None) -> Steps:
             raise BadInput(f"--steps takes one number, or some such as dm=400,dsa=200, not {text!r}")
         counts[label.strip()] = int(count)
     return counts
-
-
-def _settings(entries: Sequence[str]) -> dict[str, Any]:
-    """["dm.real_batch=64"] -> {"dm.real_batch": 64}; the name of a field may be written as its flag is."""
-    found = {}
-    for entry in entries:
-        name, equals, value = entry.partition("=")
-        if not (name and equals and value):
-            raise BadInput(f"--set takes FIELD=VALUE or METHOD.FIELD=VALUE, not {entry!r}")
-        label, dot, field = name.rpartition(".")
-        found[f"{label}{dot}{field.strip('-').replace('-', '_')}"] = guess(value)
-    return found

@@ -21,6 +21,7 @@ from condensery.cli import listings, output
 from condensery.cli.compare import compare
 from condensery.cli.evaluate import evaluate
 from condensery.cli.report import report
+from condensery.cli.reproduce import reproduce
 from condensery.cli.run import run
 from condensery.cli.select import select
 from condensery.cli.show import export, show
@@ -45,6 +46,7 @@ _COMMANDS = {
         select,
         evaluate,
         compare,
+        reproduce,
         report,
         show,
         export,

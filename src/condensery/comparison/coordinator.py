@@ -25,6 +25,10 @@ from condensery.session import Interrupted
 Listener = Callable[[News], None]
 
 
+class NothingToDo(BadInput):
+    """Every cell of a comparison is known beforehand to be impossible."""
+
+
 class Start:
     """One start of a comparison.
 
@@ -53,11 +57,9 @@ class Start:
         of_sets = [cell.key for cell in self.cells.values() if cell.made]
         if all(key in self.problems for key in of_sets):
             first = self.problems[of_sets[0]]
-            raise BadInput(f"no cell can be done; {first.cell}: {first.reason}")
+            raise NothingToDo(f"no cell can be done; {first.cell}: {first.reason}")
         for problem in dict.fromkeys(self.problems.values()):
             self.announce(f"skipped: {problem.cell}: {problem.reason}")
-        if not any(contender.method == "random" for contender in self.plan.contenders):
-            self.announce("random images are the floor that a method has to beat: add random to --methods")
 
     def to_do(self) -> tuple[list[SetJob], list[Cell]]:
         """The sets and cells that are not there yet."""

@@ -79,7 +79,8 @@ class Store:
             raise BadInput(f"{self.path} is a file: choose a folder for --out")
         settings = self.settings()
         if settings is None:
-            if self.path.is_dir() and any(self.path.iterdir()):
+            # Sets alone are no other thing: comparisons by several protocols may share them.
+            if self.path.is_dir() and any(path.name != "sets" for path in self.path.iterdir()):
                 raise BadInput(
                     f"{self.path} is not empty and holds no comparison: choose an empty or new folder for --out"
                 )

@@ -133,6 +133,14 @@ def load(
     return replace(subset(data, names, cache), options={**data.options, "classes": list(names)})
 
 
+def at_hand(name: str) -> bool:
+    """Whether the known set `name` can be loaded, with default options, without fetching it."""
+    known, options = KNOWN_SETS[name], Options(None, None, 0.2, None, None)
+    origin = _find(name, known, options, silent)
+    fetched = name != "digits" and origin.identity[:1] == ("hub",)
+    return not fetched or Cache().recall(digest(*origin.identity, *options.words)) is not None
+
+
 def _find(
     source: str | Path, known: KnownSet | None, options: Options, announce: Callable[[str], None]
 ) -> Origin:

@@ -1,0 +1,151 @@
+"""A recipe from its name to its files, small enough for seconds."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from condensery.data import load
+from condensery.errors import BadInput
+from condensery.published import Published
+from condensery.recipes import Reproduction, grid, reproduce, written
+
+FEW = {"real_batch": 8}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("recipes")
+
+
+@pytest.fixture(scope="module")
+def done(folder: Path) -> Reproduction:
+    told: list[str] = []
+    found = fill(folder, told.append)
+    assert "not as published: the images are digits, not mnist" in told
+    return found
+
+
+def fill(folder: Path, announce=lambda line: None) -> Reproduction:
+    return reproduce(
+        "dc-width",
+        out=folder / "width",
+        data=load("digits"),
+        scale=0.002,
+        settings=FEW,
+        rows=["32"],
+        columns=["32"],
+        command="condense reproduce dc-width",
+        announce=announce,
+    )
+
+
+def test_ours_beside_theirs(done: Reproduction) -> None:
+    (one,) = done.filled
+    assert one.cell.value == Published(0.906, 0.008, "thesis, Table T6")
+    assert one.ours and one.ours.n == 1 and 0.05 < one.ours.mean < 1
+    assert one.ours.measurement and one.ours.measurement.steps == 2
+    assert done.complete and not done.problems
+
+
+def test_every_output_says_what_was_shrunk(done: Reproduction) -> None:
+    shrunk = "dc 1,000 -> 2 steps at 1 per class, 5 -> 1 sets, 20 -> 1 networks on each"
+    paths = {path.name: path.read_text("utf-8") for path in written.write(done)}
+    assert set(paths) == {"table.md", "table.csv", "table.jsonl", "report.html"}
+    for name, text in paths.items():
+        assert shrunk in text.replace("-&gt;", "->"), name
+        assert "90.6" in text or "0.906" in text, name
+    assert f"| 32 | {100 * done.filled[0].ours.mean:.1f} / 90.6 ± 0.8 |" in paths["table.md"]
+    (row,) = csv.DictReader(paths["table.csv"].splitlines())
+    assert float(row["published_mean"]) == 0.906 and row["not_as_published"].count(";") == 2
+    document = json.loads(paths["table.jsonl"])
+    assert document["accuracies"] == [[done.filled[0].ours.mean]] and document["data"] == "digits"
+    json.dumps(written.to_json(done))
+
+
+def test_the_same_call_again_does_nothing_new(done: Reproduction, folder: Path) -> None:
+    cells = {path: path.stat().st_mtime_ns for path in folder.rglob("cells/*.json")}
+    again = fill(folder)
+    assert again.filled[0].ours == done.filled[0].ours
+    assert cells == {path: path.stat().st_mtime_ns for path in folder.rglob("cells/*.json")}
+
+
+def test_a_dry_run_touches_nothing(folder: Path) -> None:
+    told: list[str] = []
+    found = reproduce(
+        "dc-width",
+        out=folder / "dry",
+        data=load("digits"),
+        settings=FEW,
+        rows=["32"],
+        columns=["32"],
+        dry_run=True,
+        announce=told.append,
+    )
+    assert not (folder / "dry").exists() and found.filled[0].ours is None
+    assert any("about" in line for line in told)
+
+
+def test_what_cannot_be_done_is_skipped_and_said(folder: Path) -> None:
+    """Four poolings are too many for 8 pixels (12 with the padding of grey images)."""
+    told: list[str] = []
+    found = reproduce(
+        "dc-depth",
+        out=folder / "depth",
+        data=load("digits"),
+        settings=FEW,
+        rows=["1", "4"],
+        columns=["1"],
+        dry_run=True,
+        announce=told.append,
+    )
+    (problem,) = found.problems
+    assert problem.cell == "dc with convnet+depth=4" and "too small for 4 poolings" in problem.reason
+    assert found.complete and any(line.startswith("skipped: dc with convnet+depth=4") for line in told)
+    with pytest.raises(BadInput, match="too small for 4 poolings"):
+        reproduce("dc-depth", out=folder / "depth", data=load("digits"), rows=["4"], columns=["1"])
+    assert not list((folder / "depth").rglob("*.json"))
+
+
+def test_unknown_things_are_refused_before_any_work(folder: Path) -> None:
+    for wrong, message in (
+        ({"recipe": "dc-wdth"}, "did you mean 'dc-width'"),
+        ({"settings": {"bach": 1}}, "has a field 'bach'"),
+        ({"rows": ["33"]}, "no row '33'"),
+        ({"scale": 0.0}, "--scale must be more than 0"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            reproduce(**{"recipe": "dc-width", "out": folder / "no", "data": load("digits"), **wrong})
+    assert not (folder / "no").exists()
+
+
+def test_percent_has_the_digits_of_the_papers() -> None:
+    assert grid.theirs(Published(0.917, 0.005, "")) == "91.7 ± 0.5"
+    assert grid.theirs(Published(0.1301, None, "")) == "13.01"
+    assert grid.theirs(Published(0.28, None, "")) == "28.0"
+    assert grid.theirs(None) == "-"
+
+
+def test_a_figure_is_measured_by_the_diagnostics(folder: Path) -> None:
+    """Two updates of DC and DCC on one network each, so no velocity is at a new network."""
+    done = reproduce(
+        "dcc-kernel-velocity",
+        out=folder / "velocity",
+        data=load("digits"),
+        scale=0.01,
+        settings={"real_batch": 2, "inner_loop": 1},
+    )
+    values = {(one.cell.row, one.cell.column): one.ours for one in done.filled}
+    assert values["DC", "new network"] is None and values["DCC", "new network"] is None
+    for row in ("DC", "DCC"):
+        found = values[row, "elsewhere"]
+        assert found and found.n == 1 and 0 <= found.mean <= 1
+    assert [finding["quantity"] for finding in done.findings] == ["kernel velocity"] * 2
+    assert "prints no numbers" in grid.markdown(done) and "/" not in grid.pair(
+        done.filled[1], done.recipe.quantity
+    )
+    paths = {path.name for path in written.write(done)}
+    assert "table.md" in paths
