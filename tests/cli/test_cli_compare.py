@@ -63,6 +63,9 @@ def test_the_commands_of_a_number_give_it_again(condense) -> None:
 def test_a_dry_run(condense) -> None:
     done = condense("compare --methods dm,random --dry-run", *SMALL)
     assert done.code == 0 and done.out.count("about ") == 1 and "for 3 cells" in done.out
+    assert "add random" not in done.out
+    done = condense("compare --methods dm --dry-run", *SMALL)
+    assert "random images are the floor that a method has to beat: add random" in done.out
     assert nothing_left("found")
 
 

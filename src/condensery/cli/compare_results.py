@@ -8,17 +8,12 @@ from pathlib import Path
 from rich.table import Table
 
 from condensery.cli.output import plain_table
-from condensery.comparison.outcome import Comparison
+from condensery.comparison.outcome import SCORES, Comparison
 from condensery.report import write_report
 from condensery.report.contents import Measurement
 from condensery.report.words import accuracy, percent, readable_bytes, readable_seconds
 
-_SCORES = {
-    "HLR": "hard_label_recovery",
-    "IOR": "improvement_over_random",
-    "LRS": "label_robust_score",
-    "ARS": "augmentation_robust_score",
-}
+_SCORES = dict(zip(("HLR", "IOR", "LRS", "ARS"), SCORES, strict=True))
 
 _FILES = {"Page": "report.html", "Table": "table.md", "Numbers": "table.csv", "Lines": "results.jsonl"}
 
@@ -64,7 +59,9 @@ def _steps(one: Measurement) -> str:
 
 
 def _seconds(one: Measurement) -> str:
-    return readable_seconds(sum(one.make_seconds)) if one.make_seconds and one.steps else "-"
+    """Of all its sets together; nothing for what takes no time, as drawing at random."""
+    seconds = sum(one.make_seconds)
+    return readable_seconds(seconds) if seconds >= 0.5 else "-"
 
 
 def _published(one: Measurement) -> str:

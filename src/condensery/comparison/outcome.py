@@ -13,8 +13,16 @@ from condensery.comparison.plan import Plan, SetJob, cells
 from condensery.comparison.store import Store
 from condensery.data.sources import silent
 from condensery.gathering.features import feature_pictures
-from condensery.report.contents import Curve, Gallery, Measurement, Report
+from condensery.report.contents import Curve, Gallery, HonestScores, Measurement, Report
 from condensery.report.picture import eight_bit
+
+SCORES = (
+    "hard_label_recovery",
+    "improvement_over_random",
+    "label_robust_score",
+    "augmentation_robust_score",
+)
+"""What an accuracy comes to beside random images and the whole set, in the order of `HonestScores`."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,7 @@ class Comparison:
             if scatter and there
             else (),
             curves=tuple(curve for one in there if (curve := _curve(one, store.folder(one)))),
+            honest=tuple(_honest(one) for one in self.measurements if one.record["scores"]),
             skipped=tuple((problem.cell, problem.reason) for problem in self.problems),
             command=self.command,
         )
@@ -130,6 +139,11 @@ def measurement_json(one: Measurement) -> dict[str, Any]:
         "n": one.n,
         "published": one.published and vars(one.published),
     }
+
+
+def _honest(one: Measurement) -> HonestScores:
+    where = (one.subject, one.ipc, one.condensed_with, one.network, one.protocol, one.labels)
+    return HonestScores(*where, *(one.record["scores"].get(name) for name in SCORES))
 
 
 def _gallery(made: SetJob, folder: Path) -> Gallery:
