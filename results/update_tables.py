@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from condensery.coresets import SELECTORS
 from condensery.published import lookup
 
 HERE = Path(__file__).parent
@@ -59,7 +60,7 @@ def published(run: dict[str, Any], score: dict[str, Any]) -> str:
     """The published value of a score in percent, or "-"."""
     if trained_as(score):
         return "-"
-    made_with = run["condensed_with"]
+    made_with = condensed_with(run) or MAIN
     value = lookup(run["data"], score["subject"], run["ipc"], score["network"], made_with)
     if value is None:
         return "-"
@@ -67,11 +68,14 @@ def published(run: dict[str, Any], score: dict[str, Any]) -> str:
     return f"{100 * value.mean:.1f}{std}"
 
 
+def condensed_with(run: dict[str, Any]) -> str | None:
+    """The architecture that a set was learned with; None for real images, whatever features they were chosen by."""
+    return None if run["method"] in SELECTORS else run["condensed_with"]
+
+
 def main_rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those of the main tables: made with the ConvNet or no network, judged with it, hard labels."""
-    of_main = [
-        r for r in found if r["score"]["network"] == MAIN and r["run"]["condensed_with"] in (MAIN, None)
-    ]
+    of_main = [r for r in found if r["score"]["network"] == MAIN and condensed_with(r["run"]) in (MAIN, None)]
     return [r for r in of_main if not trained_as(r["score"])]
 
 
@@ -95,9 +99,7 @@ def summary(found: list[dict[str, Any]]) -> list[str]:
 def cross_architecture(found: list[dict[str, Any]]) -> list[str]:
     """For each method: the architecture it condensed with down, the one that was trained across."""
     lines = []
-    made = [
-        r for r in found if r["run"]["condensed_with"] and r["score"]["subject"] not in ("random", "whole")
-    ]
+    made = [r for r in found if condensed_with(r["run"]) and r["score"]["subject"] not in ("random", "whole")]
     made = [r for r in made if not trained_as(r["score"])]
     for data, ipc, subject in dict.fromkeys(
         (r["run"]["data"], r["run"]["ipc"], r["score"]["subject"]) for r in made
