@@ -6,10 +6,13 @@ import errno
 import io
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import pairwise
 from typing import Annotated
@@ -91,9 +94,23 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows "?" instead of failing
     with warnings.catch_warnings():
         warnings.showwarning = _one_line_warning
-        code = _run(arguments)
+        with _termination_interrupts():
+            code = _run(arguments)
     output.write(sys.stdout, "")
     return code
+
+
+@contextmanager
+def _termination_interrupts() -> Iterator[None]:
+    """A termination signal stops the command as Ctrl-C does: what is done is kept, and a line says how to go on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    old = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
 
 
 def _run(arguments: list[str]) -> int:

@@ -24,7 +24,7 @@ from condensery.evaluation.evaluator import data_name
 from condensery.methods import METHODS
 from condensery.models.registry import resolve
 from condensery.provenance import environment, pick_device
-from condensery.records import ImageData
+from condensery.records import ImageData, SyntheticSet
 from condensery.runner import condense
 from condensery.selection import select
 
@@ -58,13 +58,17 @@ def _make(job: Job) -> tuple[dict[str, Any], dict[str, bytes]]:
             _select(job, folder)
         made = artifact.load(folder)
         files = {name: (folder / name).read_bytes() for name in _KEPT if (folder / name).exists()}
-    document = {
+    return set_document(made, device), files
+
+
+def set_document(made: SyntheticSet, device: torch.device) -> dict[str, Any]:
+    """What a comparison writes down of a set that was made on `device`."""
+    return {
         "seconds": made.record.get("seconds"),
         "steps": made.record.get("step"),
         "memory": made.record.get("memory") if device.type == "cuda" else None,  # else of the whole process
         "sha256": artifact.digest(made),
     }
-    return document, files
 
 
 def _condense(job: Job, folder: Path) -> None:
@@ -76,6 +80,7 @@ def _condense(job: Job, folder: Path) -> None:
         device=job.device,
         out=folder,
         resume=True,
+        shard=record.get("shard", ()),
         **record["fields"],
     )
 

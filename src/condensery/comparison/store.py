@@ -110,7 +110,8 @@ class Store:
     def prepare(self, made: SetJob) -> Path:
         """The folder for a set that is to be made, or to be gone on with."""
         folder = self.folder(made)
-        if folder.exists() and not (folder / "checkpoint.safetensors").exists():
+        going_on = (folder / "checkpoint.safetensors").exists() or (folder / "shards").exists()
+        if folder.exists() and not going_on:
             shutil.rmtree(folder)  # came from a worker elsewhere, and was not noted as done
         return folder
 
