@@ -54,6 +54,23 @@ def test_a_stopped_run_goes_on_to_the_same_bits(number, condense):
     assert torch.equal(condensery.load("demo").images, condensery.load("whole").images)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_comparison_says_how_to_go_on(number):
+    command = "compare --data digits --methods dm --steps 1000000 --out out".split()
+    narrow = ["--condense-with", "convnet+width=8+depth=1", "--no-whole", "--repeats", "1"]
+    process = subprocess.Popen(
+        [*CONDENSE, *command, *narrow], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    end = time.monotonic() + 60
+    while not list(Path("out").glob("sets/*/run.json")) and time.monotonic() < end:
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "stopped with 0 of 1 cells done; nothing is lost: the same command goes on" in err
+    assert "Traceback" not in err
+
+
 def test_a_pipe_whose_reader_has_gone(tmp_path):
     process = start(*LONG, "--steps", "2", "--out", "demo")
     process.stdout.close()
