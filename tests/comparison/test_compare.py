@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 import condensery
-from condensery import BadFile, BadInput, FailedWork
+from condensery import BadFile, BadInput, FailedWork, SoftLabels
 from condensery.comparison.board import News
 from condensery.comparison.engines import InProcess
 from condensery.comparison.jobs import Job, Outcome
 from condensery.comparison.outcome import Comparison
 from condensery.comparison.perform import perform
+from condensery.gathering import report_of_runs
 from condensery.session import Interrupted
 
 NARROW = "convnet+depth=1+width=8"
@@ -360,8 +361,13 @@ def test_damaged_files_are_named(run: Run, tmp_path: Path) -> None:
     cell.unlink()
     assert run(["random"]).complete
     (tmp_path / "out/comparison.json").write_text('{"format": 1}')
-    with pytest.raises(BadFile, match=r"comparison\.json is damaged"):
+    with pytest.raises(
+        BadFile, match=r"comparison\.json is damaged: delete it, and the same command goes on"
+    ):
         run(["random"])
+    (tmp_path / "out/comparison.json").unlink()
+    engine = Counting(perform)
+    assert run(["random"], engine=engine).complete and not engine.jobs
 
 
 def test_a_set_that_was_changed_is_not_taken_for_the_one_that_was_made(run: Run, tmp_path: Path) -> None:
@@ -371,6 +377,11 @@ def test_a_set_that_was_changed_is_not_taken_for_the_one_that_was_made(run: Run,
     run(["random"], seeds=[0, 1])  # nothing to do
     with pytest.raises(BadFile, match="is not the set that this comparison made: delete"):
         run(["random"], seeds=[0, 1], networks=["mlp"])
+    first.write_bytes(first.read_bytes()[:300])
+    with pytest.raises(BadFile, match="is not the set that this comparison made: delete"):
+        run(["random"], seeds=[0, 1], networks=["mlp"])
+    found = report_of_runs([tmp_path / "out"], scatter=False)
+    assert found.measurements and len(found.galleries) == 1, "a damaged set takes no accuracy away"
 
 
 def test_a_dry_run_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
@@ -396,9 +407,15 @@ def test_a_dry_run_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
         ({"threads": 0}, "--threads"),
         ({"gpus_per_job": -1}, "--gpus-per-job"),
         ({"device": "tpu"}, "tpu"),
+        ({"scale": 0.1, "steps": 2}, "say the same twice"),
+        ({"whole": False, "whole_epochs": 2}, "leave one out"),
+        ({"soft_labels": SoftLabels(network="foo")}, "no network is called 'foo'"),
+        ({"methods": ["random=dm"]}, "'random' means something else than dm"),
+        ({"methods": ["whole=dm"]}, "'whole' means something else than dm"),
+        ({"methods": ["=dm"]}, "has no label"),
     ],
 )
 def test_what_is_refused_before_any_work(run: Run, tmp_path: Path, changed, words) -> None:
     with pytest.raises(BadInput, match=words):
-        run(["random"], **changed)
+        run(**{"methods": ["random"], **changed})
     assert not (tmp_path / "out").exists()

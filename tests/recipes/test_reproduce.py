@@ -149,3 +149,13 @@ def test_a_figure_is_measured_by_the_diagnostics(folder: Path) -> None:
     )
     paths = {path.name for path in written.write(done)}
     assert "table.md" in paths
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "table.md").write_text("mine")
+    with pytest.raises(BadInput, match="is not empty and holds no recipe's results"):
+        reproduce("dc-depth", out=tmp_path, data=load("digits"), rows=["1"], columns=["1"], dry_run=True)
+    (tmp_path / "table.md").unlink()
+    (tmp_path / "recipe.json").write_text('{"recipe": "dc-width"}')
+    with pytest.raises(BadInput, match="holds the results of recipe dc-width, not dc-depth"):
+        reproduce("dc-depth", out=tmp_path, data=load("digits"), rows=["1"], columns=["1"])

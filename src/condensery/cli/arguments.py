@@ -53,7 +53,7 @@ def whole_numbers(flag: str, text: str | None) -> list[int]:
     """ "0,100" -> [0, 100]"""
     for word in words(text):
         if not re.fullmatch(r"-?\d+", word):
-            raise BadInput(f"{flag} takes whole numbers separated by commas, such as 0,100,200, not {text!r}")
+            raise BadInput(f"{flag} takes whole numbers separated by commas, such as 1,10,100, not {text!r}")
     return [int(word) for word in words(text)]
 
 

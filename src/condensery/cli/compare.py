@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from condensery.cli import arguments, flags
 from condensery.cli.compare_progress import CompareProgress
 from condensery.cli.compare_results import comparison_table, write_results
 from condensery.cli.evaluate import asked_soft_labels
-from condensery.cli.output import Output, facts_table
+from condensery.cli.output import Output, facts_table, write
 from condensery.comparison.compare import compare as compare_methods
 from condensery.comparison.contenders import Steps, known_names
 from condensery.errors import BadInput
@@ -271,7 +272,14 @@ def compare(
     files = write_results(comparison, output.say, scatter=not no_scatter)
     output.show(facts_table([(name, str(path)) for name, path in files.items()]))
     output.result({**comparison.to_json(), "files": {name: str(path) for name, path in files.items()}})
+    if not comparison.complete:
+        failed = [problem for problem in comparison.problems if not problem.foreseen]
+        line = f"without a number: {len(failed)} cells, first {failed[0].cell}: {failed[0].reason}"
+        write(sys.stderr, f"condense: {' '.join(line.split())}\n")
     return 0 if comparison.complete else 1
+
+
+_MOST_SEEDS = 1000
 
 
 def _seeds(text: str) -> list[int]:
@@ -283,6 +291,8 @@ def _seeds(text: str) -> list[int]:
             first, last = map(int, first_last.groups())
             if last < first:
                 raise BadInput(f"--seeds {word} ends before it begins")
+            if last - first >= _MOST_SEEDS:
+                raise BadInput(f"--seeds {word} are {last - first + 1} seeds: ask for at most {_MOST_SEEDS}")
             found += range(first, last + 1)
         else:
             found += arguments.whole_numbers("--seeds", word)

@@ -67,7 +67,9 @@ def reproduce(
     ray: Annotated[
         str | None,
         typer.Option(
-            metavar="ADDRESS", help="A Ray cluster: auto, local or ray://HOST:PORT.", rich_help_panel=_WHERE
+            metavar="ADDRESS",
+            help="A Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT.",
+            rich_help_panel=_WHERE,
         ),
     ] = None,
     gpus_per_job: Annotated[

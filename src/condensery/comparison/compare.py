@@ -116,6 +116,14 @@ def compare(
     repeats = judge.repeats if repeats is None else repeats
     _check(ipc, seeds, made_with, scale, repeats, whole_repeats, whole_epochs, threads)
     _require_at_least(1, shards=[shards])
+    if soft_labels is not None and soft_labels.network is not None:
+        resolve(soft_labels.network)
+    if scale is not None and isinstance(steps, int):
+        raise BadInput(f"--steps {steps} and --scale {scale} say the same twice: give one of them")
+    if whole_epochs is not None and not whole:
+        raise BadInput(
+            "--whole-epochs says how to train on the whole set, and --no-whole not to: leave one out"
+        )
     pick_device(device)
     judged_by = protocol_record(judge)
     options = {"size": size, "channels": channels, **(data_options or {})}

@@ -11,6 +11,7 @@ from condensery.coresets import SELECTORS, Selector, get_selector
 from condensery.errors import BadInput, did_you_mean
 from condensery.method import Method
 from condensery.methods import METHODS, get_method
+from condensery.report.contents import WHOLE
 
 Steps = int | Mapping[str, int] | None
 """Updates of every method, or of some by label."""
@@ -34,6 +35,8 @@ def contenders(
     labels = [contender.label for contender in asked]
     if not asked:
         raise BadInput("nothing to compare: name methods with --methods, such as dm,dsa,random")
+    for contender in asked:
+        _require_own_label(contender)
     for label in labels:
         if labels.count(label) > 1:
             raise BadInput(
@@ -62,6 +65,17 @@ def _asked(entry: str | Method | Selector | Contender) -> Contender:
             f"{did_you_mean(contender.method, known_names())}"
         )
     return contender
+
+
+def _require_own_label(contender: Contender) -> None:
+    """Raises BadInput for a label that a reader would take for something else."""
+    label, method = contender.label, contender.method
+    if not label:
+        raise BadInput(f"={method} has no label: write it before the sign, such as my-{method}={method}")
+    if label != method and label in (*known_names(), WHOLE):
+        raise BadInput(
+            f"{label!r} means something else than {method}: choose another label, such as my-{method}"
+        )
 
 
 def _field_names(method: str) -> list[str]:

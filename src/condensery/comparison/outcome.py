@@ -80,7 +80,7 @@ class Comparison:
         store = Store(self.folder)
         there = [one for one in made.values() if store.document(one)]
         return Report(
-            title=f"{self._data}: {', '.join(c.label for c in self.plan.contenders)}",
+            title=f"{Path(self._data).name}: {', '.join(c.label for c in self.plan.contenders)}",
             facts=tuple(self._facts()),
             measurements=self.measurements,
             galleries=tuple(_gallery(one, store.folder(one)) for one in there),

@@ -25,6 +25,8 @@ from condensery.comparison.plan import Cell, Plan, SetJob
 from condensery.errors import BadFile, BadInput
 
 FORMAT = 1
+_OURS = ("sets", "cells", "problems.json", "report.html", "table.md", "table.csv", "results.jsonl")
+_GO_ON = "delete it, and the same command goes on with the cells that are there"
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,13 @@ class Store:
         path = self.path / "comparison.json"
         if not path.exists():
             return None
-        settings = _read(path)
+        settings = _read(path, _GO_ON)
         try:
             if settings["format"] > FORMAT:
                 raise BadFile(f"{path} was written by a newer condensery: upgrade condensery")
             Plan.from_json(settings["plan"])
         except (KeyError, TypeError) as error:
-            raise BadFile(f"{path} is damaged: choose another --out") from error
+            raise BadFile(f"{path} is damaged: {_GO_ON}") from error
         return settings
 
     def write_settings(self, plan: Plan, threads: int, command: str) -> None:
@@ -79,8 +81,8 @@ class Store:
             raise BadInput(f"{self.path} is a file: choose a folder for --out")
         settings = self.settings()
         if settings is None:
-            # Sets alone are no other thing: comparisons by several protocols may share them.
-            if self.path.is_dir() and any(path.name != "sets" for path in self.path.iterdir()):
+            # Sets and cells without comparison.json are ours still: their keys say what they are.
+            if self.path.is_dir() and any(path.name not in _OURS for path in self.path.iterdir()):
                 raise BadInput(
                     f"{self.path} is not empty and holds no comparison: choose an empty or new folder for --out"
                 )
@@ -118,7 +120,11 @@ class Store:
     def set_bytes(self, made: SetJob) -> bytes:
         """The file of a set. Raises BadFile if it is not the one that was made for this comparison."""
         path, document = self.folder(made) / SET, self.document(made)
-        if document is None or artifact.digest(artifact.load(path)) != document.get("sha256"):
+        try:
+            as_made = document is not None and artifact.digest(artifact.load(path)) == document.get("sha256")
+        except BadInput:  # truncated, damaged or gone
+            as_made = False
+        if not as_made:
             raise BadFile(
                 f"{path} is not the set that this comparison made: delete {self.folder(made)} to make it again"
             )
@@ -147,11 +153,11 @@ class Store:
         )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, fix: str = "delete it, and its cell is done again") -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise BadFile(f"{path} is damaged: delete it, and its cell is done again") from error
+        raise BadFile(f"{path} is damaged: {fix}") from error
     if not isinstance(document, dict):
-        raise BadFile(f"{path} is damaged: delete it, and its cell is done again")
+        raise BadFile(f"{path} is damaged: {fix}")
     return document

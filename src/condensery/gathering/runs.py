@@ -114,7 +114,15 @@ def _comparison(path: Path) -> Found:
     ]
     if not folders and not cells:
         raise BadInput(f"{path} holds a comparison in which nothing is done yet: let it run first")
-    return Found(tuple(map(_set_of, folders)), (*logs, *cells))
+    return Found(tuple(found for folder in folders if (found := _readable_set(folder))), (*logs, *cells))
+
+
+def _readable_set(folder: Path) -> FoundSet | None:
+    """A set of a comparison; None if it is damaged, which takes no accuracy away."""
+    try:
+        return _set_of(folder)
+    except BadFile:
+        return None
 
 
 def _set_of(path: Path) -> FoundSet:
@@ -147,7 +155,7 @@ def _document(path: Path, line: str) -> dict[str, Any]:
     try:
         document = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise BadFile(f"{path} is damaged: {line[:40]!r} is not JSON") from error
+        raise BadFile(f"{path} is damaged: {line[:40]!r} is not JSON: delete it to go on without") from error
     if not isinstance(document, dict):
         raise BadFile(f"{path} is damaged: {line[:40]!r} is not a JSON object")
     return document

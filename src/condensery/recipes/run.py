@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from condensery.comparison.plan import sets
 from condensery.comparison.store import Store
 from condensery.data import KNOWN_SETS, load
 from condensery.data.sources import silent
+from condensery.errors import BadInput
 from condensery.published import PublishedCell
 from condensery.recipes import figures
 from condensery.recipes.book import ACCURACY, Recipe, get_recipe
@@ -73,6 +75,7 @@ def reproduce(
         Interrupted: Ctrl-C; the same call goes on.
     """
     recipe = get_recipe(recipe) if isinstance(recipe, str) else recipe
+    _require_own_folder(Path(out), recipe)
     recipe = recipe.only(rows, columns)
     changes = Changes(scale, settings or {})
     changes.require_known(recipe)
@@ -85,13 +88,55 @@ def reproduce(
     announce = _once(announce)
     for line in remarks:
         announce(f"not as published: {line}")
+    if not dry_run:
+        _claim(Path(out), recipe)
     kitchen = _Kitchen(recipe, changes, images, Path(out), device, threads, dry_run, command)
     with closing(pick_engine(workers, ray, gpus_per_job, perform)) as engine:
-        comparisons, impossible = kitchen.compare_all(engine, callback, announce)
+        try:
+            comparisons, impossible = kitchen.compare_all(engine, callback, announce)
+        except NothingToDo:
+            _release(Path(out))
+            raise
     filled, findings = kitchen.filled(comparisons)
     return Reproduction(
         recipe, Path(out), _name(images), filled, remarks, comparisons, impossible, findings, command
     )
+
+
+_MARK = "recipe.json"
+
+
+def _require_own_folder(out: Path, recipe: Recipe) -> None:
+    """Raises BadInput if `out` holds anything but this recipe's earlier results."""
+    if out.is_file():
+        raise BadInput(f"{out} is a file: choose a folder for --out")
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    try:
+        there = json.loads((out / _MARK).read_text(encoding="utf-8"))["recipe"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(
+            f"{out} is not empty and holds no recipe's results: choose an empty or new folder for --out"
+        ) from error
+    if there != recipe.name:
+        raise BadInput(f"{out} holds the results of recipe {there}, not {recipe.name}: choose another --out")
+
+
+def _claim(out: Path, recipe: Recipe) -> None:
+    """Say in the folder whose results it holds."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise artifact.unwritable(out, error) from error
+    artifact.write_text(out / _MARK, json.dumps({"recipe": recipe.name}) + "\n")
+
+
+def _release(out: Path) -> None:
+    """Take the mark back where nothing was done."""
+    if not list(out.rglob("made.json")):
+        (out / _MARK).unlink(missing_ok=True)
+        with suppress(OSError):  # not empty
+            out.rmdir()
 
 
 @dataclass(frozen=True)
