@@ -45,7 +45,7 @@ def test_commands_run_on_a_folder_of_photos(tmp_path: Path, folder_of_digits: Pa
         "run": ["--steps", "2", "--network", "convnet+width=8+depth=2"],
         "evaluate": ["--repeats", "1", "--whole-epochs", "1"],
         "select": ["--epochs", "1", "--network", "convnet+width=8+depth=2"],
-        "compare": ["--ipc=1", "--steps=2", "--condense-with=convnet+width=8+depth=2", "--repeats=1"],
+        "compare": ["--ipc=1", "--scale=0.0001", "--condense-with=convnet+width=8+depth=2", "--repeats=1"],
     }
     for command in commands:
         done = run(command + short.get(command[1], []), tmp_path)

@@ -207,6 +207,8 @@ def waiting(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,  # a process group of its own, to which a terminal would send Ctrl-C
+        # A test run in the background ignores Ctrl-C, and its children would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout and process.stderr
     pids = [int(word) for word in process.stdout.readline().split()]
