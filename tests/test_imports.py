@@ -12,6 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "condensery"
 ROOMS = (
     "errors",
+    "words",
     "plugins",
     "rng",
     "records",
@@ -33,6 +34,7 @@ ROOMS = (
     "evaluation",
     "diagnostics",
     "run_folder",
+    "comparison_folder",
     "session",
     "runner",
     "selection",

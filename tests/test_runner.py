@@ -31,10 +31,10 @@ from condensery import (
     load_images,
 )
 from condensery.models.registry import NetworkFactory
-from condensery.report.words import readable_seconds
 from condensery.run_folder import RunFolder
 from condensery.runner import resume_run
 from condensery.session import Interrupted, Options
+from condensery.words import readable_seconds
 
 NETWORK = "convnet+width=8+depth=2"
 FAST = replace(PROTOCOLS["quick"], name="fast", epochs=2, plain_epochs=2, repeats=2)

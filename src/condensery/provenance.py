@@ -16,6 +16,7 @@ import torch
 
 from condensery.errors import BadInput
 from condensery.records import ImageData
+from condensery.words import count
 
 
 def pick_device(name: str) -> torch.device:
@@ -63,7 +64,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 def _hardware(device: torch.device) -> str:
     if device.type == "cuda":
         return f"1 x {torch.cuda.get_device_name(device)}"
-    return f"{torch.get_num_threads()} threads of {_cpu_name()}, {os.cpu_count()} cores"
+    return f"{count(torch.get_num_threads(), 'thread')} of {_cpu_name()}, {os.cpu_count()} cores"
 
 
 @cache

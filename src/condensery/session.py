@@ -22,11 +22,11 @@ from condensery.method import Method, Task, require_separable
 from condensery.models.registry import resolve
 from condensery.provenance import environment, origin, pick_device
 from condensery.records import ImageData, SyntheticSet
-from condensery.report.words import readable_seconds
 from condensery.rng import Rng
 from condensery.run_folder import Curve, RunFolder, RunSettings
 from condensery.synthetic import Pixels
 from condensery.training import default_chunk
+from condensery.words import count, readable_seconds
 
 _WORTH_ESTIMATING = 10  # steps; a shorter run is over before an estimate helps
 
@@ -214,7 +214,7 @@ class Session:
         except driver.NonFinite:  # the run itself will say so, and keep what it has
             return
         self.options.announce(
-            f"about {readable_seconds(cost.seconds)} for {left} steps ({cost.seconds / left:.3g} s each) and "
+            f"about {readable_seconds(cost.seconds)} for {count(left, 'step')} ({cost.seconds / left:.3g} s each) and "
             f"{cost.bytes / 2**30:.1f} GiB on {self.task.device}"
         )
 

@@ -41,7 +41,7 @@ def test_a_table_from_the_command_line(
     document = json.loads(out.out)
     (cell,) = document["cells"]
     assert cell["published_mean"] == 0.613 and cell["n"] == 1 and 0 < cell["mean"] < 1
-    shrunk = "dc 1,000 -> 1 steps at 1 per class, 5 -> 1 sets, 20 -> 1 networks on each"
+    shrunk = "dc 1,000 -> 1 step at 1 per class, 5 -> 1 set, 20 -> 1 network on each"
     assert document["not_as_published"] == [
         "set by hand: real_batch = 4",
         f"scale 0.001: {shrunk}",
@@ -56,6 +56,7 @@ def test_a_table_from_the_command_line(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["list", "--rows", "1"], "--rows and --columns are of one recipe: name it in place of list"),
         (["dc-main-minst"], "unknown recipe 'dc-main-minst'; did you mean 'dc-main-mnist'"),
         (["dc-main-cifar100"], "images of cifar100 are not here (uoft-cs/cifar100 on the Hugging Face Hub)"),
         (["dcc-fine-grained-fish"], "images of imagenet32-fish are not here"),

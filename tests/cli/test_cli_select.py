@@ -24,7 +24,7 @@ QUICK = {"epochs": 1, "networks": 1, "selections": 2, "candidates": 5}
 def test_writes_the_result_and_says_where_it_is(condense):
     done = condense("select --data digits --method herding --epochs 1 --ipc 2 --out demo", *TINY)
     assert done.code == 0 and done.err == ""
-    assert "features of one network convnet+width=8+depth=1 trained for 1 epochs on 1,438 images" in done.out
+    assert "features of one network convnet+width=8+depth=1 trained for 1 epoch on 1,438 images" in done.out
     assert "demo/set.safetensors  (20 real images" in done.out and "condense evaluate demo" in done.out
     assert {path.name for path in Path("demo").iterdir()} == {"set.safetensors", "set.png"}
     chosen = condensery.load("demo")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -198,9 +199,13 @@ def test_more_methods_and_seeds_reuse_what_is_there(run: Run, tmp_path: Path) ->
     assert more.kinds == ["make", "evaluate", "make", "evaluate"]
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert [m.subject for m in found.measurements] == ["dm", "other", "random", "whole"]
-    nothing = Counting()
-    run(["random", "dm"], engine=nothing)
+    nothing, lines = Counting(), []
+    run(["random", "dm"], engine=nothing, announce=lines.append)
     assert nothing.jobs == []
+    assert (
+        lines[-1]
+        == f"1 more finished cell of other commands in {tmp_path}/out: condense report {tmp_path}/out shows all"
+    )
 
 
 def test_selections_are_made_with_a_network_where_they_use_one(run: Run) -> None:
@@ -354,8 +359,14 @@ def test_two_at_a_time_in_one_folder_are_refused(run: Run) -> None:
 
 def test_damaged_files_are_named(run: Run, tmp_path: Path) -> None:
     run(["random"])
-    (cell, _) = sorted((tmp_path / "out/cells").glob("*.json"))
+    (cell, other) = sorted((tmp_path / "out/cells").glob("*.json"))
+    as_written = other.read_text()
     cell.write_text("{")
+    other.write_text("[]")
+    with pytest.raises(BadFile, match="are damaged: delete them, and their cells are done again") as both:
+        run(["random"])
+    assert str(cell) in str(both.value) and str(other) in str(both.value)
+    other.write_text(as_written)
     with pytest.raises(BadFile, match="is damaged: delete it, and its cell is done again"):
         run(["random"])
     cell.unlink()
@@ -382,6 +393,35 @@ def test_a_set_that_was_changed_is_not_taken_for_the_one_that_was_made(run: Run,
         run(["random"], seeds=[0, 1], networks=["mlp"])
     found = report_of_runs([tmp_path / "out"], scatter=False)
     assert found.measurements and len(found.galleries) == 1, "a damaged set takes no accuracy away"
+
+
+def test_an_interrupted_estimate_says_that_the_same_command_goes_on(run: Run, monkeypatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("condensery.comparison.coordinator.Stopwatch", stop)
+    with pytest.raises(Interrupted, match="stopped before the first cell; nothing is lost: the same command"):
+        run(["random"], estimate=True)
+    assert run(["random"]).complete
+
+
+def test_time_spent_waiting_for_workers_is_no_work(run: Run) -> None:
+    """Otherwise the time that workers take to start would be expected of every job to come."""
+    news: list[News] = []
+
+    class Slow(Counting):
+        def next(self) -> Outcome:
+            time.sleep(0.5)
+            outcome = super().next()
+            assert outcome.seconds > 0
+            return replace(outcome, seconds=news[-1].board.expected[outcome.key])
+
+    run(engine=Slow(), estimate=True, callback=news.append)
+    expected = list(news[0].board.expected.values())
+    assert len(news) == 1 + len(expected) and news[0].left == pytest.approx(sum(expected))
+    assert news[1].left == pytest.approx(sum(expected) - expected[0]), (
+        "as fast as expected, so the rest stays"
+    )
 
 
 def test_a_dry_run_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:

@@ -76,6 +76,12 @@ def test_a_changed_source_gives_a_new_subset(photos: Path) -> None:
     assert load(photos, classes=["cat", "dog"]).fingerprint != before.fingerprint
 
 
+def test_a_name_with_a_comma_is_shown_as_it_has_to_be_written(photos: Path) -> None:
+    write_images(photos / "train" / "cat, black", 2, seed=800)
+    with pytest.raises(BadInput, match='its 3 classes are cat, "cat, black", dog'):
+        load(photos, classes=["cat", "cow"])
+
+
 def test_options_are_recorded_together(photos: Path) -> None:
     data = load(photos, size=16, classes=["dog", "cat"])
     assert data.options == {"size": 16, "classes": ["dog", "cat"]} and data.spec.height == 16

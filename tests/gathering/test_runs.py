@@ -135,6 +135,11 @@ def test_a_comparison_folder(runs, tmp_path):
         shutil.copy(runs[run] / "evaluations.jsonl", cells / f"{run}.json")
     report = report_of_runs([tmp_path / "all"], scatter=False)
     assert len(report.galleries) == 2 and len(report.measurements) == 8
+    settings = tmp_path / "all" / "comparison.json"
+    settings.write_text(json.dumps({"format": 99, "plan": {}}))
+    refused(rf"{settings} was written by a newer condensery: upgrade condensery", tmp_path / "all")
+    settings.write_text("{")
+    refused(rf"{settings} is damaged: delete it", tmp_path / "all")
 
 
 # ---- what is refused

@@ -115,3 +115,7 @@ def test_missing_images_are_asked_for_by_name(tmp_path, monkeypatch: pytest.Monk
     assert find_images("cifar100", None) == "cifar100"
     assert find_images("cifar100", str(tmp_path)) == str(tmp_path / "cifar100")
     assert find_images("mnist", "digits") == "digits"
+    with pytest.raises(
+        BadInput, match=rf"{tmp_path} holds cifar100 but no folder svhn: put the images there"
+    ):
+        find_images("svhn", str(tmp_path))

@@ -52,7 +52,7 @@ def test_ours_beside_theirs(done: Reproduction) -> None:
 
 
 def test_every_output_says_what_was_shrunk(done: Reproduction) -> None:
-    shrunk = "dc 1,000 -> 2 steps at 1 per class, 5 -> 1 sets, 20 -> 1 networks on each"
+    shrunk = "dc 1,000 -> 2 steps at 1 per class, 5 -> 1 set, 20 -> 1 network on each"
     paths = {path.name: path.read_text("utf-8") for path in written.write(done)}
     assert set(paths) == {"table.md", "table.csv", "table.jsonl", "report.html"}
     for name, text in paths.items():

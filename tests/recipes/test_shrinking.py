@@ -17,7 +17,7 @@ def test_a_hundredth_of_steps_sets_and_networks() -> None:
     (line,) = Changes(0.01).lines(recipe)
     assert line == (
         "scale 0.01: dc 1,000 -> 10 steps at 1 per class, dc 10,000 -> 100 steps at 10 per class, "
-        "dc 50,000 -> 500 steps at 50 per class, 5 -> 1 sets, 20 -> 1 networks on each"
+        "dc 50,000 -> 500 steps at 50 per class, 5 -> 1 set, 20 -> 1 network on each"
     )
 
 

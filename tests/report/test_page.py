@@ -18,7 +18,7 @@ from condensery.report.contents import WHOLE, Report
 from condensery.report.page import html
 from condensery.report.page.elements import text
 from condensery.report.page.sprites import sprites
-from condensery.report.words import accuracy
+from condensery.words import accuracy
 
 VOID = {"meta", "link", "input", "br", "img", "path", "rect"}
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from condensery.cli.output import Output, plain_table
 from condensery.comparison.board import DONE, Board, News
-from condensery.report.words import accuracy, readable_seconds
+from condensery.words import accuracy, readable_seconds
 
 
 class CompareProgress:

@@ -11,7 +11,7 @@ from condensery.cli.output import plain_table
 from condensery.comparison.outcome import SCORES, Comparison
 from condensery.report import write_report
 from condensery.report.contents import Measurement
-from condensery.report.words import accuracy, percent, readable_bytes, readable_seconds
+from condensery.words import accuracy, percent, readable_bytes, readable_seconds
 
 _SCORES = dict(zip(("HLR", "IOR", "LRS", "ARS"), SCORES, strict=True))
 

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from condensery.cli.output import plain_table
 from condensery.evaluation import Evaluation, Score
-from condensery.report.words import accuracy, percent, readable_bytes, readable_seconds
+from condensery.words import accuracy, count, percent, readable_bytes, readable_seconds
 
 _RANGE = (
     "0 % is the worst there can be, 26.9 % is no better than random and no worse than the whole set, "
@@ -53,7 +53,7 @@ def circumstances(evaluation: Evaluation) -> str:
     for teacher in record["teachers"]:
         lines.append(
             f"Soft labels of a {teacher['network']} with a test accuracy of {percent(teacher['accuracy'])} %, "
-            f"trained on the whole set for {teacher['epochs']} epochs, seed {teacher['seed']}, "
+            f"trained on the whole set for {count(teacher['epochs'], 'epoch')}, seed {teacher['seed']}, "
             f"temperature {teacher['temperature']:g}; size counts them."
         )
     return "\n".join(lines)

@@ -12,9 +12,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from condensery.cli.output import Output
 from condensery.evaluation.evaluator import Trained
-from condensery.report.words import readable_seconds
 from condensery.selection import SelectionReport
 from condensery.session import StepReport
+from condensery.words import readable_seconds
 
 _RECENT = 50  # steps that the speed is measured over
 

@@ -15,7 +15,7 @@ from condensery.gathering import report_of_runs
 from condensery.report import require_writable, write_report
 from condensery.report.contents import Measurement, Report
 from condensery.report.tables import row, sets_by_networks
-from condensery.report.words import accuracy, readable_bytes
+from condensery.words import accuracy, readable_bytes
 
 
 def report(

@@ -118,6 +118,8 @@ def reproduce(
     """
     output = Output(as_json)
     if name is None or name.lower() == "list":
+        if rows or columns:
+            raise BadInput("--rows and --columns are of one recipe: name it in place of list")
         return _list(output)
     with CompareProgress(output) as progress:
         done = fill(

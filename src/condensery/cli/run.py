@@ -17,10 +17,10 @@ from condensery.errors import BadInput
 from condensery.evaluation import PROTOCOLS
 from condensery.methods import METHODS
 from condensery.records import SyntheticSet
-from condensery.report.words import readable_bytes, readable_seconds
 from condensery.run_folder import RunFolder
 from condensery.runner import absolute_source, condense, resume_run
 from condensery.session import Options
+from condensery.words import count, readable_bytes, readable_seconds
 
 _RUN, _LIMITS, _CHECKS = "Run", "Stopping and resuming", "Evaluation on the way"
 _DECIDING = ("method", "ipc", "network", "seed")  # settings that a resumed run must share
@@ -193,7 +193,10 @@ def _report(output: Output, out: Path, synthetic: SyntheticSet) -> None:
             [
                 ("Result", f"{files['set']}  ({len(synthetic)} images, {size})"),
                 ("Picture", files["picture"]),
-                ("Loss", f"{loss} after {record['step']} steps, {readable_seconds(record['seconds'])}"),
+                (
+                    "Loss",
+                    f"{loss} after {count(record['step'], 'step')}, {readable_seconds(record['seconds'])}",
+                ),
                 ("Next", f"condense evaluate {out}"),
             ]
         )

@@ -15,8 +15,8 @@ from condensery.cli.progress import SelectionProgress
 from condensery.coresets import SELECTORS
 from condensery.errors import BadInput
 from condensery.records import SyntheticSet
-from condensery.report.words import readable_bytes, readable_seconds
 from condensery.selection import select as select_images
+from condensery.words import readable_bytes, readable_seconds
 
 _RUN = "Run"
 

@@ -14,7 +14,7 @@ from condensery.records import SyntheticSet
 from condensery.report import FORMATS, save_picture
 from condensery.report import export as export_set
 from condensery.report.picture import value_range
-from condensery.report.words import accuracy, percent, readable_bytes, readable_seconds
+from condensery.words import accuracy, percent, readable_bytes, readable_seconds
 
 RunPath = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors file.", show_default=False)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from condensery.comparison import board as states
 from condensery.comparison.board import Board, News
@@ -19,8 +18,8 @@ from condensery.comparison.plan import Cell, Plan, SetJob, cells
 from condensery.comparison.store import Store
 from condensery.errors import BadInput
 from condensery.records import ImageData
-from condensery.report.words import readable_seconds
 from condensery.session import Interrupted
+from condensery.words import count, readable_seconds
 
 Listener = Callable[[News], None]
 
@@ -48,8 +47,10 @@ class Start:
         """Find the cells that cannot be done, and say so.
 
         Raises:
-            BadInput: that is all of them.
+            BadInput: that is all of them, or a file that says what came of one is damaged.
         """
+        jobs = {cell.made.key: cell.made for cell in self.cells.values() if cell.made} | self.cells
+        self.store.require_readable(jobs.values())
         foresight = Foresight(self.plan, self.images)
         self.problems = foresight.problems(self.cells.values())
         for note in foresight.notes:
@@ -82,30 +83,34 @@ class Start:
         cost = Stopwatch(self.plan, self.images, self.device).cost(open_sets, open_cells)
         make, test = (readable_seconds(sum(part.values()) / slots) for part in (cost.sets, cost.cells))
         self.announce(
-            f"about {readable_seconds(cost.seconds / slots)} for {_count(open_cells, 'cell')} (make "
-            f"{_count(open_sets, 'set')} {make}, train and test networks {test}; {slots} at a time)"
+            f"about {readable_seconds(cost.seconds / slots)} for {count(len(open_cells), 'cell')} (make "
+            f"{count(len(open_sets), 'set')} {make}, train and test networks {test}; {slots} at a time)"
         )
         return cost
 
     def work(self, engine: Engine, threads: int, estimate: bool, callback: Listener | None) -> None:
         """Do what is left to do. Raises Interrupted after Ctrl-C."""
-        with torch_threads(threads):  # measured as the jobs are run
-            cost = self.say_cost(engine.slots, estimate)
+        try:
+            with torch_threads(threads):  # measured as the jobs are run
+                cost = self.say_cost(engine.slots, estimate)
+        except KeyboardInterrupt as stop:
+            raise Interrupted(
+                "stopped before the first cell; nothing is lost: the same command goes on"
+            ) from stop
         Coordinator(self, engine, threads, cost, callback).run()
         listed = [vars(problem) for problem in dict.fromkeys(self.problems.values())]
         self.store.write_problems(listed)
+        if others := self.store.of_other_commands(self.cells):
+            self.announce(
+                f"{count(others, 'more finished cell')} of other commands in {self.store.path}: "
+                f"condense report {self.store.path} shows all"
+            )
 
     def result(self, command: str, threads: int | None) -> Comparison:
         """What is there by now."""
         found = measured(self.plan, self.store, threads)
         problems = tuple(dict.fromkeys(self.problems.values()))
         return Comparison(self.plan, self.store.path, found, problems, command)
-
-
-def _count(things: Iterable[object], name: str) -> str:
-    """1 cell, 2 cells"""
-    number = len(list(things))
-    return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
 class Coordinator:
@@ -123,7 +128,7 @@ class Coordinator:
         self.ready = deque(cell for cell in open_cells if cell.made and cell.made.key not in unmade)
         self.last = deque(cell for cell in open_cells if cell.made is None)
         self.blocked = [cell for cell in open_cells if cell.made and cell.made.key in unmade]
-        self.running: dict[str, tuple[SetJob | Cell, float]] = {}
+        self.running: dict[str, SetJob | Cell] = {}
         for cell in start.cells.values():
             if cell.key not in start.problems and (document := start.store.document(cell)) is not None:
                 self.board.settle(cell, document)
@@ -135,7 +140,7 @@ class Coordinator:
             while True:
                 while len(self.running) < self.engine.slots and (job := self._next()) is not None:
                     self.engine.submit(self._job(job))
-                    self.running[job.key] = (job, time.monotonic())
+                    self.running[job.key] = job
                 if not self.running:
                     return
                 self._settle(self.engine.next())
@@ -166,8 +171,8 @@ class Coordinator:
         return [cell for cell in self.blocked if cell.made and cell.made.key == made.key]
 
     def _settle(self, outcome: Outcome) -> None:
-        job, started = self.running.pop(outcome.key)
-        self.board.took(job.key, time.monotonic() - started)
+        job = self.running.pop(outcome.key)
+        self.board.took(job.key, outcome.seconds)
         if outcome.skipped or outcome.failed:
             line = self._give_up(job, outcome)
         else:

@@ -41,6 +41,7 @@ class Outcome:
         skipped: why the job cannot be done as asked (a budget larger than a class, ...), "" if it was done.
         failed: why it broke although the input was fine, "" if it did not.
         worker: where it ran, for people.
+        seconds: of work on it, without waiting for a worker to start or to be free.
     """
 
     key: str
@@ -49,6 +50,7 @@ class Outcome:
     skipped: str = ""
     failed: str = ""
     worker: str = ""
+    seconds: float = 0.0
 
 
 Perform = Callable[[Job], Outcome]

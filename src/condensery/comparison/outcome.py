@@ -15,6 +15,7 @@ from condensery.data.sources import silent
 from condensery.gathering.features import feature_pictures
 from condensery.report.contents import Curve, Gallery, HonestScores, Measurement, Report
 from condensery.report.picture import eight_bit
+from condensery.words import count
 
 SCORES = (
     "hard_label_recovery",
@@ -112,7 +113,10 @@ class Comparison:
         yield "Data", f"{self._data}, fingerprint {plan.fingerprint[:12]}"
         shape = f"{spec['channels']}x{spec['height']}x{spec['width']}"
         yield "Images", f"{plan.train_images:,} for training, {shape}, {len(spec['class_names'])} classes"
-        yield "Protocol", f"{plan.protocol['name']}, {plan.repeats} networks for each set and architecture"
+        yield (
+            "Protocol",
+            f"{plan.protocol['name']}, {count(plan.repeats, 'network')} for each set and architecture",
+        )
         yield "Seeds of the sets", ", ".join(map(str, plan.seeds))
         if plan.scale is not None:
             yield "Updates", f"{plan.scale:g} times the published number"

@@ -1,18 +1,11 @@
-"""The folder of a comparison. Every write is atomic, so an interrupted comparison goes on where it was.
-
-comparison.json        what was asked for
-sets/KEY/              a run folder for each set; `condense evaluate`, `show` and `report` read it
-sets/KEY/made.json     says that the set is done
-cells/KEY.json         an evaluation, as `condense evaluate` writes it
-problems.json          cells of the last start that were skipped or failed, and why
-"""
+"""What a comparison keeps in its folder. Every write is atomic, so an interrupted one goes on where it was."""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +15,20 @@ from condensery import artifact
 from condensery.comparison.jobs import Outcome
 from condensery.comparison.perform import SET
 from condensery.comparison.plan import Cell, Plan, SetJob
+from condensery.comparison_folder import (
+    CELLS,
+    DO_AGAIN,
+    FORMAT,
+    PROBLEMS,
+    SETS,
+    SETTINGS,
+    damaged_settings,
+    read_document,
+    read_settings,
+)
 from condensery.errors import BadFile, BadInput
 
-FORMAT = 1
-_OURS = ("sets", "cells", "problems.json", "report.html", "table.md", "table.csv", "results.jsonl")
-_GO_ON = "delete it, and the same command goes on with the cells that are there"
+_OURS = (SETS, CELLS, PROBLEMS, "report.html", "table.md", "table.csv", "results.jsonl")
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,9 @@ class Store:
         """
         self._require_ours(plan)
         try:
-            for folder in (self.path / "sets", self.path / "cells"):
+            for folder in (self.path / SETS, self.path / CELLS):
                 folder.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / "cells" / ".lock").open("w")
+            lock = (self.path / CELLS / ".lock").open("w")
         except OSError as error:
             raise artifact.unwritable(self.path, error) from error
         with lock:
@@ -60,21 +62,17 @@ class Store:
 
     def settings(self) -> dict[str, Any] | None:
         """What comparison.json says; None if there is none. Raises BadFile if it is damaged."""
-        path = self.path / "comparison.json"
-        if not path.exists():
-            return None
-        settings = _read(path, _GO_ON)
-        try:
-            if settings["format"] > FORMAT:
-                raise BadFile(f"{path} was written by a newer condensery: upgrade condensery")
-            Plan.from_json(settings["plan"])
-        except (KeyError, TypeError) as error:
-            raise BadFile(f"{path} is damaged: {_GO_ON}") from error
+        settings = read_settings(self.path)
+        if settings is not None:
+            try:
+                Plan.from_json(settings["plan"])
+            except (KeyError, TypeError) as error:
+                raise damaged_settings(self.path) from error
         return settings
 
     def write_settings(self, plan: Plan, threads: int, command: str) -> None:
         document = {"format": FORMAT, "command": command, "threads": threads, "plan": plan.to_json()}
-        artifact.write_text(self.path / "comparison.json", json.dumps(document, indent=2) + "\n")
+        artifact.write_text(self.path / SETTINGS, json.dumps(document, indent=2) + "\n")
 
     def _require_ours(self, plan: Plan) -> None:
         if self.path.is_file():
@@ -103,11 +101,28 @@ class Store:
     def document(self, job: SetJob | Cell) -> dict[str, Any] | None:
         """What came of a job; None if it is still to be done. Raises BadFile if the file is damaged."""
         path = self._path(job)
-        return _read(path) if path.exists() else None
+        return read_document(path) if path.exists() else None
+
+    def require_readable(self, jobs: Iterable[SetJob | Cell]) -> None:
+        """Raises BadFile if the documents of some of these jobs are damaged, and names them all."""
+        damaged = []
+        for job in jobs:
+            try:
+                self.document(job)
+            except BadFile:
+                damaged.append(str(self._path(job)))
+        if len(damaged) > 1:
+            raise BadFile(f"{' and '.join(damaged)} are damaged: delete them, and their cells are done again")
+        if damaged:
+            raise BadFile(f"{damaged[0]} is damaged: {DO_AGAIN}")
+
+    def of_other_commands(self, known: Container[str]) -> int:
+        """How many finished cells are here whose keys are not among the known ones."""
+        return sum(path.stem not in known for path in (self.path / CELLS).glob("*.json"))
 
     def folder(self, made: SetJob) -> Path:
         """The run folder of a set."""
-        return self.path / "sets" / made.key
+        return self.path / SETS / made.key
 
     def prepare(self, made: SetJob) -> Path:
         """The folder for a set that is to be made, or to be gone on with."""
@@ -142,22 +157,12 @@ class Store:
         artifact.write_text(self._path(job), json.dumps(document, indent=1) + "\n")
 
     def write_problems(self, problems: Sequence[Mapping[str, Any]]) -> None:
-        artifact.write_text(self.path / "problems.json", json.dumps(list(problems), indent=1) + "\n")
+        artifact.write_text(self.path / PROBLEMS, json.dumps(list(problems), indent=1) + "\n")
 
     def _path(self, job: SetJob | Cell) -> Path:
         """The file whose presence says that a job is done."""
         return (
             self.folder(job) / "made.json"
             if isinstance(job, SetJob)
-            else self.path / "cells" / f"{job.key}.json"
+            else self.path / CELLS / f"{job.key}.json"
         )
-
-
-def _read(path: Path, fix: str = "delete it, and its cell is done again") -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadFile(f"{path} is damaged: {fix}") from error
-    if not isinstance(document, dict):
-        raise BadFile(f"{path} is damaged: {fix}")
-    return document

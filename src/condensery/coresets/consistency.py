@@ -18,6 +18,7 @@ from condensery.coresets.selector import SelectionTask
 from condensery.errors import BadInput
 from condensery.rng import Rng
 from condensery.training import Recipe
+from condensery.words import count
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Consistency:
             )
         never = self.share**self.networks
         return [
-            f"{self.networks} networks {task.network.name} trained for {self.epochs} epochs on "
+            f"{count(self.networks, 'network')} {task.network.name} trained for {count(self.epochs, 'epoch')} on "
             f"{self._trained_on(task):,} images each; {100 * never:.2g} % of images are expected never to be held out"
         ]
 

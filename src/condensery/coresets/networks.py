@@ -11,6 +11,7 @@ from condensery.coresets.selector import SelectionTask
 from condensery.errors import BadInput
 from condensery.rng import Rng
 from condensery.training import Images, OnBatch, Recipe, fit, forward_layout
+from condensery.words import count
 
 FORWARD = 1 / 3
 """Rough work of a forward pass; a training step, which also goes backward, is 1."""
@@ -25,7 +26,7 @@ def check_weights(task: SelectionTask, weights: str, epochs: int, networks: int 
     many = f"{networks} networks {task.network.name}" if networks > 1 else f"one network {task.network.name}"
     if weights == "random":
         return f"{many} with random weights"
-    return f"{many} trained for {epochs} epochs on {len(task.pool.labels):,} images"
+    return f"{many} trained for {count(epochs, 'epoch')} on {count(len(task.pool.labels), 'image')}"
 
 
 def training_work(task: SelectionTask, weights: str, epochs: int) -> float:

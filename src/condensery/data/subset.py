@@ -67,9 +67,14 @@ def subset(data: ImageData, classes: tuple[str, ...], cache: Cache) -> ImageData
 def _label(data: ImageData, name: str) -> int:
     names = data.spec.class_names
     if name not in names:
-        shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        shown = ", ".join(map(_quoted, names[:10])) + (", ..." if len(names) > 10 else "")
         raise BadInput(f"{data.source} has no class {name!r}; its {len(names)} classes are {shown}")
     return names.index(name)
+
+
+def _quoted(name: str) -> str:
+    """A name as --classes takes it."""
+    return '"' + name.replace('"', '""') + '"' if {",", '"'} & set(name) else name
 
 
 def _write(data: ImageData, classes: tuple[str, ...], wanted: np.ndarray, folder: Path) -> dict[str, Any]:

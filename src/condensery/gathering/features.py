@@ -17,9 +17,9 @@ from condensery.provenance import pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.report.contents import Scatter
 from condensery.report.scatter import scatters
-from condensery.report.words import count
 from condensery.rng import Rng
 from condensery.training import Recipe, TensorImages, default_chunk, fit
+from condensery.words import count
 
 NETWORK = "convnet+width=32"
 EPOCHS = 10
@@ -54,7 +54,7 @@ def features_of(sets: Sequence[SyntheticSet], data: ImageData) -> tuple[Scatter,
     chunk = default_chunk(device)
     recipe = Recipe(epochs=EPOCHS, batch_size=32)
     fit(network, TensorImages(real, labels), recipe, rng.fork("training"), chunk=chunk)
-    where = f"{NETWORK} after {EPOCHS} epochs on {count(len(real), 'real image')}"
+    where = f"{NETWORK} after {count(EPOCHS, 'epoch')} on {count(len(real), 'real image')}"
     features = _features(network, real)
     found = []
     for one in _chosen(sets):

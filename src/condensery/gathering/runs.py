@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from condensery import artifact
+from condensery.comparison_folder import CELLS, SETS, read_document, read_settings
 from condensery.data.sources import silent
 from condensery.errors import BadFile, BadInput, one_line
 from condensery.gathering.features import feature_pictures
@@ -18,8 +19,6 @@ from condensery.records import SyntheticSet
 from condensery.report.contents import Curve, Gallery, Report
 from condensery.report.picture import eight_bit
 from condensery.run_folder import RunFolder
-
-_SETS, _CELLS = "sets", "cells"  # folders of a comparison
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def report_of_runs(
 
 def _read(path: Path) -> Found:
     if path.is_dir():
-        if (path / _SETS).is_dir() or (path / _CELLS).is_dir():
+        if (path / SETS).is_dir() or (path / CELLS).is_dir():
             return _comparison(path)
         return Found((_set_of(path),), tuple(_lines(path / "evaluations.jsonl")))
     if path.suffix == ".jsonl" and path.exists():
@@ -107,11 +106,10 @@ def _read(path: Path) -> Found:
 
 
 def _comparison(path: Path) -> Found:
-    folders = [f for f in sorted((path / _SETS).glob("*")) if (f / "set.safetensors").exists()]
+    read_settings(path)  # nothing of a newer version, whose cells may say other things
+    folders = [f for f in sorted((path / SETS).glob("*")) if (f / "set.safetensors").exists()]
     logs = [line for folder in folders for line in _lines(folder / "evaluations.jsonl")]
-    cells = [
-        (file, _document(file, file.read_text("utf-8"))) for file in sorted((path / _CELLS).glob("*.json"))
-    ]
+    cells = [(file, read_document(file)) for file in sorted((path / CELLS).glob("*.json"))]
     if not folders and not cells:
         raise BadInput(f"{path} holds a comparison in which nothing is done yet: let it run first")
     return Found(tuple(found for folder in folders if (found := _readable_set(folder))), (*logs, *cells))

@@ -23,6 +23,7 @@ from condensery.models.batch_norm import batch_norms
 from condensery.rng import Rng
 from condensery.synthetic import Pixels
 from condensery.training import TensorImages, train_epoch
+from condensery.words import count
 
 # Image updates per network (outer) and training epochs between them (inner), by images per class: the authors'
 # utils.py, get_loops. The paper's rule for the inner loop, 500 / outer, differs at 30 and 40.
@@ -95,7 +96,8 @@ class DC:
             raise BadInput(f"outer_loop {self.outer_loop} and inner_loop {self.inner_loop} must be 0 or more")
         outer, inner = self.loops(task.ipc)
         notes = [
-            f"loops ({origin}): {outer} image updates per network, {inner} epochs of training between them"
+            f"loops ({origin}): {count(outer, 'image update')} per network, "
+            f"{count(inner, 'epoch')} of training between them"
         ]
         if task.network.kind == "mlp" and self.image_lr > 0.01:
             notes.append(f"the paper uses --image-lr 0.01 with an MLP, this run {self.image_lr:g}")

@@ -21,6 +21,7 @@ from condensery.matching.gradients import differentiable_gradient, gradient
 from condensery.method import State, Task
 from condensery.methods.dc import DC, PUBLISHED_LOOPS, loops_at
 from condensery.rng import Rng
+from condensery.words import count
 
 WARMUPS = ("bilevel", "simple", "none")
 
@@ -116,10 +117,10 @@ class DCC:
         if first == 0:
             return "no warm-up: all classes are matched at once from the start"
         if first == steps:
-            return f"warm-up ({self.warmup}) in all {steps} steps: all classes are never matched at once"
+            return f"warm-up ({self.warmup}) in all {count(steps, 'step')}: all classes are never matched at once"
         return (
-            f"warm-up ({self.warmup}): classes one by one in {updates} of {outer} updates on {networks} of "
-            f"{self.iterations} networks, all at once for the first time after {first} steps"
+            f"warm-up ({self.warmup}): classes one by one in {updates} of {count(outer, 'update')} on {networks} of "
+            f"{count(self.iterations, 'network')}, all at once for the first time after {count(first, 'step')}"
         )
 
     def _collective_distance(self, task: Task, state: State, rng: Rng) -> Tensor:

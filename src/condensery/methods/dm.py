@@ -21,6 +21,7 @@ from condensery.models.batch_norm import mixes_samples
 from condensery.pretraining import NetworkPool, require_keepable, trained_networks
 from condensery.rng import Rng
 from condensery.synthetic import Pixels
+from condensery.words import count
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class DM:
         wanted = "any" if self.weights == "all" else "{:.0%} to {:.0%}".format(*accuracy_range(self.weights))
         return [
             f"networks of {wanted} validation accuracy, from {self.trained_networks} that are first trained on the "
-            f"real images for {self.trained_epochs} epochs each, unless the cache has them"
+            f"real images for {count(self.trained_epochs, 'epoch')} each, unless the cache has them"
         ]
 
     @staticmethod

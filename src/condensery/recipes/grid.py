@@ -10,6 +10,7 @@ from typing import Any
 from condensery.published import Published
 from condensery.recipes.book import ACCURACY
 from condensery.recipes.filled import Filled, Reproduction, Value
+from condensery.words import count
 
 
 def ours(value: Value | None, quantity: str) -> str:
@@ -43,7 +44,8 @@ def caption(done: Reproduction) -> list[str]:
     counts = sorted({(one.ours.sets, one.ours.n / one.ours.sets) for one in done.filled if one.ours})
     shown = ", ".join(f"{sets} x {each:g}" for sets, each in counts) or "none"
     if recipe.quantity == ACCURACY:
-        each = f"ours / published ({recipe.source}: {recipe.sets} sets x {recipe.networks} networks; ours {shown})"
+        theirs = f"{count(recipe.sets, 'set')} x {count(recipe.networks, 'network')}"
+        each = f"ours / published ({recipe.source}: {theirs}; ours {shown})"
     else:
         each = f"ours, sets x values {shown} ({recipe.source} draws it and prints no numbers)"
     return [

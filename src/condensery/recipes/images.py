@@ -23,8 +23,16 @@ def find_images(name: str, given: str | None) -> str:
         BadInput: it is not at hand; names it, where it comes from and how to give it.
     """
     if given is not None:
-        inside = Path(given).expanduser() / name
-        return str(inside) if inside.is_dir() else given
+        folder = Path(given).expanduser()
+        if (folder / name).is_dir():
+            return str(folder / name)
+        others = sorted(known for known in KNOWN_SETS if (folder / known).is_dir())
+        if others:
+            raise BadInput(
+                f"{given} holds {', '.join(others)} but no folder {name}: put the images there ({where_from(name)}), "
+                "or give their own folder with --data"
+            )
+        return given
     here = Path(os.environ.get("CONDENSERY_DATA") or "/nowhere").expanduser() / name
     if name in KNOWN_SETS and at_hand(name):
         return name

@@ -12,6 +12,7 @@ from condensery.errors import BadInput, did_you_mean
 from condensery.methods import METHODS, get_method
 from condensery.published import WHOLE, PublishedCell
 from condensery.recipes.book import Recipe
+from condensery.words import count
 
 _COUNTS_OF_NETWORKS = ("outer_warmup", "trained_networks")
 """Fields that go down with the number of networks of a run, or a short one would be all warm-up or preparation."""
@@ -72,7 +73,10 @@ class Changes:
         shorter = [*self._shorter_runs(recipe), *self._fewer_networks(recipe)]
         if self.scale != 1:
             sets, networks = self.count(recipe.sets), self.count(recipe.networks)
-            shorter += [f"{recipe.sets} -> {sets} sets", f"{recipe.networks} -> {networks} networks on each"]
+            shorter += [
+                f"{recipe.sets} -> {count(sets, 'set')}",
+                f"{recipe.networks} -> {count(networks, 'network')} on each",
+            ]
         return (*lines, f"scale {self.scale:g}: {', '.join(shorter)}") if shorter else tuple(lines)
 
     def _shorter_runs(self, recipe: Recipe) -> list[str]:
@@ -81,7 +85,7 @@ class Changes:
         for cell in recipe.cells:
             if cell.method in METHODS:
                 published, here = published_steps(cell), self.steps(cell)
-                line = f"{cell.method} {published:,} -> {here:,} steps at {cell.ipc} per class"
+                line = f"{cell.method} {published:,} -> {count(here, 'step')} at {cell.ipc} per class"
                 found |= {line: None} if published != here else {}
         return list(found)
 

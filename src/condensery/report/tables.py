@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from condensery.report.contents import Measurement, Report
-from condensery.report.words import accuracy, readable_bytes
+from condensery.words import accuracy, readable_bytes
 
 MARKDOWN_MARK = "<!-- condensery report -->"
 JSON_MARK = "condensery measurement"

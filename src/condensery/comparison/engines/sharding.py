@@ -122,7 +122,8 @@ def _merged(whole: _Whole) -> Outcome:
     if whole.job.folder is not None:
         shutil.rmtree(_folder(whole.job.folder), ignore_errors=True)
     workers = ", ".join(dict.fromkeys(outcome.worker for outcome in whole.outcomes))
-    return Outcome(whole.job.key, document, files, worker=workers)
+    seconds = sum(outcome.seconds for outcome in whole.outcomes)
+    return Outcome(whole.job.key, document, files, worker=workers, seconds=seconds)
 
 
 def _put_together(parts: Sequence[dict[str, bytes]], folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +23,7 @@ def do(perform: Perform, job: Job, worker: str) -> Outcome:
     Raises:
         Interrupted: a signal stopped the job.
     """
+    started = time.monotonic()
     with torch_threads(job.threads):
         try:
             outcome = perform(job)
@@ -30,7 +32,7 @@ def do(perform: Perform, job: Job, worker: str) -> Outcome:
         except Exception as error:
             kind = "" if isinstance(error, CondenseryError) else f"{type(error).__name__}: "
             outcome = Outcome(job.key, failed=f"{kind}{one_line(error)}")
-    return outcome if outcome.worker else replace(outcome, worker=worker)
+    return replace(outcome, worker=outcome.worker or worker, seconds=time.monotonic() - started)
 
 
 @contextmanager

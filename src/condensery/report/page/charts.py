@@ -14,7 +14,7 @@ import numpy as np
 
 from condensery.report.contents import Scatter
 from condensery.report.page.elements import text
-from condensery.report.words import accuracy
+from condensery.words import accuracy
 
 WIDTH = 360
 COLOURS = 10

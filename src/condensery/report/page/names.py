@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from condensery.report.contents import WHOLE, Measurement
 from condensery.report.page.charts import COLOURS
-from condensery.report.words import accuracy, count
+from condensery.words import accuracy, count
 
 RANDOM = "random"
 T = TypeVar("T")
@@ -45,7 +45,7 @@ def names_within(group: Sequence[Measurement]) -> list[str]:
                 ("labels", f"{m.labels} labels"),
                 ("augmentation", "not augmented" if m.augmentation == "none" else "augmented"),
                 ("epochs", count(m.epochs, "epoch")),
-                ("steps", f"{m.steps:,} steps" if m.steps is not None else ""),
+                ("steps", count(m.steps, "step") if m.steps is not None else ""),
             )
             if varies(alike[m.subject], attribute) and said
         ]

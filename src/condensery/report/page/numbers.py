@@ -20,7 +20,7 @@ from condensery.report.page.names import (
     varies,
 )
 from condensery.report.tables import sets_by_networks
-from condensery.report.words import accuracy, percent
+from condensery.words import accuracy, percent
 
 _MOST_SENTENCES = 12
 

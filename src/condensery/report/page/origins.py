@@ -10,7 +10,7 @@ from condensery.report.contents import WHOLE, Measurement, Report
 from condensery.report.page.elements import Cell, command, fold, paragraphs, table, text
 from condensery.report.page.names import budget, found, groups, subject_name, varies
 from condensery.report.tables import csv_text, json_lines, make_seconds
-from condensery.report.words import count, percent, readable_bytes, readable_seconds
+from condensery.words import count, percent, readable_bytes, readable_seconds
 
 
 def costs(report: Report) -> str:
