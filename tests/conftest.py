@@ -26,6 +26,13 @@ QUICK_FIELDS = {"real_batch": 8, "outer_loop": 3, "inner_loop": 2, "iterations":
 TaskMaker = Callable[..., Task]
 
 
+@pytest.fixture
+def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache for one test, in which no network is kept that another test has trained."""
+    monkeypatch.setenv("CONDENSERY_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Decoded images go to a folder of this test session."""

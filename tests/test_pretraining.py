@@ -10,8 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from condensery import BadInput, Rng, Task, pretraining
-from condensery.pretraining import NetworkPool, Stage, trained_networks
+import condensery
+from condensery import BadInput, Rng, Task, driver, pretraining
+from condensery.data import PoolImages
+from condensery.methods import get_method
+from condensery.models.registry import NetworkFactory
+from condensery.pretraining import KeptNetwork, NetworkPool, Stage, kept_network, trained_networks
+from condensery.session import Interrupted
+from condensery.training import Recipe, fit
 
 RNG = Rng(5)
 NOWHERE = Path("nowhere.npy")
@@ -163,3 +169,118 @@ def test_networks_that_are_gone_or_damaged(make_task, cache: Path) -> None:
     shutil.rmtree(cache)
     with pytest.raises(BadInput, match="gone or damaged"):
         stage.load_into(task.new_network(RNG))
+
+
+# ---- single networks
+
+
+def kept_weights(kept: KeptNetwork, task: Task, calls: list[int]) -> list[torch.Tensor]:
+    network = task.new_network(RNG.fork("network"))
+
+    def train() -> None:
+        calls.append(1)
+        fit(network, PoolImages(task.pool), Recipe(2), RNG.fork("training"))
+
+    kept.trained(network, train)
+    return [tensor.clone() for tensor in network.state_dict().values()]
+
+
+def test_a_single_network_is_trained_once(make_task, cache: Path) -> None:
+    task, calls = make_task("convnet+width=8+depth=1+norm=batch"), []
+    kept = kept_network(task.pool.fingerprint(), task.network, Recipe(2), RNG, task.device)
+    assert not kept.is_there
+    first = kept_weights(kept, task, calls)
+    assert kept.is_there and all(map(torch.equal, first, kept_weights(kept, task, calls))) and len(calls) == 1
+    (file,) = cache.glob("trained/*")
+    for damaged in (file.read_bytes()[:200], b""):
+        file.write_bytes(damaged)
+        assert all(map(torch.equal, first, kept_weights(kept, task, calls)))
+    assert len(calls) == 3
+
+
+def test_what_decides_a_network_decides_its_place(make_task, digits, monkeypatch) -> None:
+    task = make_task()
+
+    def place(**changed: object) -> KeptNetwork:
+        words = {
+            "fingerprint": "a",
+            "network": task.network,
+            "recipe": Recipe(2),
+            "rng": RNG,
+            "device": task.device,
+        }
+        return kept_network(**{**words, **changed})  # type: ignore[arg-type]
+
+    others = [
+        place(fingerprint="b"),
+        place(network=make_task("mlp").network),
+        place(recipe=Recipe(3)),
+        place(recipe=Recipe(2, decay_after=(1,))),
+        place(rng=RNG.fork(0)),
+    ]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    others.append(place())
+    torch.set_num_threads(threads)
+    assert place() == place() and place() not in others and len({kept.file for kept in others}) == len(others)
+
+
+def test_networks_of_the_user_are_never_kept(make_task, cache: Path) -> None:
+    task, calls = make_task(), []
+    own = NetworkFactory("package.module:factory", "package.module:factory", torch.nn.Linear)
+    kept = kept_network("a", own, Recipe(2), RNG, task.device)
+    assert kept.file is None and not kept.is_there
+    kept_weights(kept, task, calls)
+    kept_weights(kept, task, calls)
+    assert len(calls) == 2 and not cache.exists()
+
+
+def test_preparation_names_what_is_missing(make_task, cache: Path) -> None:
+    task, method = make_task(), get_method("dm", weights="all", trained_networks=3, trained_epochs=2)
+    assert driver.preparation(get_method("dm"), task, RNG) is None
+    needed = driver.preparation(method, task, RNG)
+    assert needed and len(needed.missing) == 3 and not cache.exists()
+    # 36 images, of which 33 are trained on twice and 3 pass at about 2 + log2(1 + 1) stages
+    assert needed.work == pytest.approx(36 * (2 * 0.9 + 3 / 10 / 3))
+    needed.make(1)
+    rest = driver.preparation(method, task, RNG)
+    assert rest and rest.missing == (needed.missing[0], needed.missing[2])
+    assert driver.begin(needed.without, task, RNG).given is None
+    driver.begin(method, task, RNG)
+    assert driver.preparation(method, task, RNG).missing == ()
+
+
+def test_a_run_tells_how_far_its_networks_are_and_keeps_them(
+    tiny_file: Path, cache: Path, monkeypatch
+) -> None:
+    settings = {
+        "weights": "all",
+        "trained_networks": 3,
+        "trained_epochs": 1,
+        "real_batch": 8,
+        "device": "cpu",
+    }
+    lines: list[str] = []
+    real, calls = pretraining._train, []
+
+    def stopping(*words: object) -> object:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pretraining, "_train", stopping)
+    with pytest.raises(
+        Interrupted, match="before the first step; every finished network is kept: the same command"
+    ):
+        condensery.condense(
+            tiny_file, "dm", steps=1, out=cache.parent / "run", announce=lines.append, **settings
+        )
+    assert not (cache.parent / "run").exists()
+    condensery.condense(tiny_file, "dm", steps=1, out=cache.parent / "run", announce=lines.append, **settings)
+    assert [line.partition(", about")[0] for line in lines if line.startswith("trained ")] == [
+        "trained 1 of 3 networks that are needed first",
+        "trained 1 of 2 networks that are needed first",
+        "trained 2 of 2 networks that are needed first",
+    ]
+    assert len(calls) == 4

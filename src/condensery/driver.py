@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from condensery.errors import FailedWork
-from condensery.method import Method, State, Task
+from condensery.method import Method, Preparation, State, Task
 from condensery.rng import Rng
 
 
@@ -30,6 +30,17 @@ class Estimate:
 
     seconds: float
     bytes: int
+
+
+def source(seed: int) -> Rng:
+    """The randomness of a run with this seed."""
+    return Rng(seed).fork("condense")
+
+
+def preparation(method: Method, task: Task, rng: Rng) -> Preparation | None:
+    """What has to be made before `begin`; None if there is nothing of the kind."""
+    needed = getattr(method, "preparation", None)
+    return needed(task, rng.fork("start")) if needed else None
 
 
 def begin(method: Method, task: Task, rng: Rng) -> State:

@@ -7,7 +7,7 @@ lives in `State`, so checkpoint, resume, time limit and progress exist once, in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
@@ -143,6 +143,25 @@ class State:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """What `Method.start` needs and the cache lacks: made piece by piece before it, and shared by runs.
+
+    Attributes:
+        piece: what a piece is called, such as "network".
+        missing: a name for each that is missing, the same in all runs that share it.
+        work: of one piece, in images that go through one training step.
+        make: makes the piece of that number in `missing`, and keeps it.
+        without: a method whose steps cost the same and need none of this, for estimates.
+    """
+
+    piece: str
+    missing: tuple[str, ...]
+    work: float
+    make: Callable[[int], None]
+    without: Method
+
+
 class Method(Protocol):
     """The contract. See `condensery.methods.dm` for the shortest example.
 
@@ -152,6 +171,9 @@ class Method(Protocol):
 
     A method whose classes share nothing but networks that it never trains says so with a class variable
     `separable = True`: its classes can then be learned apart, each to the same result (`require_separable`).
+
+    One whose `start` needs long work that runs share has a method `preparation(task, rng) -> Preparation | None`, where
+    `rng` is that of `start`. It is done before, where it can be seen, estimated and interrupted.
     """
 
     name: ClassVar[str]

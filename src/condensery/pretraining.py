@@ -1,22 +1,27 @@
-"""Networks trained on the real images and kept at many stages: what DM's distributions and diagnostics draw from.
+"""Networks trained on the real images and kept in the cache, so that each is trained once.
 
-Source: thesis section 5.3.4: networks are trained on the whole training set, their intermediate states stored and
-grouped by validation accuracy. How they are trained it does not say; here by SGD with learning rate 0.01, momentum
-0.9 and weight decay 5e-4 on batches of 256 without augmentation (as networks are trained in evaluations) on nine
-tenths of each class, the last tenth of which measures their accuracy, since nothing is chosen on test images.
+`KeptNetwork` is a single one, such as the network that a selection looks through; it gives what training it would. A
+`NetworkPool` is many at many stages, from which DM's distributions and diagnostics draw.
 
-Layout below the cache folder: networks/<key>/00007.npy holds the states of network 7, float32 (stages, numbers), and
+Source of the pool: thesis section 5.3.4: networks are trained on the whole training set, their intermediate states
+stored and grouped by validation accuracy. How they are trained it does not say; here by SGD with learning rate 0.01,
+momentum 0.9 and weight decay 5e-4 on batches of 256 without augmentation (as networks are trained in evaluations) on
+nine tenths of each class, the last tenth of which measures their accuracy, since nothing is chosen on test images.
+
+Layout below the cache folder: trained/<key>.npy holds the weights of a single network, float32 (numbers,). Of a pool,
+networks/<key>/00007.npy holds the states of network 7, float32 (stages, numbers), and
 00007.accuracies.npy, which is written last, their accuracies float64 (stages,). A file never changes; the key says
 what it was made from, so that runs of any budget share the networks and a resumed run finds them again.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +30,74 @@ from torch import Tensor, nn
 
 from condensery.data.cache import Cache, digest
 from condensery.errors import BadInput
-from condensery.method import Task
+from condensery.method import Method, Preparation, Task
 from condensery.models.registry import NetworkFactory
 from condensery.rng import Rng
-from condensery.training import Recipe, accuracy, train_step
+from condensery.training import FORWARD, Recipe, accuracy, train_step
 
 RECIPE = Recipe(epochs=1)
 _VALIDATION = 10  # one in so many images of each class is kept from training
 _CHUNK = 256  # images per pass of the validation
+
+
+@dataclass(frozen=True)
+class KeptNetwork:
+    """Where the weights of one trained network are kept.
+
+    Attributes:
+        file: where; None for a user's own network, which is known by name and may change.
+    """
+
+    file: Path | None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it has been trained before."""
+        return self.file is not None and self.file.exists()
+
+    def trained(self, network: nn.Module, train: Callable[[], object]) -> nn.Module:
+        """`network` with the weights that `train` gives it; where they are kept it is not called.
+
+        Raises:
+            BadInput: the cache folder cannot be written.
+        """
+        if self._recalled(network):
+            return network
+        train()
+        if self.file is not None:
+            with Cache().writing():
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                _write(self.file, _flat(network))
+        return network
+
+    def _recalled(self, network: nn.Module) -> bool:
+        """Give `network` the weights that are kept; False if there are none, or damaged ones."""
+        if self.file is None:
+            return False
+        try:
+            _restore(network, torch.from_numpy(np.load(self.file, allow_pickle=False)))
+        except (OSError, ValueError, EOFError, RuntimeError, TypeError):
+            return False
+        return True
+
+
+def kept_network(
+    fingerprint: str, network: NetworkFactory, recipe: Recipe, rng: Rng, device: torch.device
+) -> KeptNetwork:
+    """The place of a network trained by `recipe` without augmentation, with the draws of `rng`.
+
+    The key holds all that decides its bits: the number of threads and torch's version too, since they round
+    differently.
+
+    Args:
+        fingerprint: of the images with their labels and normalisation.
+    """
+    if ":" in network.canonical:
+        return KeptNetwork(None)
+    threads = torch.get_num_threads() if device.type == "cpu" else 0
+    words = (fingerprint, network.canonical, json.dumps(asdict(recipe)), str(rng.entropy), device.type)
+    key = digest("trained", *words, str(threads), torch.__version__)
+    return KeptNetwork(Cache().folder / "trained" / f"{key}.npy")
 
 
 @dataclass(frozen=True)
@@ -121,23 +186,72 @@ def trained_networks(
     Raises:
         BadInput: a user's own network, a class with a single image, or a cache folder that cannot be written.
     """
-    require_keepable(task.network)
-    cache = Cache()
-    words = (task.pool.fingerprint(), task.network.canonical, str(epochs), str(rng.entropy), task.device.type)
-    words = (*words, "stages" if stages_between else "ends")
-    folder = cache.folder / "networks" / digest("networks", *words)
-    stages: list[Stage] = []
-    for i in range(count):
-        file, noted = folder / f"{i:05}.npy", folder / f"{i:05}.accuracies.npy"
-        accuracies = _read(noted) if file.exists() else None
-        if accuracies is None:
-            states, accuracies = _train(task, epochs, rng.fork(i), stages_between)
-            with cache.writing():
-                folder.mkdir(parents=True, exist_ok=True)
-                _write(file, states)
-                _write(noted, accuracies)
-        stages += [Stage(file, row, float(value)) for row, value in enumerate(accuracies)]
-    return NetworkPool(tuple(stages))
+    files = _PoolFiles(task, count, epochs, rng, stages_between)
+    for i in files.missing():
+        files.train(i)
+    return files.pool()
+
+
+def pool_preparation(task: Task, count: int, epochs: int, rng: Rng, without: Method) -> Preparation:
+    """What `trained_networks` has still to train; `without` is a method that needs none."""
+    files = _PoolFiles(task, count, epochs, rng, True)
+    images = sum(task.pool.counts)
+    validations = epochs + math.log2(math.ceil(images / RECIPE.batch_size) + 1)
+    work = images * (epochs * (1 - 1 / _VALIDATION) + FORWARD * validations / _VALIDATION)
+    missing = files.missing()
+    names = tuple(str(files.file(i)) for i in missing)
+    return Preparation("network", names, work, lambda k: files.train(missing[k]), without)
+
+
+class _PoolFiles:
+    """The files of a pool in the cache."""
+
+    def __init__(self, task: Task, count: int, epochs: int, rng: Rng, stages_between: bool) -> None:
+        require_keepable(task.network)
+        self.task, self.count, self.epochs, self.rng = task, count, epochs, rng
+        self.stages_between = stages_between
+        self.cache = Cache()
+        words = (
+            task.pool.fingerprint(),
+            task.network.canonical,
+            str(epochs),
+            str(rng.entropy),
+            task.device.type,
+        )
+        words = (*words, "stages" if stages_between else "ends")
+        self.folder = self.cache.folder / "networks" / digest("networks", *words)
+
+    def file(self, i: int) -> Path:
+        return self.folder / f"{i:05}.npy"
+
+    def missing(self) -> list[int]:
+        """Numbers of the networks that are not there."""
+        return [i for i in range(self.count) if self._accuracies(i) is None]
+
+    def train(self, i: int) -> None:
+        """Train network `i` and keep it."""
+        states, accuracies = _train(self.task, self.epochs, self.rng.fork(i), self.stages_between)
+        with self.cache.writing():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write(self.file(i), states)
+            _write(self._noted(i), accuracies)
+
+    def pool(self) -> NetworkPool:
+        """All of it."""
+        stages: list[Stage] = []
+        for i in range(self.count):
+            accuracies = self._accuracies(i)
+            if accuracies is None:
+                raise BadInput(f"{self.file(i)} was removed while it was needed: try again")
+            stages += [Stage(self.file(i), row, float(value)) for row, value in enumerate(accuracies)]
+        return NetworkPool(tuple(stages))
+
+    def _noted(self, i: int) -> Path:
+        return self.folder / f"{i:05}.accuracies.npy"
+
+    def _accuracies(self, i: int) -> np.ndarray | None:
+        """Those of network `i`; None if it is not there as a whole."""
+        return _read(self._noted(i)) if self.file(i).exists() else None
 
 
 def _train(task: Task, epochs: int, rng: Rng, stages_between: bool) -> tuple[np.ndarray, np.ndarray]:

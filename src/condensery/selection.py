@@ -147,7 +147,8 @@ def _run(
     callback: Callable[[SelectionReport], None] | None,
     announce: Callable[[str], None],
 ) -> SyntheticSet:
-    total = selector.work(task)
+    draws = rng.fork("select")
+    total = selector.work(task, draws)
     _announce_estimate(task, total, rng, announce)
     started, done = time.perf_counter(), 0.0
 
@@ -157,7 +158,7 @@ def _run(
         if callback:
             callback(SelectionReport(stage, done, total, time.perf_counter() - started))
 
-    picks = selector.select(replace(task, worked=worked), rng.fork("select"))
+    picks = selector.select(replace(task, worked=worked), draws)
     seconds = round(time.perf_counter() - started, 1)
     cost = {"seconds": seconds, "memory": peak_memory(task.device)}
     return as_set(task.pool, picks, {**record, **cost, **environment(task.device)})

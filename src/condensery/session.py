@@ -22,12 +22,12 @@ from condensery.method import Method, Task, require_separable
 from condensery.models.registry import resolve
 from condensery.provenance import environment, origin, pick_device
 from condensery.records import ImageData, SyntheticSet
-from condensery.rng import Rng
 from condensery.run_folder import Curve, RunFolder, RunSettings
 from condensery.synthetic import Pixels
 from condensery.training import default_chunk
 from condensery.words import count, readable_seconds
 
+_NEWS_EVERY = 60.0  # seconds between lines on what is prepared
 _WORTH_ESTIMATING = 10  # steps; a shorter run is over before an estimate helps
 
 
@@ -110,13 +110,35 @@ class Session:
             require_separable(method, self.task)
         for note in method.check(self.task):
             options.announce(note)
-        self.rng = Rng(settings.seed).fork("condense")
+        self.rng = driver.source(settings.seed)
         self.curve = Curve()
         self.folder: RunFolder | None = None
         self.noted: list[
             dict[str, Any]
         ] = []  # accuracies that `condense evaluate` wrote into the set's record
+        self._prepare()
         self.state = driver.begin(method, self.task, self.rng)
+
+    def _prepare(self) -> None:
+        """What the method needs before it starts, piece by piece. Raises Interrupted after Ctrl-C."""
+        needed = driver.preparation(self.method, self.task, self.rng)
+        if needed is None or not needed.missing:
+            return
+        total, started, said = len(needed.missing), time.perf_counter(), 0.0
+        try:
+            for k in range(total):
+                needed.make(k)
+                seconds = time.perf_counter() - started
+                if k == 0 or k + 1 == total or seconds - said >= _NEWS_EVERY:
+                    said = seconds
+                    left = readable_seconds(seconds / (k + 1) * (total - k - 1))
+                    self.options.announce(
+                        f"trained {k + 1:,} of {count(total, needed.piece)} that are needed first, about {left} left"
+                    )
+        except KeyboardInterrupt as stop:
+            raise Interrupted(
+                f"stopped before the first step; every finished {needed.piece} is kept: the same command goes on"
+            ) from stop
 
     def resume(self, folder: RunFolder) -> None:
         """Pick up the checkpoint in `folder`, if there is one already.

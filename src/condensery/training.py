@@ -17,6 +17,8 @@ Augment = Callable[[Tensor, Rng], Tensor]
 OnBatch = Callable[[Tensor, Tensor], None]
 """Gets the indices (n,) of a training batch and the network's logits (n, classes) for it, from before the step."""
 
+FORWARD = 1 / 3
+"""Rough work of a forward pass; a training step, which also goes backward, is 1."""
 CPU_CHUNK = 16  # images whose activations in a 128-wide ConvNet at 32x32 still fit a core's cache
 
 

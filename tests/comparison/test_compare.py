@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import condensery
 from condensery import BadFile, BadInput, FailedWork, SoftLabels
 from condensery.comparison.board import News
 from condensery.comparison.engines import InProcess
+from condensery.comparison.estimate import Stopwatch
 from condensery.comparison.jobs import Job, Outcome
 from condensery.comparison.outcome import Comparison
 from condensery.comparison.perform import perform
@@ -393,6 +395,42 @@ def test_a_set_that_was_changed_is_not_taken_for_the_one_that_was_made(run: Run,
         run(["random"], seeds=[0, 1], networks=["mlp"])
     found = report_of_runs([tmp_path / "out"], scatter=False)
     assert found.measurements and len(found.galleries) == 1, "a damaged set takes no accuracy away"
+
+
+def seconds_of(lines: list[str]) -> float:
+    (line,) = [line for line in lines if line.startswith("about ")]
+    units = {"s": 1, "min": 60, "h": 3600}
+    return sum(int(n) * units[u] for n, u in re.findall(r"(\d+) (s|min|h)\b", line.partition(" for ")[0]))
+
+
+def test_the_estimate_counts_what_is_trained_beside_the_sets(
+    run: Run, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second for a step and nothing for a test: pools, teachers and arms are counted, and trained by nobody."""
+    monkeypatch.setattr(
+        Stopwatch, "_step", lambda self, method, task: 1.0 if method.weights == "random" else 1e6
+    )
+    monkeypatch.setattr(Stopwatch, "_train", lambda self, network, recipe, size, augmented: 1.0)
+    monkeypatch.setattr(Stopwatch, "_test", lambda self, network: 0.0)
+
+    def estimated(methods: Sequence[str] = ("dm",), **changed: Any) -> float:
+        lines: list[str] = []
+        run(methods, dry_run=True, whole=False, estimate=True, announce=lines.append, **changed)
+        return seconds_of(lines)
+
+    plain = estimated()  # two steps, and two networks of 3 epochs of one batch each
+    assert plain == 2 + 2 * 3
+    assert estimated(augmentation_robustness=True) == 2 + 2 * 3 * 2
+    # a teacher of 5 epochs on 36 images, one batch: two for the seeds, the budgets share
+    labels = condensery.SoftLabels(epochs=5)
+    assert estimated(soft_labels=labels, seeds=[0, 1], ipc=[1, 2]) == 4 * (2 + 2 * 3 * 2) + 2 * 5
+    pool = {"real_batch": 8, "weights": "all", "trained_networks": 4, "trained_epochs": 10}
+    # 4 networks for 10 epochs on 9 tenths, and a little for their validation
+    assert estimated(settings=pool, ipc=[1, 2]) == pytest.approx(2 * plain + 4 * 9, abs=2)
+    # herding and k-center of both budgets look through one network of 20 epochs
+    selections = estimated(["herding", "k-center"], settings={}, ipc=[1, 2])
+    assert selections == pytest.approx(20 + 4 * 2 * 3 + 4 / 3, abs=1)
+    assert not list(fresh_cache.glob("trained/*")) and not list(fresh_cache.glob("networks/*"))
 
 
 def test_an_interrupted_estimate_says_that_the_same_command_goes_on(run: Run, monkeypatch) -> None:

@@ -43,7 +43,7 @@ class Own(nn.Module):
 
 OWN = NetworkFactory("my.module:Own", "my.module:Own", Own)
 
-pytestmark = pytest.mark.parametrize("name", NAMES)
+pytestmark = [pytest.mark.parametrize("name", NAMES), pytest.mark.usefixtures("fresh_cache")]
 
 
 def same(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
@@ -146,9 +146,31 @@ def test_all_work_is_told_and_no_more(name: str, quick: Maker, make_selection: M
     heard: list[float] = []
     task = make_selection(worked=lambda stage, images: heard.append(images))
     selector = quick(name)
-    selector.select(task, RNG)
-    assert sum(heard) == pytest.approx(selector.work(task))
-    assert all(images > 0 for images in heard)
+    for _ in ("everything is trained", "some networks are kept"):
+        expected = selector.work(task, RNG)
+        selector.select(task, RNG)
+        assert sum(heard) == pytest.approx(expected)
+        assert all(images > 0 for images in heard)
+        heard.clear()
+
+
+def test_a_kept_network_gives_the_same_selection(name: str, quick: Maker, make_selection: Maker) -> None:
+    """Whichever selector and budget trained it: bit for bit, with batch norm too."""
+    stages: list[str] = []
+    task = make_selection(
+        network="convnet+width=8+depth=1+norm=batch", worked=lambda stage, _: stages.append(stage)
+    )
+    selector = quick(name)
+    first = selector.select(task, RNG)
+    trained = stages.count("training")
+    stages.clear()
+    assert same(first, selector.select(task, RNG))
+    kept = hasattr(selector, "weights")
+    assert stages.count("training") == (0 if kept else trained)
+    if name in NEEDS_FEATURES:
+        for other in NEEDS_FEATURES:
+            quick(other).select(replace(task, ipc=2), RNG)
+        assert "training" not in stages, "they share the network"
 
 
 def test_every_image_of_a_class_can_be_asked_for(name: str, quick: Maker, make_selection: Maker) -> None:
@@ -177,8 +199,9 @@ def test_random_weights_need_no_training(name: str, quick: Maker, make_selection
     trained, random = quick(name), quick(name, weights="random")
     random.select(task, RNG)
     assert "training" not in stages
+    assert random.work(task, RNG) < trained.work(task, RNG)
     trained.select(task, RNG)
-    assert "training" in stages and random.work(task) < trained.work(task)
+    assert "training" in stages
     with pytest.raises(BadInput, match="unknown weights 'pretrained'; choose one of trained, random"):
         quick(name, weights="pretrained").check(task)
 

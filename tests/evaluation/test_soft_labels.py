@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from condensery.evaluation.teacher import Teacher
 from condensery.models.registry import resolve
 from condensery.training import Images, Recipe
 
+pytestmark = pytest.mark.usefixtures("fresh_cache")
 CPU = torch.device("cpu")
 FAST = replace(PROTOCOLS["dm-2023"], name="fast", epochs=8, plain_epochs=8, repeats=2)
 NETWORK = "convnet+width=8+depth=1"
@@ -147,6 +149,23 @@ def test_sets_judged_apart_have_the_same_teacher(tiny: ImageData, monkeypatch: p
     for seed in (0, 1):
         judge(a_set(tiny, seed=seed), tiny, baselines=(), repeats=1, soft_labels=BRIEF)
     assert torch.equal(labels[0], labels[1])
+
+
+def test_a_kept_teacher_says_the_same_and_is_not_trained_again(
+    tiny: ImageData, trained: list[dict[str, Any]], fresh_cache: Path
+) -> None:
+    images = a_set(tiny).images
+    first = train_teacher(tiny, resolve(NETWORK), BRIEF, 0, CPU)
+    again = train_teacher(tiny, resolve(NETWORK), BRIEF, 0, CPU)
+    assert len(trained) == 1 and first.accuracy == again.accuracy
+    assert torch.equal(first.probabilities(images), again.probabilities(images))
+    (file,) = fresh_cache.glob("trained/*.npy")
+    file.write_bytes(file.read_bytes()[:100])
+    assert torch.equal(
+        first.probabilities(images),
+        train_teacher(tiny, resolve(NETWORK), BRIEF, 0, CPU).probabilities(images),
+    )
+    assert len(trained) == 2, "a damaged file is made again"
 
 
 def test_a_teacher_learns_and_its_accuracy_is_recorded(digits: ImageData) -> None:

@@ -12,12 +12,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from condensery.coresets.networks import FORWARD, map_task, trained_network
+from condensery.coresets.networks import map_task, trained_network
 from condensery.coresets.ranking import check_keep, ranked
 from condensery.coresets.selector import SelectionTask
 from condensery.errors import BadInput
 from condensery.rng import Rng
-from condensery.training import Recipe
+from condensery.training import FORWARD, Recipe
 from condensery.words import count
 
 
@@ -51,7 +51,7 @@ class Consistency:
             f"{self._trained_on(task):,} images each; {100 * never:.2g} % of images are expected never to be held out"
         ]
 
-    def work(self, task: SelectionTask) -> float:
+    def work(self, task: SelectionTask, rng: Rng) -> float:
         trained = self._trained_on(task)
         return self.networks * (self.epochs * trained + FORWARD * (len(task.pool.labels) - trained))
 

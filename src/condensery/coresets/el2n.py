@@ -14,10 +14,11 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from condensery.coresets.networks import FORWARD, check_weights, map_task, ready_network, training_work
+from condensery.coresets.networks import check_weights, map_task, ready_network, training_work
 from condensery.coresets.ranking import check_keep, ranked
 from condensery.coresets.selector import SelectionTask
 from condensery.rng import Rng
+from condensery.training import FORWARD
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class EL2N:
         check_keep(self.keep)
         return [f"scores of {check_weights(task, self.weights, self.epochs, self.networks)}"]
 
-    def work(self, task: SelectionTask) -> float:
-        each = training_work(task, self.weights, self.epochs) + FORWARD * len(task.pool.labels)
-        return self.networks * each
+    def work(self, task: SelectionTask, rng: Rng) -> float:
+        trained = [training_work(task, self.weights, self.epochs, rng.fork(k)) for k in range(self.networks)]
+        return sum(trained) + self.networks * FORWARD * len(task.pool.labels)
 
     def select(self, task: SelectionTask, rng: Rng) -> list[np.ndarray]:
         images = task.images()

@@ -9,7 +9,6 @@ import numpy as np
 from torch import Tensor, nn
 
 from condensery.coresets.networks import (
-    FORWARD,
     check_weights,
     map_images,
     map_task,
@@ -20,7 +19,7 @@ from condensery.coresets.selector import SelectionTask
 from condensery.errors import BadInput
 from condensery.matching.moments import Embedding
 from condensery.rng import Rng
-from condensery.training import Images
+from condensery.training import FORWARD, Images
 
 
 def features(
@@ -54,9 +53,9 @@ def check_features(name: str, task: SelectionTask, weights: str, epochs: int) ->
     return [f"features of {check_weights(task, weights, epochs)}"]
 
 
-def features_work(task: SelectionTask, weights: str, epochs: int) -> float:
+def features_work(task: SelectionTask, weights: str, epochs: int, rng: Rng) -> float:
     """Work of `class_features`."""
-    return training_work(task, weights, epochs) + FORWARD * len(task.pool.labels)
+    return training_work(task, weights, epochs, rng.fork("features")) + FORWARD * len(task.pool.labels)
 
 
 def class_features(

@@ -44,7 +44,7 @@ class Forgetting:
             ]
         return []
 
-    def work(self, task: SelectionTask) -> float:
+    def work(self, task: SelectionTask, rng: Rng) -> float:
         return self.networks * self.epochs * len(task.pool.labels)
 
     def select(self, task: SelectionTask, rng: Rng) -> list[np.ndarray]:

@@ -60,9 +60,10 @@ class GraNd:
             notes.append("the gradient of every image is taken by itself: --candidates 500 would score fewer")
         return notes
 
-    def work(self, task: SelectionTask) -> float:
+    def work(self, task: SelectionTask, rng: Rng) -> float:
         scored = sum(min(self.candidates or count, count) for count in task.pool.counts)
-        return self.networks * (training_work(task, self.weights, self.epochs) + _GRADIENT * scored)
+        trained = [training_work(task, self.weights, self.epochs, rng.fork(k)) for k in range(self.networks)]
+        return sum(trained) + self.networks * _GRADIENT * scored
 
     def select(self, task: SelectionTask, rng: Rng) -> list[np.ndarray]:
         count = self.candidates or max(task.pool.counts)

@@ -34,8 +34,8 @@ class KCenter:
     def check(self, task: SelectionTask) -> list[str]:
         return check_features(self.name, task, self.weights, self.epochs)
 
-    def work(self, task: SelectionTask) -> float:
-        return features_work(task, self.weights, self.epochs)
+    def work(self, task: SelectionTask, rng: Rng) -> float:
+        return features_work(task, self.weights, self.epochs, rng)
 
     def select(self, task: SelectionTask, rng: Rng) -> list[np.ndarray]:
         by_class = class_features(task, self.weights, self.epochs, rng)

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 
 from condensery.coresets.selector import SelectionTask
 from condensery.errors import BadInput
+from condensery.pretraining import KeptNetwork, kept_network
 from condensery.rng import Rng
-from condensery.training import Images, OnBatch, Recipe, fit, forward_layout
+from condensery.training import FORWARD, Images, OnBatch, Recipe, fit, forward_layout
 from condensery.words import count
 
-FORWARD = 1 / 3
-"""Rough work of a forward pass; a training step, which also goes backward, is 1."""
 WEIGHTS = ("trained", "random")
 _BATCH = 256
 
@@ -29,32 +28,54 @@ def check_weights(task: SelectionTask, weights: str, epochs: int, networks: int 
     return f"{many} trained for {count(epochs, 'epoch')} on {count(len(task.pool.labels), 'image')}"
 
 
-def training_work(task: SelectionTask, weights: str, epochs: int) -> float:
-    """Work of `ready_network`."""
-    return epochs * len(task.pool.labels) if weights == "trained" else 0
+def training_work(task: SelectionTask, weights: str, epochs: int, rng: Rng) -> float:
+    """Work of `ready_network` but the passes that follow."""
+    if weights == "random" or not task.to_train(_kept(task, epochs, rng)):
+        return 0
+    return epochs * len(task.pool.labels)
 
 
 def ready_network(task: SelectionTask, weights: str, epochs: int, rng: Rng) -> nn.Module:
-    """A network with random weights, or one trained on the whole training set for `epochs`."""
+    """A network with random weights, or one trained on the whole training set for `epochs`.
+
+    A trained one is kept: selectors of any budget that ask for it with the same `rng` share it.
+    """
+    network = task.new_network(rng.fork("network"))
     if weights == "random":
-        return task.new_network(rng.fork("network"))
-    return trained_network(task, task.images(), Recipe(epochs), rng)
+        return network
+    return _kept(task, epochs, rng).trained(
+        network, lambda: _train(task, network, task.images(), Recipe(epochs), rng)
+    )
+
+
+def _kept(task: SelectionTask, epochs: int, rng: Rng) -> KeptNetwork:
+    return kept_network(task.pool.fingerprint(), task.network, Recipe(epochs), rng, task.device)
 
 
 def trained_network(
     task: SelectionTask, images: Images, recipe: Recipe, rng: Rng, on_batch: OnBatch | None = None
 ) -> nn.Module:
-    """A new network trained on `images` by `recipe`, without augmentation."""
+    """A new network trained on `images` by `recipe`, without augmentation. It is not kept."""
+    network = task.new_network(rng.fork("network"))
+    _train(task, network, images, recipe, rng, on_batch)
+    return network
 
+
+def _train(
+    task: SelectionTask,
+    network: nn.Module,
+    images: Images,
+    recipe: Recipe,
+    rng: Rng,
+    on_batch: OnBatch | None = None,
+) -> None:
     def heard(indices: Tensor, logits: Tensor) -> None:
         task.worked("training", len(indices))
         if on_batch is not None:
             on_batch(indices, logits)
 
-    network = task.new_network(rng.fork("network"))
     with rng.fork("layers").seeded(task.device):  # for networks with layers that draw, such as dropout
         fit(network, images, recipe, rng.fork("training"), chunk=task.chunk, on_batch=heard)
-    return network
 
 
 @torch.no_grad()

@@ -12,12 +12,12 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from condensery.coresets.networks import FORWARD, map_task, trained_network
+from condensery.coresets.networks import map_task, trained_network
 from condensery.coresets.selector import SelectionTask
 from condensery.data.pool import PoolImages
 from condensery.errors import BadInput
 from condensery.rng import Rng
-from condensery.training import Recipe, TensorImages
+from condensery.training import FORWARD, Recipe, TensorImages
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class OptimalRandom:
             f"{sum(self._judges(task)):,} training images"
         ]
 
-    def work(self, task: SelectionTask) -> float:
+    def work(self, task: SelectionTask, rng: Rng) -> float:
         each = self.epochs * task.ipc * len(task.classes) + FORWARD * sum(self._judges(task))
         return self.selections * self.networks * each
 

@@ -26,7 +26,7 @@ class Random:
     def check(self, task: SelectionTask) -> list[str]:
         return []
 
-    def work(self, task: SelectionTask) -> float:
+    def work(self, task: SelectionTask, rng: Rng) -> float:
         return 0
 
     def select(self, task: SelectionTask, rng: Rng) -> list[np.ndarray]:

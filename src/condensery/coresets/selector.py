@@ -16,12 +16,18 @@ from torch import nn
 
 from condensery.data.pool import ClassPool, PoolImages
 from condensery.models.registry import NetworkFactory
+from condensery.pretraining import KeptNetwork
 from condensery.records import ImageSpec
 from condensery.rng import Rng
 
 
 def unheard(stage: str, images: float) -> None:
     """Nobody wants to know how far the work is."""
+
+
+def not_kept(network: KeptNetwork) -> bool:
+    """Whether a network has still to be trained."""
+    return not network.is_there
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ class SelectionTask:
         ipc: real images to select per class.
         device: where images and networks live.
         chunk: images per pass through a network where passes can be split, None for whole batches.
+        to_train: whether a network has still to be trained, since it is not kept.
         worked: told what is being done and how much of `Selector.work` has been done since the last time.
     """
 
@@ -43,6 +50,7 @@ class SelectionTask:
     device: torch.device
     chunk: int | None = None
     worked: Callable[[str, float], None] = unheard
+    to_train: Callable[[KeptNetwork], bool] = not_kept
 
     @property
     def spec(self) -> ImageSpec:
@@ -83,8 +91,11 @@ class Selector(Protocol):
         """
         ...
 
-    def work(self, task: SelectionTask) -> float:
-        """How much there is to do, in images that go through one training step (`networks.FORWARD` without)."""
+    def work(self, task: SelectionTask, rng: Rng) -> float:
+        """How much `select` has to do, in images that go through one training step (`training.FORWARD` without).
+
+        What is kept of earlier work is left out.
+        """
         ...
 
     def select(self, task: SelectionTask, rng: Rng) -> list[np.ndarray]:

@@ -39,10 +39,16 @@ class ClassPool:
         self.counts: list[int] = counts.tolist()
         self._members = np.split(order, np.cumsum(counts)[:-1])  # indices of each class, ascending
         self._pixels = images.pixels
+        self._fingerprint: str | None = None
         self._on_device = None if self.device.type == "cpu" else _as_tensor(images.pixels[:]).to(self.device)
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over class names, labels, pixels and normalisation; reads every pixel."""
+        """SHA-256 (hex) over class names, labels, pixels and normalisation; reads every pixel, once."""
+        if self._fingerprint is None:
+            self._fingerprint = self._measured_fingerprint()
+        return self._fingerprint
+
+    def _measured_fingerprint(self) -> str:
         labels = np.empty(sum(self.counts), dtype=np.int64)
         for c, members in enumerate(self._members):
             labels[members] = c

@@ -26,9 +26,22 @@ def train_network(
 ) -> nn.Module:
     """A fresh network, trained by `recipe` on `images`, which are drawn on `device`."""
     network = factory.build(spec, rng.fork("network")).to(device)
+    train(network, images, recipe, rng, augment=augment, device=device)
+    return network
+
+
+def train(
+    network: nn.Module,
+    images: Images,
+    recipe: Recipe,
+    rng: Rng,
+    *,
+    augment: Augment | None,
+    device: torch.device,
+) -> None:
+    """Train `network` in place, as `train_network` does."""
     with rng.fork("layers").seeded(device):  # for networks with layers that draw, such as dropout
         fit(network, images, recipe, rng.fork("training"), augment=augment, chunk=default_chunk(device))
-    return network
 
 
 def accuracy_on_test(

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from condensery.data import ClassPool, PoolImages
 from condensery.errors import BadInput
-from condensery.evaluation.networks import accuracy_on_test, probabilities, train_network
+from condensery.evaluation.networks import accuracy_on_test, probabilities, train
 from condensery.models.registry import NetworkFactory, resolve
+from condensery.pretraining import KeptNetwork, kept_network
 from condensery.records import ImageData
 from condensery.rng import Rng
 from condensery.training import Recipe, TensorImages
@@ -59,7 +60,7 @@ class Teacher:
         network, name: the network, and its architecture.
         epochs, seed, temperature: as it was made and is used.
         accuracy: of the teacher itself on the test images, a fraction.
-        seconds: spent training it.
+        seconds: spent on it here, training it or finding it in the cache, and testing it.
     """
 
     network: nn.Module
@@ -95,22 +96,52 @@ def train_teacher(
     """The teacher of this architecture, which depends on the data, `settings` and seed, never on a set.
 
     It is trained without augmentation, with SGD as `Recipe` has it and a tenth of its learning rate after
-    two thirds of the epochs.
+    two thirds of the epochs, and kept in the cache: an evaluation that needs the same one finds it there.
 
     Args:
         factory: the teacher's architecture.
         seed: where `settings` names none.
     """
     started = time.perf_counter()
-    seed = seed if settings.seed is None else settings.seed
-    whole = PoolImages(ClassPool(data.train, data.spec, device))
-    epochs = settings.epochs or _default_epochs(len(whole))
-    recipe = Recipe(epochs=epochs, decay_after=(max(1, math.ceil(2 * epochs / 3)),))
-    rng = Rng(seed).fork("teacher", factory.canonical, epochs)
-    network = train_network(factory, data.spec, whole, recipe, rng, augment=None, device=device)
+    plan = _plan(data, factory, settings, seed, device)
+    network = factory.build(data.spec, plan.rng.fork("network")).to(device)
+    whole = PoolImages(plan.pool)
+    plan.kept.trained(
+        network, lambda: train(network, whole, plan.recipe, plan.rng, augment=None, device=device)
+    )
     found = accuracy_on_test(network, factory, data, device)
     seconds = time.perf_counter() - started
-    return Teacher(network, factory.name, epochs, seed, settings.temperature, found, seconds)
+    return Teacher(network, factory.name, plan.recipe.epochs, plan.seed, settings.temperature, found, seconds)
+
+
+def teacher_to_train(
+    data: ImageData, factory: NetworkFactory, settings: SoftLabels, seed: int, device: torch.device
+) -> tuple[KeptNetwork, int]:
+    """Where the teacher of `train_teacher` is kept, and the epochs that it takes if it is not there."""
+    plan = _plan(data, factory, settings, seed, device)
+    return plan.kept, plan.recipe.epochs
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What decides a teacher."""
+
+    pool: ClassPool
+    recipe: Recipe
+    rng: Rng
+    seed: int
+    kept: KeptNetwork
+
+
+def _plan(
+    data: ImageData, factory: NetworkFactory, settings: SoftLabels, seed: int, device: torch.device
+) -> _Plan:
+    seed = seed if settings.seed is None else settings.seed
+    pool = ClassPool(data.train, data.spec, device)
+    epochs = settings.epochs or _default_epochs(len(pool.labels))
+    recipe = Recipe(epochs=epochs, decay_after=(max(1, math.ceil(2 * epochs / 3)),))
+    rng = Rng(seed).fork("teacher", factory.canonical, epochs)
+    return _Plan(pool, recipe, rng, seed, kept_network(pool.fingerprint(), factory, recipe, rng, device))
 
 
 def _default_epochs(images: int) -> int:

@@ -7,7 +7,7 @@ Constants that the paper leaves out are those of the authors' `main_DM.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, cast
 
 import torch
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from condensery.augment import SiameseAugmentation, resolve_strategy
 from condensery.errors import BadInput
 from condensery.matching.moments import Embedding, mean_embedding, segment_means, squared_gap
-from condensery.method import State, Task
+from condensery.method import Preparation, State, Task
 from condensery.models.batch_norm import mixes_samples
-from condensery.pretraining import NetworkPool, require_keepable, trained_networks
+from condensery.pretraining import NetworkPool, pool_preparation, require_keepable, trained_networks
 from condensery.rng import Rng
 from condensery.synthetic import Pixels
 from condensery.words import count
@@ -66,6 +66,12 @@ class DM:
                 f"the paper uses --image-lr 10 for CIFAR-10 from 100 images per class on, this run {self.image_lr:g}"
             )
         return notes + self._weights_notes(task)
+
+    def preparation(self, task: Task, rng: Rng) -> Preparation | None:
+        if self.weights == "random":
+            return None
+        pool = self.trained_networks, self.trained_epochs, rng.fork("trained networks")
+        return pool_preparation(task, *pool, without=replace(self, weights="random"))
 
     def start(self, task: Task, rng: Rng) -> State:
         synthetic = Pixels.start(task.pool, task.ipc, self.init, rng.fork("images"))
