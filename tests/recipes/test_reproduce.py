@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from condensery.data import load
 from condensery.errors import BadInput
 from condensery.published import Published
 from condensery.recipes import Reproduction, grid, reproduce, written
+from condensery.recipes.book import get_recipe
 
 FEW = {"real_batch": 8}
+
+NARROW = "convnet+width=8+depth=1"
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +154,27 @@ def test_a_figure_is_measured_by_the_diagnostics(folder: Path) -> None:
     )
     paths = {path.name for path in written.write(done)}
     assert "table.md" in paths
+    (shrunk,) = [line for line in done.remarks if line.startswith("scale 0.01: ")]
+    assert "50 -> 2 measured updates, too few for a new network to begin among them, 5 -> 1 set" in shrunk
+
+
+@pytest.mark.parametrize("name", ["dsa-gradient-magnitudes", "dcc-alignment-uniformity"])
+def test_a_figure_of_sets(name: str, folder: Path, fresh_cache: Path) -> None:
+    """Every cell is filled from sets that are made for it, once; with a narrow network and 2 images per class."""
+    published = get_recipe(name)
+    columns = {"dcc-alignment-uniformity": ("alignment with ResNet", "uniformity with ResNet")}.get(name, ())
+    narrow = {"ipc": 2, "condensed_with": NARROW, "network": NARROW}
+    recipe = replace(published, cells=tuple(replace(cell, **narrow) for cell in published.cells))
+    settings = {"real_batch": 2, "outer_loop": 1, "inner_loop": 1}
+    done = reproduce(
+        recipe, out=folder / name, data=load("digits"), scale=0.001, settings=settings, columns=columns
+    )
+    values = [one.ours for one in done.filled]
+    assert len(values) == 4 and all(value and np.isfinite(value.mean) for value in values)
+    assert len(list((folder / name / "sets").glob("*/set.safetensors"))) == 2
+    assert not done.problems
+    dry = reproduce(published, out=folder / "dry", data=load("digits"), scale=0.001, dry_run=True)
+    assert [one.ours for one in dry.filled] == [None] * len(published.cells)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

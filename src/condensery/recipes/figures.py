@@ -8,16 +8,13 @@ from typing import Any
 from condensery.diagnostics import alignment, magnitudes, velocity
 from condensery.methods import get_method
 from condensery.published import PublishedCell
+from condensery.recipes.book import VELOCITY
 from condensery.recipes.filled import Filled, Value
 from condensery.recipes.shrinking import Changes
 from condensery.records import ImageData, SyntheticSet
 from condensery.runner import condense
 
-_VELOCITY_STEPS = 50  # the horizontal axis of the DCC paper's Figure 4
 _SUMMARIES = {"new network": "at_new_network", "elsewhere": "elsewhere"}
-
-NEEDS_NO_SETS = "kernel velocity"
-"""Measured along runs of its own: of a set only the record counts."""
 
 Sets = Sequence[SyntheticSet]
 
@@ -56,12 +53,11 @@ def _magnitudes(network: str, images: ImageData, sets: Sets, changes: Changes, d
 
 
 def _velocity(network: str, images: ImageData, sets: Sets, changes: Changes, device: str) -> dict[str, Any]:
-    steps = max(2, changes.count(_VELOCITY_STEPS))
-    return velocity.measure(images, sets, network=network, device=device, steps=steps)
+    return velocity.measure(images, sets, network=network, device=device, steps=changes.measured_updates())
 
 
 _MEASURES: dict[str, Callable[[str, ImageData, Sets, Changes, str], dict[str, Any]]] = {
     "alignment and uniformity": _alignment,
     "gradient magnitudes": _magnitudes,
-    "kernel velocity": _velocity,
+    VELOCITY: _velocity,
 }

@@ -24,7 +24,7 @@ from condensery.data.sources import silent
 from condensery.errors import BadInput
 from condensery.published import PublishedCell
 from condensery.recipes import figures
-from condensery.recipes.book import ACCURACY, Recipe, get_recipe
+from condensery.recipes.book import ACCURACY, VELOCITY, Recipe, get_recipe
 from condensery.recipes.filled import Filled, Reproduction, Value
 from condensery.recipes.images import find_images
 from condensery.recipes.portions import Portion, place, portions
@@ -154,12 +154,13 @@ class _Kitchen:
 
     def portions(self) -> list[Portion]:
         """The comparisons to make; those of figures only make sets, and judge each by one network."""
-        if self.recipe.quantity == figures.NEEDS_NO_SETS:
+        if self.recipe.quantity == VELOCITY:
             return []
         found = portions(self.recipe.cells, self.changes)
         if self.recipe.quantity == ACCURACY:
             return found
-        return list(dict.fromkeys(replace(one, networks=(one.condense_with,)) for one in found))
+        narrow = [replace(one, networks=(one.condense_with,)) for one in found]
+        return [one for i, one in enumerate(narrow) if one not in narrow[:i]]
 
     def compare_all(
         self, engine: Engine, callback: Listener | None, announce: Callable[[str], None]
@@ -230,7 +231,7 @@ class _Kitchen:
         """Those of a cell's row that are there."""
         if self.dry_run:
             return []
-        if self.recipe.quantity == figures.NEEDS_NO_SETS:
+        if self.recipe.quantity == VELOCITY:
             seeds = self.changes.count(self.recipe.sets)
             return list(figures.begun(cell, self.images, self.changes, seeds, self.device))
         label = self.changes.contender(cell).label

@@ -11,9 +11,10 @@ from condensery.comparison.plan import Contender
 from condensery.errors import BadInput, did_you_mean
 from condensery.methods import METHODS, get_method
 from condensery.published import WHOLE, PublishedCell
-from condensery.recipes.book import Recipe
+from condensery.recipes.book import VELOCITY, VELOCITY_STEPS, Recipe
 from condensery.words import count
 
+_NETWORK_LASTS = 10  # updates, in DC and DCC with the 10 images per class of the figure
 _COUNTS_OF_NETWORKS = ("outer_warmup", "trained_networks")
 """Fields that go down with the number of networks of a run, or a short one would be all warm-up or preparation."""
 
@@ -71,16 +72,17 @@ class Changes:
         """What differs from the published run, a line each; none if nothing does."""
         lines = [f"set by hand: {name} = {value}" for name, value in self.settings.items()]
         shorter = [*self._shorter_runs(recipe), *self._fewer_networks(recipe)]
-        if self.scale != 1:
-            sets, networks = self.count(recipe.sets), self.count(recipe.networks)
-            shorter += [
-                f"{recipe.sets} -> {count(sets, 'set')}",
-                f"{recipe.networks} -> {count(networks, 'network')} on each",
-            ]
+        sets, networks = self.count(recipe.sets), self.count(recipe.networks)
+        if sets != recipe.sets:
+            shorter.append(f"{recipe.sets} -> {count(sets, 'set')}")
+        if networks != recipe.networks:
+            shorter.append(f"{recipe.networks} -> {count(networks, 'network')} on each")
         return (*lines, f"scale {self.scale:g}: {', '.join(shorter)}") if shorter else tuple(lines)
 
     def _shorter_runs(self, recipe: Recipe) -> list[str]:
         """["dc 1,000 -> 10 steps at 1 per class", ...]"""
+        if recipe.quantity == VELOCITY:
+            return [] if self.scale == 1 else [self._fewer_updates()]
         found: dict[str, None] = {}
         for cell in recipe.cells:
             if cell.method in METHODS:
@@ -88,6 +90,16 @@ class Changes:
                 line = f"{cell.method} {published:,} -> {count(here, 'step')} at {cell.ipc} per class"
                 found |= {line: None} if published != here else {}
         return list(found)
+
+    def measured_updates(self) -> int:
+        """Updates along which a velocity is measured; it is a difference, so two at least."""
+        return max(2, self.count(VELOCITY_STEPS))
+
+    def _fewer_updates(self) -> str:
+        """ "50 -> 2 measured updates, ..." """
+        updates = self.measured_updates()
+        rare = ", too few for a new network to begin among them" if updates <= _NETWORK_LASTS else ""
+        return f"{VELOCITY_STEPS} -> {updates} measured updates{rare}"
 
     def _fewer_networks(self, recipe: Recipe) -> list[str]:
         """["outer_warmup 250 -> 2", ...]"""
