@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from condensery.coresets import SELECTORS
-from condensery.published import lookup
+from condensery.methods import get_method
+from condensery.methods.dcc import DCC, DSAC
+from condensery.methods.dsa import DSA
+from condensery.published import Published, lookup, tables
+from condensery.words import readable_bytes
 
 HERE = Path(__file__).parent
 PAGES = (HERE.parent / "README.md", HERE.parent / "docs/results.md")
@@ -37,18 +41,27 @@ NETWORKS = {
     "alexnet": "AlexNet",
     "vgg11": "VGG11",
     "resnet18": "ResNet18",
+    "vgg11+norm=batch": "VGG11, batch norm",
+    "resnet18-ap": "ResNet18, average pooling",
 }
 MAIN = "convnet"  # the architecture of the main tables, to condense with and to train
+OTHER_NETWORKS = {
+    "dc": "dc-cross-architecture",
+    "dsa": "dsa-cross-architecture",
+}  # published tables of the same cells
+CONTRAST = "contrast.jsonl"  # runs for one question alone, which no other table shows
 
 
 def rows() -> list[dict[str, Any]]:
     """One row for each line and subject: the run, its score and the published value; in a stable order."""
     found = []
     for file in sorted(HERE.glob("*.jsonl")):
+        in_table = file.name != CONTRAST
         for line in file.read_text(encoding="utf-8").splitlines():
             run = json.loads(line)
             for score in run["scores"]:
-                found.append({"run": run, "score": score, "published": published(run, score)})
+                value = published(run, score) if in_table else "-"
+                found.append({"run": run, "score": score, "published": value, "in_table": in_table})
     order = list(SUBJECTS)
     return sorted(
         found,
@@ -62,8 +75,11 @@ def published(run: dict[str, Any], score: dict[str, Any]) -> str:
         return "-"
     made_with = condensed_with(run) or MAIN
     value = lookup(run["data"], score["subject"], run["ipc"], score["network"], made_with)
-    if value is None:
-        return "-"
+    return "-" if value is None else in_percent(value)
+
+
+def in_percent(value: Published) -> str:
+    """ "91.7 ± 0.5" """
     std = "" if value.std is None else f" ± {100 * value.std:.1f}"
     return f"{100 * value.mean:.1f}{std}"
 
@@ -76,7 +92,7 @@ def condensed_with(run: dict[str, Any]) -> str | None:
 def main_rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those of the main tables: made with the ConvNet or no network, judged with it, hard labels."""
     of_main = [r for r in found if r["score"]["network"] == MAIN and condensed_with(r["run"]) in (MAIN, None)]
-    return [r for r in of_main if not trained_as(r["score"])]
+    return [r for r in of_main if r["in_table"] and not trained_as(r["score"])]
 
 
 def summary(found: list[dict[str, Any]]) -> list[str]:
@@ -100,12 +116,14 @@ def cross_architecture(found: list[dict[str, Any]]) -> list[str]:
     """For each method: the architecture it condensed with down, the one that was trained across."""
     lines = []
     made = [r for r in found if condensed_with(r["run"]) and r["score"]["subject"] not in ("random", "whole")]
-    made = [r for r in made if not trained_as(r["score"])]
+    made = [r for r in made if r["in_table"] and not trained_as(r["score"])]
+    if unknown := {condensed_with(r["run"]) for r in made} - set(NETWORKS):
+        raise SystemExit(f"name {', '.join(map(str, unknown))} in NETWORKS")
     for data, ipc, subject in dict.fromkeys(
         (r["run"]["data"], r["run"]["ipc"], r["score"]["subject"]) for r in made
     ):
         cells = {
-            (r["run"]["condensed_with"], r["score"]["network"]): f"{accuracy(r['score'])} ({r['published']})"
+            (r["run"]["condensed_with"], r["score"]["network"]): f"{accuracy(r['score'])} ({in_its_table(r)})"
             for r in made
             if (r["run"]["data"], r["run"]["ipc"], r["score"]["subject"]) == (data, ipc, subject)
         }
@@ -127,6 +145,62 @@ def cross_architecture(found: list[dict[str, Any]]) -> list[str]:
     return lines[:-1]
 
 
+def in_its_table(row: dict[str, Any]) -> str:
+    """What the table of other networks prints for the cell, which may differ from the paper's main table."""
+    name = OTHER_NETWORKS.get(row["score"]["subject"])
+    place = (row["run"]["data"], row["run"]["ipc"], row["run"]["condensed_with"], row["score"]["network"])
+    for table in tables():
+        for cell in table.cells if table.name == name else ():
+            if (cell.data, cell.ipc, cell.condensed_with, cell.network) == place and cell.value:
+                return in_percent(cell.value)
+    return row["published"]
+
+
+def contrast(found: list[dict[str, Any]]) -> list[str]:
+    """Runs at 1 image per class on CIFAR-10 beside the same with other loops, updates and rates."""
+    lines = [
+        "| method | start | updates | updates per network, epochs between | learning rate of the images | "
+        "classes matched at once | accuracy, % |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    methods = ("dc", "dcc", "dsa", "dsac")
+    for subject in methods:
+        for row in found:
+            run, score = row["run"], row["score"]
+            wanted = run["data"] == "cifar10" and run["ipc"] == 1 and run["method"] == subject
+            if not wanted or score["subject"] != subject or score["network"] != MAIN:
+                continue
+            fields = run["fields"]
+            outer, inner = loops(get_method(subject, **fields))
+            cells = (
+                SUBJECTS[subject],
+                fields["init"],
+                run["steps"],
+                f"{outer}, {inner}" if outer > 1 else "1, -",
+                fields["image_lr"],
+                at_once(fields),
+                accuracy(score) + f" (n = {score['n']})",
+            )
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+    return lines
+
+
+def loops(method: Any) -> tuple[int, int]:
+    """Updates of the images for each network, and epochs between two of them, at 1 image per class."""
+    if isinstance(method, (DSA, DSAC)):
+        method = method.matching if isinstance(method, DSA) else method.contrastive
+    return (method.class_wise(1) if isinstance(method, DCC) else method).loops(1)
+
+
+def at_once(fields: dict[str, Any]) -> str:
+    """From which update on DCC matches all classes together."""
+    if "warmup" not in fields:
+        return "never"
+    if fields["warmup"] == "none":
+        return "always"
+    return f"after {fields['outer_warmup'] * fields['inner_warmup']}"
+
+
 def trained_as(score: dict[str, Any]) -> str:
     """How a score differs from training with hard labels and the protocol's augmentation; "" for not at all."""
     soft = ", soft labels" if score.get("labels") == "soft" else ""
@@ -142,8 +216,8 @@ def details(found: list[dict[str, Any]]) -> list[str]:
     """Everything about every number."""
     lines = [
         "| # | data | images per class | training set | made with | trained | accuracy, % | sets x networks | "
-        "published, % | updates | minutes to make | protocol |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "published, % | size | updates | minutes to make | protocol |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     numbers = {command: i + 1 for i, command in enumerate(dict.fromkeys(r["run"]["command"] for r in found))}
     for row in found:
@@ -160,6 +234,7 @@ def details(found: list[dict[str, Any]]) -> list[str]:
             accuracy(score),
             f"{score['sets']} x {score['n'] // score['sets']}",
             row["published"],
+            readable_bytes(score["bytes"]),
             "-" if baseline else run["steps"] or "-",
             "-" if baseline else f"{made:.0f}",
             f"`{run['protocol']}`",
@@ -189,6 +264,7 @@ def render() -> dict[str, str]:
     found = rows()
     return {
         "summary": "\n".join(summary(found)),
+        "contrast": "\n".join(contrast(found)),
         "cross-architecture": "\n".join(cross_architecture(found)),
         "details": "\n".join([*details(found), "", *commands(found)]),
     }

@@ -78,6 +78,7 @@ def test_a_whole_comparison(run: Run, tmp_path: Path) -> None:
     assert np.shape(dm.accuracies) == (2, 2) and (dm.steps, dm.published_steps) == (2, 20_000)
     assert (dm.images, len(dm.make_seconds), dm.protocol, dm.labels) == (3, 2, "short", "hard")
     assert dm.record["seeds"] == [0, 1] and dm.record["fields"]["real_batch"] == 8
+    assert dm.memory and 2**20 < dm.memory < 2**33, "the peak of making the sets, in bytes"
     whole = found.measurements[-1]
     assert whole.images == 36 and whole.epochs == 3 and whole.steps is None
     assert found.complete and not found.problems
@@ -105,8 +106,9 @@ def test_a_cell_is_what_condense_evaluate_finds(run: Run, tmp_path: Path, tiny_f
             str(tiny_file), "dm", ipc=1, network=NARROW, steps=2, seed=seed, real_batch=8
         )
         assert condensery.load(folder).images.equal(again.images)
+    any_set = condensery.select(str(tiny_file), "random", ipc=1)  # what it is judged beside has no say
     by_hand = condensery.evaluate(
-        folders[0], protocol=short, networks=["mlp"], seed=5, repeats=1, baselines=["whole"], whole_epochs=2
+        any_set, protocol=short, networks=["mlp"], seed=5, repeats=1, baselines=["whole"], whole_epochs=2
     )
     assert by_hand.scores[1].accuracies == found.measurements[-1].accuracies
 
@@ -165,9 +167,10 @@ def test_a_set_is_gone_on_with_from_its_checkpoint(run: Run, tmp_path: Path, mon
     assert seen == [4, 5, 6] and documents(tmp_path / "out") == documents(tmp_path / "straight")
 
 
-def test_other_processes_find_the_same(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shards", [1, 3])
+def test_other_processes_find_the_same(run: Run, tmp_path: Path, shards: int) -> None:
     run(out=tmp_path / "here")
-    found = run(workers=2)
+    found = run(workers=2, shards=shards)
     assert found.complete and documents(tmp_path / "out") == documents(tmp_path / "here")
     for made in (tmp_path / "here/sets").iterdir():
         there = condensery.load(tmp_path / "out/sets" / made.name)
@@ -273,6 +276,14 @@ def test_cells_that_cannot_work_are_named_and_the_rest_goes_on(run: Run) -> None
     assert "mlp has none" in reasons["dm, 1 per class, made with mlp"]
     assert any(line.startswith("skipped: random, 99 per class: 99 per class is more") for line in lines)
     assert [cell for cell, _ in found.report(scatter=False).skipped] == list(reasons)
+
+
+def test_the_command_behind_the_whole_set_needs_no_set_of_the_comparison(run: Run) -> None:
+    """Neither one that was skipped nor a long run."""
+    found = run(ipc=[99, 1], protocol="quick", repeats=1, whole_epochs=1)
+    make, judge = found.measurements[-1].commands
+    assert "condense select" in make and "--method random --ipc 1 " in make and "--ipc 99" not in make
+    assert "--baselines whole --whole-epochs 1" in judge
 
 
 def test_a_network_that_is_too_large_for_the_images_is_skipped(run: Run) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from condensery import artifact
 from condensery.comparison.engines import InProcess
+from condensery.comparison.engines.sharding import Sharded
 from condensery.comparison.jobs import Job, Outcome
 from condensery.comparison.outcome import Comparison
 from condensery.comparison.perform import perform
@@ -66,6 +67,14 @@ def test_split_sets_are_equal_and_so_are_the_numbers(run: Run, tmp_path: Path) -
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     assert (ours / "set.png").exists() and not (ours / "shards").exists()
     assert of(split) == of(whole)
+
+
+def test_slots_are_those_that_the_engine_has_by_now() -> None:
+    """Nodes come to a cluster and go."""
+    engine = InProcess(perform)
+    sharded = Sharded(engine, 3)
+    engine.slots = 7
+    assert sharded.slots == 7
 
 
 def test_what_cannot_be_split_is_done_whole(run: Run, tmp_path: Path) -> None:

@@ -11,9 +11,12 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from performers import make_job, perform
 
+import condensery
+from condensery.comparison.board import News
 from condensery.comparison.engines import InProcess, RayCluster
 from condensery.comparison.engines.ray_cluster import import_ray
 from condensery.comparison.jobs import Engine, Job, Outcome
@@ -28,11 +31,8 @@ def gather(engine: Engine, jobs: list[Job]) -> dict[str, Outcome]:
     return {outcome.key: outcome for outcome in outcomes}
 
 
-def lose_a_node(folder: Path) -> tuple[dict[str, object], list[Job], dict[str, Outcome]]:
+def lose_a_node(cluster: Any, folder: Path) -> tuple[dict[str, object], list[Job], dict[str, Outcome]]:
     """Six jobs on two nodes, of which the second is killed while it does one of them."""
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args=NODE)
     second = cluster.add_node(**NODE)
     engine = RayCluster(perform, cluster.address)
     slots = engine.slots
@@ -50,8 +50,40 @@ def lose_a_node(folder: Path) -> tuple[dict[str, object], list[Job], dict[str, O
     answer = {"slots": slots, "lost": lost, "began": [job for job, _ in began(folder)]}
     engine.close()
     assert not ray.is_initialized()
-    cluster.shutdown()
     return answer, jobs, outcomes
+
+
+def compare_on(cluster: Any, folder: Path) -> dict[str, object]:
+    """A comparison whose DM sets are split over two nodes, of which one is lost when its first job is done."""
+    second = cluster.add_node(**NODE)
+    slots: list[int] = []
+
+    def news(heard: News) -> None:
+        slots.append(heard.board.slots)
+        if heard.line and len(slots) == 2:
+            cluster.remove_node(second, allow_graceful=False)
+
+    settings = {
+        "ipc": [1, 2],
+        "condense_with": ["convnet+depth=1+width=8"],
+        "protocol": replace(condensery.PROTOCOLS["quick"], name="short", epochs=2, repeats=2),
+        "steps": 3,
+        "settings": {"real_batch": 8},
+        "threads": 1,
+        "device": "cpu",
+    }
+    methods = ["dm", "random"]
+    there = condensery.compare(
+        "digits", methods, out=folder / "there", ray=cluster.address, shards=2, callback=news, **settings
+    )
+    here = condensery.compare("digits", methods, out=folder / "here", **settings)
+    assert not there.problems, there.problems
+    for ours, theirs in zip(there.measurements, here.measurements, strict=True):
+        assert (ours.subject, ours.ipc, ours.accuracies) == (theirs.subject, theirs.ipc, theirs.accuracies)
+    for made in (folder / "here/sets").iterdir():
+        same = condensery.load(made).images.equal(condensery.load(folder / "there/sets" / made.name).images)
+        assert same, made.name
+    return {"cells": len(there.measurements), "slots": [slots[0], slots[-1]]}
 
 
 def began(folder: Path) -> list[tuple[str, str]]:
@@ -60,7 +92,7 @@ def began(folder: Path) -> list[tuple[str, str]]:
     return [(name[0], name[1]) for name in names]
 
 
-def compare(jobs: list[Job], outcomes: dict[str, Outcome]) -> None:
+def same_here(jobs: list[Job], outcomes: dict[str, Outcome]) -> None:
     """Raises AssertionError unless the jobs give the same in this process."""
     here = InProcess(perform)
     for job in jobs:
@@ -76,6 +108,13 @@ def compare(jobs: list[Job], outcomes: dict[str, Outcome]) -> None:
 
 if __name__ == "__main__":
     logging.disable(logging.WARNING)  # Ray's test cluster says that nodes are lost
-    answer, jobs, outcomes = lose_a_node(Path(sys.argv[1]))
-    compare(jobs, outcomes)
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args=NODE)
+    folder = Path(sys.argv[1])
+    (folder / "jobs").mkdir()
+    answer, jobs, outcomes = lose_a_node(cluster, folder / "jobs")
+    same_here(jobs, outcomes)
+    answer["comparison"] = compare_on(cluster, folder)
+    cluster.shutdown()
     print(json.dumps(answer))

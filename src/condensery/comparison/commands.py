@@ -6,12 +6,13 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from condensery.comparison.plan import Cell, Plan, SetJob, sets
+from condensery.comparison.plan import Cell, Contender, Plan, SetJob, set_job
 from condensery.comparison.protocol_record import protocol_record
 from condensery.errors import BadInput
 from condensery.evaluation import get_protocol
 from condensery.report.command import run_command
 
+_BESIDE = Contender("random", "random")  # `condense evaluate` judges the whole set beside some set
 _TEACHER = {"network": "--teacher", "epochs": "--teacher-epochs", "temperature": "--temperature"}
 
 
@@ -21,7 +22,7 @@ def commands(plan: Plan, cell: Cell, threads: int | None) -> Iterator[str]:
     if not _is_known(plan.protocol):
         return
     environment = f"OMP_NUM_THREADS={threads} " if threads else ""
-    made = cell.made or sets(plan)[0]  # the whole set is judged beside some set
+    made = cell.made or set_job(plan, _BESIDE, 1, None, 0)
     folder = f"runs/{made.key}"
     yield f"{environment}{_make(made)} --out {shlex.quote(folder)}"
     words = ["condense", "evaluate", folder, "--networks", cell.network, "--protocol", name]

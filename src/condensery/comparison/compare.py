@@ -152,7 +152,8 @@ def compare(
     )
     start = Start(plan, images, Store(Path(out)), device, announce)
     start.look_ahead()
-    runner = Sharded(engine or pick_engine(workers, ray, gpus_per_job, perform), shards)
+    known = threads or (start.store.settings() or {}).get("threads")
+    runner = Sharded(engine or pick_engine(workers, ray, gpus_per_job, perform, known), shards)
     try:
         if dry_run:
             start.say_cost(runner.slots)

@@ -206,5 +206,6 @@ class Coordinator:
         return f"{job.name}: {'failed' if failed else 'skipped'}: {reason}"
 
     def _tell(self, line: str) -> None:
+        self.board.slots = self.engine.slots
         if self.callback:
             self.callback(News(line, self.board.done, self.board.total, self.board.left, self.board))

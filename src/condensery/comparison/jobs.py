@@ -60,7 +60,10 @@ Perform = Callable[[Job], Outcome]
 class Engine(Protocol):
     """Runs jobs somewhere. All engines give equal outcomes; they differ in where and in how many at a time."""
 
-    slots: int
+    @property
+    def slots(self) -> int:
+        """How many jobs run at a time, by now."""
+        ...
 
     def submit(self, job: Job) -> None:
         """Take a job. Returns at once."""

@@ -11,12 +11,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from condensery import artifact
 from condensery.comparison.jobs import Job, Outcome
 from condensery.comparison.protocol_record import protocol_from
 from condensery.data import load
+from condensery.driver import reset_peak_memory
 from condensery.errors import BadInput, one_line
 from condensery.evaluation import Evaluation, SoftLabels, evaluate
 from condensery.evaluation.bench import Bench
@@ -48,9 +47,7 @@ def perform(job: Job) -> Outcome:
 
 def _make(job: Job) -> tuple[dict[str, Any], dict[str, bytes]]:
     """A set, with the files of its run folder."""
-    device = pick_device(job.device)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+    measurable = reset_peak_memory(pick_device(job.device))
     with _folder(job) as folder:
         if job.record["method"] in METHODS:
             _condense(job, folder)
@@ -58,15 +55,15 @@ def _make(job: Job) -> tuple[dict[str, Any], dict[str, bytes]]:
             _select(job, folder)
         made = artifact.load(folder)
         files = {name: (folder / name).read_bytes() for name in _KEPT if (folder / name).exists()}
-    return set_document(made, device), files
+    return set_document(made, made.record.get("memory") if measurable else None), files
 
 
-def set_document(made: SyntheticSet, device: torch.device) -> dict[str, Any]:
-    """What a comparison writes down of a set that was made on `device`."""
+def set_document(made: SyntheticSet, memory: int | None) -> dict[str, Any]:
+    """What a comparison writes down of a set; `memory` is the peak of making it alone, None if it is not known."""
     return {
         "seconds": made.record.get("seconds"),
         "steps": made.record.get("step"),
-        "memory": made.record.get("memory") if device.type == "cuda" else None,  # else of the whole process
+        "memory": memory,
         "sha256": artifact.digest(made),
     }
 

@@ -187,7 +187,7 @@ class Cell:
 def sets(plan: Plan) -> list[SetJob]:
     """Every set of the plan: budget by budget, contender by contender, architecture by architecture, seed by seed."""
     return [
-        _set_job(plan, contender, ipc, network, seed)
+        set_job(plan, contender, ipc, network, seed)
         for ipc in plan.budgets
         for contender in plan.contenders
         for network in (plan.condense_with if contender.uses_network else (None,))
@@ -201,7 +201,8 @@ def cells(plan: Plan) -> list[Cell]:
     return found + ([_whole_cell(plan, network) for network in plan.networks] if plan.whole else [])
 
 
-def _set_job(plan: Plan, contender: Contender, ipc: int, network: str | None, seed: int) -> SetJob:
+def set_job(plan: Plan, contender: Contender, ipc: int, network: str | None, seed: int) -> SetJob:
+    """One set, made from the images of the plan."""
     record = {
         "data": plan.data,
         "method": contender.method,

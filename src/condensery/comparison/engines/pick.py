@@ -9,7 +9,13 @@ from condensery.comparison.jobs import Engine, Perform
 from condensery.errors import BadInput
 
 
-def pick_engine(workers: int | None, ray: str | None, gpus_per_job: float | None, perform: Perform) -> Engine:
+def pick_engine(
+    workers: int | None,
+    ray: str | None,
+    gpus_per_job: float | None,
+    perform: Perform,
+    threads: int | None = None,
+) -> Engine:
     """A Ray cluster if `ray` names one, processes of this machine for 2 or more `workers`, else this process.
 
     Args:
@@ -17,6 +23,7 @@ def pick_engine(workers: int | None, ray: str | None, gpus_per_job: float | None
         ray: see `RayCluster`.
         gpus_per_job: share of a GPU that a job claims, from 0 to 1; None claims what the engine takes for granted.
         perform: does a job; a function at the top of a module.
+        threads: that jobs will use, as far as it is known: a cluster has room for fewer that use more.
 
     Raises:
         BadInput: a number out of range, two engines at a time, Ray or the cluster or GPUs missing.
@@ -28,7 +35,7 @@ def pick_engine(workers: int | None, ray: str | None, gpus_per_job: float | None
     if gpus_per_job is not None and not 0 <= gpus_per_job <= 1:
         raise BadInput(f"--gpus-per-job must be from 0 to 1, since a job uses one GPU, not {gpus_per_job:g}")
     if ray is not None:
-        return RayCluster(perform, ray, gpus_per_job)
+        return RayCluster(perform, ray, gpus_per_job, threads)
     if workers is not None and workers > 1:
         return LocalProcesses(perform, workers, gpus_per_job)
     if gpus_per_job is not None:

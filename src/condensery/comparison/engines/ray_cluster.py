@@ -38,12 +38,15 @@ class RayCluster:
         address: "auto" (the cluster that this machine is a node of), "HOST:PORT" (the same, by its head's address),
             "ray://HOST:PORT" (from a machine outside) or "local" (a new one on this machine, until `close`).
         gpus_per_job: GPUs that a job claims, such as 0.5; None claims one where the cluster has GPUs.
+        threads: that jobs are expected to use, until they say so themselves.
 
     Raises:
         BadInput: Ray is not installed, or there is no such cluster.
     """
 
-    def __init__(self, perform: Perform, address: str, gpus_per_job: float | None = None) -> None:
+    def __init__(
+        self, perform: Perform, address: str, gpus_per_job: float | None = None, threads: int | None = None
+    ) -> None:
         self._ray = import_ray(address)
         self._ours = _connect(self._ray, address)
         has_gpus = self._ray.cluster_resources().get("GPU", 0) > 0
@@ -52,7 +55,15 @@ class RayCluster:
         self._do = self._ray.remote(_do_on_node)
         self._running: dict[Any, Job] = {}  # by object reference
         self._lost: Counter[str] = Counter()
-        self.slots = self._count(1, self._gpus)
+        self._claimed = (threads or 1, self._gpus)  # claim of the jobs, as far as it is known
+
+    @property
+    def slots(self) -> int:
+        """Jobs that the cluster can do at a time: nodes come and go."""
+        cpus, gpus = self._claimed
+        there = self._ray.cluster_resources()
+        count = there.get("CPU", 0) // cpus
+        return max(1, int(min(count, there.get("GPU", 0) // gpus) if gpus else count))
 
     def submit(self, job: Job) -> None:
         """Raises BadInput if no node is large enough for the job."""
@@ -69,7 +80,7 @@ class RayCluster:
                 "start a larger node, or lower --gpus-per-job or the threads"
             )
         self._begin(job)
-        self.slots = self._count(cpus, gpus)
+        self._claimed = (cpus, gpus)
 
     def next(self) -> Outcome:
         nowhere_since = None
@@ -105,12 +116,6 @@ class RayCluster:
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         return any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes)
 
-    def _count(self, cpus: int, gpus: float) -> int:
-        """Jobs that the cluster can do at a time."""
-        there = self._ray.cluster_resources()
-        count = there.get("CPU", 0) // cpus
-        return max(1, int(min(count, there.get("GPU", 0) // gpus) if gpus else count))
-
     def _begin(self, job: Job) -> None:
         cpus, gpus = self._claim(job)
         # Ray's own retries never end for a job that runs out of memory; here they are counted, as for processes
@@ -120,7 +125,6 @@ class RayCluster:
     def _hear(self, reference: Any) -> Outcome | None:
         """The outcome of a job that ended; None if its worker was lost and it has been begun again."""
         job = self._running.pop(reference)
-        self.slots = self._count(*self._claim(job))  # nodes come and go
         errors = self._ray.exceptions
         try:
             return self._ray.get(reference)

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from condensery import artifact
 from condensery.comparison.jobs import Engine, Job, Outcome
 from condensery.comparison.perform import SET, set_document
@@ -59,9 +57,13 @@ class Sharded:
     def __init__(self, engine: Engine, shards: int) -> None:
         if shards < 1:
             raise BadInput(f"--shards must be at least 1, not {shards}")
-        self.slots = engine.slots
         self._engine, self._shards = engine, shards
         self._split: dict[str, _Whole] = {}  # by the key of each part
+
+    @property
+    def slots(self) -> int:
+        """Those of the engine, which change with the nodes of a cluster."""
+        return self._engine.slots
 
     def submit(self, job: Job) -> None:
         parts = [job] if self._shards == 1 or not separable(job) else _parts(job, self._shards)
@@ -118,7 +120,7 @@ def _merged(whole: _Whole) -> Outcome:
         if outcome.skipped or outcome.failed:
             return replace(outcome, key=whole.job.key)
     with tempfile.TemporaryDirectory() as folder:
-        document, files = _put_together([outcome.files for outcome in whole.outcomes], Path(folder))
+        document, files = _put_together(whole.outcomes, Path(folder))
     if whole.job.folder is not None:
         shutil.rmtree(_folder(whole.job.folder), ignore_errors=True)
     workers = ", ".join(dict.fromkeys(outcome.worker for outcome in whole.outcomes))
@@ -126,8 +128,10 @@ def _merged(whole: _Whole) -> Outcome:
     return Outcome(whole.job.key, document, files, worker=workers, seconds=seconds)
 
 
-def _put_together(parts: Sequence[dict[str, bytes]], folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Document and files of the whole set."""
+def _put_together(outcomes: Sequence[Outcome], folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Document and files of the whole set; its memory is that of the part that took most."""
+    parts = [outcome.files for outcome in outcomes]
+    peaks = [outcome.document["memory"] for outcome in outcomes]
     made = _merge(parts, SET, folder)
     _merge(parts, _INITIAL, folder)
     save_picture(made, folder / "set.png")
@@ -140,7 +144,7 @@ def _put_together(parts: Sequence[dict[str, bytes]], folder: Path) -> tuple[dict
     (folder / "curve.json").write_text(json.dumps(curve) + "\n", encoding="utf-8")
     settings = {**json.loads(parts[0]["run.json"]), "shard": []}
     (folder / "run.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    return set_document(made, torch.device("cpu")), {
+    return set_document(made, None if None in peaks else max(peaks)), {
         path.name: path.read_bytes() for path in sorted(folder.iterdir())
     }
 
