@@ -23,6 +23,7 @@ from condensery.comparison.estimate import Stopwatch
 from condensery.comparison.jobs import Job, Outcome
 from condensery.comparison.outcome import Comparison
 from condensery.comparison.perform import perform
+from condensery.comparison.plan import Contender
 from condensery.gathering import report_of_runs
 from condensery.session import Interrupted
 
@@ -490,6 +491,8 @@ def test_a_dry_run_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
         ({"soft_labels": SoftLabels(network="foo")}, "no network is called 'foo'"),
         ({"methods": ["random=dm"]}, "'random' means something else than dm"),
         ({"methods": ["whole=dm"]}, "'whole' means something else than dm"),
+        ({"methods": ["chance=random"]}, "chance=random: random images are the floor .* write random"),
+        ({"methods": [Contender("chance", "random")]}, "chance=random: random images are the floor"),
         ({"methods": ["=dm"]}, "has no label"),
     ],
 )

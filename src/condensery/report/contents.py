@@ -10,6 +10,8 @@ import numpy as np
 from condensery.published import WHOLE as WHOLE  # the subject of measurements on the whole training set
 from condensery.published import Published as Published
 
+RANDOM = "random"  # the subject of measurements on random real images
+
 
 @dataclass(frozen=True)
 class Measurement:
