@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,12 @@ def test_json(condense, run):
     assert document["report"] == "demo/report.html" and document["galleries"] == 1
     assert [m["subject"] for m in document["measurements"]] == ["random", "dm"]
     assert 0 <= document["measurements"][1]["mean"] <= 1
+
+
+def test_bytes_are_shown(condense, run):
+    done = condense("report demo --no-scatter")
+    head, _, first = done.out.splitlines()[:3]
+    assert head.split()[6:8] == ["n", "size"] and re.search(r"\d (B|kB) ", first)
 
 
 def test_several_runs_go_to_the_current_folder(condense, run):

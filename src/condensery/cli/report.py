@@ -83,7 +83,8 @@ def default_out(runs: list[Path]) -> Path:
 
 def measurement_table(measurements: tuple[Measurement, ...]) -> Table:
     """The measurements as a table for a terminal, in percent."""
-    table = plain_table(">ipc", "set", "network", "protocol", ">accuracy %", ">n", ">published %", ">steps")
+    columns = (">ipc", "set", "network", "protocol", ">accuracy %", ">n", ">size", ">published %", ">steps")
+    table = plain_table(*columns)
     for m in measurements:
         published = m.published
         table.add_row(
@@ -93,6 +94,7 @@ def measurement_table(measurements: tuple[Measurement, ...]) -> Table:
             m.protocol,
             accuracy(m.mean, m.std, m.n),
             sets_by_networks(m),
+            readable_bytes(m.bytes),
             accuracy(published.mean, published.std) if published else "-",
             "-" if m.steps is None else f"{m.steps:,}",
         )
