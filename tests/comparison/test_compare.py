@@ -24,7 +24,7 @@ from condensery.comparison.jobs import Job, Outcome
 from condensery.comparison.outcome import Comparison
 from condensery.comparison.perform import perform
 from condensery.comparison.plan import Contender
-from condensery.gathering import report_of_runs
+from condensery.comparison.reports import report_of
 from condensery.session import Interrupted
 
 NARROW = "convnet+depth=1+width=8"
@@ -241,16 +241,14 @@ def test_soft_labels_and_the_scores_about_labels_and_augmentation(run: Run, tmp_
     ]
     hard, soft, floor, soft_floor, whole = found.measurements
     assert soft.bytes > hard.bytes
-    scores = hard.record["scores"]
-    assert scores["hard_label_recovery"] == whole.mean - hard.mean
-    assert scores["improvement_over_random"] == hard.mean - floor.mean
-    assert soft.record["scores"]["improvement_over_random"] == soft.mean - soft_floor.mean
-    assert soft.record["scores"]["hard_label_recovery"] == scores["hard_label_recovery"]
-    assert 0 < scores["label_robust_score"] < 1 and 0 < scores["augmentation_robust_score"] < 1
-    shown = found.report(scatter=False).honest
-    assert [(h.subject, h.labels) for h in shown] == [("dm", "hard"), ("dm", "soft")]
-    assert shown[0].label_robust_score == scores["label_robust_score"]
-    assert floor.record["scores"] == whole.record["scores"] == {}
+    scores, of_soft = found.honest
+    assert [(h.subject, h.labels) for h in found.honest] == [("dm", "hard"), ("dm", "soft")]
+    assert scores.hard_label_recovery == whole.mean - hard.mean
+    assert scores.improvement_over_random == hard.mean - floor.mean
+    assert of_soft.improvement_over_random == soft.mean - soft_floor.mean
+    assert of_soft.hard_label_recovery == scores.hard_label_recovery
+    assert 0 < (scores.label_robust_score or 0) < 1 and 0 < (scores.augmentation_robust_score or 0) < 1
+    assert found.report(scatter=False).honest == found.honest
     (made,) = (tmp_path / "out/sets").glob("dm-*")
     by_hand = condensery.evaluate(
         made,
@@ -394,8 +392,10 @@ def test_a_set_that_was_changed_is_not_taken_for_the_one_that_was_made(run: Run,
     first.write_bytes(first.read_bytes()[:300])
     with pytest.raises(BadFile, match="is not the set that this comparison made: delete"):
         run(["random"], seeds=[0, 1], networks=["mlp"])
-    found = report_of_runs([tmp_path / "out"], scatter=False)
+    lines: list[str] = []
+    found = report_of([tmp_path / "out"], scatter=False, announce=lines.append)
     assert found.measurements and len(found.galleries) == 1, "a damaged set takes no accuracy away"
+    assert [line.startswith("no pictures of random, 1 per class, seed ") for line in lines] == [True]
 
 
 def seconds_of(lines: list[str]) -> float:

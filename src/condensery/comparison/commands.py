@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from condensery.comparison.plan import Cell, Plan, SetJob, sets
+from condensery.comparison.plan import Cell, SetJob
 from condensery.comparison.protocol_record import protocol_record
 from condensery.errors import BadInput
 from condensery.evaluation import get_protocol
@@ -15,18 +15,21 @@ from condensery.report.command import run_command
 _TEACHER = {"network": "--teacher", "epochs": "--teacher-epochs", "temperature": "--temperature"}
 
 
-def commands(plan: Plan, cell: Cell, threads: int | None) -> Iterator[str]:
-    """Make the set, and judge it; nothing where the protocol is the user's own, for which there is no command."""
-    name = plan.protocol["name"]
-    if not _is_known(plan.protocol):
+def commands(cell: Cell, beside: SetJob | None, threads: int | None) -> Iterator[str]:
+    """Make the set, and judge it; nothing where the protocol is the user's own, for which there is no command.
+
+    Args:
+        beside: a set that can be made, beside which the whole set is judged.
+    """
+    protocol, made = cell.record["protocol"], cell.made or beside
+    if made is None or not _is_known(protocol):
         return
     environment = f"OMP_NUM_THREADS={threads} " if threads else ""
-    made = cell.made or sets(plan)[0]  # the whole set is judged beside some set
     folder = f"runs/{made.key}"
     yield f"{environment}{_make(made)} --out {shlex.quote(folder)}"
-    words = ["condense", "evaluate", folder, "--networks", cell.network, "--protocol", name]
+    words = ["condense", "evaluate", folder, "--networks", cell.network, "--protocol", protocol["name"]]
     words += ["--seed", str(cell.record["seed"])]
-    yield environment + shlex.join([*words, *(_of_set(plan) if cell.made else _of_whole(cell))])
+    yield environment + shlex.join([*words, *(_of_set(cell) if cell.made else _of_whole(cell))])
 
 
 def _is_known(protocol: Mapping[str, Any]) -> bool:
@@ -44,14 +47,15 @@ def _make(made: SetJob) -> str:
     )
 
 
-def _of_set(plan: Plan) -> list[str]:
-    words = ["--repeats", str(plan.repeats), "--baselines", "none"]
-    if plan.soft_labels is not None:
+def _of_set(cell: Cell) -> list[str]:
+    record = cell.record
+    words = ["--repeats", str(record["repeats"]), "--baselines", "none"]
+    if record["soft_labels"] is not None:
         words.append("--soft-labels")
         for name, flag in _TEACHER.items():
-            value = plan.soft_labels.get(name)
+            value = record["soft_labels"].get(name)
             words += [] if value is None else [flag, str(value)]
-    return words + ["--augmentation-robustness"] * plan.augmentation_robustness
+    return words + ["--augmentation-robustness"] * record["augmentation_robustness"]
 
 
 def _of_whole(cell: Cell) -> list[str]:

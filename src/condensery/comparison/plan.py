@@ -211,8 +211,20 @@ def _set_job(plan: Plan, contender: Contender, ipc: int, network: str | None, se
         "seed": seed,
         "steps": plan.steps(contender, ipc),
     }
+    return _of_record(record, contender)
+
+
+def _of_record(record: dict[str, Any], contender: Contender) -> SetJob:
+    ipc, network, seed = record["ipc"], record["network"], record["seed"]
     words = [contender.method, f"ipc{ipc}", *([network] if network else []), f"seed{seed}"]
     return SetJob(_key(words, record), record, contender, ipc, network, seed)
+
+
+def set_of(record: Mapping[str, Any], label: str) -> SetJob:
+    """The set of a job's record, as it was written down. Raises KeyError or TypeError if the record is none of ours."""
+    names = ("data", "method", "fields", "ipc", "network", "seed", "steps")
+    own = {name: record[name] for name in names}
+    return _of_record(own, Contender(label, own["method"], dict(own["fields"]), own["steps"]))
 
 
 def _cell(plan: Plan, made: SetJob, network: str) -> Cell:
