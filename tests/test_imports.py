@@ -34,7 +34,6 @@ ROOMS = (
     "evaluation",
     "diagnostics",
     "run_folder",
-    "comparison_folder",
     "session",
     "runner",
     "selection",

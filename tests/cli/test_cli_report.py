@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,38 @@ def test_json(condense, run):
     assert document["report"] == "demo/report.html" and document["galleries"] == 1
     assert [m["subject"] for m in document["measurements"]] == ["random", "dm"]
     assert 0 <= document["measurements"][1]["mean"] <= 1
+
+
+def test_bytes_are_shown(condense, run):
+    done = condense("report demo --no-scatter")
+    head, _, first = done.out.splitlines()[:3]
+    assert head.split()[6:8] == ["n", "size"] and re.search(r"\d (B|kB) ", first)
+
+
+def test_weights_that_were_asked_for(condense, run):
+    assert condense("evaluate demo --w 0.9 --networks mlp").code == 0
+    asked = json.loads((run / "evaluations.jsonl").read_text().splitlines()[-1])["honest"][0]
+    document = json.loads(condense("report demo --no-scatter --json").out)
+    (m,) = [m for m in document["measurements"] if m["subject"] == "dm" and m["network"] == "mlp"]
+    assert (m["w"], m["gamma"]) == (0.9, None) and m["label_robust_score"] == asked["label_robust_score"]
+    assert "w 0.9, gamma 0.5" in (run / "report.html").read_text("utf-8")
+
+
+def test_a_comparison_and_its_own_lines(condense, fast_protocol):
+    made = "compare --data digits --methods dm,mine=dm,random --set mine.init=noise --ipc 1,500 --steps 2"
+    more = "--set real_batch=8 --condense-with convnet+depth=1+width=8 --no-scatter --out found"
+    assert condense(f"{made} {more}").code == 0
+    page = Path("found/report.html").read_text("utf-8")
+    table = Path("found/table.md").read_text("utf-8")
+    assert "| HLR, % | IOR, % | LRS, % |" in table
+    done = condense("report found --no-scatter")
+    assert done.code == 0, done.err
+    again = Path("found/report.html").read_text("utf-8")
+    assert again == page.replace(f"condense {made} {more}", "condense report found --no-scatter")
+    assert condense("report found --out table.md").code == 0 and Path("table.md").read_text("utf-8") == table
+    assert condense("report found/results.jsonl --out lines.md").code == 0
+    lines = Path("lines.md").read_text("utf-8").splitlines()
+    assert {line for line in table.splitlines() if line.startswith("| digits")} <= set(lines)
 
 
 def test_several_runs_go_to_the_current_folder(condense, run):

@@ -23,7 +23,8 @@ from condensery.comparison.estimate import Stopwatch
 from condensery.comparison.jobs import Job, Outcome
 from condensery.comparison.outcome import Comparison
 from condensery.comparison.perform import perform
-from condensery.gathering import report_of_runs
+from condensery.comparison.plan import Contender
+from condensery.comparison.reports import report_of
 from condensery.session import Interrupted
 
 NARROW = "convnet+depth=1+width=8"
@@ -243,16 +244,14 @@ def test_soft_labels_and_the_scores_about_labels_and_augmentation(run: Run, tmp_
     ]
     hard, soft, floor, soft_floor, whole = found.measurements
     assert soft.bytes > hard.bytes
-    scores = hard.record["scores"]
-    assert scores["hard_label_recovery"] == whole.mean - hard.mean
-    assert scores["improvement_over_random"] == hard.mean - floor.mean
-    assert soft.record["scores"]["improvement_over_random"] == soft.mean - soft_floor.mean
-    assert soft.record["scores"]["hard_label_recovery"] == scores["hard_label_recovery"]
-    assert 0 < scores["label_robust_score"] < 1 and 0 < scores["augmentation_robust_score"] < 1
-    shown = found.report(scatter=False).honest
-    assert [(h.subject, h.labels) for h in shown] == [("dm", "hard"), ("dm", "soft")]
-    assert shown[0].label_robust_score == scores["label_robust_score"]
-    assert floor.record["scores"] == whole.record["scores"] == {}
+    scores, of_soft = found.honest
+    assert [(h.subject, h.labels) for h in found.honest] == [("dm", "hard"), ("dm", "soft")]
+    assert scores.hard_label_recovery == whole.mean - hard.mean
+    assert scores.improvement_over_random == hard.mean - floor.mean
+    assert of_soft.improvement_over_random == soft.mean - soft_floor.mean
+    assert of_soft.hard_label_recovery == scores.hard_label_recovery
+    assert 0 < (scores.label_robust_score or 0) < 1 and 0 < (scores.augmentation_robust_score or 0) < 1
+    assert found.report(scatter=False).honest == found.honest
     (made,) = (tmp_path / "out/sets").glob("dm-*")
     by_hand = condensery.evaluate(
         made,
@@ -404,8 +403,10 @@ def test_a_set_that_was_changed_is_not_taken_for_the_one_that_was_made(run: Run,
     first.write_bytes(first.read_bytes()[:300])
     with pytest.raises(BadFile, match="is not the set that this comparison made: delete"):
         run(["random"], seeds=[0, 1], networks=["mlp"])
-    found = report_of_runs([tmp_path / "out"], scatter=False)
+    lines: list[str] = []
+    found = report_of([tmp_path / "out"], scatter=False, announce=lines.append)
     assert found.measurements and len(found.galleries) == 1, "a damaged set takes no accuracy away"
+    assert [line.startswith("no pictures of random, 1 per class, seed ") for line in lines] == [True]
 
 
 def seconds_of(lines: list[str]) -> float:
@@ -501,6 +502,8 @@ def test_a_dry_run_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
         ({"soft_labels": SoftLabels(network="foo")}, "no network is called 'foo'"),
         ({"methods": ["random=dm"]}, "'random' means something else than dm"),
         ({"methods": ["whole=dm"]}, "'whole' means something else than dm"),
+        ({"methods": ["chance=random"]}, "chance=random: random images are the floor .* write random"),
+        ({"methods": [Contender("chance", "random")]}, "chance=random: random images are the floor"),
         ({"methods": ["=dm"]}, "has no label"),
     ],
 )

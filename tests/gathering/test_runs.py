@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_runs import NETWORK, make_run
+from small_runs import NETWORK, make_run, note_evaluation
 
 import condensery
 from condensery import BadFile, BadInput
 from condensery.gathering import report_of_runs
+from condensery.report import write_report
 from condensery.report.page import html
 from condensery.report.picture import eight_bit
 
@@ -124,22 +125,29 @@ def test_set_files_and_lines_of_results(runs, tmp_path):
     assert report_of_runs([results]).galleries == ()
 
 
-def test_a_comparison_folder(runs, tmp_path):
-    shutil.copytree(runs["a"], tmp_path / "all" / "sets" / "dm-1-0")
-    shutil.copytree(runs["c"], tmp_path / "all" / "sets" / "dm-2-0")
-    (tmp_path / "all" / "sets" / "unfinished").mkdir()
-    cells = tmp_path / "all" / "cells"
-    cells.mkdir()
-    for run in "ac":
-        (tmp_path / "all" / "sets" / f"dm-{1 + (run == 'c')}-0" / "evaluations.jsonl").unlink()
-        shutil.copy(runs[run] / "evaluations.jsonl", cells / f"{run}.json")
-    report = report_of_runs([tmp_path / "all"], scatter=False)
-    assert len(report.galleries) == 2 and len(report.measurements) == 8
-    settings = tmp_path / "all" / "comparison.json"
-    settings.write_text(json.dumps({"format": 99, "plan": {}}))
-    refused(rf"{settings} was written by a newer condensery: upgrade condensery", tmp_path / "all")
-    settings.write_text("{")
-    refused(rf"{settings} is damaged: delete it", tmp_path / "all")
+def test_lines_of_measurements(report, runs, tmp_path):
+    lines = tmp_path / "measured.jsonl"
+    write_report(report, lines)
+    again = report_of_runs([lines], scatter=False)
+    assert again.measurements == report.measurements and again.honest == report.honest
+    assert again.title == report.title and dict(again.facts)["Protocol"] == "fast"
+    both = report_of_runs([*runs.values(), lines], scatter=False)
+    assert both.measurements == report.measurements, "what is there already is not shown twice"
+    assert sorted(map(str, both.honest)) == sorted(map(str, report.honest))
+
+
+def test_a_selection_at_random_is_random_images(tiny_file, tmp_path):
+    chosen = condensery.select(
+        tiny_file, "random", ipc=1, network=NETWORK, device="cpu", out=tmp_path / "run"
+    )
+    note_evaluation([tmp_path / "run"], baselines=("random",))
+    report = report_of_runs([tmp_path / "run"], scatter=False)
+    (m,) = report.measurements
+    own, fresh = json.loads((tmp_path / "run/evaluations.jsonl").read_text())["scores"]
+    assert (m.subject, m.condensed_with, m.n) == ("random", None, 4)
+    assert [list(row) for row in m.accuracies] == [*own["accuracies"], *fresh["accuracies"]]
+    (gallery,) = report.galleries
+    assert (gallery.subject, gallery.condensed_with) == ("random", None) and len(gallery.final) == len(chosen)
 
 
 # ---- what is refused
@@ -190,8 +198,6 @@ def test_paths_that_do_not_exist(tmp_path, name):
 
 def test_folders_that_hold_nothing(tmp_path):
     refused("holds no set.safetensors", tmp_path)
-    (tmp_path / "cells").mkdir()
-    refused("holds a comparison in which nothing is done yet", tmp_path)
     refused("no run to report")
 
 

@@ -11,9 +11,9 @@ import typer
 from rich.table import Table
 
 from condensery.cli.output import Output, plain_table
-from condensery.gathering import report_of_runs
+from condensery.comparison.reports import report_of
 from condensery.report import require_writable, write_report
-from condensery.report.contents import Measurement, Report
+from condensery.report.contents import Measurement, Report, honest_of
 from condensery.report.tables import row, sets_by_networks
 from condensery.words import accuracy, readable_bytes
 
@@ -24,7 +24,8 @@ def report(
         list[Path],
         typer.Argument(
             metavar="RUN",
-            help="Run folders, comparison folders, .safetensors files, or .jsonl files of evaluations.",
+            help="Run folders, comparison folders, .safetensors files, or .jsonl files of evaluations "
+            "or measurements.",
             show_default=False,
         ),
     ],
@@ -60,7 +61,7 @@ def report(
     path = out or default_out(runs)
     require_writable(path)
     pictures = path.suffix.lower() == ".html"
-    gathered = report_of_runs(
+    gathered = report_of(
         runs,
         title=title,
         command=shlex.join(["condense", *ctx.obj]),
@@ -83,7 +84,8 @@ def default_out(runs: list[Path]) -> Path:
 
 def measurement_table(measurements: tuple[Measurement, ...]) -> Table:
     """The measurements as a table for a terminal, in percent."""
-    table = plain_table(">ipc", "set", "network", "protocol", ">accuracy %", ">n", ">published %", ">steps")
+    columns = (">ipc", "set", "network", "protocol", ">accuracy %", ">n", ">size", ">published %", ">steps")
+    table = plain_table(*columns)
     for m in measurements:
         published = m.published
         table.add_row(
@@ -93,6 +95,7 @@ def measurement_table(measurements: tuple[Measurement, ...]) -> Table:
             m.protocol,
             accuracy(m.mean, m.std, m.n),
             sets_by_networks(m),
+            readable_bytes(m.bytes),
             accuracy(published.mean, published.std) if published else "-",
             "-" if m.steps is None else f"{m.steps:,}",
         )
@@ -104,7 +107,7 @@ def _document(gathered: Report, path: Path, size: int) -> dict[str, object]:
         "report": str(path),
         "bytes": size,
         "title": gathered.title,
-        "measurements": [row(m) for m in gathered.measurements],
+        "measurements": [row(m, honest_of(gathered.honest, m)) for m in gathered.measurements],
         "galleries": len(gathered.galleries),
         "curves": len(gathered.curves),
         "scatters": len(gathered.scatters),

@@ -6,28 +6,34 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from condensery.comparison.plan import Cell, Contender, Plan, SetJob, set_job
+from condensery.comparison.plan import Cell, SetJob, set_of
 from condensery.comparison.protocol_record import protocol_record
 from condensery.errors import BadInput
 from condensery.evaluation import get_protocol
 from condensery.report.command import run_command
 
-_BESIDE = Contender("random", "random")  # `condense evaluate` judges the whole set beside some set
 _TEACHER = {"network": "--teacher", "epochs": "--teacher-epochs", "temperature": "--temperature"}
 
 
-def commands(plan: Plan, cell: Cell, threads: int | None) -> Iterator[str]:
+def commands(cell: Cell, threads: int | None) -> Iterator[str]:
     """Make the set, and judge it; nothing where the protocol is the user's own, for which there is no command."""
-    name = plan.protocol["name"]
-    if not _is_known(plan.protocol):
+    protocol, made = cell.record["protocol"], cell.made or _beside(cell)
+    if not _is_known(protocol):
         return
     environment = f"OMP_NUM_THREADS={threads} " if threads else ""
-    made = cell.made or set_job(plan, _BESIDE, 1, None, 0)
     folder = f"runs/{made.key}"
     yield f"{environment}{_make(made)} --out {shlex.quote(folder)}"
-    words = ["condense", "evaluate", folder, "--networks", cell.network, "--protocol", name]
+    words = ["condense", "evaluate", folder, "--networks", cell.network, "--protocol", protocol["name"]]
     words += ["--seed", str(cell.record["seed"])]
-    yield environment + shlex.join([*words, *(_of_set(plan) if cell.made else _of_whole(cell))])
+    yield environment + shlex.join([*words, *(_of_set(cell) if cell.made else _of_whole(cell))])
+
+
+def _beside(whole: Cell) -> SetJob:
+    """The cheapest set, since `condense evaluate` judges the whole set beside some set."""
+    nothing = {"fields": {}, "network": None, "steps": None}
+    return set_of(
+        {"data": whole.record["data"], "method": "random", "ipc": 1, "seed": 0, **nothing}, "random"
+    )
 
 
 def _is_known(protocol: Mapping[str, Any]) -> bool:
@@ -45,14 +51,15 @@ def _make(made: SetJob) -> str:
     )
 
 
-def _of_set(plan: Plan) -> list[str]:
-    words = ["--repeats", str(plan.repeats), "--baselines", "none"]
-    if plan.soft_labels is not None:
+def _of_set(cell: Cell) -> list[str]:
+    record = cell.record
+    words = ["--repeats", str(record["repeats"]), "--baselines", "none"]
+    if record["soft_labels"] is not None:
         words.append("--soft-labels")
         for name, flag in _TEACHER.items():
-            value = plan.soft_labels.get(name)
+            value = record["soft_labels"].get(name)
             words += [] if value is None else [flag, str(value)]
-    return words + ["--augmentation-robustness"] * plan.augmentation_robustness
+    return words + ["--augmentation-robustness"] * record["augmentation_robustness"]
 
 
 def _of_whole(cell: Cell) -> list[str]:

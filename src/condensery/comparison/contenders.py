@@ -11,7 +11,7 @@ from condensery.coresets import SELECTORS, Selector, get_selector
 from condensery.errors import BadInput, did_you_mean
 from condensery.method import Method
 from condensery.methods import METHODS, get_method
-from condensery.report.contents import WHOLE
+from condensery.report.contents import RANDOM, WHOLE
 
 Steps = int | Mapping[str, int] | None
 """Updates of every method, or of some by label."""
@@ -75,6 +75,11 @@ def _require_own_label(contender: Contender) -> None:
     if label != method and label in (*known_names(), WHOLE):
         raise BadInput(
             f"{label!r} means something else than {method}: choose another label, such as my-{method}"
+        )
+    if method == RANDOM and label != RANDOM:
+        raise BadInput(
+            f"{label}=random: random images are the floor that all others are measured by, and have no settings; "
+            "write random"
         )
 
 

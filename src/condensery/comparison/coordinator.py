@@ -97,20 +97,28 @@ class Start:
             raise Interrupted(
                 "stopped before the first cell; nothing is lost: the same command goes on"
             ) from stop
+        self.write_problems()  # those that are known already, in case the rest does not come to its end
         Coordinator(self, engine, threads, cost, callback).run()
-        listed = [vars(problem) for problem in dict.fromkeys(self.problems.values())]
-        self.store.write_problems(listed)
+        self.write_problems()
         if others := self.store.of_other_commands(self.cells):
             self.announce(
                 f"{count(others, 'more finished cell')} of other commands in {self.store.path}: "
                 f"condense report {self.store.path} shows all"
             )
 
+    def write_problems(self) -> None:
+        """Keep what has no number, and which cells are meant."""
+        keys: dict[Problem, list[str]] = {}
+        for key, problem in self.problems.items():
+            keys.setdefault(problem, []).append(key)
+        listed = [{**problem.to_json(), "keys": meant} for problem, meant in keys.items()]
+        self.store.write_problems(listed, self.cells)
+
     def result(self, command: str, threads: int | None) -> Comparison:
         """What is there by now."""
-        found = measured(self.plan, self.store, threads)
+        found, scores = measured(list(self.cells.values()), self.store, threads)
         problems = tuple(dict.fromkeys(self.problems.values()))
-        return Comparison(self.plan, self.store.path, found, problems, command)
+        return Comparison(self.plan, self.store.path, found, scores, problems, command)
 
 
 class Coordinator:

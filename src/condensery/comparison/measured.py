@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from condensery.comparison.commands import commands
 from condensery.comparison.contenders import all_fields
-from condensery.comparison.plan import Cell, Plan, cells
+from condensery.comparison.plan import Cell, SetJob
 from condensery.comparison.store import Store
-from condensery.evaluation.honest import (
-    augmentation_robust_score,
-    hard_label_recovery,
-    improvement_over_random,
-    label_robust_score,
-)
+from condensery.errors import BadInput
+from condensery.gathering import honest
+from condensery.gathering.measuring import distinct_names, published_steps
 from condensery.published import lookup
-from condensery.report.contents import WHOLE, Measurement, Published
+from condensery.report.contents import WHOLE, HonestScores, Measurement, Published
 
 
 @dataclass(frozen=True)
@@ -28,107 +26,134 @@ class _Kind:
     ipc: int | None
     condensed_with: str | None
     network: str
+    protocol: str  # JSON
     labels: str
     augmentation: str
+    epochs: int
 
 
-_Found = list[tuple[Cell, dict[str, Any], dict[str, Any]]]  # cell, its document, the score of the kind
+_Score = tuple[Cell, dict[str, Any], dict[str, Any]]  # cell, its document, the score of the kind
+_Found = dict[tuple[str, int], _Score]  # by set and seed of the networks
 
 
-def measured(plan: Plan, store: Store, threads: int | None) -> tuple[Measurement, ...]:
-    """What the cells of `plan` in `store` give, in the order of the plan."""
+def measured(
+    found: Sequence[Cell], store: Store, threads: int | None
+) -> tuple[tuple[Measurement, ...], tuple[HonestScores, ...]]:
+    """What cells give as far as they are in `store`, budget by budget, and the scores that follow.
+
+    Networks of one set and seed that several cells trained are counted once.
+    """
+    there = [(cell, document) for cell in found if (document := store.document(cell))]
+    labels = _labels([cell for cell, _ in there])
     kinds: dict[_Kind, _Found] = {}
-    for cell in cells(plan):
-        document = store.document(cell)
-        for score in document["scores"] if document else ():
-            kinds.setdefault(_kind(cell, score), []).append((cell, document or {}, score))
-    found = {kind: _measurement(plan, store, group, threads) for kind, group in kinds.items()}
-    accuracies = {kind: one.mean for kind, one in found.items()}
-    floors = [contender.label for contender in plan.contenders if contender.method == "random"]
-    return tuple(
-        replace(one, record={**one.record, "scores": _honest(kind, accuracies, floors)})
-        for kind, one in found.items()
-        if kind.augmentation == "protocol"  # without it is only there for the score about it
-    )
+    for cell, document in there:
+        for score in document["scores"]:
+            _add(kinds.setdefault(_kind(cell, score, labels), {}), (cell, document, score))
+    made = [_measurement(kind, kinds[kind], store, threads) for kind in sorted(kinds, key=_place)]
+    # Without augmentation is only there for the score about it.
+    return tuple(one for one in made if one.augmentation == "protocol"), honest(made)
 
 
-def _kind(cell: Cell, score: Mapping[str, Any]) -> _Kind:
+def _place(kind: _Kind) -> tuple[bool, int]:
+    """The whole set comes last; of several trainings on it the longest."""
+    return kind.ipc is None, kind.epochs if kind.ipc is None else kind.ipc
+
+
+def _add(group: _Found, one: _Score) -> None:
+    """Longer lists of networks begin with the shorter ones, so the longest is all of them."""
+    cell, _, score = one
+    key = (cell.made.key if cell.made else WHOLE, cell.record["seed"])
+    if key not in group or _networks(score) > _networks(group[key][2]):
+        group[key] = one
+
+
+def _networks(score: Mapping[str, Any]) -> int:
+    return sum(map(len, score["accuracies"]))
+
+
+def _labels(found: Sequence[Cell]) -> dict[str, str]:
+    """What the soft labels of cells are called, by their settings: by what differs where there are several teachers."""
+    settings = {_soft(cell): cell.record["soft_labels"] for cell in found if cell.record.get("soft_labels")}
+    names = distinct_names([(("soft", None), one) for one in settings.values()])
+    return dict(zip(settings, names, strict=True))
+
+
+def _soft(cell: Cell) -> str:
+    return json.dumps(cell.record.get("soft_labels"), sort_keys=True)
+
+
+def _kind(cell: Cell, score: Mapping[str, Any], labels: Mapping[str, str]) -> _Kind:
     made = cell.made
     return _Kind(
         subject=made.contender.label if made else WHOLE,
         ipc=made.ipc if made else None,
         condensed_with=made.condensed_with if made else None,
         network=cell.network,
-        labels=score["labels"],
+        protocol=json.dumps(cell.record["protocol"], sort_keys=True),
+        labels=labels[_soft(cell)] if score["labels"] == "soft" else score["labels"],
         augmentation=score["augmentation"],
+        epochs=score["epochs"],
     )
 
 
-def _measurement(plan: Plan, store: Store, found: _Found, threads: int | None) -> Measurement:
+def _measurement(kind: _Kind, group: _Found, store: Store, threads: int | None) -> Measurement:
+    found = list(group.values())
     (cell, first, score), made = found[0], found[0][0].made
-    kind = _kind(cell, score)
-    facts = [document for other, _, _ in found if other.made and (document := store.document(other.made))]
+    sets = {other.made.key: other.made for other, _, _ in found if other.made}
+    facts = [document for one in sets.values() if (document := store.document(one))]
     return Measurement(
         data=first["data"],
         subject=kind.subject,
         ipc=kind.ipc,
         condensed_with=kind.condensed_with,
         network=kind.network,
-        protocol=plan.protocol["name"],
+        protocol=cell.record["protocol"]["name"],
         labels=kind.labels,
-        accuracies=tuple(tuple(row) for _, _, score in found for row in score["accuracies"]),
+        augmentation=kind.augmentation,
+        accuracies=_rows(group),
         images=score["images"],
         bytes=score["bytes"],
-        epochs=score["epochs"],
+        epochs=kind.epochs,
         steps=made.record["steps"] if made else None,
-        published_steps=made.contender.published_steps(made.ipc) if made else None,
+        published_steps=_published_steps(made) if made else None,
         make_seconds=tuple(document["seconds"] or 0.0 for document in facts),
         evaluate_seconds=sum(score["seconds"] for _, _, score in found),
         memory=max((document["memory"] for document in facts if document["memory"]), default=None),
         published=_published(first["data"], cell) if kind.labels == "hard" else None,
-        commands=tuple(line for other, _, _ in found for line in commands(plan, other, threads)),
+        commands=tuple(dict.fromkeys(line for other, _, _ in found for line in commands(other, threads))),
         record={
             "cells": [other.key for other, _, _ in found],
-            "seeds": [other.made.seed for other, _, _ in found if other.made],
+            "seeds": [one.seed for one in sets.values()],
             "method": made.contender.method if made else None,
             "fields": made.contender.fields if made else None,
-            "fingerprint": plan.fingerprint,
+            "fingerprint": cell.record["data"]["fingerprint"],
             **{name: first[name] for name in ("time", "hardware", "versions", "commit")},
         },
     )
 
 
+def _rows(group: _Found) -> tuple[tuple[float, ...], ...]:
+    """A row for each set: the networks of all seeds."""
+    joined: dict[str, tuple[float, ...]] = {}
+    for (one, _), (_, _, score) in group.items():
+        joined[one] = (*joined.get(one, ()), *(value for row in score["accuracies"] for value in row))
+    return tuple(joined.values())
+
+
+def _published_steps(made: SetJob) -> int | None:
+    contender = made.contender
+    return published_steps(contender.method, contender.fields, made.ipc) if contender.condenses else None
+
+
 def _published(data: str, cell: Cell) -> Published | None:
     """The paper's value; none for a second setting of a method, which is about something else."""
     made = cell.made
-    if made is None:
-        return lookup(data, WHOLE, None, cell.network)
-    contender = made.contender
-    if contender.label != contender.method and contender.fields != all_fields(contender.method):
+    try:
+        if made is None:
+            return lookup(data, WHOLE, None, cell.network)
+        contender = made.contender
+        if contender.label != contender.method and contender.fields != all_fields(contender.method):
+            return None
+        return lookup(data, contender.method, made.ipc, cell.network, made.condensed_with)
+    except BadInput:  # a network or a method that is not there any more
         return None
-    return lookup(data, contender.method, made.ipc, cell.network, made.condensed_with)
-
-
-def _honest(kind: _Kind, accuracies: Mapping[_Kind, float], floors: Sequence[str]) -> dict[str, float]:
-    """What the accuracy comes to beside random images and the whole set; only what can be computed."""
-    if kind.subject == WHOLE or kind.subject in floors or kind not in accuracies:
-        return {}
-    scores: dict[str, float] = {}
-    whole = accuracies.get(_Kind(WHOLE, None, None, kind.network, "hard", "protocol"))
-    hard = accuracies.get(replace(kind, labels="hard"))
-    if whole is not None and hard is not None:
-        scores["hard_label_recovery"] = hard_label_recovery(whole, hard)
-    gains = {
-        how: improvement_over_random(accuracies[ours], accuracies[floor])
-        for how in ("protocol", "none")
-        for label in floors[:1]
-        if (ours := replace(kind, augmentation=how)) in accuracies
-        and (floor := replace(ours, subject=label, condensed_with=None)) in accuracies
-    }
-    if "protocol" in gains:
-        scores["improvement_over_random"] = gains["protocol"]
-    if "protocol" in gains and "hard_label_recovery" in scores:
-        scores["label_robust_score"] = label_robust_score(gains["protocol"], scores["hard_label_recovery"])
-    if len(gains) == 2:
-        scores["augmentation_robust_score"] = augmentation_robust_score(gains["protocol"], gains["none"])
-    return scores

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from condensery import artifact
-from condensery.comparison.plan import Plan, SetJob, cells
+from condensery.comparison.plan import Cell, Plan, SetJob, cells, sets
 from condensery.comparison.store import Store
 from condensery.data.sources import silent
+from condensery.errors import BadInput
 from condensery.gathering.features import feature_pictures
-from condensery.report.contents import Curve, Gallery, HonestScores, Measurement, Report
-from condensery.report.picture import eight_bit
+from condensery.gathering.runs import FoundSet, curve, found_set, gallery
+from condensery.report.contents import HonestScores, Measurement, Report, honest_of
+from condensery.report.tables import honest_values
 from condensery.words import count
-
-SCORES = (
-    "hard_label_recovery",
-    "improvement_over_random",
-    "label_robust_score",
-    "augmentation_robust_score",
-)
-"""What an accuracy comes to beside random images and the whole set, in the order of `HonestScores`."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +46,7 @@ class Comparison:
         folder: where everything is.
         measurements: one for each contender, budget, architecture it was made with and architecture tested;
             those of the whole training set last. Cells without any result have none.
+        honest: what accuracies come to beside random images and the whole set.
         problems: cells that were skipped or failed.
         command: that made it, or "".
     """
@@ -61,9 +54,9 @@ class Comparison:
     plan: Plan
     folder: Path
     measurements: tuple[Measurement, ...]
+    honest: tuple[HonestScores, ...] = ()
     problems: tuple[Problem, ...] = ()
     command: str = ""
-    threads: int | None = None
 
     @property
     def complete(self) -> bool:
@@ -71,67 +64,112 @@ class Comparison:
         return all(problem.foreseen for problem in self.problems)
 
     def report(self, announce: Callable[[str], None] = silent, scatter: bool = True) -> Report:
-        """Everything that tables and pages show.
+        """Everything that tables and pages show of this plan.
 
         Args:
             announce: called with lines of text for a person.
             scatter: draw the features of real and synthetic images too, which takes a minute.
         """
-        made = {cell.made.key: cell.made for cell in cells(self.plan) if cell.made}
-        store = Store(self.folder)
-        there = [one for one in made.values() if store.document(one)]
-        return Report(
-            title=f"{Path(self._data).name}: {', '.join(c.label for c in self.plan.contenders)}",
-            facts=tuple(self._facts()),
+        plan = self.plan
+        report = Report(
+            title=title_of(plan.data, (contender.label for contender in plan.contenders)),
+            facts=tuple(facts(plan.data, cells(plan), self.measurements, plan.train_images, plan.scale)),
             measurements=self.measurements,
-            galleries=tuple(_gallery(one, store.folder(one)) for one in there),
-            scatters=feature_pictures([artifact.load(store.folder(one)) for one in there], announce)
-            if scatter and there
-            else (),
-            curves=tuple(curve for one in there if (curve := _curve(one, store.folder(one)))),
-            honest=tuple(_honest(one) for one in self.measurements if one.record["scores"]),
+            honest=self.honest,
             skipped=tuple((problem.cell, problem.reason) for problem in self.problems),
             command=self.command,
         )
+        return with_pictures(report, Store(self.folder), sets(plan), announce, scatter)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "folder": str(self.folder),
             "command": self.command,
             "plan": self.plan.to_json(),
-            "measurements": [measurement_json(one) for one in self.measurements],
+            "measurements": [
+                {**measurement_json(one), "honest": honest_values(honest_of(self.honest, one))}
+                for one in self.measurements
+            ],
             "problems": [problem.to_json() for problem in self.problems],
         }
 
-    @property
-    def _data(self) -> str:
-        name = self.plan.spec["name"]
-        return name if name != "custom" else self.plan.source
 
-    def _facts(self) -> Iterator[tuple[str, str]]:
-        plan, spec = self.plan, self.plan.spec
-        yield "Data", f"{self._data}, fingerprint {plan.fingerprint[:12]}"
-        shape = f"{spec['channels']}x{spec['height']}x{spec['width']}"
-        yield "Images", f"{plan.train_images:,} for training, {shape}, {len(spec['class_names'])} classes"
-        yield (
-            "Protocol",
-            f"{plan.protocol['name']}, {count(plan.repeats, 'network')} for each set and architecture",
-        )
-        yield "Seeds of the sets", ", ".join(map(str, plan.seeds))
-        if plan.scale is not None:
-            yield "Updates", f"{plan.scale:g} times the published number"
-        records = [one.record for one in self.measurements]
-        for name in ("hardware", "commit"):
-            found = sorted({str(record[name]) for record in records if record.get(name)})
-            if found:
-                yield name.capitalize(), "; ".join(found)
-        versions = {
-            ", ".join(f"{k} {v}" for k, v in record["versions"].items())
-            for record in records
-            if "versions" in record
-        }
-        if versions:
-            yield "Versions", "; ".join(sorted(versions))
+def with_pictures(
+    report: Report, store: Store, sets: Iterable[SetJob], announce: Callable[[str], None], scatter: bool
+) -> Report:
+    """The report with images and curves of those sets that are there, and features if they are wanted."""
+    there = [one for made in sets if (one := found(made, store, announce))]
+    synthetic = [one.synthetic for one in there]
+    return replace(
+        report,
+        galleries=tuple(map(gallery, there)),
+        curves=tuple(drawn for one in there if (drawn := curve(one))),
+        scatters=feature_pictures(synthetic, announce) if scatter and there else (),
+    )
+
+
+def found(made: SetJob, store: Store, announce: Callable[[str], None] = silent) -> FoundSet | None:
+    """A set with what lies beside it; None if it is not there or damaged, which takes no accuracy away."""
+    if not store.document(made):
+        return None
+    try:
+        return found_set(store.folder(made), made.contender.label)
+    except BadInput as error:
+        announce(f"no pictures of {made.name}: {error}")
+        return None
+
+
+def title_of(data: Mapping[str, Any], labels: Iterable[str]) -> str:
+    """The images, and who meets on them."""
+    return f"{Path(_data_name(data)).name}: {', '.join(dict.fromkeys(labels))}"
+
+
+def _data_name(data: Mapping[str, Any]) -> str:
+    """Of the images in a job's record."""
+    name = data["spec"]["name"]
+    return name if name != "custom" else data["source"]
+
+
+def facts(
+    data: Mapping[str, Any],
+    judged: Sequence[Cell],
+    measurements: Sequence[Measurement],
+    train_images: int | None,
+    scale: float | None,
+) -> Iterator[tuple[str, str]]:
+    """About the images, how cells were judged, and the machines and the code that made the numbers.
+
+    Args:
+        data: of a job's record.
+        train_images: in the whole training set; None where that is not known.
+        scale: times the published number of updates, None for 1 or for several.
+    """
+    spec = data["spec"]
+    yield "Data", f"{_data_name(data)}, fingerprint {data['fingerprint'][:12]}"
+    shape = f"{spec['channels']}x{spec['height']}x{spec['width']}, {len(spec['class_names'])} classes"
+    yield "Images", shape if train_images is None else f"{train_images:,} for training, {shape}"
+    protocols = dict.fromkeys(cell.record["protocol"]["name"] for cell in judged)
+    repeats = sorted({cell.record["repeats"] for cell in judged if cell.made})
+    networks = " or ".join([*map(str, repeats[:-1]), *(count(n, "network") for n in repeats[-1:])])
+    each = f", {networks} for each set and architecture" if networks else ""
+    if protocols:
+        yield "Protocol", f"{', '.join(protocols)}{each}"
+    if seeds := dict.fromkeys(cell.made.seed for cell in judged if cell.made):
+        yield "Seeds of the sets", ", ".join(map(str, seeds))
+    if scale is not None:
+        yield "Updates", f"{scale:g} times the published number"
+    records = [one.record for one in measurements]
+    for name in ("hardware", "commit"):
+        values = sorted({str(record[name]) for record in records if record.get(name)})
+        if values:
+            yield name.capitalize(), "; ".join(values)
+    versions = {
+        ", ".join(f"{k} {v}" for k, v in record["versions"].items())
+        for record in records
+        if "versions" in record
+    }
+    if versions:
+        yield "Versions", "; ".join(sorted(versions))
 
 
 def measurement_json(one: Measurement) -> dict[str, Any]:
@@ -143,33 +181,3 @@ def measurement_json(one: Measurement) -> dict[str, Any]:
         "n": one.n,
         "published": one.published and vars(one.published),
     }
-
-
-def _honest(one: Measurement) -> HonestScores:
-    where = (one.subject, one.ipc, one.condensed_with, one.network, one.protocol, one.labels)
-    return HonestScores(*where, *(one.record["scores"].get(name) for name in SCORES))
-
-
-def _gallery(made: SetJob, folder: Path) -> Gallery:
-    """The images of a set, before the first update too where they were kept."""
-    final = artifact.load(folder)
-    initial = folder / "initial.safetensors"
-    return Gallery(
-        subject=made.contender.label,
-        ipc=made.ipc,
-        condensed_with=made.condensed_with,
-        seed=made.seed,
-        class_names=final.spec.class_names,
-        labels=final.labels.numpy(),
-        final=eight_bit(final),
-        initial=eight_bit(artifact.load(initial)) if initial.exists() else None,
-    )
-
-
-def _curve(made: SetJob, folder: Path) -> Curve | None:
-    """The losses of a set; None for a selection."""
-    path = folder / "curve.json"
-    if not path.exists():
-        return None
-    curve = json.loads(path.read_text(encoding="utf-8"))
-    return Curve(made.contender.label, made.ipc, made.condensed_with, made.seed, tuple(curve["loss"]))

@@ -187,7 +187,7 @@ class Cell:
 def sets(plan: Plan) -> list[SetJob]:
     """Every set of the plan: budget by budget, contender by contender, architecture by architecture, seed by seed."""
     return [
-        set_job(plan, contender, ipc, network, seed)
+        _set_job(plan, contender, ipc, network, seed)
         for ipc in plan.budgets
         for contender in plan.contenders
         for network in (plan.condense_with if contender.uses_network else (None,))
@@ -201,7 +201,7 @@ def cells(plan: Plan) -> list[Cell]:
     return found + ([_whole_cell(plan, network) for network in plan.networks] if plan.whole else [])
 
 
-def set_job(plan: Plan, contender: Contender, ipc: int, network: str | None, seed: int) -> SetJob:
+def _set_job(plan: Plan, contender: Contender, ipc: int, network: str | None, seed: int) -> SetJob:
     """One set, made from the images of the plan."""
     record = {
         "data": plan.data,
@@ -212,8 +212,20 @@ def set_job(plan: Plan, contender: Contender, ipc: int, network: str | None, see
         "seed": seed,
         "steps": plan.steps(contender, ipc),
     }
+    return _of_record(record, contender)
+
+
+def _of_record(record: dict[str, Any], contender: Contender) -> SetJob:
+    ipc, network, seed = record["ipc"], record["network"], record["seed"]
     words = [contender.method, f"ipc{ipc}", *([network] if network else []), f"seed{seed}"]
     return SetJob(_key(words, record), record, contender, ipc, network, seed)
+
+
+def set_of(record: Mapping[str, Any], label: str) -> SetJob:
+    """The set of a job's record, as it was written down. Raises KeyError or TypeError if the record is none of ours."""
+    names = ("data", "method", "fields", "ipc", "network", "seed", "steps")
+    own = {name: record[name] for name in names}
+    return _of_record(own, Contender(label, own["method"], dict(own["fields"]), own["steps"]))
 
 
 def _cell(plan: Plan, made: SetJob, network: str) -> Cell:

@@ -12,10 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from condensery import artifact
-from condensery.comparison.jobs import Outcome
-from condensery.comparison.perform import SET
-from condensery.comparison.plan import Cell, Plan, SetJob
-from condensery.comparison_folder import (
+from condensery.comparison.folder import (
     CELLS,
     DO_AGAIN,
     FORMAT,
@@ -26,6 +23,9 @@ from condensery.comparison_folder import (
     read_document,
     read_settings,
 )
+from condensery.comparison.jobs import Outcome
+from condensery.comparison.perform import SET
+from condensery.comparison.plan import Cell, Plan, SetJob, sets
 from condensery.errors import BadFile, BadInput
 
 _OURS = (SETS, CELLS, PROBLEMS, "report.html", "table.md", "table.csv", "results.jsonl")
@@ -70,8 +70,29 @@ class Store:
                 raise damaged_settings(self.path) from error
         return settings
 
+    def labels(self) -> dict[str, list[str]]:
+        """What sets are called, by key, in the order in which they were asked for.
+
+        One that two contenders of a command share has two labels. Raises BadFile if the file is damaged.
+        """
+        settings = self.settings() or {}
+        if "labels" in settings:
+            return _checked_labels(settings["labels"], self.path)
+        if "plan" not in settings:
+            return {}
+        try:  # written before labels were kept: those of the last command are known
+            return _labels(Plan.from_json(settings["plan"]))
+        except BadInput:  # a method that is not there any more
+            return {}
+
     def write_settings(self, plan: Plan, threads: int, command: str) -> None:
-        document = {"format": FORMAT, "command": command, "threads": threads, "plan": plan.to_json()}
+        document = {
+            "format": FORMAT,
+            "command": command,
+            "threads": threads,
+            "plan": plan.to_json(),
+            "labels": {**self.labels(), **_labels(plan)},
+        }
         artifact.write_text(self.path / SETTINGS, json.dumps(document, indent=2) + "\n")
 
     def _require_ours(self, plan: Plan) -> None:
@@ -156,8 +177,40 @@ class Store:
         document = {**outcome.document, "record": dict(job.record), "worker": outcome.worker}
         artifact.write_text(self._path(job), json.dumps(document, indent=1) + "\n")
 
-    def write_problems(self, problems: Sequence[Mapping[str, Any]]) -> None:
-        artifact.write_text(self.path / PROBLEMS, json.dumps(list(problems), indent=1) + "\n")
+    def problems(self) -> list[dict[str, Any]]:
+        """Cells without a number, of all commands: cell and reason for people, the keys of those that are meant.
+
+        Raises BadFile if the file is damaged.
+        """
+        path = self.path / PROBLEMS
+        if not path.exists():
+            return []
+        try:
+            listed = [
+                {**one, "cell": str(one["cell"]), "reason": str(one["reason"])}
+                for one in json.loads(path.read_text(encoding="utf-8"))
+            ]
+        except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
+            raise BadFile(f"{path} is damaged: delete it, and the next start writes it again") from error
+        return [one for one in listed if not one.get("keys") or any(map(self._is_open, one["keys"]))]
+
+    def write_problems(self, problems: Sequence[Mapping[str, Any]], asked: Container[str]) -> None:
+        """Write down the problems of a command; those of others stay, as far as it did not ask for their cells."""
+        known = {(one["cell"], one["reason"]) for one in problems}
+        try:
+            before = self.problems()
+        except BadFile:  # of no use to anybody
+            before = []
+        others = [
+            one
+            for one in before
+            if (one["cell"], one["reason"]) not in known
+            and any(key not in asked for key in one.get("keys", ()))
+        ]
+        artifact.write_text(self.path / PROBLEMS, json.dumps([*others, *problems], indent=1) + "\n")
+
+    def _is_open(self, key: str) -> bool:
+        return not (self.path / CELLS / f"{key}.json").exists()
 
     def _path(self, job: SetJob | Cell) -> Path:
         """The file whose presence says that a job is done."""
@@ -166,3 +219,19 @@ class Store:
             if isinstance(job, SetJob)
             else self.path / CELLS / f"{job.key}.json"
         )
+
+
+def _labels(plan: Plan) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for made in sets(plan):
+        found.setdefault(made.key, []).append(made.contender.label)
+    return found
+
+
+def _checked_labels(labels: Any, folder: Path) -> dict[str, list[str]]:
+    if not isinstance(labels, dict):
+        raise damaged_settings(folder)
+    for names in labels.values():
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise damaged_settings(folder)
+    return labels

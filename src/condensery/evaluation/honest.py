@@ -15,8 +15,7 @@ from typing import Any
 
 from condensery.errors import BadInput
 from condensery.evaluation.scores import Score
-
-WEIGHT = 0.5  # w and gamma of the paper
+from condensery.report.contents import WEIGHT
 
 
 def hard_label_recovery(whole: float, condensed: float) -> float:

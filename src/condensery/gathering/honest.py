@@ -7,11 +7,14 @@ from collections.abc import Iterator, Sequence
 from condensery.evaluation.evaluator import BASELINES
 from condensery.evaluation.honest import honest_scores
 from condensery.evaluation.scores import Score
-from condensery.report.contents import WHOLE, HonestScores, Measurement
+from condensery.report.contents import WEIGHT, WHOLE, HonestScores, Measurement
 
 
 def honest(measurements: Sequence[Measurement]) -> tuple[HonestScores, ...]:
-    """One for each set, network, protocol and kind of labels of which anything can be said."""
+    """One for each set, network, protocol and kind of labels of which anything can be said.
+
+    The weights are those that the set's latest evaluation was asked for.
+    """
     return tuple(_all(measurements))
 
 
@@ -22,7 +25,8 @@ def _all(measurements: Sequence[Measurement]) -> Iterator[HonestScores]:
         first = group[0]
         beside = [m for m in measurements if m.subject in BASELINES and _fits(m, first)]
         beside.sort(key=lambda m: m.epochs)  # of several whole sets the one that was trained longest counts
-        for found in honest_scores([_score(m) for m in (*group, *beside)]):
+        weights = _weights(group)
+        for found in honest_scores([_score(m) for m in (*group, *beside)], *weights):
             values = (
                 found.hard_label_recovery,
                 found.improvement_over_random,
@@ -31,7 +35,13 @@ def _all(measurements: Sequence[Measurement]) -> Iterator[HonestScores]:
             )
             if any(value is not None for value in values):
                 where = (first.subject, first.ipc, first.condensed_with, first.network, first.protocol)
-                yield HonestScores(*where, found.labels, *values)
+                yield HonestScores(*where, found.labels, *values, *weights)
+
+
+def _weights(group: Sequence[Measurement]) -> tuple[float, float]:
+    """w and gamma, as the record of an evaluation holds them."""
+    said = [one for m in group for one in m.record.get("honest", ())]
+    return (float(said[-1]["w"]), float(said[-1]["gamma"])) if said else (WEIGHT, WEIGHT)
 
 
 def _set(m: Measurement) -> tuple[object, ...]:

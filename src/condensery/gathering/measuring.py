@@ -10,10 +10,11 @@ from typing import Any
 
 from condensery.errors import BadFile, BadInput
 from condensery.evaluation.evaluator import BASELINES
+from condensery.evaluation.honest import check_weights
 from condensery.methods import get_method
 from condensery.published import Published, lookup
 from condensery.records import SyntheticSet
-from condensery.report.contents import WHOLE, Measurement
+from condensery.report.contents import RANDOM, WHOLE, Measurement
 
 Row = tuple[float, ...]
 
@@ -24,6 +25,7 @@ class _Kind:
 
     data: str
     subject: str
+    method: str
     fields: str  # JSON
     steps: int | None
     ipc: int | None
@@ -53,6 +55,9 @@ def measurements(
 ) -> list[Measurement]:
     """Evaluations (as `condense evaluate` writes them) as measurements, in the order of a table.
 
+    A document may have a "label": what its sets are called in place of their method. Sets that were selected at
+    random are random images, whatever their label.
+
     Networks that several documents mention are counted once: the same set under the same seed, or random
     selections and whole sets of the same seed, of which the longest list counts.
 
@@ -71,9 +76,13 @@ def measurements(
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadFile(f"{path} holds a line that is not an evaluation: {error!r}; remove it") from error
     names = _subjects(piles)
-    made = [_measurement(kind, pile, names[kind], sets) for kind, pile in piles.items()]
-    order = list(dict.fromkeys(m.subject for m in made if m.subject not in BASELINES))
-    return sorted(made, key=lambda m: (m.ipc is None, m.ipc or 0, _place(m.subject, order), m.epochs))
+    return in_order([_measurement(kind, pile, names[kind], sets) for kind, pile in piles.items()])
+
+
+def in_order(found: Sequence[Measurement]) -> list[Measurement]:
+    """By budget, random images first, the whole set last; otherwise as they come."""
+    order = list(dict.fromkeys(m.subject for m in found if m.subject not in BASELINES))
+    return sorted(found, key=lambda m: (m.ipc is None, m.ipc or 0, _place(m.subject, order), m.epochs))
 
 
 def _place(subject: str, order: Sequence[str]) -> int:
@@ -81,14 +90,17 @@ def _place(subject: str, order: Sequence[str]) -> int:
 
 
 def _add(piles: dict[_Kind, _Pile], document: Mapping[str, Any], score: Mapping[str, Any]) -> None:
-    subject, own = str(score["subject"]), score["subject"] not in BASELINES
+    method, own = str(score["subject"]), score["subject"] not in BASELINES
+    drawn = own and document.get("method") == RANDOM
+    method = RANDOM if drawn else method
     kind = _Kind(
         data=Path(str(document["data"])).name,
-        subject=subject,
-        fields=json.dumps(document.get("fields") if own else None, sort_keys=True),
+        subject=str(document.get("label", method)) if own and not drawn else method,
+        method=method,
+        fields=json.dumps(document.get("fields") if own and not drawn else None, sort_keys=True),
         steps=document.get("steps") if own else None,
-        ipc=None if subject == WHOLE else document.get("ipc"),
-        condensed_with=document.get("condensed_with") if own else None,
+        ipc=None if method == WHOLE else document.get("ipc"),
+        condensed_with=document.get("condensed_with") if own and not drawn else None,
         network=str(score["network"]),
         protocol=str(document["protocol"]),
         labels=str(score.get("labels", "hard")),
@@ -98,7 +110,10 @@ def _add(piles: dict[_Kind, _Pile], document: Mapping[str, Any], score: Mapping[
     pile = piles.setdefault(kind, _Pile(int(score["images"]), int(score["bytes"])))
     rows = [tuple(float(value) for value in row) for row in score["accuracies"]]
     seeds = list(document.get("set_seeds", ())) if own else []
-    _add_rows(pile, rows, seeds if len(seeds) == len(rows) else list(range(len(rows))), document["seed"])
+    known = len(seeds) == len(rows)
+    _add_rows(pile, rows, [_SetSeed(s) for s in seeds] if known else range(len(rows)), document["seed"])
+    for said in document.get("honest", ()):
+        check_weights(float(said["w"]), float(said["gamma"]))
     said = (document.get("time"), document["seed"])
     pile.seconds[said] = float(score["seconds"])
     if own:
@@ -111,6 +126,13 @@ def _add(piles: dict[_Kind, _Pile], document: Mapping[str, Any], score: Mapping[
     }
 
 
+@dataclass(frozen=True)
+class _SetSeed:
+    """Which set a row is of. Random selections for an evaluation are known by their place in it."""
+
+    seed: Any
+
+
 def _add_rows(pile: _Pile, rows: Sequence[Row], sets: Sequence[Any], seed: int) -> None:
     """Longer lists of networks of a set begin with the shorter ones, so the longest is all of them."""
     for one, row in zip(sets, rows, strict=True):
@@ -120,24 +142,29 @@ def _add_rows(pile: _Pile, rows: Sequence[Row], sets: Sequence[Any], seed: int) 
 
 
 def _subjects(piles: Mapping[_Kind, _Pile]) -> dict[_Kind, str]:
-    """A name for each kind: the method, and those of its settings in which kinds of it differ."""
-    settings = {kind: _settings(kind) for kind in piles}
-    names = {}
-    for kind, mine in settings.items():
-        alike = [
-            theirs
-            for other, theirs in settings.items()
-            if (other.subject, other.ipc) == (kind.subject, kind.ipc)
-        ]
+    """A name for each kind: the subject, and those of its settings in which kinds of it differ."""
+    names = distinct_names([((kind.subject, kind.ipc), _settings(kind)) for kind in piles])
+    return dict(zip(piles, names, strict=True))
+
+
+def distinct_names(found: Sequence[tuple[tuple[str, Any], Mapping[str, Any]]]) -> list[str]:
+    """A name for each of several ((subject, where), settings): the subject, and the settings that tell it apart.
+
+    Only those that share subject and place need telling apart.
+    """
+    names = []
+    for place, mine in found:
+        alike = [theirs for other, theirs in found if other == place]
         differing = [key for key in mine if any(theirs.get(key) != mine[key] for theirs in alike)]
-        names[kind] = " ".join([kind.subject, *(f"{key}={mine[key]}" for key in differing)])
+        names.append(" ".join([place[0], *(f"{key}={mine[key]}" for key in differing)]))
     return names
 
 
 def _settings(kind: _Kind) -> dict[str, Any]:
     """What a subject may be told from its likes by."""
     fields = json.loads(kind.fields) or {}
-    return {**fields, **({} if kind.steps is None else {"steps": kind.steps})}
+    method = {} if kind.method == kind.subject else {"method": kind.method}
+    return {**method, **fields, **({} if kind.steps is None else {"steps": kind.steps})}
 
 
 def _measurement(kind: _Kind, pile: _Pile, subject: str, sets: Sequence[SyntheticSet]) -> Measurement:
@@ -147,7 +174,7 @@ def _measurement(kind: _Kind, pile: _Pile, subject: str, sets: Sequence[Syntheti
         for s in sets
         if "memory" in s.record
         and (s.record.get("method"), s.record.get("ipc"), s.record.get("network"), s.record.get("fields"))
-        == (kind.subject, kind.ipc, kind.condensed_with, fields)
+        == (kind.method, kind.ipc, kind.condensed_with, fields)
     ]
     return Measurement(
         data=kind.data,
@@ -163,7 +190,7 @@ def _measurement(kind: _Kind, pile: _Pile, subject: str, sets: Sequence[Syntheti
         bytes=pile.bytes,
         epochs=kind.epochs,
         steps=kind.steps,
-        published_steps=_published_steps(kind.subject, fields, kind.ipc),
+        published_steps=published_steps(kind.method, fields, kind.ipc),
         make_seconds=tuple(pile.make_seconds.values()),
         evaluate_seconds=sum(pile.seconds.values()),
         memory=max(memory, default=None),
@@ -177,19 +204,19 @@ def _rows(pile: _Pile) -> Iterator[Row]:
     """A row for each set: the networks of all evaluations of it."""
     joined: dict[Any, Row] = {}
     for (one, seed), row in pile.rows.items():
-        key = one if pile.make_seconds else (one, seed)  # random selections of another seed are other sets
+        key = one if isinstance(one, _SetSeed) else (one, seed)  # selections of another seed are other sets
         joined[key] = (*joined.get(key, ()), *row)
     yield from joined.values()
 
 
 def _published(kind: _Kind) -> Published | None:
     try:
-        return lookup(kind.data, kind.subject, kind.ipc, kind.network, kind.condensed_with)
+        return lookup(kind.data, kind.method, kind.ipc, kind.network, kind.condensed_with)
     except BadInput:  # a network that no longer exists
         return None
 
 
-def _published_steps(method: str, fields: Mapping[str, Any], ipc: int | None) -> int | None:
+def published_steps(method: str, fields: Mapping[str, Any], ipc: int | None) -> int | None:
     """How many updates the publication makes; None for what is no method of ours."""
     if ipc is None or not fields:
         return None

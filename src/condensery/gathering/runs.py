@@ -1,4 +1,4 @@
-"""A report from what lies on disk: run folders, comparison folders, set files and lines of evaluations."""
+"""A report from what lies on disk: run folders, set files, lines of evaluations and of measurements."""
 
 from __future__ import annotations
 
@@ -9,26 +9,34 @@ from pathlib import Path
 from typing import Any
 
 from condensery import artifact
-from condensery.comparison_folder import CELLS, SETS, read_document, read_settings
 from condensery.data.sources import silent
 from condensery.errors import BadFile, BadInput, one_line
 from condensery.gathering.features import feature_pictures
 from condensery.gathering.honest import honest
-from condensery.gathering.measuring import measurements
+from condensery.gathering.measuring import in_order, measurements
 from condensery.records import SyntheticSet
-from condensery.report.contents import Curve, Gallery, Report
+from condensery.report.contents import RANDOM, WEIGHT, Curve, Gallery, HonestScores, Measurement, Report
 from condensery.report.picture import eight_bit
+from condensery.report.tables import HONEST, JSON_MARK, from_json
 from condensery.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
 class FoundSet:
-    """A set and what lies beside it; `curve` is the content of curve.json, {} if there is none."""
+    """A set and what lies beside it.
+
+    Attributes:
+        path: its folder or file.
+        initial: before the first update; None where it was not kept.
+        curve: the content of curve.json, {} if there is none.
+        label: what it is called in place of its method, "" for nothing else.
+    """
 
     path: Path
     synthetic: SyntheticSet
     initial: SyntheticSet | None
     curve: dict[str, Any]
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,11 +45,16 @@ class Found:
 
     Attributes:
         sets: in the order of the paths.
-        documents: evaluations as `condense evaluate` writes them, each with the file it comes from.
+        documents: evaluations as `condense evaluate` writes them, each with the file it comes from. See
+            `measurements` for what else they may hold.
+        lines: measurements with the scores that follow from them, as reports write them.
+        skipped: cell and reason, for what could not be measured.
     """
 
     sets: tuple[FoundSet, ...] = ()
     documents: tuple[tuple[Path, dict[str, Any]], ...] = ()
+    lines: tuple[tuple[Path, Measurement, HonestScores | None], ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
 
 
 def report_of_runs(
@@ -55,7 +68,8 @@ def report_of_runs(
     """Gather what `paths` hold into one report.
 
     Args:
-        paths: run folders, comparison folders, .safetensors files, or .jsonl files of evaluations.
+        paths: run folders, .safetensors files, or .jsonl files of evaluations or measurements. For comparison
+            folders too see `condensery.comparison.reports`.
         title: of the report; "" makes one of the data's name.
         command: that asks for this report.
         scatter: draw the features of real and synthetic images, if the real ones can be loaded.
@@ -64,67 +78,99 @@ def report_of_runs(
     Raises:
         BadInput: a path that holds nothing of this kind, or runs that were not made from the same images.
     """
-    if not paths:
+    return report_of_found(
+        [find(Path(path)) for path in paths],
+        title=title,
+        command=command,
+        scatter=scatter,
+        announce=announce,
+    )
+
+
+def report_of_found(
+    parts: Sequence[Found], *, title: str, command: str, scatter: bool, announce: Callable[[str], None]
+) -> Report:
+    """One report of all that was found; see `report_of_runs`."""
+    if not parts:
         raise BadInput("no run to report: give run folders, comparison folders, sets or .jsonl files")
-    parts = [_read(Path(path)) for path in paths]
     found = Found(
         tuple(one for part in parts for one in part.sets),
         tuple(one for part in parts for one in part.documents),
+        tuple(one for part in parts for one in part.lines),
+        tuple(dict.fromkeys(one for part in parts for one in part.skipped)),
     )
     _require_same_classes(found.sets)
     _require_same_images(found)
     sets = [one.synthetic for one in found.sets]
-    measured = measurements(found.documents, sets)
+    measured, scores = _measured(found, sets)
     if not measured:
         announce("no evaluation was found, so there are no accuracies: run condense evaluate first")
     pictures = feature_pictures(sets, announce) if scatter and sets else ()
     return Report(
         title=title or f"Condensed {_data_name(found)}",
-        facts=tuple(_facts(found)),
+        facts=(*_facts(found), *_weights(scores)),
         measurements=tuple(measured),
-        honest=honest(measured),
-        galleries=tuple(sorted(map(_gallery, found.sets), key=lambda g: g.ipc)),
-        curves=tuple(
-            sorted((_curve(one) for one in found.sets if one.curve.get("loss")), key=lambda c: c.ipc or 0)
-        ),
+        honest=scores,
+        galleries=tuple(sorted(map(gallery, found.sets), key=lambda g: g.ipc)),
+        curves=tuple(sorted((c for one in found.sets if (c := curve(one))), key=lambda c: c.ipc or 0)),
         scatters=pictures,
+        skipped=found.skipped,
         command=command,
     )
+
+
+def _measured(
+    found: Found, sets: Sequence[SyntheticSet]
+) -> tuple[list[Measurement], tuple[HonestScores, ...]]:
+    """All measurements and the scores that follow; a line about what is there already is left out."""
+    measured = measurements(found.documents, sets)
+    scores: list[HonestScores] = []
+    for _, m, said in found.lines:
+        if not any(_same(m, other) for other in measured):
+            measured.append(m)
+            scores += [said] if said else []
+    computed = honest(measured)
+    said_of = [replace(one, **_NO_SCORES) for one in scores]
+    scores += [one for one in computed if replace(one, **_NO_SCORES) not in said_of]
+    return in_order(measured), tuple(scores)
+
+
+_NO_SCORES: dict[str, Any] = {**dict.fromkeys(HONEST.values()), "w": WEIGHT, "gamma": WEIGHT}
+
+
+def _same(a: Measurement, b: Measurement) -> bool:
+    """Whether both are the same networks on the same sets, whoever wrote them down."""
+    names = ("subject", "ipc", "condensed_with", "network", "protocol", "labels", "augmentation", "epochs")
+    alike = all(getattr(a, name) == getattr(b, name) for name in names)
+    return alike and sorted(a.accuracies) == sorted(b.accuracies)
 
 
 # ---- reading
 
 
-def _read(path: Path) -> Found:
+def find(path: Path) -> Found:
+    """What a run folder, a set file or a .jsonl file holds."""
     if path.is_dir():
-        if (path / SETS).is_dir() or (path / CELLS).is_dir():
-            return _comparison(path)
-        return Found((_set_of(path),), tuple(_lines(path / "evaluations.jsonl")))
+        return Found((found_set(path),), tuple(evaluations(path / "evaluations.jsonl")))
     if path.suffix == ".jsonl" and path.exists():
-        return Found(documents=tuple(_lines(path)))
-    return Found((_set_of(path),))
+        lines = list(evaluations(path))
+        written = [(path, line) for path, line in lines if line.get("kind") == JSON_MARK]
+        return Found(
+            documents=tuple(one for one in lines if one[1].get("kind") != JSON_MARK),
+            lines=tuple((path, *_line(path, line)) for path, line in written),
+        )
+    return Found((found_set(path),))
 
 
-def _comparison(path: Path) -> Found:
-    read_settings(path)  # nothing of a newer version, whose cells may say other things
-    folders = [f for f in sorted((path / SETS).glob("*")) if (f / "set.safetensors").exists()]
-    logs = [line for folder in folders for line in _lines(folder / "evaluations.jsonl")]
-    cells = [(file, read_document(file)) for file in sorted((path / CELLS).glob("*.json"))]
-    if not folders and not cells:
-        raise BadInput(f"{path} holds a comparison in which nothing is done yet: let it run first")
-    return Found(tuple(found for folder in folders if (found := _readable_set(folder))), (*logs, *cells))
-
-
-def _readable_set(folder: Path) -> FoundSet | None:
-    """A set of a comparison; None if it is damaged, which takes no accuracy away."""
+def _line(path: Path, document: dict[str, Any]) -> tuple[Measurement, HonestScores | None]:
     try:
-        return _set_of(folder)
-    except BadFile:
-        return None
+        return from_json(document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadFile(f"{path} holds a damaged measurement: write it again, or remove it") from error
 
 
-def _set_of(path: Path) -> FoundSet:
-    """A run folder or a set file."""
+def found_set(path: Path, label: str = "") -> FoundSet:
+    """A run folder or a set file. Raises BadInput if there is none."""
     synthetic = artifact.load(path)
     folder = path if path.is_dir() else None
     initial = RunFolder(folder).initial_path if folder else None
@@ -134,11 +180,12 @@ def _set_of(path: Path) -> FoundSet:
         synthetic,
         artifact.load(initial) if initial and initial.exists() else None,
         _document(curve, curve.read_text("utf-8")) if curve and curve.exists() else {},
+        label,
     )
 
 
-def _lines(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The evaluations in a file of JSON lines; none if there is no file."""
+def evaluations(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The lines of a file, with its path; none if there is no file."""
     if not path.exists():
         return
     try:
@@ -187,6 +234,7 @@ def _require_same_images(found: Found) -> None:
         if "fingerprint" in (data := one.synthetic.record.get("data", {}))
     ]
     origins += [(p, d.get("data", "?"), d["fingerprint"]) for p, d in found.documents if "fingerprint" in d]
+    origins += [(p, m.data, m.record["fingerprint"]) for p, m, _ in found.lines if "fingerprint" in m.record]
     for path, source, fingerprint in origins[1:]:
         if fingerprint != origins[0][2]:
             raise BadInput(
@@ -198,15 +246,16 @@ def _require_same_images(found: Found) -> None:
 # ---- what a report shows of it
 
 
-def _gallery(found: FoundSet) -> Gallery:
+def gallery(found: FoundSet) -> Gallery:
+    """The images of a set. Raises BadFile if its initial set is of another shape."""
     synthetic, record = found.synthetic, found.synthetic.record
     initial = found.initial
     if initial is not None and initial.images.shape != synthetic.images.shape:
         raise BadFile(f"{found.path} is damaged: its initial set has another shape than its result")
     return Gallery(
-        subject=str(record.get("method", found.path.stem)),
+        subject=found.label or str(record.get("method", found.path.stem)),
         ipc=int(record.get("ipc", synthetic.labels.bincount().max())),
-        condensed_with=record.get("network"),
+        condensed_with=None if record.get("method") == RANDOM else record.get("network"),
         seed=int(record.get("seed", 0)),
         class_names=synthetic.spec.class_names,
         labels=synthetic.labels.numpy(),
@@ -215,8 +264,11 @@ def _gallery(found: FoundSet) -> Gallery:
     )
 
 
-def _curve(found: FoundSet) -> Curve:
-    gallery = _gallery(replace(found, initial=None))
+def curve(found: FoundSet) -> Curve | None:
+    """What was measured while a set was made; None if that was nothing. Raises BadFile if it is damaged."""
+    if not found.curve.get("loss"):
+        return None
+    of = gallery(replace(found, initial=None))
     try:
         accuracy = tuple(
             (int(e["step"]), float(e["mean"]), float(e["std"]), int(e["n"]))
@@ -225,11 +277,23 @@ def _curve(found: FoundSet) -> Curve:
         loss = tuple(map(float, found.curve["loss"]))
     except (KeyError, TypeError, ValueError) as error:
         raise BadFile(f"{found.path / 'curve.json'} is damaged: {one_line(error)}") from error
-    return Curve(gallery.subject, gallery.ipc, gallery.condensed_with, gallery.seed, loss, accuracy)
+    return Curve(of.subject, of.ipc, of.condensed_with, of.seed, loss, accuracy)
+
+
+def _weights(scores: Sequence[HonestScores]) -> Iterator[tuple[str, str]]:
+    """The weights in LRS and ARS, if any are not the usual ones, and what they are of if there are several."""
+    found: dict[tuple[float, float], dict[str, None]] = {}
+    for one in scores:
+        found.setdefault((one.w, one.gamma), {})[f"{one.subject} with {one.ipc} per class"] = None
+    if set(found) - {(WEIGHT, WEIGHT)}:
+        of = {pair: f" ({'; '.join(names)})" if len(found) > 1 else "" for pair, names in found.items()}
+        said = (f"w {w:g}, gamma {gamma:g}{of[w, gamma]}" for w, gamma in found)
+        yield "Weights in LRS, ARS", "; ".join(said)
 
 
 def _data_name(found: Found) -> str:
     names = [str(document.get("data", "")) for _, document in found.documents]
+    names += [m.data for _, m, _ in found.lines]
     names += [one.synthetic.spec.name for one in found.sets]
     name = next((name for name in names if name and name != "custom"), "images")
     return Path(name).name
@@ -244,6 +308,7 @@ def _facts(found: Found) -> Iterator[tuple[str, str]]:
     else:
         yield "Images", _data_name(found)
     records = [one.synthetic.record for one in found.sets] + [document for _, document in found.documents]
+    records += [{**m.record, "protocol": m.protocol} for _, m, _ in found.lines]
     for name, key in (("Protocol", "protocol"), ("Hardware", "hardware"), ("Commit", "commit")):
         values = dict.fromkeys(str(record[key]) for record in records if record.get(key))
         if values:

@@ -91,10 +91,13 @@ class Reproduction:
         facts = [("Table", f"{self.recipe.source}: {self.recipe.title}")]
         facts += [("Not as published", line) for line in self.remarks]
         facts += dict.fromkeys(fact for report in reports for fact in report.facts)
+        measurements = _once(map(_beside_published, self.filled))
+        scores = _once(one for report in reports for one in report.honest)
         return Report(
             title=f"{self.recipe.name}: {self.recipe.title}",
             facts=tuple(facts),
-            measurements=tuple(_once(map(_beside_published, self.filled))),
+            measurements=tuple(measurements),
+            honest=tuple(one for one in scores if any(map(one.is_of, measurements))),
             galleries=tuple(_once(one for report in reports for one in report.galleries)),
             curves=tuple(_once(one for report in reports for one in report.curves)),
             skipped=tuple((problem.cell, problem.reason) for problem in self.problems),

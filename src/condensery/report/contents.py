@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,9 @@ import numpy as np
 from condensery.published import WHOLE as WHOLE  # the subject of measurements on the whole training set
 from condensery.published import Published as Published
 
+RANDOM = "random"  # the subject of measurements on random real images
+WEIGHT = 0.5  # w and gamma of the honest scores where nothing else was asked for
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -17,13 +21,13 @@ class Measurement:
 
     Attributes:
         data: name of the image set.
-        subject: what was trained on: a method's or selector's label, or "whole".
+        subject: what was trained on: a method's or selector's label, "random" or "whole".
         ipc: images per class; None for the whole set.
         condensed_with: the architecture that the method matched with, or whose features a selector used; None
             where there is none.
         network: the architecture that was trained and tested.
         protocol: name of the protocol.
-        labels: "hard" or "soft".
+        labels: "hard" or "soft"; with what tells teachers apart where there are several.
         augmentation: "protocol" (what the protocol says) or "none" (left out on purpose).
         accuracies: fractions; a row for each set (seed), a value for each network trained on it.
         images, bytes: of one set, labels included.
@@ -81,6 +85,7 @@ class HonestScores:
         subject, ipc, condensed_with, network, protocol, labels: of the measurement.
         hard_label_recovery, improvement_over_random: differences of accuracies, fractions.
         label_robust_score, augmentation_robust_score: fractions in [0, 1].
+        w, gamma: weights in these two.
     """
 
     subject: str
@@ -93,6 +98,18 @@ class HonestScores:
     improvement_over_random: float | None
     label_robust_score: float | None
     augmentation_robust_score: float | None
+    w: float = WEIGHT
+    gamma: float = WEIGHT
+
+    def is_of(self, m: Measurement) -> bool:
+        """Whether these are the scores of a measurement; those without augmentation have none of their own."""
+        names = ("subject", "ipc", "condensed_with", "network", "protocol", "labels")
+        return m.augmentation == "protocol" and all(getattr(self, n) == getattr(m, n) for n in names)
+
+
+def honest_of(scores: Iterable[HonestScores], m: Measurement) -> HonestScores | None:
+    """Those of a measurement; None where nothing can be said."""
+    return next((one for one in scores if one.is_of(m)), None)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """The folder of a comparison, for those that write it and those that read it.
 
-comparison.json        what was asked for
+comparison.json        what was asked for last, and the labels of all sets that were ever asked for
 sets/KEY/              a run folder for each set; `condense evaluate`, `show` and `report` read it
 sets/KEY/made.json     says that the set is done
 cells/KEY.json         an evaluation, as `condense evaluate` writes it
-problems.json          cells of the last start that were skipped or failed, and why
+problems.json          cells that were skipped or failed, and why
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ SETTINGS, SETS, CELLS, PROBLEMS = "comparison.json", "sets", "cells", "problems.
 
 DO_AGAIN = "delete it, and its cell is done again"
 _GO_ON = "delete it, and the same command goes on with the cells that are there"
+
+
+def is_comparison(path: Path) -> bool:
+    """Whether a folder looks like that of a comparison."""
+    return (path / SETS).is_dir() or (path / CELLS).is_dir()
 
 
 def read_settings(folder: Path) -> dict[str, Any] | None:
