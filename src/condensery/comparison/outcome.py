@@ -85,7 +85,11 @@ class Comparison:
             facts=tuple(self._facts()),
             measurements=self.measurements,
             galleries=tuple(_gallery(one, store.folder(one)) for one in there),
-            scatters=feature_pictures([artifact.load(store.folder(one)) for one in there], announce)
+            scatters=feature_pictures(
+                [artifact.load(store.folder(one)) for one in there],
+                announce,
+                names=[one.contender.label for one in there],
+            )
             if scatter and there
             else (),
             curves=tuple(curve for one in there if (curve := _curve(one, store.folder(one)))),
