@@ -24,6 +24,7 @@ async function layout() {
     width: [document.documentElement.scrollWidth, document.documentElement.clientWidth],
     texts: texts.length,
     cut: silent.map(([e]) => e.outerHTML.slice(0, 80)),
+    tallestHead: Math.max(...[...document.querySelectorAll(".sort")].map((e) => e.getBoundingClientRect().height)),
     accuracies: document.querySelectorAll("#accuracy td.main").length,
     unseenAccuracies: unseen("#accuracy td.main"),
     heat: document.querySelectorAll(".heat td.cell").length,

@@ -168,6 +168,7 @@ def test_pages_at_every_width(said, page, width):
     needed, there_is = look["width"]
     assert needed <= there_is <= width and look["cut"] == [] and look["texts"] > 100
     assert look["hints"] == look["scrolling"], "a box that scrolls says so"
+    assert look["tallestHead"] < 90, "heads are not broken into letters"
 
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
