@@ -98,6 +98,22 @@ def test_lookup_knows_every_spelling_and_prefers_a_methods_own_paper() -> None:
     assert only_there and only_there.source == "DCC paper, Table 2"
 
 
+@pytest.mark.parametrize(
+    ("method", "protocol"),
+    [
+        ("herding", "dc-2021"),
+        ("dc", "dc-2021"),
+        ("dcc", "dc-2021"),
+        ("dsa", "dsa-2021"),
+        ("dsac", "dsa-2021"),
+        ("dm", "dm-2023"),
+    ],
+)
+def test_a_value_knows_how_it_was_judged(method: str, protocol: str) -> None:
+    found = lookup("cifar10", method, 10)
+    assert found and found.protocol == protocol
+
+
 def test_lookup_knows_what_nobody_published() -> None:
     assert lookup("cifar10", "dm", 51) is None
     assert lookup("digits", "dm", 1) is None
@@ -116,6 +132,7 @@ def test_table_is_whole(table: PublishedTable) -> None:
         assert (cell.ipc is None) == (cell.method == WHOLE)
         assert cell.data in KNOWN_SETS or cell.data.startswith("imagenet32-")
         get_protocol(cell.protocol)
+        assert cell.value is None or cell.value.protocol == cell.protocol
         for network in (cell.network, cell.condensed_with):
             assert network is None or resolve(network).canonical == network
         if cell.method in METHODS:
@@ -139,4 +156,4 @@ def test_fields_that_differ_from_the_defaults_are_in_the_cell() -> None:
 @pytest.mark.parametrize("text", ["917", "91.7 ± 0.5", "91.7±", "x"])
 def test_a_slip_of_the_pen_is_noticed(text: str) -> None:
     with pytest.raises(ValueError, match="is not a percentage"):
-        values._published(text, "here")
+        values._published(text, "here", "dc-2021")

@@ -95,7 +95,8 @@ def test_features_of_real_and_synthetic_images(runs):
     assert [plot.projection for plot in found] == ["PCA", "t-SNE"]
     assert found[0].real.shape == (36, 2), "all training images there are"
     assert found[0].synthetic.shape == (6, 2), "of one method, the set with more images per class"
-    assert "dm, 2 per class; features of convnet+width=32 after 10 epochs on 36 real images" == found[0].title
+    assert "dm, 2 per class" == found[0].title
+    assert "convnet+width=32 after 10 epochs on 36 real images" == found[0].network
 
 
 def test_without_its_data_a_run_is_shown_without_features(runs, tiny_file, tmp_path):

@@ -50,7 +50,7 @@ def fill(folder: Path, announce=lambda line: None) -> Reproduction:
 
 def test_ours_beside_theirs(done: Reproduction) -> None:
     (one,) = done.filled
-    assert one.cell.value == Published(0.906, 0.008, "thesis, Table T6")
+    assert one.cell.value == Published(0.906, 0.008, "thesis, Table T6", "dc-2021")
     assert one.ours and one.ours.n == 1 and 0.05 < one.ours.mean < 1
     assert one.ours.measurement and one.ours.measurement.steps == 2
     assert done.complete and not done.problems
@@ -128,9 +128,9 @@ def test_unknown_things_are_refused_before_any_work(folder: Path) -> None:
 
 
 def test_percent_has_the_digits_of_the_papers() -> None:
-    assert grid.theirs(Published(0.917, 0.005, "")) == "91.7 ± 0.5"
-    assert grid.theirs(Published(0.1301, None, "")) == "13.01"
-    assert grid.theirs(Published(0.28, None, "")) == "28.0"
+    assert grid.theirs(Published(0.917, 0.005, "", "")) == "91.7 ± 0.5"
+    assert grid.theirs(Published(0.1301, None, "", "")) == "13.01"
+    assert grid.theirs(Published(0.28, None, "", "")) == "28.0"
     assert grid.theirs(None) == "-"
 
 

@@ -7,11 +7,9 @@
   const name = () => document.getElementById("zoom-name").textContent;
   const background = () => getComputedStyle(document.body).backgroundColor;
 
-  findings.width = [document.documentElement.scrollWidth, document.documentElement.clientWidth];
-  findings.wide = [...document.querySelectorAll("body *")].filter((e) => {
-    const box = e.getBoundingClientRect();
-    return box.right > innerWidth + 1 && !e.closest(".scroll, nav ul, .rows, pre, svg");
-  }).map((e) => e.outerHTML.slice(0, 80));
+  const folded = [...document.querySelectorAll("details:not([open])")];
+  findings.layout = await layout();
+  for (const one of folded) one.open = false;
 
   findings.colours = [background()];
   find("#theme").click();

@@ -14,13 +14,13 @@ import pytest
 from PIL import Image
 from reports import HOSTILE, full, gallery, measurement
 
-from condensery.report.contents import WHOLE, Report
+from condensery.report.contents import WHOLE, Published, Report
 from condensery.report.page import html
 from condensery.report.page.elements import text
 from condensery.report.page.sprites import sprites
 from condensery.words import accuracy
 
-VOID = {"meta", "link", "input", "br", "img", "path", "rect"}
+VOID = {"meta", "link", "input", "br", "img", "path", "rect", "wbr"}
 
 
 class Page(HTMLParser):
@@ -231,6 +231,37 @@ def test_share_of_the_whole_set():
     assert "50.0 % of what the whole training set gives (80.0 % (n = 1))" in said, (
         "the longest training counts"
     )
+
+
+# ---- what numbers stand for
+
+
+def test_a_published_value_of_another_protocol_says_so():
+    published = Published(0.63, 0.004, "thesis, Table 5.1", "dm-2023")
+    ours = measurement("dm", 50, protocol="quick", published=published)
+    said = Page(html(Report("t", (), (ours,)))).said
+    assert "63.0 ± 0.4 by dm-2023" in said and "thesis, Table 5.1 (by dm-2023). Ours are by quick" in said
+    assert "Diamond ◇: the published value, judged by dm-2023 where ours is by quick." in said
+    same = Page(html(Report("t", (), (replace(ours, protocol="dm-2023"),)))).said
+    assert "63.0 ± 0.4 by" not in same and "Ours are by" not in same
+    assert "Diamond ◇: the published value." in same
+
+
+def test_shares_of_the_whole_set_are_no_powers_of_ten():
+    def said(size: int) -> str:
+        sets = measurement("dm", 1, bytes=size), measurement(WHOLE, None, bytes=60_000)
+        return Page(html(Report("t", (), sets))).said
+
+    assert "60 kB100.0 %" in said(10) and "10 B0.017 %" in said(10) and "6.0 kB10.0 %" in said(6000)
+    assert "e+" not in said(10)
+
+
+def test_methods_without_a_picture_of_features_are_named():
+    report = replace(full(), galleries=(gallery(1), gallery(1, subject="dc"), gallery(1, subject="random")))
+    drawn = tuple(replace(one, subject="dm", network="a small network") for one in full().scatters)
+    said = Page(html(replace(report, scatters=drawn))).said
+    assert "Features of a small network. Of each method one set is drawn" in said
+    assert "Not drawn, so that the page can be read: dc, random images." in said
 
 
 # ---- galleries

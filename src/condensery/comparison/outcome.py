@@ -99,12 +99,13 @@ def with_pictures(
 ) -> Report:
     """The report with images and curves of those sets that are there, and features if they are wanted."""
     there = [one for made in sets if (one := found(made, store, announce))]
-    synthetic = [one.synthetic for one in there]
+    synthetic, galleries = [one.synthetic for one in there], tuple(map(gallery, there))
+    names = [one.subject for one in galleries]
     return replace(
         report,
-        galleries=tuple(map(gallery, there)),
+        galleries=galleries,
         curves=tuple(drawn for one in there if (drawn := curve(one))),
-        scatters=feature_pictures(synthetic, announce) if scatter and there else (),
+        scatters=feature_pictures(synthetic, announce, names) if scatter and there else (),
     )
 
 

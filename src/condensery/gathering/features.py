@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from dataclasses import replace
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -24,14 +25,31 @@ from condensery.words import count
 NETWORK = "convnet+width=32"
 EPOCHS = 10
 MOST_REAL = 1000  # real images that are trained on and drawn
-MOST_SETS = 4  # sets that are drawn
+MOST_SETS = (
+    12  # methods of which a set is drawn: more than that cannot be read, and t-SNE takes seconds for each
+)
 _PIXELS = 32 * 32 * MOST_REAL  # larger images: fewer of them
 
 
-def feature_pictures(sets: Sequence[SyntheticSet], announce: Callable[[str], None]) -> tuple[Scatter, ...]:
-    """PCA and t-SNE of some sets beside real images; () with a line for a person if there can be none.
+class NamedSet(NamedTuple):
+    """A set to be drawn, the method's label, and what stands above the picture."""
+
+    name: str
+    title: str
+    synthetic: SyntheticSet
+
+
+def feature_pictures(
+    sets: Sequence[SyntheticSet], announce: Callable[[str], None], names: Sequence[str] = ()
+) -> tuple[Scatter, ...]:
+    """PCA and t-SNE of one set of each method beside real images; () with a line for a person if there can be none.
 
     The features are those of a small ConvNet, trained for a few epochs on the real images that are drawn.
+
+    Args:
+        sets: of one image set.
+        announce: called with lines of text for a person.
+        names: what made each set; () takes the methods that their records name.
     """
     record = sets[0].record.get("data", {})
     try:
@@ -40,14 +58,14 @@ def feature_pictures(sets: Sequence[SyntheticSet], announce: Callable[[str], Non
         data = load(record["source"], announce=announce, **record.get("options", {}))
         if data.fingerprint != record.get("fingerprint"):
             raise BadInput(f"{record['source']} has changed since the set was made")
-        return features_of(sets, data)
+        return features_of(_chosen(sets, names), data)
     except BadInput as error:
         announce(f"no picture of features: {error}")
         return ()
 
 
-def features_of(sets: Sequence[SyntheticSet], data: ImageData) -> tuple[Scatter, ...]:
-    """The pictures of the largest budget's sets. Raises BadInput if the images are too small for the network."""
+def features_of(sets: Sequence[NamedSet], data: ImageData) -> tuple[Scatter, ...]:
+    """Two pictures of each set. Raises BadInput if the images are too small for the network."""
     rng, device = Rng(0).fork("features"), pick_device("auto")
     real, labels = _real_images(data, rng, device)
     network = resolve(NETWORK).build(data.spec, rng.fork("network")).to(device)
@@ -57,28 +75,35 @@ def features_of(sets: Sequence[SyntheticSet], data: ImageData) -> tuple[Scatter,
     where = f"{NETWORK} after {count(EPOCHS, 'epoch')} on {count(len(real), 'real image')}"
     features = _features(network, real)
     found = []
-    for one in _chosen(sets):
-        record = one.record
-        title = f"{record.get('method', 'set')}, {record.get('ipc', '?')} per class; features of {where}"
+    for name, title, one in sets:
         synthetic = _features(network, one.images.to(device))
-        found += scatters(
+        pictures = scatters(
             title,
             data.spec.class_names,
             (features, labels.cpu().numpy()),
             (synthetic, one.labels.numpy()),
             rng.fork("scatter"),
         )
+        found += [replace(picture, subject=name, network=where) for picture in pictures]
     return tuple(found)
 
 
-def _chosen(sets: Sequence[SyntheticSet]) -> list[SyntheticSet]:
-    """One set of each method, with the most images per class."""
-    best: dict[str, SyntheticSet] = {}
-    for one in sets:
-        method = str(one.record.get("method"))
-        if method not in best or len(one) > len(best[method]):
-            best[method] = one
-    return list(best.values())[:MOST_SETS]
+def _chosen(sets: Sequence[SyntheticSet], names: Sequence[str]) -> list[NamedSet]:
+    """Of each name the first set of the largest budget; the first names, if there are too many."""
+    alike: dict[str, list[SyntheticSet]] = {}
+    for name, one in zip(names or [str(one.record.get("method", "set")) for one in sets], sets, strict=True):
+        alike.setdefault(name, []).append(one)
+    chosen = [(name, max(some, key=len), some) for name, some in alike.items()]
+    return [NamedSet(name, _title(name, one, some), one) for name, one, some in chosen[:MOST_SETS]]
+
+
+def _title(name: str, one: SyntheticSet, among: Sequence[SyntheticSet]) -> str:
+    """dm, 10 per class, with convnet, seed 0: what tells it from the others of its name"""
+    said = [name, f"{one.record.get('ipc', '?')} per class"]
+    for key, word in (("network", "with"), ("seed", "seed")):
+        if len({other.record.get(key) for other in among}) > 1:
+            said.append(f"{word} {one.record.get(key)}")
+    return ", ".join(said)
 
 
 def _real_images(data: ImageData, rng: Rng, device: torch.device) -> tuple[Tensor, Tensor]:

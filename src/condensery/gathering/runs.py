@@ -105,13 +105,15 @@ def report_of_found(
     measured, scores = _measured(found, sets)
     if not measured:
         announce("no evaluation was found, so there are no accuracies: run condense evaluate first")
-    pictures = feature_pictures(sets, announce) if scatter and sets else ()
+    galleries = tuple(map(gallery, found.sets))
+    names = [one.subject for one in galleries]
+    pictures = feature_pictures(sets, announce, names) if scatter and sets else ()
     return Report(
         title=title or f"Condensed {_data_name(found)}",
         facts=(*_facts(found), *_weights(scores)),
         measurements=tuple(measured),
         honest=scores,
-        galleries=tuple(sorted(map(gallery, found.sets), key=lambda g: g.ipc)),
+        galleries=tuple(sorted(galleries, key=lambda g: g.ipc)),
         curves=tuple(sorted((c for one in found.sets if (c := curve(one))), key=lambda c: c.ipc or 0)),
         scatters=pictures,
         skipped=found.skipped,

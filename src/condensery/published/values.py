@@ -25,11 +25,15 @@ _PERCENT = re.compile(r"(\d+\.\d+)(?:±(\d+\.\d+))?")
 
 @dataclass(frozen=True)
 class Published:
-    """A published value beside which ours is shown: fractions, std None where the source gives none."""
+    """A published value beside which ours is shown: fractions, std None where the source gives none.
+
+    `protocol` is the nearest of ours to how the source judged it; "" in lines that older versions wrote.
+    """
 
     mean: float
     std: float | None
     source: str
+    protocol: str = ""
 
 
 @dataclass(frozen=True)
@@ -152,17 +156,19 @@ def _cell(
         condensed_with=known.get("condensed_with") or None,
         network=known["network"],
         protocol=known["protocol"],
-        value=None if value["value"] == "-" else _published(value["value"], document["source"]),
+        value=None
+        if value["value"] == "-"
+        else _published(value["value"], document["source"], known["protocol"]),
     )
 
 
-def _published(text: str, source: str) -> Published:
-    """ "91.7±0.5" -> Published(0.917, 0.005, source)"""
+def _published(text: str, source: str, protocol: str) -> Published:
+    """ "91.7±0.5" -> Published(0.917, 0.005, source, protocol)"""
     match = _PERCENT.fullmatch(text)
     if match is None:
         raise ValueError(f"{source}: {text!r} is not a percentage such as 91.7±0.5")
     mean, std = match.groups()
-    return Published(_fraction(mean), _fraction(std) if std else None, source)
+    return Published(_fraction(mean), _fraction(std) if std else None, source, protocol)
 
 
 def _fraction(percent: str) -> float:

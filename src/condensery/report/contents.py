@@ -157,11 +157,13 @@ class Scatter:
     """Features of real and synthetic images in the plane.
 
     Attributes:
-        title: which set, under which network.
+        title: which set.
         projection: "PCA" or "t-SNE".
         class_names: one per class.
         real, real_labels: float (N, 2), int (N,).
         synthetic, synthetic_labels: float (M, 2), int (M,).
+        subject: the method's or selector's label.
+        network: whose features, and what it was trained on.
     """
 
     title: str
@@ -171,6 +173,8 @@ class Scatter:
     real_labels: np.ndarray
     synthetic: np.ndarray
     synthetic_labels: np.ndarray
+    subject: str = ""
+    network: str = ""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def scatters(
     """One picture by PCA, fitted to the real images alone, and one by t-SNE, fitted to both.
 
     Args:
-        title: which set, under which network.
+        title: which set.
         class_names: one per class.
         real, synthetic: features (N, D) and labels (N,) of each; at least 3 real images.
         rng: decides the t-SNE.

@@ -53,6 +53,7 @@ def row(m: Measurement, scores: HonestScores | None = None) -> dict[str, Any]:
         "published_mean": published.mean if published else None,
         "published_std": published.std if published else None,
         "published_source": published.source if published else None,
+        "published_protocol": published.protocol if published else None,
         "steps": m.steps,
         "published_steps": m.published_steps,
         "epochs": m.epochs,
@@ -68,6 +69,11 @@ def row(m: Measurement, scores: HonestScores | None = None) -> dict[str, Any]:
 COLUMNS = tuple(
     row(Measurement("", "", None, None, "", "", "", ((0.0,),), images=0, bytes=0, epochs=0))
 )  # one list of names, for the head of the CSV too
+
+
+def judged_otherwise(m: Measurement) -> bool:
+    """Whether the published value was found by another protocol than the number beside it."""
+    return m.published is not None and m.published.protocol != m.protocol
 
 
 def make_seconds(m: Measurement) -> float:
@@ -134,6 +140,8 @@ def markdown(report: Report) -> str:
         lines += [_line([one[name] for name in names]) for one in rows]
         lines += ["", "Mean ± standard deviation over n networks (sets x networks trained on each)."]
         lines += [_MEANING] if set(names) & set(_SCORES) else []
+        if "published by" in names:
+            lines += ["A protocol beside a published value: it was judged by that one, not by the row's."]
     lines += [f"* not measured: {_cell(cell)}: {_cell(why)}" for cell, why in report.skipped]
     return "\n".join(lines) + "\n"
 
@@ -157,6 +165,7 @@ def _readable(m: Measurement, scores: HonestScores | None) -> dict[str, str]:
         "accuracy, %": accuracy(m.mean, m.std, m.n),
         "n": sets_by_networks(m),
         "published, %": accuracy(published.mean, published.std) if published else "-",
+        "published by": published.protocol if judged_otherwise(m) and published else "-",
         "steps": steps if m.published_steps is None else f"{steps} of {m.published_steps:,}",
         "minutes": f"{make_seconds(m) / 60:.1f}" if m.make_seconds else "-",
         "bytes": readable_bytes(m.bytes),

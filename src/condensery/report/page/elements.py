@@ -34,16 +34,22 @@ class Cell:
     kind: str = ""
     style: str = ""
 
-    def render(self) -> str:
+    def render(self, column: str = "") -> str:
+        """The cell; with the name of its `column`, which stands beside it where rows are cards."""
         kinds = " ".join(filter(None, ("num" if self.numeric else "", self.kind)))
         attributes = f' class="{kinds}"' if kinds else ""
+        attributes += (
+            f' role=cell data-k="{text(column)}"' if column else ""
+        )  # a card is no row to some browsers
         attributes += f' style="{self.style}"' if self.style else ""
         attributes += f' data-v="{self.value!r}"' if self.value is not None else ""
         return f"<td{attributes}>{self.html}</td>"
 
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Cell]], sortable: bool = True) -> str:
-    """A table in a container of its own that scrolls sideways where the screen is narrow.
+    """A table in a container of its own, which scrolls sideways, with a hint, where it is too narrow.
+
+    On a phone the rows of a sortable table are cards: cells of kind "who" and "main" first, the others below.
 
     Args:
         caption: HTML.
@@ -52,15 +58,30 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Cell]], sor
     """
     rows = list(rows)
     right = [cell.numeric for cell in rows[0]] if rows else [False] * len(head)
+    kind, row, column = (
+        (' class=cards role="table"', " role=row", " role=columnheader") if sortable else ("",) * 3
+    )
     names = "".join(
-        f'<th scope="col"{" class=num" * numeric}>{_sorter(name) if sortable else text(name)}</th>'
+        f'<th scope="col"{column}{" class=num" * numeric}>{_sorter(name) if sortable else breakable(name)}</th>'
         for name, numeric in zip(head, right, strict=True)
     )
-    body = "".join("<tr>" + "".join(cell.render() for cell in row) + "</tr>\n" for row in rows)
+    body = "".join(_row(row, head if sortable else ()) for row in rows)
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="table"><table{" class=sortable" * sortable}>'
-        f"<caption>{caption}</caption><thead><tr>{names}</tr></thead>\n<tbody>{body}</tbody></table></div>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="table"><table{kind}>'
+        f"<caption>{caption}</caption><thead><tr{row}>{names}</tr></thead>\n<tbody>{body}</tbody></table></div>"
+        '<p class="hint" hidden>→ Scroll sideways: there is more.</p>'
     )
+
+
+def _row(cells: Sequence[Cell], keys: Sequence[str]) -> str:
+    """A row, its cells with the names of their columns if there are `keys`."""
+    named = zip(cells, keys or [""] * len(cells), strict=True)
+    return f"<tr{' role=row' * bool(keys)}>" + "".join(cell.render(key) for cell, key in named) + "</tr>\n"
+
+
+def breakable(value: object) -> str:
+    """Text that may be broken where the options of a network begin."""
+    return text(value).replace("+", "+<wbr>")
 
 
 def _sorter(name: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from condensery.report.contents import WHOLE, Measurement, Report
 from condensery.report.page.charts import Axis, Bar, Line, bars, legend, lines, shares
-from condensery.report.page.elements import Cell, figure, panels, paragraphs, table, text
+from condensery.report.page.elements import Cell, breakable, figure, panels, paragraphs, table, text
 from condensery.report.page.names import (
     RANDOM,
     Colours,
@@ -19,10 +19,12 @@ from condensery.report.page.names import (
     subject_name,
     varies,
 )
-from condensery.report.tables import sets_by_networks
-from condensery.words import accuracy, percent
+from condensery.report.tables import judged_otherwise, sets_by_networks
+from condensery.words import accuracy, percent, readable_bytes
 
 _MOST_SENTENCES = 12
+_MOST_NAMES = 4  # of sets that are as good as the best
+_FEW_NETWORKS = 3  # columns of a heat map whose names fit side by side on a phone
 
 # ---- the outcome in words
 
@@ -50,7 +52,8 @@ def _sentence(group: Sequence[Measurement], whole: Measurement | None, among: Se
     parts += _beside_random(best, [m for m in ranked if m.subject == RANDOM], names)
     near = [names[id(m)] for m in own[1:] if not _apart(best, m)]
     if near and best.n > 1:
-        parts.append(f". Not clearly below it: {text(', '.join(near))}")
+        more = f" and {len(near) - _MOST_NAMES} more" if len(near) > _MOST_NAMES else ""
+        parts.append(f". Not clearly below it: {text(', '.join(near[:_MOST_NAMES]) + more)}")
     if whole and whole.mean:
         parts.append(
             f". That is {percent(best.mean / whole.mean)} % of what the whole training set gives ({found(whole)})"
@@ -115,10 +118,30 @@ def accuracy_table(report: Report) -> str:
     ]
     published = any(m.published for m in measurements)
     head = ["Images per class", "Made by", *(name.capitalize() for _, name in shown)]
-    head += ["Accuracy, %", "n", *(["Published, %"] if published else []), "Steps", "Epochs", ""]
+    head += ["Accuracy, %", "n", *(["Published, %"] if published else []), "Bytes", "Steps", "Epochs", ""]
     rows = [_row(i, m, [a for a, _ in shown], published) for i, m in enumerate(measurements)]
     caption = "Mean ± standard deviation over n networks, trained from scratch (sets x networks on each). "
-    return table(caption + "In all rows: " + ", ".join(same) + ".", head, rows)
+    shown_as = table(caption + "In all rows: " + ", ".join(same) + ".", head, rows)
+    return shown_as + paragraphs(_sources(measurements))
+
+
+def _sources(measurements: Sequence[Measurement]) -> list[str]:
+    """Where published values are from and by which protocol, and that ours are by another one."""
+    known = dict.fromkeys((m.published.source, m.published.protocol) for m in measurements if m.published)
+    if not known:
+        return []
+    said = "Published: " + "; ".join(f"{source} (by {protocol})" for source, protocol in known) + "."
+    if any(map(judged_otherwise, measurements)):
+        said += (
+            f" Ours are by {_protocols(measurements)}: a protocol below a published value says that it was judged "
+            "by that one, so the two numbers differ by more than the sets."
+        )
+    return [text(said)]
+
+
+def _protocols(measurements: Iterable[Measurement]) -> str:
+    """Ours, beside published values of another protocol."""
+    return " or ".join(dict.fromkeys(m.protocol for m in measurements if judged_otherwise(m)))
 
 
 def _with_it(measurements: Sequence[Measurement], attribute: str) -> Sequence[Measurement]:
@@ -129,13 +152,14 @@ def _with_it(measurements: Sequence[Measurement], attribute: str) -> Sequence[Me
 def _row(index: int, m: Measurement, shown: Sequence[str], published: bool) -> list[Cell]:
     cells = [
         Cell("all" if m.ipc is None else str(m.ipc), float(m.ipc or 1e12), numeric=True),
-        Cell(f"<b>{text(subject_name(m.subject))}</b>"),
-        *(Cell(text(getattr(m, attribute) or "–")) for attribute in shown),
-        Cell(f"<b>{percent(m.mean)}</b>" + (f" ± {percent(m.std)}" if m.n > 1 else ""), m.mean, True),
+        Cell(f"<b>{text(subject_name(m.subject))}</b>", kind="who"),
+        *(Cell(breakable(getattr(m, attribute) or "–"), kind="name") for attribute in shown),
+        Cell(f"<b>{percent(m.mean)}</b>" + (f" ± {percent(m.std)}" if m.n > 1 else ""), m.mean, True, "main"),
         Cell(sets_by_networks(m), m.n, True),
     ]
     if published:
         cells.append(_published(m))
+    cells.append(Cell(readable_bytes(m.bytes), m.bytes, True))
     cells.append(Cell(_steps(m), m.steps or 0, True))
     cells.append(Cell(f"{m.epochs:,}", m.epochs, True))
     return [*cells, Cell(f'<a href="#m{index}">how</a>')]
@@ -145,13 +169,16 @@ def _published(m: Measurement) -> Cell:
     if m.published is None:
         return Cell("–", -1.0, True)
     said = accuracy(m.published.mean, m.published.std)
-    return Cell(f'<span title="{text(m.published.source)}">{said}</span>', m.published.mean, True)
+    other = f" <small>by {text(m.published.protocol)}</small>" if judged_otherwise(m) else ""
+    return Cell(
+        f'<span title="{text(m.published.source)}">{said}</span>{other}', m.published.mean, True, "theirs"
+    )
 
 
 def _steps(m: Measurement) -> str:
     if m.steps is None:
         return "–"
-    return f"{m.steps:,}" + (f" of {m.published_steps:,}" if m.published_steps else "")
+    return f"{m.steps:,}" + (f" <small>of {m.published_steps:,}</small>" if m.published_steps else "")
 
 
 # ---- bars
@@ -168,8 +195,18 @@ def bar_charts(report: Report, colours: Colours) -> str:
         return ""
     notes = ["Whiskers: one standard deviation on either side; none for a single network."]
     if any(m.published for m in chosen):
-        notes[0] += " Diamond ◇: the published value."
+        notes[0] += " Diamond ◇: the published value" + _judged(chosen) + "."
     return panels(figures) + paragraphs(notes)
+
+
+def _judged(measurements: Sequence[Measurement]) -> str:
+    """, judged by dc-2021 or dm-2023 where ours is by quick"""
+    theirs = dict.fromkeys(m.published.protocol for m in measurements if m.published and judged_otherwise(m))
+    return (
+        text(f", judged by {' or '.join(theirs)} where ours is by {_protocols(measurements)}")
+        if theirs
+        else ""
+    )
 
 
 def _bar_chart(
@@ -279,7 +316,7 @@ def heat_maps(report: Report) -> str:
         rest = [m for m in group if m.subject not in crossed]
         if varies(rest, "network"):
             maps.append(_heat_map(f"{'Others' if crossed else 'All'}, {where}", rest, "made by"))
-    return panels(maps) if maps else ""
+    return f'<div class="maps">{"".join(maps)}</div>' if maps else ""
 
 
 def _heat_map(title: str, members: Sequence[Measurement], corner: str) -> str:
@@ -287,11 +324,18 @@ def _heat_map(title: str, members: Sequence[Measurement], corner: str) -> str:
     low, high = min(m.mean for m in members), max(m.mean for m in members)
     rows = []
     for row in groups(members, lambda m: (m.subject, m.condensed_with, m.labels)).values():
-        name = row[0].condensed_with if corner == "condensed with" else _series_name(row[0], members)
+        name = _origin(row[0], members) if corner == "condensed with" else _series_name(row[0], members)
         cells = {m.network: m for m in row}
-        rows.append([Cell(f"<b>{text(name)}</b>"), *(_heat(cells.get(n), low, high) for n in networks)])
+        head = Cell(f"<b>{breakable(name)}</b>", kind="name")
+        rows.append([head, *(_heat(cells.get(n), low, high) for n in networks)])
     caption = f"{text(title)}: test accuracy, %, by the network that was trained"
-    return f'<div class="heat">{table(caption, [corner, *networks], rows, sortable=False)}</div>'
+    kinds = "heat many" if len(networks) > _FEW_NETWORKS else "heat"
+    return f'<div class="{kinds}">{table(caption, [corner, *networks], rows, sortable=False)}</div>'
+
+
+def _origin(m: Measurement, members: Sequence[Measurement]) -> str:
+    """The network that the set was condensed with, and the labels where they differ."""
+    return f"{m.condensed_with}" + (f", {m.labels} labels" if varies(members, "labels") else "")
 
 
 def _heat(m: Measurement | None, low: float, high: float) -> Cell:
@@ -325,8 +369,8 @@ def honest_table(report: Report) -> str:
     rows = [
         [
             Cell(str(h.ipc), float(h.ipc or 0), True),
-            Cell(f"<b>{text(subject_name(h.subject))}</b>"),
-            *(Cell(text(getattr(h, a) or "–")) for a, _ in places),
+            Cell(f"<b>{text(subject_name(h.subject))}</b>", kind="who"),
+            *(Cell(breakable(getattr(h, a) or "–"), kind="name") for a, _ in places),
             *(Cell(percent(getattr(h, key)), getattr(h, key) or 0.0, True) for _, key, _ in known),
         ]
         for h in report.honest

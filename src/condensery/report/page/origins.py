@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 
 from condensery.report.contents import WHOLE, Measurement, Report
-from condensery.report.page.elements import Cell, command, fold, paragraphs, table, text
+from condensery.report.page.elements import Cell, breakable, command, fold, paragraphs, table, text
 from condensery.report.page.names import budget, found, groups, subject_name, varies
 from condensery.report.tables import csv_text, json_lines, make_seconds
 from condensery.words import count, percent, readable_bytes, readable_seconds
@@ -40,19 +40,24 @@ def _cost_row(group: Sequence[Measurement], whole: int, crossed: bool) -> list[C
     m = group[0]
     seconds, evaluating = make_seconds(m), sum(one.evaluate_seconds for one in group)
     memory = max((one.memory or 0 for one in group), default=0)
-    share = f"{100 * m.bytes / whole:.2g} %" if whole else ""
+    share = f"{_small_percent(m.bytes / whole)} %" if whole else ""
     return [
         Cell("all" if m.ipc is None else str(m.ipc), float(m.ipc or 1e12), True),
-        Cell(f"<b>{text(subject_name(m.subject))}</b>"),
-        *([Cell(text(m.condensed_with or "–"))] if crossed else []),
+        Cell(f"<b>{text(subject_name(m.subject))}</b>", kind="who"),
+        *([Cell(breakable(m.condensed_with or "–"), kind="name")] if crossed else []),
         Cell("–" if m.steps is None else f"{m.steps:,}", m.steps or 0, True),
         Cell(readable_seconds(seconds) if seconds else "–", seconds, True),
         Cell(readable_bytes(memory) if memory else "–", memory, True),
         Cell(f"{m.images:,}", m.images, True),
-        Cell(readable_bytes(m.bytes), m.bytes, True),
+        Cell(readable_bytes(m.bytes), m.bytes, True, "main"),
         *([Cell(share, m.bytes, True)] if whole else []),
         Cell(readable_seconds(evaluating), evaluating, True),
     ]
+
+
+def _small_percent(share: float) -> str:
+    """A fraction as a number of percent, with two digits where it is less than one."""
+    return percent(share) if share >= 0.00995 else f"{100 * share:.2g}"
 
 
 def skipped(report: Report) -> str:
@@ -93,7 +98,8 @@ def _detail(index: int, m: Measurement) -> str:
     shown = lines if len(lines) <= 40 else [*lines[:40], f"and {count(len(lines) - 40, 'more set')}"]
     content = f"<p>Accuracy of each network, %, on {text(m.data)}:<br>{'<br>'.join(shown)}</p>"
     if m.published:
-        content += paragraphs([f"Published: {percent(m.published.mean)} % ({text(m.published.source)})"])
+        origin = text(f"{m.published.source}, by {m.published.protocol}")
+        content += paragraphs([f"Published: {percent(m.published.mean)} % ({origin})"])
     content += "".join(command(line) for line in m.commands) or "<p>The commands were not recorded.</p>"
     content += (
         f'<pre tabindex="0" class="record">{text(json.dumps(m.record, indent=2, ensure_ascii=False))}</pre>'

@@ -192,8 +192,23 @@ def _loss_axis(low: float, high: float) -> Axis:
 
 
 def scatters(report: Report) -> str:
-    """Real and synthetic images in the plane."""
-    return panels(map(_scatter, report.scatters)) if report.scatters else ""
+    """Real and synthetic images in the plane: one projection after the other, so that methods stand side by side."""
+    if not report.scatters:
+        return ""
+    kinds = groups(report.scatters, lambda plot: plot.projection).values()
+    return paragraphs([_drawn(report)]) + "".join(panels(map(_scatter, kind)) for kind in kinds)
+
+
+def _drawn(report: Report) -> str:
+    """Whose features these are, and which sets are drawn and which are not."""
+    networks = dict.fromkeys(plot.network for plot in report.scatters if plot.network)
+    said = [f"Features of {network}." for network in networks]
+    said.append("Of each method one set is drawn, with the most images per class.")
+    drawn = {plot.subject for plot in report.scatters}
+    left = dict.fromkeys(subject_name(g.subject) for g in report.galleries if g.subject not in drawn)
+    if left:
+        said.append(f"Not drawn, so that the page can be read: {', '.join(left)}.")
+    return text(" ".join(said))
 
 
 def _scatter(plot: Scatter) -> str:

@@ -32,6 +32,21 @@ for (const button of document.querySelectorAll("button.sort")) {
   button.addEventListener("click", () => sortBy(button.parentElement));
 }
 
+// ---- boxes that scroll: a fade, and a line below a table, where something is cut off
+
+function hint(box) {
+  const right = box.scrollWidth - box.clientWidth, down = box.scrollHeight - box.clientHeight;
+  box.classList.toggle("more-right", right - box.scrollLeft > 1);
+  box.classList.toggle("more-down", down - box.scrollTop > 1);
+  const line = box.nextElementSibling;
+  if (line && line.classList.contains("hint")) line.hidden = right <= 1;
+}
+const watcher = new ResizeObserver((entries) => { for (const entry of entries) hint(entry.target); });
+for (const box of document.querySelectorAll(".scroll, nav ul, .rows, .record")) {
+  watcher.observe(box);
+  box.addEventListener("scroll", () => hint(box), { passive: true });
+}
+
 // ---- commands
 
 async function copy(button) {
