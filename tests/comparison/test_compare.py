@@ -168,6 +168,21 @@ def test_a_set_is_gone_on_with_from_its_checkpoint(run: Run, tmp_path: Path, mon
     assert seen == [4, 5, 6] and documents(tmp_path / "out") == documents(tmp_path / "straight")
 
 
+def test_sets_are_evaluated_on_the_way_and_stay_the_same(run: Run, tmp_path: Path) -> None:
+    run(out=tmp_path / "plain", steps=3)
+    found = run(steps=3, evaluate_at=[0, 2, 50])
+    assert documents(tmp_path / "out") == documents(tmp_path / "plain"), "nothing else changes, no key either"
+    (curve,) = found.report(scatter=False).curves
+    assert [(step, n) for step, _, _, n in curve.accuracy] == [(0, 2), (2, 2)] and len(curve.loss) == 3
+    assert all(0 < mean <= 1 for _, mean, _, _ in curve.accuracy)
+    (made,) = (tmp_path / "out/sets").glob("dm-*")
+    by_hand = condensery.load(tmp_path / "plain/sets" / made.name)
+    assert condensery.load(made).images.equal(by_hand.images)
+    engine = Counting()
+    run(steps=3, evaluate_at=[0, 1, 2], engine=engine)
+    assert not engine.jobs
+
+
 @pytest.mark.parametrize("shards", [1, 3])
 def test_other_processes_find_the_same(run: Run, tmp_path: Path, shards: int) -> None:
     run(out=tmp_path / "here")
@@ -500,6 +515,8 @@ def test_a_dry_run_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
         ({"scale": 0.1, "steps": 2}, "say the same twice"),
         ({"whole": False, "whole_epochs": 2}, "leave one out"),
         ({"soft_labels": SoftLabels(network="foo")}, "no network is called 'foo'"),
+        ({"evaluate_at": [-1]}, "--evaluate-at takes numbers of steps, not -1"),
+        ({"evaluate_at": [1], "shards": 2}, "--evaluate-at needs whole sets on the way: leave out --shards"),
         ({"methods": ["random=dm"]}, "'random' means something else than dm"),
         ({"methods": ["whole=dm"]}, "'whole' means something else than dm"),
         ({"methods": ["chance=random"]}, "chance=random: random images are the floor .* write random"),

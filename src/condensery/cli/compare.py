@@ -112,6 +112,14 @@ def compare(
         int,
         typer.Option(help="Added to a set's seed, it decides how networks train.", rich_help_panel=_JUDGE),
     ] = 0,
+    evaluate_at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STEPS",
+            help="Steps after which to evaluate sets on the way, such as 0,100,200: curves for the page.",
+            rich_help_panel=_JUDGE,
+        ),
+    ] = None,
     soft_labels: Annotated[
         bool,
         typer.Option(
@@ -227,6 +235,11 @@ def compare(
     with CompareProgress(output) as progress:
         if "random" not in (word.rpartition("=")[2].strip() for word in arguments.words(methods)):
             progress.say("random images are the floor that a method has to beat: add random to --methods")
+        wanted = _seeds(seeds)
+        if len(set(wanted)) == 1:
+            progress.say(
+                "one seed: ± is between networks on one set; --seeds 0-4 shows how sets differ, random too"
+            )
         comparison = compare_methods(
             data,
             arguments.words(methods),
@@ -234,7 +247,7 @@ def compare(
             ipc=arguments.whole_numbers("--ipc", ipc),
             networks=arguments.words(networks),
             condense_with=arguments.words(condense_with),
-            seeds=_seeds(seeds),
+            seeds=wanted,
             protocol=protocol,
             repeats=repeats,
             scale=scale,
@@ -244,6 +257,7 @@ def compare(
             whole_epochs=whole_epochs,
             whole_repeats=whole_repeats,
             evaluation_seed=evaluation_seed,
+            evaluate_at=arguments.whole_numbers("--evaluate-at", evaluate_at),
             soft_labels=asked_soft_labels(soft_labels, teacher, teacher_epochs, temperature),
             augmentation_robustness=augmentation_robustness,
             workers=workers,

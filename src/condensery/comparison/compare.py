@@ -52,6 +52,7 @@ def compare(
     soft_labels: SoftLabels | None = None,
     augmentation_robustness: bool = False,
     evaluation_seed: int = 0,
+    evaluate_at: Sequence[int] = (),
     workers: int | None = None,
     ray: str | None = None,
     gpus_per_job: float | None = None,
@@ -89,6 +90,8 @@ def compare(
         soft_labels: train networks on the sets with a teacher's labels too; None: hard labels alone.
         augmentation_robustness: train networks on the sets without augmentation too.
         evaluation_seed: a set with seed s is judged with seed evaluation_seed + s.
+        evaluate_at: updates after which a set is evaluated on the way, for the curves of the page; those beyond a
+            set's last are left out. Sets that are there already get no curve.
         workers: processes on this machine that run jobs; None or 1 runs them in this one.
         ray: address of a Ray cluster that runs the jobs ("auto", "local", "ray://...").
         gpus_per_job: GPUs that each job claims.
@@ -124,6 +127,10 @@ def compare(
         raise BadInput(
             "--whole-epochs says how to train on the whole set, and --no-whole not to: leave one out"
         )
+    if any(step < 0 for step in evaluate_at):
+        raise BadInput(f"--evaluate-at takes numbers of steps, not {min(evaluate_at)}")
+    if evaluate_at and shards > 1:
+        raise BadInput("--evaluate-at needs whole sets on the way: leave out --shards")
     pick_device(device)
     judged_by = protocol_record(judge)
     options = {"size": size, "channels": channels, **(data_options or {})}
@@ -149,6 +156,7 @@ def compare(
         evaluation_seed=evaluation_seed,
         soft_labels=None if soft_labels is None else asdict(soft_labels),
         augmentation_robustness=augmentation_robustness,
+        evaluate_at=_unique(evaluate_at),
     )
     start = Start(plan, images, Store(Path(out)), device, announce)
     start.look_ahead()

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from condensery import driver
-from condensery.comparison.plan import Cell, Plan, SetJob
+from condensery.comparison.plan import ON_THE_WAY, Cell, Plan, SetJob
 from condensery.comparison.protocol_record import protocol_from
 from condensery.coresets import SelectionTask, get_selector
 from condensery.data import ClassPool
@@ -75,6 +75,11 @@ class Stopwatch:
             pieces = sum(self._first(name) for name in needed.missing)
             before = pieces * needed.work * self._training(network)
             method = needed.without
+        judged = made.record.get(ON_THE_WAY, {"steps": (), "repeats": 0})
+        count = made.ipc * self.images.spec.num_classes
+        if judged["steps"]:
+            tested = self.protocol.network(network)
+            before += len(judged["steps"]) * judged["repeats"] * self._network(tested, count, None, True)
         return before + made.record["steps"] * self._once(kind, lambda: self._step(method, task))
 
     def _select(self, made: SetJob) -> float:

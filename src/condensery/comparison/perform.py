@@ -7,12 +7,14 @@ import platform
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from condensery import artifact
 from condensery.comparison.jobs import Job, Outcome
+from condensery.comparison.plan import ON_THE_WAY
 from condensery.comparison.protocol_record import protocol_from
 from condensery.data import load
 from condensery.driver import reset_peak_memory
@@ -70,6 +72,11 @@ def set_document(made: SyntheticSet, memory: int | None) -> dict[str, Any]:
 
 def _condense(job: Job, folder: Path) -> None:
     record = job.record
+    on_the_way = record.get(ON_THE_WAY)
+    judged: dict[str, Any] = {}
+    if on_the_way:
+        protocol = replace(protocol_from(on_the_way["protocol"]), repeats=on_the_way["repeats"])
+        judged = {"evaluate_at": on_the_way["steps"], "protocol": protocol}
     condense(
         _images(record["data"]),
         record["method"],
@@ -78,6 +85,7 @@ def _condense(job: Job, folder: Path) -> None:
         out=folder,
         resume=True,
         shard=record.get("shard", ()),
+        **judged,
         **record["fields"],
     )
 

@@ -21,6 +21,7 @@ from condensery.models.registry import resolve
 from condensery.records import ImageSpec
 from condensery.report.contents import WHOLE
 
+ON_THE_WAY = "on_the_way"  # in the record of a set's job: evaluations that change nothing of the set
 _HASH = 10  # hex digits
 _LONGEST = 48  # characters of a network's name in a key
 
@@ -73,6 +74,7 @@ class Plan:
         soft_labels: fields of a `SoftLabels`; None for hard labels alone.
         augmentation_robustness: whether networks are trained without augmentation too.
         evaluation_seed: a set with seed s is judged with seed evaluation_seed + s.
+        evaluate_at: updates after which a set that is being made is evaluated, for its curve; no part of any key.
     """
 
     source: str
@@ -94,6 +96,7 @@ class Plan:
     evaluation_seed: int = 0
     soft_labels: dict[str, Any] | None = None
     augmentation_robustness: bool = False
+    evaluate_at: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -103,8 +106,8 @@ class Plan:
         """Inverse of `to_json`. Raises KeyError or TypeError if the record is not one of ours."""
         plan = Plan(**record)
         contenders = tuple(Contender(**contender) for contender in record["contenders"])
-        names = ("budgets", "condense_with", "networks", "seeds")
-        return replace(plan, contenders=contenders, **{name: tuple(record[name]) for name in names})
+        names = ("budgets", "condense_with", "networks", "seeds", "evaluate_at")
+        return replace(plan, contenders=contenders, **{name: tuple(getattr(plan, name)) for name in names})
 
     @property
     def data(self) -> dict[str, Any]:
@@ -212,7 +215,12 @@ def _set_job(plan: Plan, contender: Contender, ipc: int, network: str | None, se
         "seed": seed,
         "steps": plan.steps(contender, ipc),
     }
-    return _of_record(record, contender)
+    made = _of_record(record, contender)
+    at = [step for step in plan.evaluate_at if step <= (record["steps"] or -1)]
+    if not at:
+        return made
+    on_the_way = {"steps": at, "protocol": plan.protocol, "repeats": plan.repeats}
+    return replace(made, record={**record, ON_THE_WAY: on_the_way})
 
 
 def _of_record(record: dict[str, Any], contender: Contender) -> SetJob:
@@ -231,7 +239,7 @@ def set_of(record: Mapping[str, Any], label: str) -> SetJob:
 def _cell(plan: Plan, made: SetJob, network: str) -> Cell:
     record = {
         "data": plan.data,
-        "set": {name: value for name, value in made.record.items() if name != "data"},
+        "set": {name: value for name, value in made.record.items() if name not in ("data", ON_THE_WAY)},
         "network": network,
         "protocol": plan.protocol,
         "repeats": plan.repeats,

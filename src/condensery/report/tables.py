@@ -73,7 +73,7 @@ COLUMNS = tuple(
 
 def judged_otherwise(m: Measurement) -> bool:
     """Whether the published value was found by another protocol than the number beside it."""
-    return m.published is not None and m.published.protocol != m.protocol
+    return m.published is not None and m.published.protocol not in ("", m.protocol)
 
 
 def make_seconds(m: Measurement) -> float:

@@ -84,7 +84,12 @@ def _beside_random(best: Measurement, chance: Sequence[Measurement], names: dict
     if min(best.n, other.n) == 1:
         return [f", {said}", "from a single network, so no spread is known"]
     if _apart(best, other):
-        return [f", {said}", "more than both spreads together"]
+        single = (
+            ""
+            if len(other.accuracies) > 1
+            else ", though of one selection: how selections differ is not in them"
+        )
+        return [f", {said}", f"more than both spreads together{single}"]
     return [f", {said}", "which is within the spreads: no difference is shown"]
 
 
