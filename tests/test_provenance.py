@@ -12,6 +12,7 @@ import torch
 
 from condensery import BadInput
 from condensery.provenance import environment, pick_device
+from condensery.words import count
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,7 +21,7 @@ def test_environment_is_json_and_complete() -> None:
     facts = json.loads(json.dumps(environment(torch.device("cpu"))))
     assert set(facts) == {"time", "hardware", "versions", "commit"}
     assert time.strptime(facts["time"], "%Y-%m-%dT%H:%M:%SZ")
-    assert f"{torch.get_num_threads()} threads of " in facts["hardware"]
+    assert f"{count(torch.get_num_threads(), 'thread')} of " in facts["hardware"]
     assert set(facts["versions"]) == {"condensery", "torch", "python"}
 
 

@@ -27,7 +27,7 @@ def test_table_log_and_record(condense, demo):
     before = condensery.load(demo)
     done = condense("evaluate demo --whole-epochs 1 --results all.jsonl")
     assert done.code == 0 and done.err == ""
-    for word in ("dm", "random", "whole", "2.6 kB", "±", "protocol quick", "seed 0", "threads of"):
+    for word in ("dm", "random", "whole", "2.6 kB", "±", "protocol quick", "seed 0", "thread"):
         assert word in done.out
     line = json.loads(Path("demo/evaluations.jsonl").read_text())
     assert line == json.loads(Path("all.jsonl").read_text())
@@ -43,7 +43,7 @@ def test_table_log_and_record(condense, demo):
 def test_accuracies_first_then_what_they_come_to(condense, demo):
     done = condense("evaluate demo --whole-epochs 1 --w 0.25 --results all.jsonl")
     accuracies, honest = done.out.split("\n\n")
-    assert "±nets" in accuracies and "threads of" in accuracies and "labels" not in accuracies
+    assert "±nets" in accuracies and "thread" in accuracies and "labels" not in accuracies
     header, _, row, *lines = honest.splitlines()
     assert header.split() == ["set", "network", "HLR", "IOR", "LRS", "%"]
     (found,) = json.loads(Path("all.jsonl").read_text())["honest"]
