@@ -50,7 +50,7 @@ class Outcome:
     skipped: str = ""
     failed: str = ""
     worker: str = ""
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
 
 
 Perform = Callable[[Job], Outcome]

@@ -15,6 +15,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
@@ -108,6 +109,7 @@ class LocalProcesses:
         seat = min(set(range(self.slots)) - {worker.seat for worker in self._workers})
         arguments = (self._perform, theirs, self._threads, self._gpus[seat])
         process = context.Process(target=_serve, args=arguments, daemon=True, name=f"condensery-{seat}")
+        resource_tracker.ensure_running()  # it lets Ctrl-C through again when it starts, so it must not do so below
         with _interrupt_later():  # a process that has started is known, and so will be stopped
             process.start()
             self._workers.append(_Worker(process, ours, seat))
