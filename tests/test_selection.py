@@ -95,7 +95,7 @@ def test_options_of_the_data_are_kept(tiny_file: Path) -> None:
     assert command == f"condense select --data {tiny_file} --method random --ipc 1 --channels 3"
 
 
-def test_callback_hears_all_the_work(tiny: ImageData) -> None:
+def test_callback_hears_all_the_work(tiny: ImageData, fresh_cache: Path) -> None:
     heard: list[SelectionReport] = []
     herding(tiny, callback=heard.append)
     assert [r.stage for r in heard] == ["training"] + ["features"] * 3

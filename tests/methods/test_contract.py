@@ -19,6 +19,7 @@ from condensery.matching.distances import DISTANCES
 from condensery.runner import resume_run
 from condensery.session import Options
 from condensery.synthetic.pixels import INITS
+from condensery.words import count
 
 RNG = Rng(3)
 NAMES = sorted(METHODS)
@@ -330,7 +331,8 @@ def test_loops(name: str, ipc: int, loops: tuple[int, int], origin: str, make_ta
         loops = {1: (10, 5), 5: (10, 25)}.get(ipc, loops)
     notes = get_method(name).check(make_task(ipc=ipc))
     line = (
-        f"loops ({origin}): {loops[0]} image updates per network, {loops[1]} epochs of training between them"
+        f"loops ({origin}): {count(loops[0], 'image update')} per network, "
+        f"{count(loops[1], 'epoch')} of training between them"
     )
     assert line in notes
     given = get_method(name, outer_loop=7).check(make_task(ipc=ipc))

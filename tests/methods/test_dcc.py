@@ -159,30 +159,30 @@ def test_in_the_warm_up_it_is_dc(quick_method: Maker, make_task: Maker) -> None:
         (
             1,
             {},
-            "warm-up (bilevel): classes one by one in 10 of 10 updates on 250 of 1000 networks, "
-            "all at once for the first time after 2500 steps",
+            "warm-up (bilevel): classes one by one in 10 of 10 updates on 250 of 1,000 networks, "
+            "all at once for the first time after 2,500 steps",
         ),
         (
             50,
             {},
-            "warm-up (bilevel): classes one by one in 10 of 50 updates on 250 of 1000 networks, "
+            "warm-up (bilevel): classes one by one in 10 of 50 updates on 250 of 1,000 networks, "
             "all at once for the first time after 10 steps",
         ),
         (
             50,
             {"warmup": "simple"},
-            "warm-up (simple): classes one by one in 10 of 50 updates on 1000 of 1000 networks, "
+            "warm-up (simple): classes one by one in 10 of 50 updates on 1,000 of 1,000 networks, "
             "all at once for the first time after 10 steps",
         ),
         (
             10,
             {"warmup": "simple"},
-            "warm-up (simple) in all 10000 steps: all classes are never matched at once",
+            "warm-up (simple) in all 10,000 steps: all classes are never matched at once",
         ),
         (
             10,
             {"iterations": 100},
-            "warm-up (bilevel) in all 1000 steps: all classes are never matched at once",
+            "warm-up (bilevel) in all 1,000 steps: all classes are never matched at once",
         ),
         (10, {"warmup": "none"}, "no warm-up: all classes are matched at once from the start"),
     ],

@@ -119,7 +119,7 @@ class DCC:
         if first == steps:
             return f"warm-up ({self.warmup}) in all {count(steps, 'step')}: all classes are never matched at once"
         return (
-            f"warm-up ({self.warmup}): classes one by one in {updates} of {count(outer, 'update')} on {networks} of "
+            f"warm-up ({self.warmup}): classes one by one in {updates} of {count(outer, 'update')} on {networks:,} of "
             f"{count(self.iterations, 'network')}, all at once for the first time after {count(first, 'step')}"
         )
 
