@@ -1,5 +1,6 @@
 """What a method learns: something that yields labelled images."""
 
+from condensery.synthetic.learned import Content, Learned
 from condensery.synthetic.pixels import Pixels
 
-__all__ = ["Pixels"]
+__all__ = ["Content", "Learned", "Pixels"]
