@@ -183,10 +183,9 @@ def test_sets_are_evaluated_on_the_way_and_stay_the_same(run: Run, tmp_path: Pat
     assert not engine.jobs
 
 
-@pytest.mark.parametrize("shards", [1, 3])
-def test_other_processes_find_the_same(run: Run, tmp_path: Path, shards: int) -> None:
+def test_other_processes_find_the_same(run: Run, tmp_path: Path) -> None:
     run(out=tmp_path / "here")
-    found = run(workers=2, shards=shards)
+    found = run(workers=2)
     assert found.complete and documents(tmp_path / "out") == documents(tmp_path / "here")
     for made in (tmp_path / "here/sets").iterdir():
         there = condensery.load(tmp_path / "out/sets" / made.name)
@@ -516,7 +515,6 @@ def test_a_dry_run_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
         ({"whole": False, "whole_epochs": 2}, "leave one out"),
         ({"soft_labels": SoftLabels(network="foo")}, "no network is called 'foo'"),
         ({"evaluate_at": [-1]}, "--evaluate-at takes numbers of steps, not -1"),
-        ({"evaluate_at": [1], "shards": 2}, "--evaluate-at needs whole sets on the way: leave out --shards"),
         ({"methods": ["random=dm"]}, "'random' means something else than dm"),
         ({"methods": ["whole=dm"]}, "'whole' means something else than dm"),
         ({"methods": ["chance=random"]}, "chance=random: random images are the floor .* write random"),

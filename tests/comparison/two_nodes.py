@@ -54,7 +54,7 @@ def lose_a_node(cluster: Any, folder: Path) -> tuple[dict[str, object], list[Job
 
 
 def compare_on(cluster: Any, folder: Path) -> dict[str, object]:
-    """A comparison whose DM sets are split over two nodes, of which one is lost when its first job is done."""
+    """A comparison on two nodes, of which one is lost when its first job is done."""
     second = cluster.add_node(**NODE)
     slots: list[int] = []
 
@@ -74,7 +74,7 @@ def compare_on(cluster: Any, folder: Path) -> dict[str, object]:
     }
     methods = ["dm", "random"]
     there = condensery.compare(
-        "digits", methods, out=folder / "there", ray=cluster.address, shards=2, callback=news, **settings
+        "digits", methods, out=folder / "there", ray=cluster.address, callback=news, **settings
     )
     here = condensery.compare("digits", methods, out=folder / "here", **settings)
     assert not there.problems, there.problems

@@ -13,7 +13,6 @@ import torch
 from condensery.comparison.contenders import Steps, contenders
 from condensery.comparison.coordinator import Listener, Start
 from condensery.comparison.engines import pick_engine
-from condensery.comparison.engines.sharding import Sharded
 from condensery.comparison.jobs import Engine
 from condensery.comparison.outcome import Comparison
 from condensery.comparison.perform import lend, perform
@@ -56,7 +55,6 @@ def compare(
     workers: int | None = None,
     ray: str | None = None,
     gpus_per_job: float | None = None,
-    shards: int = 1,
     engine: Engine | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -95,8 +93,6 @@ def compare(
         workers: processes on this machine that run jobs; None or 1 runs them in this one.
         ray: address of a Ray cluster that runs the jobs ("auto", "local", "ray://...").
         gpus_per_job: GPUs that each job claims.
-        shards: split each set of a method whose classes can be learned apart (dm) into so many jobs. The set is the
-            same.
         engine: runs the jobs, in place of what workers, ray and gpus_per_job say; it is left open.
         device: "auto", "cpu" or "cuda".
         threads: of torch in each job; None for the threads of this process, shared among the workers. A folder
@@ -118,7 +114,6 @@ def compare(
     tested = [resolve(name).canonical for name in networks]
     repeats = judge.repeats if repeats is None else repeats
     _check(ipc, seeds, made_with, scale, repeats, whole_repeats, whole_epochs, threads)
-    _require_at_least(1, shards=[shards])
     if soft_labels is not None and soft_labels.network is not None:
         resolve(soft_labels.network)
     if scale is not None and isinstance(steps, int):
@@ -129,8 +124,6 @@ def compare(
         )
     if any(step < 0 for step in evaluate_at):
         raise BadInput(f"--evaluate-at takes numbers of steps, not {min(evaluate_at)}")
-    if evaluate_at and shards > 1:
-        raise BadInput("--evaluate-at needs whole sets on the way: leave out --shards")
     pick_device(device)
     judged_by = protocol_record(judge)
     options = {"size": size, "channels": channels, **(data_options or {})}
@@ -161,7 +154,7 @@ def compare(
     start = Start(plan, images, Store(Path(out)), device, announce)
     start.look_ahead()
     known = threads or (start.store.settings() or {}).get("threads")
-    runner = Sharded(engine or pick_engine(workers, ray, gpus_per_job, perform, known), shards)
+    runner = engine or pick_engine(workers, ray, gpus_per_job, perform, known)
     try:
         if dry_run:
             start.say_cost(runner.slots)

@@ -84,7 +84,6 @@ def _condense(job: Job, folder: Path) -> None:
         device=job.device,
         out=folder,
         resume=True,
-        shard=record.get("shard", ()),
         **judged,
         **record["fields"],
     )

@@ -148,8 +148,7 @@ class Store:
     def prepare(self, made: SetJob) -> Path:
         """The folder for a set that is to be made, or to be gone on with."""
         folder = self.folder(made)
-        going_on = (folder / "checkpoint.safetensors").exists() or (folder / "shards").exists()
-        if folder.exists() and not going_on:
+        if folder.exists() and not (folder / "checkpoint.safetensors").exists():
             shutil.rmtree(folder)  # came from a worker elsewhere, and was not noted as done
         return folder
 
