@@ -16,7 +16,7 @@ from condensery.cli.compare_results import comparison_table, write_results
 from condensery.cli.evaluate import asked_soft_labels
 from condensery.cli.output import Output, facts_table, write
 from condensery.comparison.compare import compare as compare_methods
-from condensery.comparison.contenders import Steps, known_names
+from condensery.comparison.entries import Steps, known_names
 from condensery.errors import BadInput
 from condensery.evaluation import PROTOCOLS
 
