@@ -10,8 +10,8 @@ images, labels, dataset = synthetic.images, synthetic.labels, synthetic.dataset(
 
 from condensery.artifact import load, save
 from condensery.comparison.compare import compare
-from condensery.comparison.outcome import Comparison
-from condensery.comparison.plan import Contender
+from condensery.comparison.jobs import Entry
+from condensery.comparison.reports import Comparison
 from condensery.coresets import SELECTORS, SelectionTask, Selector, get_selector
 from condensery.data import load as load_images
 from condensery.errors import BadFile, BadInput, CondenseryError, FailedWork
@@ -33,7 +33,7 @@ __all__ = [
     "BadInput",
     "Comparison",
     "CondenseryError",
-    "Contender",
+    "Entry",
     "Evaluation",
     "FailedWork",
     "Honest",

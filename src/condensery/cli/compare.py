@@ -16,7 +16,7 @@ from condensery.cli.compare_results import comparison_table, write_results
 from condensery.cli.evaluate import asked_soft_labels
 from condensery.cli.output import Output, facts_table, write
 from condensery.comparison.compare import compare as compare_methods
-from condensery.comparison.contenders import Steps, known_names
+from condensery.comparison.entries import Steps, known_names
 from condensery.errors import BadInput
 from condensery.evaluation import PROTOCOLS
 
@@ -170,13 +170,6 @@ def compare(
     gpus_per_job: Annotated[
         float | None, typer.Option(help="Share of a GPU that a job claims.", rich_help_panel=_WHERE)
     ] = None,
-    shards: Annotated[
-        int,
-        typer.Option(
-            help="Split each set of dm over its classes into so many jobs; the set is the same.",
-            rich_help_panel=_WHERE,
-        ),
-    ] = 1,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -263,7 +256,6 @@ def compare(
             workers=workers,
             ray=ray,
             gpus_per_job=gpus_per_job,
-            shards=shards,
             device=device,
             threads=threads,
             dry_run=dry_run,

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from condensery.cli.output import plain_table
-from condensery.comparison.outcome import Comparison
+from condensery.comparison.reports import Comparison
 from condensery.report import write_report
 from condensery.report.contents import Measurement, honest_of
 from condensery.report.tables import HONEST
