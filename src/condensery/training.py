@@ -24,6 +24,7 @@ OnBatch = Callable[[Tensor, Tensor], None]
 
 FORWARD = 1 / 3
 """Rough work of a forward pass; a training step, which also goes backward, is 1."""
+_PASS = 256  # images per pass of a network that is only asked, on a GPU
 CPU_CHUNK = 16  # images whose activations in a 128-wide ConvNet at 32x32 still fit a core's cache
 
 
@@ -392,6 +393,12 @@ def logits_of(network: nn.Module, images: Tensor, chunk: int | None = None) -> T
     """What `network` says in evaluation mode, float32 (N, classes), of normalised `images` (N, C, H, W)."""
     network.eval()
     return torch.cat([network(part).float() for part in images.split(chunk or len(images))])
+
+
+def probabilities(network: nn.Module, images: Tensor, temperature: float) -> Tensor:
+    """softmax(logits / temperature), float32 (N, classes), of normalised `images` (N, C, H, W)."""
+    chunk = default_chunk(images.device) or _PASS
+    return (logits_of(network, images, chunk) / temperature).softmax(1)
 
 
 @torch.no_grad()
