@@ -39,6 +39,7 @@ ROOMS = (
     "session",
     "runner",
     "selection",
+    "labelling",
     "gathering",
     "comparison",
     "recipes",

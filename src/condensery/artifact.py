@@ -141,6 +141,12 @@ _RECORD: dict[str, Any] = {  # types of the keys that condensery itself reads; a
     **dict.fromkeys(("accuracies", "shard", "indices"), list),
 }
 _ACCURACY: dict[str, Any] = {"mean": _Number, "std": _Number, "n": int, "protocol": str, "network": str}
+_TEACHER: dict[str, Any] = {
+    "network": str,
+    **dict.fromkeys(("epochs", "stage", "seed", "bytes"), int),
+    **dict.fromkeys(("accuracy", "temperature", "seconds"), _Number),
+    "weights": dict,
+}
 _DATA: dict[str, Any] = {"source": str, "options": dict, "fingerprint": str}
 _OPTIONS: dict[str, Any] = {
     **dict.fromkeys(("size", "channels"), int),
@@ -159,6 +165,9 @@ def _require_valid_record(path: Path, record: object) -> None:
     for index in record.get("indices", []):
         if type(index) is not int or index < 0:
             raise BadFile(f"{path} is damaged: one of the indices in its record is {index!r:.40}")
+    labels = record.get("labels", {})
+    _require_types(path, "labels", labels, {"teacher": dict})
+    _require_types(path, "teacher", labels.get("teacher", {}), _TEACHER)
     data = record.get("data", {})
     _require_types(path, "data", data, _DATA)
     options = data.get("options", {})

@@ -258,7 +258,7 @@ class SyntheticSet:
         """The same images with their classes alone, and no wishes about training."""
         return replace(self, targets=None, training={})
 
-    def dataset(self) -> torch.utils.data.Dataset[tuple[Tensor, Tensor]]:
+    def dataset(self) -> torch.utils.data.Dataset[tuple[Tensor, ...]]:
         """A `torch.utils.data.Dataset` of (image float32 (C, H, W) in normalised space, what to train towards).
 
         That is the class, int64 (); or the image's target, float32 (classes,). A set with views has M * V items, (view,
@@ -271,7 +271,7 @@ class SyntheticSet:
         )
 
 
-class _ViewDataset(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
+class _ViewDataset(torch.utils.data.Dataset[tuple[Tensor, ...]]):
     """All views of all images, made when they are asked for."""
 
     def __init__(self, images: Tensor, views: Views) -> None:
@@ -280,10 +280,10 @@ class _ViewDataset(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.views)
 
-    def __getitem__(self, item: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, item: int) -> tuple[Tensor, ...]:
         return self.__getitems__([item])[0]
 
-    def __getitems__(self, items: list[int]) -> list[tuple[Tensor, Tensor]]:
+    def __getitems__(self, items: list[int]) -> list[tuple[Tensor, ...]]:
         """A batch at once, which torch's loaders ask for."""
         for item in items:
             if not 0 <= item < len(self):

@@ -16,7 +16,7 @@ from condensery.coresets import SelectionTask, get_selector
 from condensery.data import ClassPool
 from condensery.data.pool import batches
 from condensery.evaluation import Protocol, SoftLabels
-from condensery.evaluation.bench import Arm, Bench
+from condensery.evaluation.scoring import Scorer, TrainingSetting
 from condensery.evaluation.teacher import teacher_to_train
 from condensery.method import Method, Task
 from condensery.methods import get_method
@@ -100,18 +100,20 @@ class Stopwatch:
             return 0.0
 
     def _cell(self, cell: Cell) -> float:
-        """Networks times (epochs times optimiser steps, and one test) in every arm, and their teacher."""
+        """Networks times (epochs times optimiser steps, and one test) in every setting, and their teacher."""
         network = resolve(cell.network)
         if cell.made is None:
-            count, arms, before = len(self.images.train), [Arm()], 0.0
+            count, settings, before = len(self.images.train), [TrainingSetting()], 0.0
         else:
             soft = cell.record["soft_labels"] and SoftLabels(**cell.record["soft_labels"])
-            bench = Bench(self.images, self.protocol, cell.record["seed"], self.device, soft or None, None)
-            arms = bench.arms(network, cell.record["augmentation_robustness"])
+            scorer = Scorer(self.images, self.protocol, cell.record["seed"], self.device, soft or None, None)
+            settings = scorer.settings(network, cell.record["augmentation_robustness"])
             count = cell.made.ipc * self.images.spec.num_classes
             before = self._teacher(network, soft, cell.record["seed"]) if soft else 0.0
         epochs = cell.record.get("epochs")
-        each = (self._network(network, count, epochs, arm.augmentation == "protocol") for arm in arms)
+        each = (
+            self._network(network, count, epochs, setting.augmentation == "protocol") for setting in settings
+        )
         return before + cell.record["repeats"] * sum(each)
 
     def _network(self, network: NetworkFactory, count: int, epochs: int | None, augmented: bool) -> float:

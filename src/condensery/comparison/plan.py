@@ -15,7 +15,7 @@ from typing import Any
 
 from condensery.comparison.protocol_record import protocol_from
 from condensery.evaluation import Protocol
-from condensery.evaluation.bench import equal_epochs
+from condensery.evaluation.scoring import equal_epochs
 from condensery.methods import METHODS, get_method
 from condensery.models.registry import resolve
 from condensery.records import ImageSpec
