@@ -16,6 +16,7 @@ from condensery.coresets import SELECTORS, SelectionTask, Selector, get_selector
 from condensery.data import load as load_images
 from condensery.errors import BadFile, BadInput, CondenseryError, FailedWork
 from condensery.evaluation import PROTOCOLS, Evaluation, Honest, Protocol, Score, SoftLabels, evaluate
+from condensery.labelling import label
 from condensery.method import Method, State, Task
 from condensery.methods import METHODS, get_method
 from condensery.recipes import Reproduction, reproduce
@@ -24,6 +25,8 @@ from condensery.rng import Rng
 from condensery.runner import condense
 from condensery.selection import SelectionReport, select
 from condensery.session import StepReport
+from condensery.teaching import LabelSettings, TeacherSettings, ViewSampling
+from condensery.views import Views
 
 __all__ = [
     "METHODS",
@@ -39,6 +42,7 @@ __all__ = [
     "Honest",
     "ImageData",
     "ImageSpec",
+    "LabelSettings",
     "LabeledImages",
     "Method",
     "Protocol",
@@ -53,11 +57,15 @@ __all__ = [
     "StepReport",
     "SyntheticSet",
     "Task",
+    "TeacherSettings",
+    "ViewSampling",
+    "Views",
     "compare",
     "condense",
     "evaluate",
     "get_method",
     "get_selector",
+    "label",
     "load",
     "load_images",
     "reproduce",
