@@ -13,7 +13,7 @@ from typing import Any
 from condensery import driver
 from condensery.data import ClassPool
 from condensery.data.sources import silent
-from condensery.errors import BadInput, CondenseryError
+from condensery.errors import BadInput, Interrupted
 from condensery.evaluation import Protocol, evaluate, get_protocol
 from condensery.evaluation.evaluator import Trained
 from condensery.method import Method, Task
@@ -27,12 +27,6 @@ from condensery.words import count, readable_seconds
 
 _NEWS_EVERY = 60.0  # seconds between lines on what is prepared
 _WORTH_ESTIMATING = 10  # steps; a shorter run is over before an estimate helps
-
-
-class Interrupted(CondenseryError):
-    """Ctrl-C or a termination signal stopped a run after a checkpoint; it can be resumed."""
-
-    exit_code = 2
 
 
 class _Stop(Exception):
