@@ -33,10 +33,7 @@ class CompareProgress:
 
     def say(self, line: str) -> None:
         """One line, above the table if there is one."""
-        if self.live and self.output.stream.isatty():
-            self.live.console.print(line, markup=False, highlight=False)
-        else:
-            self.output.say(line)
+        self.output.say(line, self.live)
 
     def news(self, progress: Progress) -> None:
         """Callback for `condensery.compare`."""

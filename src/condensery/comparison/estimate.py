@@ -16,7 +16,7 @@ from condensery.coresets import SelectionTask, get_selector
 from condensery.data import ClassPool
 from condensery.data.pool import batches
 from condensery.evaluation import SoftLabels
-from condensery.evaluation.bench import Arm, Bench
+from condensery.evaluation.scoring import Scorer, TrainingSetting
 from condensery.evaluation.teacher import teacher_to_train
 from condensery.method import Method, Task
 from condensery.methods import METHODS, get_method
@@ -78,18 +78,20 @@ class Stopwatch:
             return 0.0
 
     def _cell(self, cell: Job) -> float:
-        """Networks times (epochs times optimiser steps, and one test) in every arm, and their teacher."""
+        """Networks times (epochs times optimiser steps, and one test) in every setting, and their teacher."""
         record, network = cell.record, resolve(cell.record["network"])
-        count, arms, before = len(self.images.train), [Arm()], 0.0
+        count, settings, before = len(self.images.train), [TrainingSetting()], 0.0
         if cell.made:
             options = evaluation_options(cell)
             soft = options.get("soft_labels")
-            bench = Bench(self.images, self.protocol, record["seed"], self.device, soft, None)
-            arms = bench.arms(network, options.get("augmentation_robustness", False))
+            scorer = Scorer(self.images, self.protocol, record["seed"], self.device, soft, None)
+            settings = scorer.settings(network, options.get("augmentation_robustness", False))
             count = self._count(cell.made)
             before = self._teacher(network, soft, record["seed"]) if soft else 0.0
         epochs = record.get("epochs")
-        each = (self._network(network, count, epochs, arm.augmentation == "protocol") for arm in arms)
+        each = (
+            self._network(network, count, epochs, setting.augmentation == "protocol") for setting in settings
+        )
         return before + record["repeats"] * sum(each)
 
     def _count(self, made: Job) -> int:

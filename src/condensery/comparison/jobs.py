@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from condensery.comparison.protocol_record import protocol_from
-from condensery.evaluation.bench import equal_epochs
+from condensery.evaluation.scoring import equal_epochs
 from condensery.methods import METHODS, get_method
 from condensery.models.registry import resolve
 from condensery.records import ImageSpec

@@ -20,8 +20,8 @@ from condensery.data import load
 from condensery.driver import reset_peak_memory
 from condensery.errors import BadInput, one_line
 from condensery.evaluation import SoftLabels, evaluate
-from condensery.evaluation.bench import Bench
 from condensery.evaluation.evaluator import data_name
+from condensery.evaluation.scoring import Scorer
 from condensery.methods import METHODS
 from condensery.models.registry import resolve
 from condensery.provenance import environment, pick_device
@@ -114,8 +114,8 @@ def _whole(job: Job) -> _Done:
     """Accuracies of networks trained on the whole training set."""
     record, device = job.record, pick_device(job.device)
     images, protocol = _images(record["data"]), protocol_from(record["protocol"])
-    bench = Bench(images, protocol, record["seed"], device, None, None)
-    score = bench.score_whole(resolve(record["network"]), record["repeats"], record["epochs"])
+    scorer = Scorer(images, protocol, record["seed"], device, None, None)
+    score = scorer.score_whole(resolve(record["network"]), record["repeats"], record["epochs"])
     document = {
         "data": data_name(images),
         "fingerprint": images.fingerprint,
