@@ -64,7 +64,7 @@ class Output:
     def say(self, line: str = "", above: Progress | Live | None = None) -> None:
         """One line for a person, above what is drawn live on the terminal."""
         if above and self.stream.isatty():
-            above.console.print(visible(line), markup=False, highlight=False)
+            above.console.print(_text([line]))
         else:
             say(self.stream, line)
 
