@@ -22,7 +22,8 @@ def test_everything_public_exists_and_is_documented(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["condense", "select", "evaluate", "load", "save", "load_images", "get_method", "get_selector"]
+    "name",
+    ["condense", "select", "label", "evaluate", "load", "save", "load_images", "get_method", "get_selector"],
 )
 def test_functions_are_typed(name: str) -> None:
     function = getattr(condensery, name)

@@ -14,12 +14,13 @@ import typing
 if typing.TYPE_CHECKING:
     from condensery.artifact import load, save
     from condensery.comparison.compare import compare
-    from condensery.comparison.outcome import Comparison
-    from condensery.comparison.plan import Contender
+    from condensery.comparison.jobs import Entry
+    from condensery.comparison.reports import Comparison
     from condensery.coresets import SELECTORS, SelectionTask, Selector, get_selector
     from condensery.data import load as load_images
     from condensery.errors import BadFile, BadInput, CondenseryError, FailedWork
     from condensery.evaluation import PROTOCOLS, Evaluation, Honest, Protocol, Score, SoftLabels, evaluate
+    from condensery.labelling import label
     from condensery.method import Method, State, Task
     from condensery.methods import METHODS, get_method
     from condensery.recipes import Reproduction, reproduce
@@ -28,6 +29,8 @@ if typing.TYPE_CHECKING:
     from condensery.runner import condense
     from condensery.selection import SelectionReport, select
     from condensery.session import StepReport
+    from condensery.teaching import LabelSettings, TeacherSettings, ViewSampling
+    from condensery.views import Views
 
 __all__ = [
     "METHODS",
@@ -37,12 +40,13 @@ __all__ = [
     "BadInput",
     "Comparison",
     "CondenseryError",
-    "Contender",
+    "Entry",
     "Evaluation",
     "FailedWork",
     "Honest",
     "ImageData",
     "ImageSpec",
+    "LabelSettings",
     "LabeledImages",
     "Method",
     "Protocol",
@@ -57,11 +61,15 @@ __all__ = [
     "StepReport",
     "SyntheticSet",
     "Task",
+    "TeacherSettings",
+    "ViewSampling",
+    "Views",
     "compare",
     "condense",
     "evaluate",
     "get_method",
     "get_selector",
+    "label",
     "load",
     "load_images",
     "reproduce",
@@ -72,12 +80,13 @@ __all__ = [
 _HOMES = {
     "artifact": "load save",
     "comparison.compare": "compare",
-    "comparison.outcome": "Comparison",
-    "comparison.plan": "Contender",
+    "comparison.jobs": "Entry",
+    "comparison.reports": "Comparison",
     "coresets": "SELECTORS SelectionTask Selector get_selector",
     "data": "load_images",
     "errors": "BadFile BadInput CondenseryError FailedWork",
     "evaluation": "PROTOCOLS Evaluation Honest Protocol Score SoftLabels evaluate",
+    "labelling": "label",
     "method": "Method State Task",
     "methods": "METHODS get_method",
     "recipes": "Reproduction reproduce",
@@ -86,6 +95,8 @@ _HOMES = {
     "runner": "condense",
     "selection": "SelectionReport select",
     "session": "StepReport",
+    "teaching": "LabelSettings TeacherSettings ViewSampling",
+    "views": "Views",
 }
 """Module -> the public names that it holds. They are loaded when they are first used: PyTorch takes a second."""
 

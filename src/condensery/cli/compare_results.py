@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from condensery.cli.output import Lines, plain_table
-from condensery.comparison.outcome import Comparison
+from condensery.comparison.reports import Comparison
 from condensery.report import write_report
 from condensery.report.contents import Measurement, honest_of
 from condensery.report.tables import HONEST
