@@ -148,6 +148,16 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def without_flags(function: Callable[..., Any]) -> Callable[[], None]:
+    """A command of that name and explanation, for a list of commands."""
+
+    def call() -> None:
+        raise NotImplementedError
+
+    call.__name__, call.__doc__ = function.__name__, function.__doc__
+    return call
+
+
 @cache
 def _hints(record: Any) -> dict[str, Any]:
     return get_type_hints(record, include_extras=True)

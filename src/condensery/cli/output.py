@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.live import Live
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -27,6 +25,9 @@ from condensery.cli.flags import options
 from condensery.words import readable_bytes
 
 if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.progress import Progress
+
     from condensery.records import SyntheticSet
 
 _WIDTH_OF_A_FILE = 120  # columns where the output is not a terminal and COLUMNS says nothing
@@ -64,7 +65,7 @@ class Output:
     def say(self, line: str = "", above: Progress | Live | None = None) -> None:
         """One line for a person, above what is drawn live on the terminal."""
         if above and self.stream.isatty():
-            above.console.print(visible(line), markup=False, highlight=False)
+            above.console.print(_text([line]))
         else:
             say(self.stream, line)
 
