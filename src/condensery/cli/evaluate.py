@@ -174,6 +174,7 @@ def evaluate(
             seed=seed,
             device=device,
             callback=progress.trained,
+            announce=progress.say,
         )
     document = {**evaluation.to_json(), "command": shlex.join(["condense", *ctx.obj])}
     _show(output, evaluation)

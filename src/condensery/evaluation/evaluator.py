@@ -11,6 +11,7 @@ import torch
 
 from condensery import artifact
 from condensery.data import load
+from condensery.data.sources import silent
 from condensery.errors import BadInput
 from condensery.evaluation.bench import BASELINES, Arm, Bench, Trained, equal_epochs
 from condensery.evaluation.honest import WEIGHT, Honest, check_weights, honest_scores, missing_lines
@@ -65,6 +66,7 @@ def evaluate(
     seed: int = 0,
     device: str = "auto",
     callback: Callable[[Trained], None] | None = None,
+    announce: Callable[[str], None] = silent,
     **data_options: Any,
 ) -> Evaluation:
     """Train networks from scratch on each set by one protocol, and test them on the real test images.
@@ -86,6 +88,7 @@ def evaluate(
         seed: decides weights, order, augmentation, random selections and teachers.
         device: "auto", "cpu" or "cuda".
         callback: called after every trained network.
+        announce: called with lines of text for a person.
         data_options: for `condensery.data.load`.
 
     Raises:
@@ -97,7 +100,7 @@ def evaluate(
     _check(repeats, whole_repeats, whole_epochs, baselines)
     check_weights(w, gamma)
     factories = _factories(synthetic[0], networks, protocol)
-    data = _load_data(synthetic[0], data, data_options)
+    data = _load_data(synthetic[0], data, data_options, announce)
     for other in synthetic:
         _check_same_classes(other, data)
     bench = Bench(data, protocol, seed, pick_device(device), soft_labels, callback)
@@ -176,7 +179,10 @@ def _factories(first: SyntheticSet, networks: Sequence[str], protocol: Protocol)
 
 
 def _load_data(
-    first: SyntheticSet, data: str | Path | ImageData | None, options: dict[str, Any]
+    first: SyntheticSet,
+    data: str | Path | ImageData | None,
+    options: dict[str, Any],
+    announce: Callable[[str], None],
 ) -> ImageData:
     if isinstance(data, ImageData):
         return data
@@ -184,8 +190,8 @@ def _load_data(
     if data is None:
         if not origin.get("source"):
             raise BadInput("the set does not say what it was made from: name the real images with --data")
-        return load(origin["source"], **{**origin.get("options", {}), **options})
-    return load(data, **{**origin.get("options", {}), **options})
+        return load(origin["source"], announce=announce, **{**origin.get("options", {}), **options})
+    return load(data, announce=announce, **{**origin.get("options", {}), **options})
 
 
 def _check(repeats: int, whole_repeats: int, whole_epochs: int | None, baselines: Sequence[str]) -> None:
