@@ -104,7 +104,6 @@ def load(
             raise BadInput(
                 "size, channels and classes apply to files; this source is an ImageData, already decoded"
             )
-        _announce(source.found, announce)
         return source
     known, origin = _find(source, options, announce)
     cache = Cache(cache_dir)
