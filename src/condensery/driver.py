@@ -61,16 +61,16 @@ def advance(method: Method, task: Task, state: State, rng: Rng) -> tuple[State, 
         NonFinite: the synthetic images are as they were.
     """
     rng = rng.fork("step", state.step)
-    learnable = state.synthetic.learnable()
-    state.optimizer.zero_grad()
+    leaves = state.leaves()
+    state.optimizers["synthetic"].zero_grad()
     losses = []
     with rng.fork("layers").seeded(task.device):  # for networks with layers that draw, such as dropout
         for term in method.terms(task, state, rng):
-            term.backward(inputs=learnable)
+            term.backward(inputs=leaves)
             losses.append(term.detach())
         terms = torch.stack(losses).tolist()
-        _require_finite(terms, learnable, state.step)
-        _step(state, learnable)
+        _require_finite(terms, leaves, state.step)
+        _step(state, leaves)
         return method.advance(task, state, rng.fork("advance")), sum(terms)
 
 
@@ -116,25 +116,25 @@ def reset_peak_memory(device: torch.device) -> bool:
     return True
 
 
-def _step(state: State, learnable: list[torch.Tensor]) -> None:
-    """Update the learnables, or leave them as they are if an update would not be finite."""
-    before = [tensor.detach().clone() for tensor in learnable]
-    state.optimizer.step()
-    if all(bool(torch.isfinite(tensor).all()) for tensor in learnable):
+def _step(state: State, leaves: list[torch.Tensor]) -> None:
+    """Update the leaves, or leave them as they are if an update would not be finite."""
+    before = [tensor.detach().clone() for tensor in leaves]
+    state.optimizers["synthetic"].step()
+    if all(bool(torch.isfinite(tensor).all()) for tensor in leaves):
         return
     with torch.no_grad():
-        for tensor, old in zip(learnable, before, strict=True):
+        for tensor, old in zip(leaves, before, strict=True):
             tensor.copy_(old)
     raise NonFinite(
         f"step {state.step}: the update makes images that are not finite; a smaller --image-lr often helps"
     )
 
 
-def _require_finite(terms: list[float], learnable: list[torch.Tensor], step: int) -> None:
+def _require_finite(terms: list[float], leaves: list[torch.Tensor], step: int) -> None:
     fix = "a smaller --image-lr often helps"
     for i, term in enumerate(terms):
         if not math.isfinite(term):
             raise NonFinite(f"step {step}: term {i + 1} of {len(terms)} of the loss is {term}; {fix}")
-    for tensor in learnable:
+    for tensor in leaves:
         if tensor.grad is not None and not bool(torch.isfinite(tensor.grad).all()):
             raise NonFinite(f"step {step}: the loss is finite but its gradient is not; {fix}")

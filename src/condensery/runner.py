@@ -36,7 +36,6 @@ def condense(
     time_limit: float | None = None,
     evaluate_at: Sequence[int] = (),
     protocol: str | Protocol = "quick",
-    shard: Sequence[int] = (),
     callback: Callable[[StepReport], None] | None = None,
     announce: Callable[[str], None] = silent,
     size: int | None = None,
@@ -59,8 +58,6 @@ def condense(
         checkpoint_every: seconds between checkpoints.
         time_limit: seconds after which the run stops cleanly with what it has.
         evaluate_at: numbers of updates after which the set is evaluated, by `protocol`.
-        shard: numbers of classes to learn alone: a part of the run, which
-            `condensery.comparison.shards.merge_shards` puts together with the others. Empty learns all.
         callback: called after every step.
         announce: called with lines of text for a person.
         size, channels: resize and convert the images, see `condensery.load_images`.
@@ -102,7 +99,6 @@ def condense(
         network=network,
         seed=seed,
         steps=wanted_steps,
-        shard=list(shard),
     )
     if out is not None and going_on:
         about_data = ("source", "options", "fingerprint", "steps")

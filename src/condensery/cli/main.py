@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
@@ -13,26 +14,27 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from itertools import pairwise
 from typing import Annotated
 
-import torch
 import typer
 
 from condensery.cli import listings, output
 from condensery.cli.compare import compare
 from condensery.cli.evaluate import evaluate
+from condensery.cli.flags import command
 from condensery.cli.report import report
 from condensery.cli.reproduce import reproduce
 from condensery.cli.run import run
 from condensery.cli.select import select
 from condensery.cli.show import export, show
-from condensery.errors import CondenseryError
-from condensery.session import Interrupted
+from condensery.errors import CondenseryError, Interrupted
 
 OK, FAILED, BAD_INPUT = 0, 1, 2
 _MACHINE_SAYS_NO = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+_TORCH_OUT_OF_MEMORY = (
+    "OutOfMemoryError"  # by name: importing torch takes a second that a typing error need not wait
+)
 _INTERRUPTED_TYPER = 130  # what typer makes of a KeyboardInterrupt
 
 app = typer.Typer(
@@ -43,8 +45,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS = {
-    command.__name__: command
-    for command in (
+    function.__name__: function
+    for function in (
         run,
         select,
         evaluate,
@@ -58,12 +60,14 @@ _COMMANDS = {
         listings.datasets,
     )
 }
-for _command in _COMMANDS.values():
-    app.command()(_command)
+for _function in _COMMANDS.values():
+    app.command()(command(_function))
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         output.write(sys.stdout, f"condense {version('condensery')}\n")
         raise typer.Exit
 
@@ -71,18 +75,14 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def condense(
     show_version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, metavar="", help="Print the version."
+        ),
     ] = False,
 ) -> None:
-    """Turn a large labelled image set into a tiny synthetic one that trains networks almost as well.
-
-    First steps:
-
-      condense run --data digits --steps 200 --out demo
-      condense evaluate demo
-      condense show demo
-
-    Each command explains itself: condense run --help
+    """Condense labelled images into a tiny set that trains networks almost as well.
+    Start: condense run --data digits --out demo. More: condense COMMAND --help
     """
 
 
@@ -115,7 +115,9 @@ def _termination_interrupts() -> Iterator[None]:
 
 def _run(arguments: list[str]) -> int:
     try:
-        code = app(arguments, prog_name="condense", standalone_mode=False, obj=arguments)
+        code = app(
+            arguments, prog_name="condense", standalone_mode=False, obj=shlex.join(["condense", *arguments])
+        )
     except Interrupted as stop:
         return _say(str(stop), BAD_INPUT)
     except CondenseryError as error:
@@ -154,10 +156,11 @@ def _value_of(flag: str, arguments: list[str]) -> str:
 
 def _unexpected(error: Exception) -> int:
     if os.environ.get("CONDENSERY_DEBUG"):
-        traceback.print_exc()
+        for line in traceback.format_exc().splitlines():
+            output.say(sys.stderr, line)
     if isinstance(error, OSError) and error.errno in _MACHINE_SAYS_NO:
         return _error(str(error), BAD_INPUT)
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    if isinstance(error, MemoryError) or type(error).__name__ == _TORCH_OUT_OF_MEMORY:
         return _error(f"out of memory: {_first_sentence(error)}; a smaller --real-batch needs less", FAILED)
     return _error(
         f"unexpected {type(error).__name__}: {error}; set CONDENSERY_DEBUG=1 to see where it comes from",
@@ -175,7 +178,7 @@ def _error(message: str, code: int) -> int:
 
 def _say(message: str, code: int) -> int:
     """Print one line on stderr."""
-    output.write(sys.stderr, f"condense: {' '.join(message.split())}\n")
+    output.say(sys.stderr, f"condense: {' '.join(message.split())}")
     return code
 
 

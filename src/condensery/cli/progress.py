@@ -5,16 +5,18 @@ from __future__ import annotations
 import sys
 from collections import deque
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from condensery.cli.output import Output
-from condensery.evaluation.evaluator import Trained
-from condensery.selection import SelectionReport
-from condensery.session import StepReport
+from condensery.cli.output import Output, visible
 from condensery.words import readable_seconds
+
+if TYPE_CHECKING:
+    from condensery.evaluation.evaluator import Trained
+    from condensery.selection import SelectionReport
+    from condensery.session import StepReport
 
 _RECENT = 50  # steps that the speed is measured over
 
@@ -37,10 +39,7 @@ class Bar:
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
-        if self.live and self.output.stream.isatty():
-            self.live.console.print(line, markup=False, highlight=False)
-        else:
-            self.output.say(line)
+        self.output.say(line, self.live)
 
     def update(self, done: int, total: int, text: str) -> None:
         if not self.wanted:
@@ -57,7 +56,7 @@ class Bar:
             )
             self.task = self.live.add_task(text, total=total)
             self.live.start()
-        self.live.update(self.task, completed=done, description=text)
+        self.live.update(self.task, completed=done, description=visible(text))
 
 
 class RunProgress(Bar):

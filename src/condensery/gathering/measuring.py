@@ -11,6 +11,7 @@ from typing import Any
 from condensery.errors import BadFile, BadInput
 from condensery.evaluation.evaluator import BASELINES
 from condensery.evaluation.honest import check_weights
+from condensery.evaluation.scores import OWN
 from condensery.methods import get_method
 from condensery.published import Published, lookup
 from condensery.records import SyntheticSet
@@ -102,7 +103,7 @@ def _add(piles: dict[_Kind, _Pile], document: Mapping[str, Any], score: Mapping[
         ipc=None if method == WHOLE else document.get("ipc"),
         condensed_with=document.get("condensed_with") if own and not drawn else None,
         network=str(score["network"]),
-        protocol=str(document["protocol"]),
+        protocol=OWN if score.get("recipe") == OWN else str(document["protocol"]),
         labels=str(score.get("labels", "hard")),
         augmentation=str(score.get("augmentation", "protocol")),
         epochs=int(score["epochs"]),

@@ -30,7 +30,6 @@ class DM:
 
     name: ClassVar[str] = "dm"
     summary: ClassVar[str] = "distribution matching (Zhao & Bilen, 2023): fast, one level, any budget"
-    separable: ClassVar[bool] = True
 
     iterations: int = 20_000
     """updates of the images, each with a new random network"""
@@ -75,9 +74,9 @@ class DM:
 
     def start(self, task: Task, rng: Rng) -> State:
         synthetic = Pixels.start(task.pool, task.ipc, self.init, rng.fork("images"))
-        optimizer = torch.optim.SGD(synthetic.learnable(), self.image_lr, self.image_momentum)
+        optimizer = torch.optim.SGD(synthetic.leaves().values(), self.image_lr, self.image_momentum)
         pool = self._pool(task, rng.fork("trained networks"))
-        return State(synthetic, optimizer, self._network(task, pool, rng), given=pool)
+        return State.of(synthetic, optimizer, self._network(task, pool, rng), prepared=pool)
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
         network = state.network.requires_grad_(False)
@@ -95,7 +94,7 @@ class DM:
             yield gap
 
     def advance(self, task: Task, state: State, rng: Rng) -> State:
-        return state.next(self._network(task, state.given, rng))
+        return state.next(self._network(task, state.prepared, rng))
 
     def _network(self, task: Task, pool: NetworkPool | None, rng: Rng) -> nn.Module:
         """The next network: a random one, or one of the pool."""

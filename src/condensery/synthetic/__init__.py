@@ -1,5 +1,7 @@
-"""What a method learns: something that yields labelled images."""
+"""What a method learns: something that yields labelled images; and what a file stores in place of images."""
 
+from condensery.synthetic.learned import Content, Learned
 from condensery.synthetic.pixels import Pixels
+from condensery.synthetic.stored import DECODERS, decoded, with_pixels
 
-__all__ = ["Pixels"]
+__all__ = ["DECODERS", "Content", "Learned", "Pixels", "decoded", "with_pixels"]

@@ -1,9 +1,9 @@
-"""One network: trained from scratch, tested on the test images, asked for its probabilities."""
+"""One network: trained from scratch, tested on the test images."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from condensery.data.pool import batches
 from condensery.models.registry import NetworkFactory
@@ -52,11 +52,3 @@ def accuracy_on_test(
     if factory.any_layout:
         test = ((forward_layout(images), labels) for images, labels in test)
     return accuracy(network, test, default_chunk(device))
-
-
-@torch.no_grad()
-def probabilities(network: nn.Module, images: Tensor, temperature: float) -> Tensor:
-    """softmax(logits / temperature), float32 (N, classes), of normalised `images` (N, C, H, W)."""
-    network.eval()
-    parts = images.split(default_chunk(images.device) or _TEST_BATCH)
-    return torch.cat([(network(part).float() / temperature).softmax(1) for part in parts])
