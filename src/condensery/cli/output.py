@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from condensery.cli.flags import options
+from condensery.cli.flags import OptionGroup
 from condensery.words import readable_bytes
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ def say(stream: TextIO, line: str) -> None:
     write(stream, visible(line) + "\n")
 
 
-@options()
-class Output:
+class Output(OptionGroup):
     """Lines for people go to stdout; with `--json` to stderr, so that stdout holds one JSON document."""
 
     json: bool = False
