@@ -82,7 +82,7 @@ class Output(OptionGroup):
             text = json.dumps(_strict(document), indent=2, allow_nan=False)
             write(sys.stdout, text.replace("\x7f", "\\u007f") + "\n")
 
-    def made(self, out: Path, made: SyntheticSet, what: str, fact: tuple[str, str]) -> None:
+    def tell_set(self, out: Path, made: SyntheticSet, what: str, fact: tuple[str, str]) -> None:
         """The new set in the folder `out`: where it is, how large, one more `fact`, and what to do with it."""
         files = {"set": str(out / "set.safetensors"), "picture": str(out / "set.png")}
         result = f"{files['set']}  ({len(made)} {what}, {readable_bytes(made.bytes)})"

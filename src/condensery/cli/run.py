@@ -99,7 +99,7 @@ def run(
     record = synthetic.record
     loss = "-" if record["loss"] is None else f"{record['loss']:.4g}"
     took = f"{count(record['step'], 'step')}, {readable_seconds(record['seconds'])}"
-    output.made(out, synthetic, "images", ("Loss", f"{loss} after {took}"))
+    output.tell_set(out, synthetic, "images", ("Loss", f"{loss} after {took}"))
 
 
 def _go_on(out: Path, typed: dict[str, Any], fields: MethodFlags, options: Options) -> SyntheticSet:

@@ -53,4 +53,4 @@ def select(
             data_options=images.data_options,
             **settings,
         )
-    output.made(out, chosen, "real images", ("Time", readable_seconds(chosen.record["seconds"])))
+    output.tell_set(out, chosen, "real images", ("Time", readable_seconds(chosen.record["seconds"])))
