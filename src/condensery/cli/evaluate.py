@@ -92,6 +92,7 @@ def evaluate(
             seed=place.seed,
             device=place.device,
             callback=progress.trained,
+            announce=progress.say,
         )
     document = {**evaluation.to_json(), "command": ctx.obj}
     _show(output, evaluation)
