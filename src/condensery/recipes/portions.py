@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from condensery.comparison.plan import Contender
+from condensery.comparison.jobs import Entry
 from condensery.published import PublishedCell
 from condensery.recipes.shrinking import Changes, is_whole
 
@@ -30,7 +30,7 @@ class Portion:
     """
 
     protocol: str
-    contenders: tuple[Contender, ...]
+    contenders: tuple[Entry, ...]
     budgets: tuple[int, ...]
     condense_with: str
     networks: tuple[str, ...]
@@ -55,7 +55,7 @@ def portions(cells: Iterable[PublishedCell], changes: Changes) -> list[Portion]:
 def _networks_together(cells: Iterable[PublishedCell], changes: Changes) -> list[Portion]:
     """One portion for each set: all networks that are trained on it."""
     networks: dict[tuple[str, str, int], dict[str, None]] = defaultdict(dict)
-    contenders: dict[tuple[str, str, int], tuple[str, Contender]] = {}
+    contenders: dict[tuple[str, str, int], tuple[str, Entry]] = {}
     for cell in cells:
         if is_whole(cell) or cell.ipc is None:
             continue
@@ -101,6 +101,6 @@ def place(cell: PublishedCell, changes: Changes) -> tuple[object, ...]:
     return (contender.label, cell.ipc, _made_with(cell, contender), cell.network, cell.protocol)
 
 
-def _made_with(cell: PublishedCell, contender: Contender) -> str | None:
+def _made_with(cell: PublishedCell, contender: Entry) -> str | None:
     """The architecture of a set; where a paper names none for a selection, the one that is trained on it."""
     return (cell.condensed_with or cell.network) if contender.uses_network else None

@@ -12,13 +12,11 @@ from typing import Any
 
 from condensery import artifact
 from condensery.comparison.compare import compare
-from condensery.comparison.coordinator import Listener, NothingToDo
-from condensery.comparison.engines import pick_engine
-from condensery.comparison.jobs import Engine
-from condensery.comparison.outcome import Comparison, Problem
+from condensery.comparison.engines import Engine, pick_engine
+from condensery.comparison.folder import Folder, Problem
 from condensery.comparison.perform import perform
-from condensery.comparison.plan import sets
-from condensery.comparison.store import Store
+from condensery.comparison.reports import Comparison
+from condensery.comparison.run import Listener, NothingToDo
 from condensery.data import KNOWN_SETS, load
 from condensery.data.sources import silent
 from condensery.errors import BadInput
@@ -236,10 +234,10 @@ class _Kitchen:
             return list(figures.begun(cell, self.images, self.changes, seeds, self.device))
         label = self.changes.contender(cell).label
         return [
-            artifact.load(Store(one.folder).folder(made))
+            artifact.load(Folder(one.folder).set_folder(made))
             for one in comparisons
-            for made in sets(one.plan)
-            if made.contender.label == label and made.ipc == cell.ipc and Store(one.folder).document(made)
+            for made in one.sets
+            if made.label == label and made.record["ipc"] == cell.ipc and Folder(one.folder).is_done(made)
         ]
 
     def _folder(self, protocol: str) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from condensery.comparison.plan import Contender
+from condensery.comparison.jobs import Entry
 from condensery.errors import BadInput, did_you_mean
 from condensery.methods import METHODS, get_method
 from condensery.published import WHOLE, PublishedCell
@@ -39,13 +39,13 @@ class Changes:
         """A published number, scaled; at least 1."""
         return max(1, round(published * self.scale))
 
-    def contender(self, cell: PublishedCell) -> Contender:
+    def contender(self, cell: PublishedCell) -> Entry:
         """Who makes the set of a cell, labelled by what tells it from others of its table."""
         label = " ".join([cell.method, *(f"{name}={value}" for name, value in cell.fields)])
         fields = dict(cell.fields)
         if cell.method in METHODS:
             fields |= self._scaled_fields(cell.method, fields) | self._set_fields(cell.method)
-        return Contender(label, cell.method, fields)
+        return Entry(label, cell.method, fields)
 
     def require_known(self, recipe: Recipe) -> None:
         """Raises BadInput for a setting that no method of the recipe has."""
