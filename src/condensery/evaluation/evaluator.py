@@ -11,6 +11,7 @@ import torch
 
 from condensery import artifact
 from condensery.data import load
+from condensery.data.sources import silent
 from condensery.errors import BadInput
 from condensery.evaluation.honest import WEIGHT, Honest, check_weights, honest_scores, missing_lines
 from condensery.evaluation.protocols import Protocol, get_protocol
@@ -81,6 +82,7 @@ def evaluate(
     device: str = "auto",
     callback: Callable[[Trained], None] | None = None,
     teacher_weights: str | Path | None = None,
+    announce: Callable[[str], None] = silent,
     **data_options: Any,
 ) -> Evaluation:
     """Train networks from scratch on each set by one protocol, and test them on the real test images.
@@ -106,6 +108,7 @@ def evaluate(
         device: "auto", "cpu" or "cuda".
         callback: called after every trained network.
         teacher_weights: the file of weights that labelled the set, if it was labelled so, for random images.
+        announce: called with lines of text for a person.
         data_options: for `condensery.data.load`.
 
     Raises:
@@ -117,7 +120,7 @@ def evaluate(
     _check(repeats, whole_repeats, whole_epochs, baselines)
     check_weights(w, gamma)
     factories = _factories(synthetic[0], networks, protocol)
-    data = real_images(synthetic[0], data, data_options)
+    data = real_images(synthetic[0], data, data_options, announce)
     for other in synthetic[1:]:
         _check_same_classes(other, data)
     if soft_labels and held_labels(synthetic[0]) != HARD:
@@ -257,12 +260,16 @@ def _factories(first: SyntheticSet, networks: Sequence[str], protocol: Protocol)
 
 
 def real_images(
-    synthetic: SyntheticSet, data: str | Path | ImageData | None, options: dict[str, Any]
+    synthetic: SyntheticSet,
+    data: str | Path | ImageData | None,
+    options: dict[str, Any],
+    announce: Callable[[str], None] = silent,
 ) -> ImageData:
     """The real images that a set is judged or labelled with: `data`, or None for what it was made from.
 
     Args:
         options: for `condensery.data.load`, beside those that the set names.
+        announce: called with lines of text for a person.
 
     Raises:
         BadInput: the set does not say what it was made from, or the images are of other classes, sizes or
@@ -272,7 +279,8 @@ def real_images(
     if not isinstance(data, ImageData):
         if data is None and not origin.get("source"):
             raise BadInput("the set does not say what it was made from: name the real images with --data")
-        data = load(origin["source"] if data is None else data, **{**origin.get("options", {}), **options})
+        source = origin["source"] if data is None else data
+        data = load(source, announce=announce, **{**origin.get("options", {}), **options})
     _check_same_classes(synthetic, data)
     return data
 
