@@ -91,9 +91,6 @@ def test_a_new_method_and_a_new_selector(run: Run, tmp_path: Path) -> None:
     halfway, _, brightest, _, _ = found.measurements
     assert (halfway.steps, halfway.published_steps) == (2, 10_000)
     assert (brightest.steps, brightest.images) == (None, 3) and "halfway: a note of its own" in lines
-    assert (
-        any("--method brightest" in command for command in brightest.commands) is False
-    )  # its protocol is unknown
     report = report_of([tmp_path / "out"], scatter=False)
     assert report.measurements == found.measurements
     write_report(report, tmp_path / "page.html")
