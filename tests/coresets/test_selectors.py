@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, asdict, fields, replace
@@ -63,6 +64,8 @@ def test_is_frozen_and_documents_every_field(name: str) -> None:
     with pytest.raises(FrozenInstanceError):
         selector.anything = 1  # type: ignore[attr-defined]
     for f in fields(selector):  # type: ignore[arg-type]
+        declared_in = next(c for c in type(selector).__mro__ if f.name in vars(c).get("__annotations__", {}))
+        source = inspect.getsource(declared_in)
         declaration = source[source.index(f"    {f.name}: ") :]
         assert declaration.splitlines()[1].strip().startswith('"""'), f.name
 

@@ -17,8 +17,8 @@ Numbers = Annotated[Sequence[int], Flag("N,M", arguments.whole_numbers)]
 
 class Images(OptionGroup, panel="Images"):
     data: str | None = None
-    """The images: a known name (digits, mnist, cifar10, ...), a folder with one sub-folder per class, a Parquet
-    folder or file, a .npz file, or a Hugging Face Hub id. See condense datasets."""
+    """The images: a known name (digits, mnist, cifar10, ...), a folder with one sub-folder per class, a set as it
+    was downloaded, a Parquet folder or file, a .npz file, or a Hugging Face Hub id. See condense datasets."""
     classes: Annotated[Sequence[str] | None, Flag("A,B", arguments.names)] = None
     """Names of the classes to take, at least two, such as 3,8 (default: all)."""
     test_fraction: float | None = None
@@ -27,6 +27,14 @@ class Images(OptionGroup, panel="Images"):
     """Column of a table that holds the images."""
     label_column: str | None = None
     """Column of a table that holds the labels."""
+    train_split: Annotated[str | None, Flag("PART")] = None
+    """Part to train on, by the name the set has for it; several with commas (default: known by its name)."""
+    test_split: Annotated[str | None, Flag("PART")] = None
+    """Part to test on."""
+    value_range: Annotated[Sequence[float] | None, Flag("LOW,HIGH", arguments.value_range)] = None
+    """The pixel values that become black and white, such as 0,4095 (default: by the rule that is said)."""
+    skip_damaged: bool = False
+    """Leave out images that cannot be read, and say which."""
 
     @property
     def source(self) -> str:
@@ -40,7 +48,8 @@ class Images(OptionGroup, panel="Images"):
     @property
     def data_options(self) -> dict[str, Any]:
         """Options of `condensery.load_images`."""
-        return {name: value for name, value in self.values.items() if name != "data"}
+        options = {name: value for name, value in self.values.items() if name != "data"}
+        return {**options, "skip_damaged": self.skip_damaged or None}
 
 
 class Resize(OptionGroup, panel="Images"):

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from condensery.session import Options
 
 _DECIDING = ("method", "ipc", "network", "seed")  # settings that a resumed run must share
-_OF_DATA = ("size", "channels", "classes", "test_fraction", "image_column", "label_column")
+_OF_DATA = (
+    *("size", "channels", "classes", "test_fraction", "image_column", "label_column"),
+    *("train_split", "test_split", "value_range", "skip_damaged"),
+)
 
 
 class Making(OptionGroup, panel="Run"):
