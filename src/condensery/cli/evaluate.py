@@ -26,6 +26,8 @@ class Beside:
     """The real images (default: those that the set was made from)."""
     baselines: Annotated[Sequence[str], Flag(parse=arguments.words_or_none)] = ("random", "whole")
     """Some of random,whole, or none."""
+    teacher_weights: Annotated[Path | None, Flag("FILE")] = None
+    """Weights of the teacher that labelled the set, if it was not trained here: random images get its labels too."""
 
 
 @options()
@@ -34,6 +36,12 @@ class Scores(Honesty):
     """Weight of IOR against HLR in LRS."""
     gamma: float = 0.5
     """Weight of augmented training in ARS."""
+
+
+@options("How sets are judged")
+class Recipes:
+    recipe: str = "both"
+    """common leaves out the recipe by which a set itself wants to be trained, own all but that."""
 
 
 @options("Run")
@@ -55,6 +63,7 @@ def evaluate(
     beside: Beside,
     judge: Judge,
     networks: Networks,
+    recipes: Recipes,
     scores: Scores,
     place: Place,
     output: Output,
@@ -89,6 +98,7 @@ def evaluate(
             **vars(beside),
             **vars(judge),
             **vars(networks),
+            **vars(recipes),
             **asked,
             w=scores.w,
             gamma=scores.gamma,
