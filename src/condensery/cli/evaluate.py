@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from condensery.cli import arguments, declared
-from condensery.cli.flags import Flag, options
+from condensery.cli.flags import Flag, OptionGroup
 from condensery.cli.options import Draws, Honesty, Judge, Networks
 from condensery.cli.output import Output
 from condensery.cli.progress import EvaluationProgress
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from condensery.evaluation import Evaluation
 
 
-@options("What is compared")
-class Beside:
+class Beside(OptionGroup, panel="What is compared"):
     data: str | None = None
     """The real images (default: those that the set was made from)."""
     baselines: Annotated[Sequence[str], Flag(parse=arguments.words_or_none)] = ("random", "whole")
@@ -30,7 +29,6 @@ class Beside:
     """Weights of the teacher that labelled the set, if it was not trained here: random images get its labels too."""
 
 
-@options()
 class Scores(Honesty):
     w: float = 0.5
     """Weight of IOR against HLR in LRS."""
@@ -38,14 +36,12 @@ class Scores(Honesty):
     """Weight of augmented training in ARS."""
 
 
-@options("How sets are judged")
-class Recipes:
+class Recipes(OptionGroup, panel="How sets are judged"):
     recipe: str = "both"
     """common leaves out the recipe by which a set itself wants to be trained, own all but that."""
 
 
-@options("Run")
-class Place(Draws):
+class Place(Draws, panel="Run"):
     results: Annotated[Path | None, Flag("FILE")] = None
     """Append the JSON line to this file too."""
 
@@ -95,10 +91,10 @@ def evaluate(
     with EvaluationProgress(output) as progress:
         evaluation = evaluate_sets(
             sets,
-            **vars(beside),
-            **vars(judge),
-            **vars(networks),
-            **vars(recipes),
+            **beside.values,
+            **judge.values,
+            **networks.values,
+            **recipes.values,
             **asked,
             w=scores.w,
             gamma=scores.gamma,

@@ -7,15 +7,14 @@ from typing import Annotated
 
 import typer
 
-from condensery.cli.flags import Flag, options
+from condensery.cli.flags import Flag, OptionGroup
 from condensery.cli.options import Draws
 from condensery.cli.output import Output
 from condensery.cli.progress import TeacherProgress
 from condensery.words import readable_seconds
 
 
-@options("Labels")
-class Labels:
+class Labels(OptionGroup, panel="Labels"):
     views: int = 30
     """Views of each image, each with a label of its own; 0 for one label an image."""
     temperature: float | None = None
@@ -34,8 +33,7 @@ class Labels:
     """Store the images as 8-bit pixels: exact for real images, rounded for others."""
 
 
-@options("Teacher")
-class Taught:
+class Taught(OptionGroup, panel="Teacher"):
     data: str | None = None
     """The real images (default: those that the set was made from)."""
     teacher: Annotated[str | None, Flag("NETWORK")] = None
@@ -48,8 +46,7 @@ class Taught:
     """Weights of --teacher from a .safetensors or .pt file, in place of training."""
 
 
-@options("Run")
-class Place(Draws):
+class Place(Draws, panel="Run"):
     out: Path | None = None
     """Folder for the result (default: the set's folder with -viewsN or -labels added)."""
 
@@ -100,4 +97,4 @@ def label(
             callback=progress.trained,
             announce=progress.say,
         )
-    output.made(out, made, "images with labels", ("Time", readable_seconds(made.record["labels"]["seconds"])))
+    output.tell_set(out, made, "images with labels", ("Time", readable_seconds(made.record["labels"]["seconds"])))
