@@ -44,11 +44,11 @@ def read_literals(path: Path) -> Any:
         BadFile: it holds anything else, in particular code; or is damaged.
     """
     try:
-        require_memory(3 * path.stat().st_size, f"values of {path}")
+        require_memory(4 * path.stat().st_size, f"values of {path}")
         machine = _Machine()
-        with path.open("rb") as stream:
-            for code, argument, _ in pickletools.genops(stream):
-                machine.step(code.name, argument)
+        # From memory: reading from a file would allocate whatever length the file declares.
+        for code, argument, _ in pickletools.genops(path.read_bytes()):
+            machine.step(code.name, argument)
         return machine.stack[-1]
     except _Foreign as error:
         raise BadFile(
