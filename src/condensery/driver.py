@@ -52,26 +52,29 @@ def begin(method: Method, task: Task, rng: Rng) -> State:
 def advance(method: Method, task: Task, state: State, rng: Rng) -> tuple[State, float]:
     """One update of the synthetic set. Draws depend on the seed and on `state.step` alone.
 
-    Each term is backpropagated as it arrives, which is the gradient of the sum with the memory of one term.
+    Each term is backpropagated as it arrives, which is the gradient of the sum with the memory of one term. A method
+    without terms has nothing to minimise: all it does is in its `advance`.
 
     Returns:
-        The next state and the loss: the sum of the terms.
+        The next state and the loss: the sum of the terms, 0 if there are none.
 
     Raises:
         NonFinite: the synthetic images are as they were.
     """
     rng = rng.fork("step", state.step)
     leaves = state.leaves()
-    state.optimizers["synthetic"].zero_grad()
-    losses = []
+    for leaf in leaves:
+        leaf.grad = None
+    terms: list[torch.Tensor] = []
     with rng.fork("layers").seeded(task.device):  # for networks with layers that draw, such as dropout
         for term in method.terms(task, state, rng):
             term.backward(inputs=leaves)
-            losses.append(term.detach())
-        terms = torch.stack(losses).tolist()
-        _require_finite(terms, leaves, state.step)
-        _step(state, leaves)
-        return method.advance(task, state, rng.fork("advance")), sum(terms)
+            terms.append(term.detach())
+        losses = torch.stack(terms).tolist() if terms else []
+        _require_finite(losses, leaves, state.step)
+        if terms:
+            _update(state, leaves)
+        return method.advance(task, state, rng.fork("advance")), sum(losses)
 
 
 def trajectory(
@@ -116,7 +119,7 @@ def reset_peak_memory(device: torch.device) -> bool:
     return True
 
 
-def _step(state: State, leaves: list[torch.Tensor]) -> None:
+def _update(state: State, leaves: list[torch.Tensor]) -> None:
     """Update the leaves, or leave them as they are if an update would not be finite."""
     before = [tensor.detach().clone() for tensor in leaves]
     state.optimizers["synthetic"].step()

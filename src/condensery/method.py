@@ -213,6 +213,9 @@ class Method(Protocol):
         name: what the command line calls it.
         summary: one line with the citation, for `condense methods`.
 
+    Fields that a method got after it was published here stand in a class variable `later_fields`: while they are at
+    their defaults, they change no key of a comparison that was begun before.
+
     One whose `start` needs long work that runs share has a method `preparation(task, rng) -> Preparation | None`, where
     `rng` is that of `start`. It is done before, where it can be seen, estimated and interrupted.
     """

@@ -262,8 +262,11 @@ class Session:
 
     def result(self) -> SyntheticSet:
         """The set as it is now, on the CPU."""
-        content = self.state.synthetic.content()
-        return SyntheticSet(content.images, content.labels, self.images.spec, self._record())
+        found = self.state.synthetic.content()
+        spec, record = self.images.spec, self._record()
+        return SyntheticSet(
+            found.images, found.labels, spec, record, found.targets, found.stored, found.training
+        )
 
     def _record(self) -> dict[str, Any]:
         """How the set was made, and what was measured on the way."""

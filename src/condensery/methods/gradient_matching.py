@@ -21,7 +21,7 @@ from condensery.matching.gradients import differentiable_gradient, gradient
 from condensery.method import State, Task
 from condensery.models.batch_norm import batch_norms
 from condensery.rng import Rng
-from condensery.synthetic import Pixels
+from condensery.synthetic import start_images
 from condensery.training import TensorImages, train_epoch
 from condensery.words import count
 
@@ -36,6 +36,8 @@ class GradientMatching:
 
     published_loops: ClassVar[Mapping[int, tuple[int, int]]]
     """images per class, ascending -> (outer_loop, inner_loop)"""
+
+    later_fields: ClassVar[tuple[str, ...]] = ("factor",)
 
     iterations: int = 1000
     """random networks to match gradients on"""
@@ -55,6 +57,8 @@ class GradientMatching:
     """learning rate of the network's plain SGD"""
     init: str = "real"
     """start from "real" images or from "noise" """
+    factor: int = 1
+    """tiles along each side of a stored image, enlarged before use: 2 trains on four images for the bytes of one"""
     distance: str = "rowwise"
     """gradient distance: "rowwise" cosine (the paper's), "euclidean" or "cosine" """
     norm_images: int = 16
@@ -100,7 +104,7 @@ class GradientMatching:
         return "published" if ipc in self.published_loops else "interpolated"
 
     def start(self, task: Task, rng: Rng) -> State:
-        synthetic = Pixels.start(task.pool, task.ipc, self.init, rng.fork("images"))
+        synthetic = start_images(task.pool, task.ipc, self.init, self.factor, rng.fork("images"))
         optimizer = torch.optim.SGD(synthetic.leaves().values(), self.image_lr, self.image_momentum)
         return State.of(synthetic, optimizer, task.new_network(rng.fork("network")))
 

@@ -14,7 +14,6 @@ from condensery import artifact
 from condensery.comparison.compare import compare
 from condensery.comparison.engines import Engine, pick_engine
 from condensery.comparison.folder import Folder, Problem
-from condensery.comparison.jobs import sets
 from condensery.comparison.perform import perform
 from condensery.comparison.reports import Comparison
 from condensery.comparison.run import Listener, NothingToDo
@@ -237,8 +236,8 @@ class _Kitchen:
         return [
             artifact.load(Folder(one.folder).set_folder(made))
             for one in comparisons
-            for made in sets(one.plan)
-            if made.label == label and made.record["ipc"] == cell.ipc and Folder(one.folder).document(made)
+            for made in one.sets
+            if made.label == label and made.record["ipc"] == cell.ipc and Folder(one.folder).is_done(made)
         ]
 
     def _folder(self, protocol: str) -> Path:
