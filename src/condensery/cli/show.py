@@ -10,10 +10,10 @@ import typer
 from condensery import artifact
 from condensery.cli.output import Output, facts_table
 from condensery.errors import BadInput
+from condensery.export import FORMATS, save_picture
+from condensery.export import export as export_set
+from condensery.export.picture import value_range
 from condensery.records import SyntheticSet
-from condensery.report import FORMATS, save_picture
-from condensery.report import export as export_set
-from condensery.report.picture import value_range
 from condensery.words import accuracy, percent, readable_bytes, readable_seconds
 
 RunPath = Annotated[

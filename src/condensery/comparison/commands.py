@@ -10,7 +10,7 @@ from condensery.comparison.plan import Cell, SetJob, set_of
 from condensery.comparison.protocol_record import protocol_record
 from condensery.errors import BadInput
 from condensery.evaluation import get_protocol
-from condensery.report.command import run_command
+from condensery.export.run_command import run_command
 
 _TEACHER = {"network": "--teacher", "epochs": "--teacher-epochs", "temperature": "--temperature"}
 

@@ -12,10 +12,10 @@ from condensery.comparison.contenders import all_fields
 from condensery.comparison.plan import Cell, SetJob
 from condensery.comparison.store import Store
 from condensery.errors import BadInput
-from condensery.gathering import honest
-from condensery.gathering.measuring import distinct_names, published_steps
 from condensery.published import lookup
 from condensery.report.contents import WHOLE, HonestScores, Measurement, Published
+from condensery.report.measurements import distinct_names, published_steps
+from condensery.report.scores import honest
 
 
 @dataclass(frozen=True)

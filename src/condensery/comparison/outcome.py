@@ -11,9 +11,9 @@ from condensery.comparison.plan import Cell, Plan, SetJob, cells, sets
 from condensery.comparison.store import Store
 from condensery.data.sources import silent
 from condensery.errors import BadInput
-from condensery.gathering.features import feature_pictures
-from condensery.gathering.runs import FoundSet, curve, found_set, gallery
 from condensery.report.contents import HonestScores, Measurement, Report, honest_of
+from condensery.report.features import feature_pictures
+from condensery.report.from_disk import FoundSet, curve, found_set, gallery
 from condensery.report.tables import honest_values
 from condensery.words import count
 

@@ -12,8 +12,8 @@ from condensery.comparison.outcome import facts, found, title_of, with_pictures
 from condensery.comparison.plan import Cell, SetJob
 from condensery.comparison.whole_folder import WholeFolder, whole_folder
 from condensery.data.sources import silent
-from condensery.gathering.runs import Found, evaluations, find, report_of_found
 from condensery.report.contents import Report
+from condensery.report.from_disk import Found, evaluations, find, report_of_found
 from condensery.words import count
 
 _Job = TypeVar("_Job", SetJob, Cell)

@@ -11,8 +11,8 @@ from condensery.comparison.folder import CELLS, DO_AGAIN, SETS, read_document
 from condensery.comparison.plan import Cell, Plan, SetJob, set_of, sets
 from condensery.comparison.store import Store
 from condensery.errors import BadFile, BadInput
-from condensery.gathering.measuring import distinct_names
 from condensery.report.contents import RANDOM
+from condensery.report.measurements import distinct_names
 
 _CELL = ("data", "time", "hardware", "versions", "commit")
 _SCORE = ("labels", "augmentation", "accuracies", "images", "bytes", "epochs", "seconds")

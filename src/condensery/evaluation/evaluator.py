@@ -17,10 +17,10 @@ from condensery.evaluation.honest import WEIGHT, Honest, check_weights, honest_s
 from condensery.evaluation.protocols import Protocol, get_protocol
 from condensery.evaluation.scores import Score
 from condensery.evaluation.teacher import SoftLabels
+from condensery.export.run_command import run_command
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.provenance import environment, pick_device
 from condensery.records import ImageData, SyntheticSet
-from condensery.report.command import run_command
 
 
 @dataclass(frozen=True)

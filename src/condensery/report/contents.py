@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from condensery.evaluation.honest import WEIGHT
 from condensery.published import WHOLE as WHOLE  # the subject of measurements on the whole training set
 from condensery.published import Published as Published
 
 RANDOM = "random"  # the subject of measurements on random real images
-WEIGHT = 0.5  # w and gamma of the honest scores where nothing else was asked for
 
 
 @dataclass(frozen=True)

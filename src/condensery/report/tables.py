@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from condensery.report.contents import WEIGHT, HonestScores, Measurement, Published, Report, honest_of
+from condensery.evaluation.honest import WEIGHT
+from condensery.report.contents import HonestScores, Measurement, Published, Report, honest_of
 from condensery.words import accuracy, percent, readable_bytes
 
 MARKDOWN_MARK = "<!-- condensery report -->"

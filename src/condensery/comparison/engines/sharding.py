@@ -15,11 +15,11 @@ from condensery.comparison.jobs import Engine, Job, Outcome
 from condensery.comparison.perform import SET, set_document
 from condensery.comparison.shards import merge_losses, merge_shards, split_classes
 from condensery.errors import BadInput
+from condensery.export import save_picture
 from condensery.methods import METHODS
 from condensery.models.batch_norm import mixes_samples
 from condensery.models.registry import resolve
 from condensery.records import ImageSpec, SyntheticSet
-from condensery.report import save_picture
 from condensery.rng import Rng
 
 _INITIAL = "initial.safetensors"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from condensery.evaluation.evaluator import BASELINES
-from condensery.evaluation.honest import honest_scores
+from condensery.evaluation.honest import WEIGHT, honest_scores
 from condensery.evaluation.scores import Score
-from condensery.report.contents import WEIGHT, WHOLE, HonestScores, Measurement
+from condensery.report.contents import WHOLE, HonestScores, Measurement
 
 
 def honest(measurements: Sequence[Measurement]) -> tuple[HonestScores, ...]:

@@ -12,10 +12,10 @@ from small_runs import NETWORK, make_run, note_evaluation
 
 import condensery
 from condensery import BadFile, BadInput
-from condensery.gathering import report_of_runs
+from condensery.export.picture import eight_bit
 from condensery.report import write_report
+from condensery.report.from_disk import report_of_runs
 from condensery.report.page import html
-from condensery.report.picture import eight_bit
 
 NOT_MIXED = "a report shows runs on one image set; make one for each"
 

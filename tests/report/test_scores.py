@@ -8,16 +8,16 @@ import json
 from pathlib import Path
 
 import pytest
-from test_measuring import document, found, score
+from test_measurements import document, found, score
 
 from condensery import BadInput
 from condensery.data.sources import silent
 from condensery.evaluation.honest import augmentation_robust_score, label_robust_score
-from condensery.gathering import honest
-from condensery.gathering.runs import Found, report_of_found
 from condensery.report import write_report
 from condensery.report.contents import Report
+from condensery.report.from_disk import Found, report_of_found
 from condensery.report.page import html
+from condensery.report.scores import honest
 from condensery.report.tables import COLUMNS, csv_text, json_lines, markdown
 
 

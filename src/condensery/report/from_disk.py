@@ -11,12 +11,13 @@ from typing import Any
 from condensery import artifact
 from condensery.data.sources import silent
 from condensery.errors import BadFile, BadInput, one_line
-from condensery.gathering.features import feature_pictures
-from condensery.gathering.honest import honest
-from condensery.gathering.measuring import in_order, measurements
+from condensery.evaluation.honest import WEIGHT
+from condensery.export.picture import eight_bit
 from condensery.records import SyntheticSet
-from condensery.report.contents import RANDOM, WEIGHT, Curve, Gallery, HonestScores, Measurement, Report
-from condensery.report.picture import eight_bit
+from condensery.report.contents import RANDOM, Curve, Gallery, HonestScores, Measurement, Report
+from condensery.report.features import feature_pictures
+from condensery.report.measurements import in_order, measurements
+from condensery.report.scores import honest
 from condensery.report.tables import HONEST, JSON_MARK, from_json
 from condensery.run_folder import RunFolder
 
