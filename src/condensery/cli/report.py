@@ -13,7 +13,7 @@ from rich.table import Table
 from condensery.cli.output import Output, plain_table
 from condensery.comparison.reports import report_of
 from condensery.report import require_writable, write_report
-from condensery.report.contents import Measurement, Report, honest_of
+from condensery.report.contents import Measurement, Report
 from condensery.report.tables import row, sets_by_networks
 from condensery.words import accuracy, readable_bytes
 
@@ -107,7 +107,7 @@ def _document(gathered: Report, path: Path, size: int) -> dict[str, object]:
         "report": str(path),
         "bytes": size,
         "title": gathered.title,
-        "measurements": [row(m, honest_of(gathered.honest, m)) for m in gathered.measurements],
+        "measurements": list(map(row, gathered.measurements)),
         "galleries": len(gathered.galleries),
         "curves": len(gathered.curves),
         "scatters": len(gathered.scatters),

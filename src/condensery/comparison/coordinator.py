@@ -116,9 +116,9 @@ class Start:
 
     def result(self, command: str, threads: int | None) -> Comparison:
         """What is there by now."""
-        found, scores = measured(list(self.cells.values()), self.store, threads)
+        found = measured(list(self.cells.values()), self.store, threads)
         problems = tuple(dict.fromkeys(self.problems.values()))
-        return Comparison(self.plan, self.store.path, found, scores, problems, command)
+        return Comparison(self.plan, self.store.path, found, problems, command)
 
 
 class Coordinator:

@@ -13,9 +13,8 @@ from condensery.comparison.plan import Cell, SetJob
 from condensery.comparison.store import Store
 from condensery.errors import BadInput
 from condensery.published import lookup
-from condensery.report.contents import WHOLE, HonestScores, Measurement, Published
-from condensery.report.measurements import distinct_names, published_steps
-from condensery.report.scores import honest
+from condensery.report.contents import WHOLE, Measurement, Published
+from condensery.report.measurements import distinct_names, published_steps, with_scores
 
 
 @dataclass(frozen=True)
@@ -36,10 +35,8 @@ _Score = tuple[Cell, dict[str, Any], dict[str, Any]]  # cell, its document, the 
 _Found = dict[tuple[str, int], _Score]  # by set and seed of the networks
 
 
-def measured(
-    found: Sequence[Cell], store: Store, threads: int | None
-) -> tuple[tuple[Measurement, ...], tuple[HonestScores, ...]]:
-    """What cells give as far as they are in `store`, budget by budget, and the scores that follow.
+def measured(found: Sequence[Cell], store: Store, threads: int | None) -> tuple[Measurement, ...]:
+    """What cells give as far as they are in `store`, budget by budget, with the scores that follow.
 
     Networks of one set and seed that several cells trained are counted once.
     """
@@ -51,7 +48,7 @@ def measured(
             _add(kinds.setdefault(_kind(cell, score, labels), {}), (cell, document, score))
     made = [_measurement(kind, kinds[kind], store, threads) for kind in sorted(kinds, key=_place)]
     # Without augmentation is only there for the score about it.
-    return tuple(one for one in made if one.augmentation == "protocol"), honest(made)
+    return tuple(one for one in with_scores(made) if one.augmentation == "protocol")
 
 
 def _place(kind: _Kind) -> tuple[bool, int]:

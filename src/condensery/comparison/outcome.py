@@ -11,10 +11,10 @@ from condensery.comparison.plan import Cell, Plan, SetJob, cells, sets
 from condensery.comparison.store import Store
 from condensery.data.sources import silent
 from condensery.errors import BadInput
-from condensery.report.contents import HonestScores, Measurement, Report, honest_of
+from condensery.report.contents import Measurement, Report
 from condensery.report.features import feature_pictures
 from condensery.report.from_disk import FoundSet, curve, found_set, gallery
-from condensery.report.tables import honest_values
+from condensery.report.tables import score_values
 from condensery.words import count
 
 
@@ -45,8 +45,8 @@ class Comparison:
         plan: what was asked for.
         folder: where everything is.
         measurements: one for each contender, budget, architecture it was made with and architecture tested;
-            those of the whole training set last. Cells without any result have none.
-        honest: what accuracies come to beside random images and the whole set.
+            those of the whole training set last; each with what it comes to beside random images and the whole
+            set. Cells without any result have none.
         problems: cells that were skipped or failed.
         command: that made it, or "".
     """
@@ -54,7 +54,6 @@ class Comparison:
     plan: Plan
     folder: Path
     measurements: tuple[Measurement, ...]
-    honest: tuple[HonestScores, ...] = ()
     problems: tuple[Problem, ...] = ()
     command: str = ""
 
@@ -75,7 +74,6 @@ class Comparison:
             title=title_of(plan.data, (contender.label for contender in plan.contenders)),
             facts=tuple(facts(plan.data, cells(plan), self.measurements, plan.train_images, plan.scale)),
             measurements=self.measurements,
-            honest=self.honest,
             skipped=tuple((problem.cell, problem.reason) for problem in self.problems),
             command=self.command,
         )
@@ -87,8 +85,7 @@ class Comparison:
             "command": self.command,
             "plan": self.plan.to_json(),
             "measurements": [
-                {**measurement_json(one), "honest": honest_values(honest_of(self.honest, one))}
-                for one in self.measurements
+                {**measurement_json(one), "honest": score_values(one)} for one in self.measurements
             ],
             "problems": [problem.to_json() for problem in self.problems],
         }

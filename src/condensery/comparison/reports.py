@@ -57,7 +57,7 @@ def report_of(
 def _of_comparison(
     folder: WholeFolder, title: str, command: str, scatter: bool, announce: Callable[[str], None]
 ) -> Report:
-    measurements, honest = measured(folder.cells, folder.store, folder.threads)
+    measurements = measured(folder.cells, folder.store, folder.threads)
     if not measurements:
         announce("no cell is done yet, so there are no accuracies: let the comparison go on")
     if by_hand := sum(1 for made in _once(folder.sets) for _ in _by_hand(folder, made)):
@@ -71,7 +71,6 @@ def _of_comparison(
         title=title or title_of(data, (made.contender.label for made in folder.sets)),
         facts=tuple(facts(data, folder.cells, measurements, train_images, folder.scale)),
         measurements=measurements,
-        honest=honest,
         skipped=folder.skipped,
         command=command,
     )

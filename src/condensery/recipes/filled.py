@@ -92,12 +92,10 @@ class Reproduction:
         facts += [("Not as published", line) for line in self.remarks]
         facts += dict.fromkeys(fact for report in reports for fact in report.facts)
         measurements = _once(map(_beside_published, self.filled))
-        scores = _once(one for report in reports for one in report.honest)
         return Report(
             title=f"{self.recipe.name}: {self.recipe.title}",
             facts=tuple(facts),
             measurements=tuple(measurements),
-            honest=tuple(one for one in scores if any(map(one.is_of, measurements))),
             galleries=tuple(_once(one for report in reports for one in report.galleries)),
             curves=tuple(_once(one for report in reports for one in report.curves)),
             skipped=tuple((problem.cell, problem.reason) for problem in self.problems),

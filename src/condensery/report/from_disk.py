@@ -11,14 +11,13 @@ from typing import Any
 from condensery import artifact
 from condensery.data.sources import silent
 from condensery.errors import BadFile, BadInput, one_line
-from condensery.evaluation.honest import WEIGHT
+from condensery.evaluation.honest import SCORES, WEIGHT
 from condensery.export.picture import eight_bit
 from condensery.records import SyntheticSet
-from condensery.report.contents import RANDOM, Curve, Gallery, HonestScores, Measurement, Report
+from condensery.report.contents import RANDOM, Curve, Gallery, Measurement, Report
 from condensery.report.features import feature_pictures
-from condensery.report.measurements import in_order, measurements
-from condensery.report.scores import honest
-from condensery.report.tables import HONEST, JSON_MARK, from_json
+from condensery.report.measurements import in_order, measurements, with_scores
+from condensery.report.tables import JSON_MARK, from_json
 from condensery.run_folder import RunFolder
 
 
@@ -54,7 +53,7 @@ class Found:
 
     sets: tuple[FoundSet, ...] = ()
     documents: tuple[tuple[Path, dict[str, Any]], ...] = ()
-    lines: tuple[tuple[Path, Measurement, HonestScores | None], ...] = ()
+    lines: tuple[tuple[Path, Measurement], ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
 
 
@@ -103,7 +102,7 @@ def report_of_found(
     _require_same_classes(found.sets)
     _require_same_images(found)
     sets = [one.synthetic for one in found.sets]
-    measured, scores = _measured(found, sets)
+    measured = _measured(found, sets)
     if not measured:
         announce("no evaluation was found, so there are no accuracies: run condense evaluate first")
     galleries = tuple(map(gallery, found.sets))
@@ -111,9 +110,8 @@ def report_of_found(
     pictures = feature_pictures(sets, announce, names) if scatter and sets else ()
     return Report(
         title=title or f"Condensed {_data_name(found)}",
-        facts=(*_facts(found), *_weights(scores)),
-        measurements=tuple(measured),
-        honest=scores,
+        facts=(*_facts(found), *_weights(measured)),
+        measurements=measured,
         galleries=tuple(sorted(galleries, key=lambda g: g.ipc)),
         curves=tuple(sorted((c for one in found.sets if (c := curve(one))), key=lambda c: c.ipc or 0)),
         scatters=pictures,
@@ -122,23 +120,13 @@ def report_of_found(
     )
 
 
-def _measured(
-    found: Found, sets: Sequence[SyntheticSet]
-) -> tuple[list[Measurement], tuple[HonestScores, ...]]:
+def _measured(found: Found, sets: Sequence[SyntheticSet]) -> tuple[Measurement, ...]:
     """All measurements and the scores that follow; a line about what is there already is left out."""
     measured = measurements(found.documents, sets)
-    scores: list[HonestScores] = []
-    for _, m, said in found.lines:
+    for _, m in found.lines:
         if not any(_same(m, other) for other in measured):
             measured.append(m)
-            scores += [said] if said else []
-    computed = honest(measured)
-    said_of = [replace(one, **_NO_SCORES) for one in scores]
-    scores += [one for one in computed if replace(one, **_NO_SCORES) not in said_of]
-    return in_order(measured), tuple(scores)
-
-
-_NO_SCORES: dict[str, Any] = {**dict.fromkeys(HONEST.values()), "w": WEIGHT, "gamma": WEIGHT}
+    return with_scores(in_order(measured))
 
 
 def _same(a: Measurement, b: Measurement) -> bool:
@@ -160,12 +148,12 @@ def find(path: Path) -> Found:
         written = [(path, line) for path, line in lines if line.get("kind") == JSON_MARK]
         return Found(
             documents=tuple(one for one in lines if one[1].get("kind") != JSON_MARK),
-            lines=tuple((path, *_line(path, line)) for path, line in written),
+            lines=tuple((path, _line(path, line)) for path, line in written),
         )
     return Found((found_set(path),))
 
 
-def _line(path: Path, document: dict[str, Any]) -> tuple[Measurement, HonestScores | None]:
+def _line(path: Path, document: dict[str, Any]) -> Measurement:
     try:
         return from_json(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -237,7 +225,7 @@ def _require_same_images(found: Found) -> None:
         if "fingerprint" in (data := one.synthetic.record.get("data", {}))
     ]
     origins += [(p, d.get("data", "?"), d["fingerprint"]) for p, d in found.documents if "fingerprint" in d]
-    origins += [(p, m.data, m.record["fingerprint"]) for p, m, _ in found.lines if "fingerprint" in m.record]
+    origins += [(p, m.data, m.record["fingerprint"]) for p, m in found.lines if "fingerprint" in m.record]
     for path, source, fingerprint in origins[1:]:
         if fingerprint != origins[0][2]:
             raise BadInput(
@@ -283,11 +271,13 @@ def curve(found: FoundSet) -> Curve | None:
     return Curve(of.subject, of.ipc, of.condensed_with, of.seed, loss, accuracy)
 
 
-def _weights(scores: Sequence[HonestScores]) -> Iterator[tuple[str, str]]:
+def _weights(rows: Sequence[Measurement]) -> Iterator[tuple[str, str]]:
     """The weights in LRS and ARS, if any are not the usual ones, and what they are of if there are several."""
     found: dict[tuple[float, float], dict[str, None]] = {}
-    for one in scores:
-        found.setdefault((one.w, one.gamma), {})[f"{one.subject} with {one.ipc} per class"] = None
+    for m in rows:
+        if any(column.key in m.extra for column in SCORES):
+            pair = (m.extra.get("w", WEIGHT), m.extra.get("gamma", WEIGHT))
+            found.setdefault(pair, {})[f"{m.subject} with {m.ipc} per class"] = None
     if set(found) - {(WEIGHT, WEIGHT)}:
         of = {pair: f" ({'; '.join(names)})" if len(found) > 1 else "" for pair, names in found.items()}
         said = (f"w {w:g}, gamma {gamma:g}{of[w, gamma]}" for w, gamma in found)
@@ -296,7 +286,7 @@ def _weights(scores: Sequence[HonestScores]) -> Iterator[tuple[str, str]]:
 
 def _data_name(found: Found) -> str:
     names = [str(document.get("data", "")) for _, document in found.documents]
-    names += [m.data for _, m, _ in found.lines]
+    names += [m.data for _, m in found.lines]
     names += [one.synthetic.spec.name for one in found.sets]
     name = next((name for name in names if name and name != "custom"), "images")
     return Path(name).name
@@ -311,7 +301,7 @@ def _facts(found: Found) -> Iterator[tuple[str, str]]:
     else:
         yield "Images", _data_name(found)
     records = [one.synthetic.record for one in found.sets] + [document for _, document in found.documents]
-    records += [{**m.record, "protocol": m.protocol} for _, m, _ in found.lines]
+    records += [{**m.record, "protocol": m.protocol} for _, m in found.lines]
     for name, key in (("Protocol", "protocol"), ("Hardware", "hardware"), ("Commit", "commit")):
         values = dict.fromkeys(str(record[key]) for record in records if record.get(key))
         if values:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from condensery.errors import BadFile, BadInput
 from condensery.evaluation.evaluator import BASELINES
-from condensery.evaluation.honest import check_weights
+from condensery.evaluation.honest import SCORES, WEIGHT, check_weights, honest_scores
+from condensery.evaluation.scores import Score
 from condensery.methods import get_method
 from condensery.published import Published, lookup
 from condensery.records import SyntheticSet
@@ -43,6 +44,7 @@ class _Pile:
 
     images: int
     bytes: int
+    stored_images: int | None
     rows: dict[tuple[Any, ...], Row] = field(default_factory=dict)
     seconds: dict[tuple[Any, ...], float] = field(default_factory=dict)
     make_seconds: dict[Any, float] = field(default_factory=dict)
@@ -107,7 +109,9 @@ def _add(piles: dict[_Kind, _Pile], document: Mapping[str, Any], score: Mapping[
         augmentation=str(score.get("augmentation", "protocol")),
         epochs=int(score["epochs"]),
     )
-    pile = piles.setdefault(kind, _Pile(int(score["images"]), int(score["bytes"])))
+    pile = piles.setdefault(
+        kind, _Pile(int(score["images"]), int(score["bytes"]), score.get("stored_images"))
+    )
     rows = [tuple(float(value) for value in row) for row in score["accuracies"]]
     seeds = list(document.get("set_seeds", ())) if own else []
     known = len(seeds) == len(rows)
@@ -139,6 +143,51 @@ def _add_rows(pile: _Pile, rows: Sequence[Row], sets: Sequence[Any], seed: int) 
         known = pile.rows.get((one, seed), ())
         if len(row) >= len(known):
             pile.rows[one, seed] = row
+
+
+def with_scores(rows: Sequence[Measurement]) -> tuple[Measurement, ...]:
+    """Measurements with the scores that follow from them, from those of random images and of the whole set.
+
+    The weights are those that the set's latest evaluation was asked for. What a row already says stays.
+    """
+    found: dict[tuple[object, ...], dict[str, float]] = {}
+    own = [m for m in rows if m.subject not in BASELINES]
+    for key in dict.fromkeys(map(_set, own)):
+        group = [m for m in own if _set(m) == key]
+        beside = [m for m in rows if m.subject in BASELINES and _fits(m, group[0])]
+        beside.sort(key=lambda m: m.epochs)  # of several whole sets the one that was trained longest counts
+        for scores in honest_scores([_score(m) for m in (*group, *beside)], *_weights(group)):
+            said = {
+                column.key: value for column in SCORES if (value := getattr(scores, column.key)) is not None
+            }
+            useless = {column.key for column in SCORES if column.weighs and column.weighs not in said}
+            found[*key, scores.labels] = {name: value for name, value in said.items() if name not in useless}
+    return tuple(
+        replace(m, extra={**m.extra, **found.get((*_set(m), m.labels), {}), **m.extra})
+        if m.augmentation == "protocol"
+        else m
+        for m in rows
+    )
+
+
+def _set(m: Measurement) -> tuple[object, ...]:
+    return m.data, m.subject, m.ipc, m.condensed_with, m.network, m.protocol
+
+
+def _fits(baseline: Measurement, m: Measurement) -> bool:
+    alike = (baseline.data, baseline.network, baseline.protocol) == (m.data, m.network, m.protocol)
+    return alike and (baseline.subject == WHOLE or baseline.ipc == m.ipc)
+
+
+def _score(m: Measurement) -> Score:
+    rest = (m.images, m.bytes, m.accuracies, m.epochs, m.evaluate_seconds, m.labels, m.augmentation)
+    return Score(m.subject, m.network, *rest)
+
+
+def _weights(group: Sequence[Measurement]) -> tuple[float, float]:
+    """w and gamma, as the record of an evaluation holds them."""
+    said = [one for m in group for one in m.record.get("honest", ())]
+    return (float(said[-1]["w"]), float(said[-1]["gamma"])) if said else (WEIGHT, WEIGHT)
 
 
 def _subjects(piles: Mapping[_Kind, _Pile]) -> dict[_Kind, str]:
@@ -197,6 +246,7 @@ def _measurement(kind: _Kind, pile: _Pile, subject: str, sets: Sequence[Syntheti
         published=_published(kind),
         commands=tuple(pile.commands),
         record=pile.record,
+        stored_images=pile.stored_images,
     )
 
 

@@ -6,36 +6,39 @@ import csv
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
-from condensery.evaluation.honest import WEIGHT
-from condensery.report.contents import HonestScores, Measurement, Published, Report, honest_of
+from condensery.evaluation.honest import SCORES, WEIGHT, ScoreColumn
+from condensery.report.contents import Measurement, Published, Report
 from condensery.words import accuracy, percent, readable_bytes
 
 MARKDOWN_MARK = "<!-- condensery report -->"
 JSON_MARK = "condensery measurement"
 
-HONEST = {
-    "HLR": "hard_label_recovery",
-    "IOR": "improvement_over_random",
-    "LRS": "label_robust_score",
-    "ARS": "augmentation_robust_score",
-}
-"""The fields of `HonestScores` by their short names."""
+
+def score_values(m: Measurement) -> dict[str, float | None]:
+    """Every score that is known of, with its weights; None for what a row does not have."""
+    return {column.key: m.extra.get(column.key) for column in SCORES}
 
 
-def honest_values(scores: HonestScores | None) -> dict[str, float | None]:
-    """The four scores and the weights of those that have one, by field; None for what is not known."""
-    found: dict[str, float | None] = {name: getattr(scores, name, None) for name in HONEST.values()}
-    weights = {"w": "label_robust_score", "gamma": "augmentation_robust_score"}
-    return found | {
-        name: None if scores is None or found[of] is None else getattr(scores, name)
-        for name, of in weights.items()
-    }
+def further_columns(m: Measurement) -> dict[str, Any]:
+    """What a row holds beside the columns and scores that all rows have."""
+    known = {column.key for column in SCORES}
+    return {name: value for name, value in m.extra.items() if name not in known}
 
 
-def row(m: Measurement, scores: HonestScores | None = None) -> dict[str, Any]:
+def further_text(value: Any) -> str:
+    """A value of a further column, for people."""
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def stores_others(m: Measurement) -> bool:
+    """Whether networks are trained on another number of images than are stored."""
+    return m.stored_images not in (None, m.images)
+
+
+def row(m: Measurement) -> dict[str, Any]:
     """A measurement as plain values by column: fractions, minutes, bytes; None where nothing is known."""
     published = m.published
     return {
@@ -63,7 +66,9 @@ def row(m: Measurement, scores: HonestScores | None = None) -> dict[str, Any]:
         "make_minutes": make_seconds(m) / 60 if m.make_seconds else None,
         "evaluate_minutes": m.evaluate_seconds / 60,
         "memory": m.memory,
-        **honest_values(scores),
+        **score_values(m),
+        "stored_images": m.images if m.stored_images is None else m.stored_images,
+        **further_columns(m),
     }
 
 
@@ -91,28 +96,35 @@ def sets_by_networks(m: Measurement) -> str:
 def csv_text(report: Report) -> str:
     """CSV with a head line; fractions, minutes and bytes as they are."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    further = {name: None for m in report.measurements for name in further_columns(m)}
+    writer = csv.DictWriter(buffer, [*COLUMNS, *further], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row(m, honest_of(report.honest, m)) for m in report.measurements)
+    writer.writerows(map(row, report.measurements))
     return buffer.getvalue()
 
 
 def json_lines(report: Report) -> str:
-    """A JSON object for each measurement: every accuracy, the honest scores, the commands and the record."""
+    """A JSON object for each measurement: every accuracy, the scores, the commands and the record."""
     lines = []
     for m in report.measurements:
-        facts = {"mean": m.mean, "std": m.std, "n": m.n, "honest": honest_values(honest_of(report.honest, m))}
+        facts = {
+            "mean": m.mean,
+            "std": m.std,
+            "n": m.n,
+            "honest": score_values(m),
+            "extra": further_columns(m),
+        }
         lines.append(json.dumps({"kind": JSON_MARK, **asdict(m), **facts}) + "\n")
     return "".join(lines)
 
 
-def from_json(document: Mapping[str, Any]) -> tuple[Measurement, HonestScores | None]:
+def from_json(document: Mapping[str, Any]) -> Measurement:
     """Inverse of a line of `json_lines`.
 
     Raises:
         KeyError, TypeError, ValueError, AttributeError: it is none.
     """
-    known: dict[str, Any] = {f.name: document[f.name] for f in fields(Measurement)}
+    known: dict[str, Any] = {f.name: document[f.name] for f in fields(Measurement) if f.name in document}
     for name in ("accuracies", "make_seconds", "commands"):
         known[name] = tuple(known[name])
     known["accuracies"] = tuple(tuple(map(float, networks)) for networks in known["accuracies"])
@@ -120,25 +132,21 @@ def from_json(document: Mapping[str, Any]) -> tuple[Measurement, HonestScores | 
     m = Measurement(**known)
     if not m.n:
         raise ValueError("no accuracies")
-    values = {name: value for name, value in document.get("honest", {}).items() if value is not None}
-    if not values:
-        return m, None
-    scores = {name: values.get(name) for name in HONEST.values()}
-    weights = {name: values.get(name, WEIGHT) for name in ("w", "gamma")}
-    where = (m.subject, m.ipc, m.condensed_with, m.network, m.protocol, m.labels)
-    return m, HonestScores(*where, **scores, **weights)
+    said = {name: value for name, value in document.get("honest", {}).items() if value is not None}
+    return replace(m, extra={**m.extra, **said})
 
 
 def markdown(report: Report) -> str:
     """One table, in percent; columns that say nothing in any row are left out."""
-    rows = [_readable(m, honest_of(report.honest, m)) for m in report.measurements]
-    names = [name for name in (rows[0] if rows else {}) if any(one[name] != "-" for one in rows)]
+    rows = [_readable(m) for m in report.measurements]
+    known = dict.fromkeys(name for one in rows for name in one)
+    names = [name for name in known if any(one.get(name, "-") != "-" for one in rows)]
     numeric = ("accuracy, %", "published, %", "n", "ipc", "steps", "minutes", "bytes", "memory", *_SCORES)
     lines = [MARKDOWN_MARK, "", f"# {_cell(report.title)}", ""]
     if names:
         lines.append(_line(names))
         lines.append(_line(["---:" if name in numeric else "---" for name in names]))
-        lines += [_line([one[name] for name in names]) for one in rows]
+        lines += [_line([one.get(name, "-") for name in names]) for one in rows]
         lines += ["", "Mean ± standard deviation over n networks (sets x networks trained on each)."]
         lines += [_MEANING] if set(names) & set(_SCORES) else []
         if "published by" in names:
@@ -147,11 +155,11 @@ def markdown(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
-_SCORES = (*(f"{name}, %" for name in HONEST), "w", "gamma")
+_SCORES = {f"{column.name}, %" if column.unit else column.name: column for column in SCORES}
 _MEANING = f"HLR, IOR, LRS and ARS: docs/evaluation.md; a weight w or gamma that is not shown is {WEIGHT:g}."
 
 
-def _readable(m: Measurement, scores: HonestScores | None) -> dict[str, str]:
+def _readable(m: Measurement) -> dict[str, str]:
     published = m.published
     steps = "-" if m.steps is None else f"{m.steps:,}"
     return {
@@ -171,13 +179,20 @@ def _readable(m: Measurement, scores: HonestScores | None) -> dict[str, str]:
         "minutes": f"{make_seconds(m) / 60:.1f}" if m.make_seconds else "-",
         "bytes": readable_bytes(m.bytes),
         "memory": "-" if m.memory is None else readable_bytes(m.memory),
-        **{f"{name}, %": percent(getattr(scores, key, None)) for name, key in HONEST.items()},
-        **{name: _weight(honest_values(scores)[name]) for name in ("w", "gamma")},
+        "images stored": f"{m.stored_images:,} for {m.images:,}" if stores_others(m) else "-",
+        **{name: _score(column, m) for name, column in _SCORES.items()},
+        **{
+            _cell(name.replace("_", " ")): _cell(further_text(value))
+            for name, value in further_columns(m).items()
+        },
     }
 
 
-def _weight(value: float | None) -> str:
-    """A weight that is not the usual one."""
+def _score(column: ScoreColumn, m: Measurement) -> str:
+    """In percent; of a weight only what is not the usual one."""
+    value = m.extra.get(column.key)
+    if column.unit:
+        return percent(value)
     return "-" if value in (None, WEIGHT) else f"{value:g}"
 
 

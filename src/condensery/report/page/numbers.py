@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from condensery.evaluation.honest import SCORES
 from condensery.report.contents import WHOLE, Measurement, Report
 from condensery.report.page.charts import Axis, Bar, Line, bars, legend, lines, shares
 from condensery.report.page.elements import Cell, breakable, figure, panels, paragraphs, table, text
@@ -19,7 +20,7 @@ from condensery.report.page.names import (
     subject_name,
     varies,
 )
-from condensery.report.tables import judged_otherwise, sets_by_networks
+from condensery.report.tables import further_columns, further_text, judged_otherwise, sets_by_networks
 from condensery.words import accuracy, percent, readable_bytes
 
 _MOST_SENTENCES = 12
@@ -123,8 +124,10 @@ def accuracy_table(report: Report) -> str:
     ]
     published = any(m.published for m in measurements)
     head = ["Images per class", "Made by", *(name.capitalize() for _, name in shown)]
-    head += ["Accuracy, %", "n", *(["Published, %"] if published else []), "Bytes", "Steps", "Epochs", ""]
-    rows = [_row(i, m, [a for a, _ in shown], published) for i, m in enumerate(measurements)]
+    head += ["Accuracy, %", "n", *(["Published, %"] if published else []), "Bytes", "Steps", "Epochs"]
+    further = list(dict.fromkeys(name for m in measurements for name in further_columns(m)))
+    head += [*(name.replace("_", " ").capitalize() for name in further), ""]
+    rows = [_row(i, m, [a for a, _ in shown], published, further) for i, m in enumerate(measurements)]
     caption = "Mean ± standard deviation over n networks, trained from scratch (sets x networks on each). "
     shown_as = table(caption + "In all rows: " + ", ".join(same) + ".", head, rows)
     return shown_as + paragraphs(_sources(measurements))
@@ -154,7 +157,9 @@ def _with_it(measurements: Sequence[Measurement], attribute: str) -> Sequence[Me
     return [m for m in measurements if getattr(m, attribute) is not None] or measurements
 
 
-def _row(index: int, m: Measurement, shown: Sequence[str], published: bool) -> list[Cell]:
+def _row(
+    index: int, m: Measurement, shown: Sequence[str], published: bool, further: Sequence[str]
+) -> list[Cell]:
     cells = [
         Cell("all" if m.ipc is None else str(m.ipc), float(m.ipc or 1e12), numeric=True),
         Cell(f"<b>{text(subject_name(m.subject))}</b>", kind="who"),
@@ -167,7 +172,13 @@ def _row(index: int, m: Measurement, shown: Sequence[str], published: bool) -> l
     cells.append(Cell(readable_bytes(m.bytes), m.bytes, True))
     cells.append(Cell(_steps(m), m.steps or 0, True))
     cells.append(Cell(f"{m.epochs:,}", m.epochs, True))
+    cells += [_further(m.extra.get(name)) for name in further]
     return [*cells, Cell(f'<a href="#m{index}">how</a>')]
+
+
+def _further(value: object) -> Cell:
+    number = float(value) if isinstance(value, int | float) else None
+    return Cell(text(further_text(value)), number, number is not None)
 
 
 def _published(m: Measurement) -> Cell:
@@ -353,38 +364,28 @@ def _heat(m: Measurement | None, low: float, high: float) -> Cell:
 
 # ---- how much is due to the images
 
-_SCORES = (
-    ("HLR", "hard_label_recovery", "points lost to the whole set, with hard labels; 0 is nothing lost"),
-    ("IOR", "improvement_over_random", "points gained on random images; 0 is no better than random"),
-    (
-        "LRS, %",
-        "label_robust_score",
-        "both together; 26.9 is no better than random and no worse than the whole set",
-    ),
-    ("ARS, %", "augmentation_robust_score", "gain on random images with and without augmentation together"),
-)
-
 
 def honest_table(report: Report) -> str:
     """The scores that follow from the accuracies of a set, of random images and of the whole set."""
-    known = [one for one in _SCORES if any(getattr(h, one[1]) is not None for h in report.honest)]
+    known = [one for one in SCORES if one.unit and any(one.key in m.extra for m in report.measurements)]
     if not known:
         return ""
-    places = [(a, name) for a, name in _CONSTANT[1:5] if varies(report.honest, a)]
+    scored = [m for m in report.measurements if any(one.key in m.extra for one in known)]
+    places = [(a, name) for a, name in _CONSTANT[1:5] if varies(scored, a)]
     rows = [
         [
             Cell(str(h.ipc), float(h.ipc or 0), True),
             Cell(f"<b>{text(subject_name(h.subject))}</b>", kind="who"),
             *(Cell(breakable(getattr(h, a) or "–"), kind="name") for a, _ in places),
-            *(Cell(percent(getattr(h, key)), getattr(h, key) or 0.0, True) for _, key, _ in known),
+            *(Cell(percent(h.extra.get(one.key)), h.extra.get(one.key, 0.0), True) for one in known),
         ]
-        for h in report.honest
+        for h in scored
     ]
-    caption = "; ".join(f"{name.removesuffix(', %')}: {meaning}" for name, _, meaning in known) + "."
+    caption = "; ".join(f"{one.name}: {one.meaning}" for one in known) + "."
     head = [
         "Images per class",
         "Made by",
         *(name.capitalize() for _, name in places),
-        *(n for n, _, _ in known),
+        *(f"{one.name}, %" if one.unit == "%" else one.name for one in known),
     ]
     return table(caption, head, rows)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from condensery.report.contents import WHOLE, Measurement, Report
 from condensery.report.page.elements import Cell, breakable, command, fold, paragraphs, table, text
 from condensery.report.page.names import budget, found, groups, subject_name, varies
-from condensery.report.tables import csv_text, json_lines, make_seconds
+from condensery.report.tables import csv_text, json_lines, make_seconds, stores_others
 from condensery.words import count, percent, readable_bytes, readable_seconds
 
 
@@ -20,6 +20,7 @@ def costs(report: Report) -> str:
         return ""
     whole = max((m.bytes for m in report.measurements if m.subject == WHOLE), default=0)
     crossed = varies([m for m in report.measurements if m.condensed_with], "condensed_with")
+    stored = any(map(stores_others, report.measurements))
     head = [
         "Images per class",
         "Made by",
@@ -27,8 +28,9 @@ def costs(report: Report) -> str:
         "Steps",
         "Time for a set",
     ]
-    head += ["Peak memory", "Images", "Bytes", *(["Share of the whole"] if whole else []), "Time to evaluate"]
-    rows = [_cost_row(group, whole, crossed) for group in kinds.values()]
+    head += ["Peak memory", *(["Images stored"] if stored else []), "Images", "Bytes"]
+    head += [*(["Share of the whole"] if whole else []), "Time to evaluate"]
+    rows = [_cost_row(group, whole, crossed, stored) for group in kinds.values()]
     caption = (
         "Time for a set is the mean over sets, steps alone. Peak memory is the process's, on a GPU torch's. "
         "Bytes are those of images and labels in memory."
@@ -36,10 +38,11 @@ def costs(report: Report) -> str:
     return table(caption, head, rows)
 
 
-def _cost_row(group: Sequence[Measurement], whole: int, crossed: bool) -> list[Cell]:
+def _cost_row(group: Sequence[Measurement], whole: int, crossed: bool, stored: bool) -> list[Cell]:
     m = group[0]
     seconds, evaluating = make_seconds(m), sum(one.evaluate_seconds for one in group)
     memory = max((one.memory or 0 for one in group), default=0)
+    kept = m.images if m.stored_images is None else m.stored_images
     share = f"{_small_percent(m.bytes / whole)} %" if whole else ""
     return [
         Cell("all" if m.ipc is None else str(m.ipc), float(m.ipc or 1e12), True),
@@ -48,6 +51,7 @@ def _cost_row(group: Sequence[Measurement], whole: int, crossed: bool) -> list[C
         Cell("–" if m.steps is None else f"{m.steps:,}", m.steps or 0, True),
         Cell(readable_seconds(seconds) if seconds else "–", seconds, True),
         Cell(readable_bytes(memory) if memory else "–", memory, True),
+        *([Cell(f"{kept:,}", kept, True)] if stored else []),
         Cell(f"{m.images:,}", m.images, True),
         Cell(readable_bytes(m.bytes), m.bytes, True, "main"),
         *([Cell(share, m.bytes, True)] if whole else []),
