@@ -12,9 +12,10 @@ from condensery.cli import arguments, flags
 from condensery.cli.compare_progress import CompareProgress
 from condensery.cli.output import Output, plain_table
 from condensery.errors import BadInput
-from condensery.recipes import Recipe, Reproduction, grid, recipes, written
+from condensery.recipes import Recipe, Reproduction, recipes
+from condensery.recipes import output as files
 from condensery.recipes import reproduce as fill
-from condensery.recipes.book import cost
+from condensery.recipes.catalog import cost
 from condensery.recipes.images import find_images, where_from
 
 _WHAT, _IMAGES, _HOW, _WHERE = "What is filled", "Images", "How", "Where it runs"
@@ -143,19 +144,19 @@ def reproduce(
             channels=channels,
         )
     _show(output, done)
-    for path in () if dry_run else written.write(done):
+    for path in () if dry_run else files.write(done):
         output.say(f"Written to {path}")
-    output.result(written.to_json(done))
+    output.result(files.to_json(done))
     return 0 if dry_run or done.complete else 1
 
 
 def _show(output: Output, done: Reproduction) -> None:
     """The table on the terminal; after a dry run with the published values alone."""
-    for line in grid.caption(done):
+    for line in files.caption(done):
         output.say(line)
     table = plain_table("", *(f">{column}" for column in done.recipe.columns))
     for row in done.recipe.rows:
-        cells = (grid.pair(done.at(row, column), done.recipe.quantity) for column in done.recipe.columns)
+        cells = (files.pair(done.at(row, column), done.recipe.quantity) for column in done.recipe.columns)
         table.add_row(row, *cells)
     output.show(table)
     for problem in done.problems:

@@ -8,8 +8,8 @@ import pytest
 
 from condensery.errors import BadInput
 from condensery.recipes import get_recipe
-from condensery.recipes.portions import portions
-from condensery.recipes.shrinking import Changes, published_steps
+from condensery.recipes.changes import Changes
+from condensery.recipes.parts import parts
 
 
 def test_a_hundredth_of_steps_sets_and_networks() -> None:
@@ -26,11 +26,9 @@ def test_nothing_changed_says_nothing() -> None:
 
 
 def test_steps_are_those_of_the_fields_of_the_table_and_of_the_user() -> None:
-    (cell,) = get_recipe("dm-main-tiny-imagenet").only(["1 per class"], ["DM"]).cells
-    assert published_steps(cell) == 10_000
-    assert Changes(0.1).steps(cell) == 1000
+    recipe = get_recipe("dm-main-tiny-imagenet").only(["1 per class"], ["DM"])
+    assert "dm 10,000 -> 1,000 steps at 1 per class" in Changes(0.1).lines(recipe)[0]
     changes = Changes(0.5, {"iterations": 40})
-    assert changes.steps(cell) == 20
     told = changes.lines(get_recipe("dm-main-tiny-imagenet").only([], ["DM"]))
     assert told[0] == "set by hand: iterations = 40"
     assert "dm 10,000 -> 20 steps at 1 per class" in told[1]
@@ -72,14 +70,14 @@ def test_a_scale_that_is_none(scale: float) -> None:
         Changes(scale)
 
 
-def test_portions_hold_every_cell_and_no_more() -> None:
-    (one,) = portions(get_recipe("dc-main-svhn").cells, Changes())
+def test_parts_hold_every_cell_and_no_more() -> None:
+    (one,) = parts(get_recipe("dc-main-svhn").cells, Changes())
     assert [c.label for c in one.contenders] == ["random", "herding", "k-center", "forgetting", "dc"]
     assert one.budgets == (1, 10, 50) and one.networks == ("convnet",) and one.whole
-    rows = portions(get_recipe("dc-cross-architecture").cells, Changes())
+    rows = parts(get_recipe("dc-cross-architecture").cells, Changes())
     assert len(rows) == 6 and all(len(p.networks) == 6 and not p.whole for p in rows)
     assert rows[0].contenders[0].fields == {"image_lr": 0.01}
-    by_protocol = portions(get_recipe("dsa-main-cifar10").cells, Changes())
+    by_protocol = parts(get_recipe("dsa-main-cifar10").cells, Changes())
     assert {p.protocol: [c.method for c in p.contenders] for p in by_protocol} == {
         "dc-2021": ["random", "herding", "forgetting", "dc"],
         "dsa-2021": ["dsa"],
@@ -87,7 +85,7 @@ def test_portions_hold_every_cell_and_no_more() -> None:
 
 
 @pytest.mark.parametrize("name", ["dsa-schemes", "dm-main-cifar100", "dc-distances", "dm-number-of-images"])
-def test_portions_count_what_the_cells_count(name: str) -> None:
+def test_parts_count_what_the_cells_count(name: str) -> None:
     recipe = get_recipe(name)
     wanted = {
         (c.method, c.fields, c.ipc, c.condensed_with or "convnet", c.network, c.protocol)
@@ -96,7 +94,7 @@ def test_portions_count_what_the_cells_count(name: str) -> None:
     }
     found = [
         (c.method, tuple(sorted(c.fields.items())), ipc, p.condense_with, network, p.protocol)
-        for p in portions(recipe.cells, Changes())
+        for p in parts(recipe.cells, Changes())
         for c in p.contenders
         for ipc in p.budgets
         for network in p.networks
