@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,21 @@ from small_runs import NETWORK, make_run, note_evaluation
 
 import condensery
 from condensery import BadFile, BadInput
+from condensery.data.sources import silent
 from condensery.export.picture import eight_bit
 from condensery.report import write_report
-from condensery.report.from_disk import report_of_runs
+from condensery.report.contents import Report
+from condensery.report.from_disk import find, report_of_found
 from condensery.report.page import html
+
+
+def report_of_runs(
+    paths: Sequence[str | Path], *, command: str = "", scatter: bool = True, announce=silent
+) -> Report:
+    """What `condense report` shows of paths that are no comparisons."""
+    found = [find(Path(path)) for path in paths]
+    return report_of_found(found, title="", command=command, scatter=scatter, announce=announce)
+
 
 NOT_MIXED = "a report shows runs on one image set; make one for each"
 
