@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from condensery.evaluation.honest import SCORES, WEIGHT, ScoreColumn
+from condensery.evaluation.honest import SCORES, WEIGHT
 from condensery.report.contents import Measurement, Published, Report
 from condensery.words import accuracy, percent, readable_bytes
 
 MARKDOWN_MARK = "<!-- condensery report -->"
 JSON_MARK = "condensery measurement"
+
+
+# ---- what all tables share
 
 
 def score_values(m: Measurement) -> dict[str, float | None]:
@@ -24,7 +27,7 @@ def score_values(m: Measurement) -> dict[str, float | None]:
 
 def further_columns(m: Measurement) -> dict[str, Any]:
     """What a row holds beside the columns and scores that all rows have."""
-    known = {column.key for column in SCORES}
+    known = score_values(m)
     return {name: value for name, value in m.extra.items() if name not in known}
 
 
@@ -33,9 +36,28 @@ def further_text(value: Any) -> str:
     return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def stores_others(m: Measurement) -> bool:
-    """Whether networks are trained on another number of images than are stored."""
-    return m.stored_images not in (None, m.images)
+def stored_images(m: Measurement) -> int:
+    """Images in one set as it is stored."""
+    return m.images if m.stored_images is None else m.stored_images
+
+
+def judged_otherwise(m: Measurement) -> bool:
+    """Whether the published value was found by another protocol than the number beside it."""
+    return m.published is not None and m.published.protocol not in ("", m.protocol)
+
+
+def make_seconds(m: Measurement) -> float:
+    """Mean seconds to make one set; 0 where none was made."""
+    return sum(m.make_seconds) / len(m.make_seconds) if m.make_seconds else 0.0
+
+
+def sets_by_networks(m: Measurement) -> str:
+    """ "3 x 5": sets, and networks trained on each; "7 on 3" where they got different numbers."""
+    sizes = {len(networks) for networks in m.accuracies}
+    return f"{len(m.accuracies)} x {sizes.pop()}" if len(sizes) == 1 else f"{m.n} on {len(m.accuracies)}"
+
+
+# ---- for programs
 
 
 def row(m: Measurement) -> dict[str, Any]:
@@ -67,39 +89,24 @@ def row(m: Measurement) -> dict[str, Any]:
         "evaluate_minutes": m.evaluate_seconds / 60,
         "memory": m.memory,
         **score_values(m),
-        "stored_images": m.images if m.stored_images is None else m.stored_images,
+        "stored_images": stored_images(m),
         **further_columns(m),
     }
 
 
 COLUMNS = tuple(
     row(Measurement("", "", None, None, "", "", "", ((0.0,),), images=0, bytes=0, epochs=0))
-)  # one list of names, for the head of the CSV too
-
-
-def judged_otherwise(m: Measurement) -> bool:
-    """Whether the published value was found by another protocol than the number beside it."""
-    return m.published is not None and m.published.protocol not in ("", m.protocol)
-
-
-def make_seconds(m: Measurement) -> float:
-    """Mean seconds to make one set; 0 where none was made."""
-    return sum(m.make_seconds) / len(m.make_seconds) if m.make_seconds else 0.0
-
-
-def sets_by_networks(m: Measurement) -> str:
-    """ "3 x 5": sets, and networks trained on each; "7 on 3" where they got different numbers."""
-    sizes = {len(networks) for networks in m.accuracies}
-    return f"{len(m.accuracies)} x {sizes.pop()}" if len(sizes) == 1 else f"{m.n} on {len(m.accuracies)}"
+)  # what every row has, for the head of a CSV without any
 
 
 def csv_text(report: Report) -> str:
     """CSV with a head line; fractions, minutes and bytes as they are."""
+    rows = list(map(row, report.measurements))
+    columns = dict.fromkeys([*COLUMNS, *(name for one in rows for name in one)])
     buffer = io.StringIO()
-    further = {name: None for m in report.measurements for name in further_columns(m)}
-    writer = csv.DictWriter(buffer, [*COLUMNS, *further], lineterminator="\n")
+    writer = csv.DictWriter(buffer, list(columns), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(map(row, report.measurements))
+    writer.writerows(rows)
     return buffer.getvalue()
 
 
@@ -119,13 +126,13 @@ def json_lines(report: Report) -> str:
 
 
 def from_json(document: Mapping[str, Any]) -> Measurement:
-    """Inverse of a line of `json_lines`.
+    """Inverse of a line of `json_lines`, also of older ones, which know fewer columns.
 
     Raises:
         KeyError, TypeError, ValueError, AttributeError: it is none.
     """
     known: dict[str, Any] = {f.name: document[f.name] for f in fields(Measurement) if f.name in document}
-    for name in ("accuracies", "make_seconds", "commands"):
+    for name in ("make_seconds", "commands"):
         known[name] = tuple(known[name])
     known["accuracies"] = tuple(tuple(map(float, networks)) for networks in known["accuracies"])
     known["published"] = known["published"] and Published(**known["published"])
@@ -136,32 +143,39 @@ def from_json(document: Mapping[str, Any]) -> Measurement:
     return replace(m, extra={**m.extra, **said})
 
 
+# ---- for people
+
+_NUMERIC = ("accuracy, %", "published, %", "n", "ipc", "steps", "minutes", "bytes", "memory")
+
+
 def markdown(report: Report) -> str:
     """One table, in percent; columns that say nothing in any row are left out."""
-    rows = [_readable(m) for m in report.measurements]
+    rows = list(map(_readable, report.measurements))
+    scores = [f"{one.name}, %" if one.unit else one.name for one in SCORES]
     known = dict.fromkeys(name for one in rows for name in one)
     names = [name for name in known if any(one.get(name, "-") != "-" for one in rows)]
-    numeric = ("accuracy, %", "published, %", "n", "ipc", "steps", "minutes", "bytes", "memory", *_SCORES)
     lines = [MARKDOWN_MARK, "", f"# {_cell(report.title)}", ""]
     if names:
-        lines.append(_line(names))
-        lines.append(_line(["---:" if name in numeric else "---" for name in names]))
-        lines += [_line([one.get(name, "-") for name in names]) for one in rows]
+        marks = ["---:" if name in _NUMERIC or name in scores else "---" for name in names]
+        lines += map(_line, (names, marks, *([one.get(name, "-") for name in names] for one in rows)))
         lines += ["", "Mean ± standard deviation over n networks (sets x networks trained on each)."]
-        lines += [_MEANING] if set(names) & set(_SCORES) else []
+        if set(names) & set(scores):
+            *most, last = (one.name for one in SCORES if one.unit)
+            meant = f"{', '.join(most)} and {last}: docs/evaluation.md"
+            lines += [f"{meant}; a weight w or gamma that is not shown is {WEIGHT:g}."]
         if "published by" in names:
             lines += ["A protocol beside a published value: it was judged by that one, not by the row's."]
     lines += [f"* not measured: {_cell(cell)}: {_cell(why)}" for cell, why in report.skipped]
     return "\n".join(lines) + "\n"
 
 
-_SCORES = {f"{column.name}, %" if column.unit else column.name: column for column in SCORES}
-_MEANING = f"HLR, IOR, LRS and ARS: docs/evaluation.md; a weight w or gamma that is not shown is {WEIGHT:g}."
-
-
 def _readable(m: Measurement) -> dict[str, str]:
-    published = m.published
-    steps = "-" if m.steps is None else f"{m.steps:,}"
+    published, steps, extra = m.published, "-" if m.steps is None else f"{m.steps:,}", further_columns(m)
+    scores = {}
+    for one in SCORES:
+        value = m.extra.get(one.key)
+        weight = "-" if value in (None, WEIGHT) else f"{value:g}"  # one that is not the usual one
+        scores |= {f"{one.name}, %": percent(value)} if one.unit else {one.name: weight}
     return {
         "data": _cell(m.data),
         "subject": _cell(m.subject),
@@ -177,23 +191,12 @@ def _readable(m: Measurement) -> dict[str, str]:
         "published by": published.protocol if judged_otherwise(m) and published else "-",
         "steps": steps if m.published_steps is None else f"{steps} of {m.published_steps:,}",
         "minutes": f"{make_seconds(m) / 60:.1f}" if m.make_seconds else "-",
+        "images stored": f"{stored_images(m):,} for {m.images:,}" if stored_images(m) != m.images else "-",
         "bytes": readable_bytes(m.bytes),
         "memory": "-" if m.memory is None else readable_bytes(m.memory),
-        "images stored": f"{m.stored_images:,} for {m.images:,}" if stores_others(m) else "-",
-        **{name: _score(column, m) for name, column in _SCORES.items()},
-        **{
-            _cell(name.replace("_", " ")): _cell(further_text(value))
-            for name, value in further_columns(m).items()
-        },
+        **scores,
+        **{_cell(name.replace("_", " ")): _cell(further_text(value)) for name, value in extra.items()},
     }
-
-
-def _score(column: ScoreColumn, m: Measurement) -> str:
-    """In percent; of a weight only what is not the usual one."""
-    value = m.extra.get(column.key)
-    if column.unit:
-        return percent(value)
-    return "-" if value in (None, WEIGHT) else f"{value:g}"
 
 
 def _cell(text: str) -> str:
@@ -204,5 +207,5 @@ def _cell(text: str) -> str:
     return escaped
 
 
-def _line(cells: list[str]) -> str:
+def _line(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"

@@ -89,6 +89,11 @@ def shares(label: str, values: Iterable[float], from_zero: bool = False) -> Axis
     return Axis(label, ticks[0], high, ticks, show=lambda v: f"{100 * v:g}")
 
 
+def reach(series: Iterable[Line]) -> list[float]:
+    """Where the whiskers of lines end."""
+    return [v for line in series for _, y, s in line.points for v in (y - (s or 0), y + (s or 0))]
+
+
 def bars(title: str, description: str, items: Sequence[Bar], ceiling: float | None = None) -> str:
     """Horizontal bars from zero, whiskers of one standard deviation, a diamond at the published value.
 
