@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from torch import Tensor
 
 import condensery
 from condensery import BadFile, BadInput, ImageSpec, Rng, SyntheticSet, artifact
+from condensery.synthetic import decoded, with_pixels
+from condensery.views import Views
 
 SPEC = ImageSpec(
     3, 8, 8, ("cat", "dog\n", "ünïcode"), (0.1, 0.2, 0.3), (0.9, 1.0, 1.1), name="pets", flip=False
@@ -31,13 +34,9 @@ def a_set(spec: ImageSpec = SPEC) -> SyntheticSet:
 
 def header(**changes: Any) -> dict[str, Any]:
     synthetic = a_set()
-    good = {
-        "format": artifact.FORMAT,
-        "spec": SPEC.to_json(),
-        "sha256": artifact.digest(synthetic),
-        "record": synthetic.record,
-    }
-    return {**good, **changes}
+    good = {"format": artifact.FORMAT, "spec": SPEC.to_json(), "record": synthetic.record}
+    found = artifact.checksum({"images": synthetic.images, "labels": synthetic.labels}, {**good, **changes})
+    return {**good, "sha256": found, **changes}
 
 
 def written(
@@ -176,7 +175,7 @@ def test_a_header_that_is_not_an_object(text: str, tmp_path: Path) -> None:
     assert "not a JSON object" in refusal(written(tmp_path / "x.safetensors", text=text))
 
 
-@pytest.mark.parametrize("version", [2, 10**30])
+@pytest.mark.parametrize("version", [3, 10**30])
 def test_newer_format(version: int, tmp_path: Path) -> None:
     message = refusal(written(tmp_path / "x.safetensors", format=version))
     assert f"has format version {version}" in message and "upgrade condensery" in message
@@ -352,6 +351,9 @@ def test_saving_twice_gives_the_same_bytes(good: Path, tmp_path: Path) -> None:
         ({"data": {"options": {"size": "big"}}}, "size"),
         ({"data": {"options": {"classes": "3,8"}}}, "classes"),
         ({"data": {"options": {"cache_dir": "/elsewhere"}}}, "cache_dir"),
+        ({"labels": "soft"}, "labels"),
+        ({"labels": {"teacher": "me"}}, "teacher"),
+        ({"labels": {"teacher": {"epochs": "many"}}}, "epochs in its teacher"),
         ({"accuracies": 5}, "accuracies"),
         ({"accuracies": [7]}, "accuracies"),
         ({"accuracies": [{"n": "q"}]}, "n in its accuracies"),
@@ -365,3 +367,213 @@ def test_a_record_may_say_more_or_less_than_ours(tmp_path: Path) -> None:
     for record in ({}, {**RECORD, "note": ["anything", 1]}):
         path = written(tmp_path / "x.safetensors", record=record)
         assert artifact.load(path).record == record
+
+
+FORMAT_1 = Path(__file__).parent / "format1.safetensors"
+
+
+def test_a_file_of_format_1_loads_bit_for_bit() -> None:
+    """A file that condensery wrote when 1 was the newest format."""
+    loaded, saved = artifact.load(FORMAT_1), a_set()
+    assert loaded.images.numpy().tobytes() == saved.images.numpy().tobytes()
+    assert torch.equal(loaded.labels, saved.labels)
+    assert (loaded.spec, loaded.record) == (saved.spec, saved.record)
+    assert (loaded.targets, loaded.stored, loaded.training) == (None, {}, {})
+
+
+def test_a_damaged_file_of_format_1_is_refused(tmp_path: Path) -> None:
+    content = bytearray(FORMAT_1.read_bytes())
+    content[-200] ^= 1
+    (tmp_path / "x.safetensors").write_bytes(content)
+    assert "SHA-256 differs" in refusal(tmp_path / "x.safetensors")
+
+
+TRAINING = {
+    "epochs": 30,
+    "lr": 0.001,
+    "optimizer": "adamw",
+    "schedule": "cosine",
+    "loss": "kl",
+    "temperature": 4.0,
+}
+
+
+def with_views(**changes: Any) -> SyntheticSet:
+    synthetic = a_set()
+    boxes = torch.tensor([[0, 0, 255, 255], [20, 30, 200, 210]], dtype=torch.uint8).repeat(6, 1, 1)
+    parts: dict[str, Any] = {
+        "boxes": boxes,
+        "levels": torch.arange(36).reshape(6, 2, 3).to(torch.uint8),
+        "step": 0.1,
+        "temperature": 4.0,
+        "num_classes": 3,
+        "flips": torch.tensor([[0, 1]] * 6, dtype=torch.uint8),
+        "partners": torch.tensor([[1, 5]] * 6, dtype=torch.uint8),
+        "patches": torch.tensor([[0, 0, 0, 0], [0, 0, 100, 100]], dtype=torch.uint8).repeat(6, 1, 1),
+    }
+    return replace(synthetic, targets=Views(**{**parts, **changes}), training=dict(TRAINING))
+
+
+def with_tiles() -> SyntheticSet:
+    images = torch.randn(3, *SPEC.shape, generator=Rng(2).torch())
+    stored = {"tiles.images": images, "tiles.factor": torch.tensor(2)}
+    return SyntheticSet(decoded(stored, SPEC), torch.arange(3).repeat_interleave(4), SPEC, {}, stored=stored)
+
+
+def with_targets() -> SyntheticSet:
+    targets = torch.rand(6, 3, generator=Rng(3).torch())
+    return replace(a_set(), targets=targets / targets.sum(1, keepdim=True))
+
+
+def with_learned_values() -> SyntheticSet:
+    return replace(
+        a_set(), targets=torch.randn(6, 3, generator=Rng(4).torch()), training={"epochs": 2, "loss": "mse"}
+    )
+
+
+KINDS = {
+    "plain": a_set,
+    "views": with_views,
+    "largest": lambda: with_views(classes=torch.tensor([2, 0], dtype=torch.uint8).repeat(6, 2, 1)),
+    "two bytes": lambda: with_views(levels=torch.full((6, 2, 3), 40_000, dtype=torch.int32).to(torch.uint16)),
+    "crops alone": lambda: with_views(flips=None, partners=None, patches=None),
+    "tiles": with_tiles,
+    "pixels": lambda: with_pixels(a_set()),
+    "targets": with_targets,
+    "learned values": with_learned_values,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_content_round_trips(kind: str, tmp_path: Path) -> None:
+    saved, path = KINDS[kind](), tmp_path / "x.safetensors"
+    artifact.save(saved, path)
+    loaded = artifact.load(path)
+    assert torch.equal(loaded.images, saved.images) and torch.equal(loaded.labels, saved.labels)
+    assert loaded.stored.keys() == saved.stored.keys() and loaded.training == saved.training
+    assert all(torch.equal(loaded.stored[name], tensor) for name, tensor in saved.stored.items())
+    if isinstance(saved.targets, Views):
+        assert isinstance(loaded.targets, Views)
+        assert (loaded.targets.step, loaded.targets.temperature) == (
+            saved.targets.step,
+            saved.targets.temperature,
+        )
+        assert loaded.targets.tensors.keys() == saved.targets.tensors.keys()
+        for name, tensor in saved.targets.tensors.items():
+            found = loaded.targets.tensors[name]
+            assert found.dtype == tensor.dtype and torch.equal(found.to(torch.int64), tensor.to(torch.int64))
+    else:
+        assert (loaded.targets is None) == (saved.targets is None)
+        assert loaded.targets is None or torch.equal(loaded.targets, saved.targets)
+    assert artifact.digest(loaded) == artifact.digest(saved)
+    assert loaded.bytes == saved.bytes == sum(t.nbytes for t in safetensors.torch.load_file(path).values())
+    artifact.save(loaded, tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_flipped_byte_of_any_kind_is_found(kind: str, tmp_path: Path) -> None:
+    """Nothing that is loaded can change unseen: tensors, record, mean and std, wishes about training."""
+    path = tmp_path / "x.safetensors"
+    artifact.save(KINDS[kind](), path)
+    content = path.read_bytes()
+    for position in range(8, len(content), 41):
+        broken = bytearray(content)
+        broken[position] ^= 0x01
+        path.write_bytes(broken)
+        try:
+            artifact.load(path)
+        except BadFile as error:
+            assert "\n" not in str(error)
+        else:  # a blank of the safetensors header, which nothing is read from
+            assert chr(content[position]).isspace() or content[position] == 0x21, (
+                position,
+                content[position],
+            )
+
+
+def edited(path: Path, synthetic: SyntheticSet, tensors: dict[str, Any] | None = None, **header: Any) -> Path:
+    """The file of `synthetic`, some tensors and parts of the header replaced (None: removed), a checksum that fits."""
+    artifact.save(synthetic, path)
+    found, parts = artifact.read_tensors(path)
+    found = {k: v for k, v in {**found, **(tensors or {})}.items() if v is not None}
+    parts = {k: v for k, v in {**parts, **header}.items() if v is not None}
+    artifact.write_tensors(path, found, {**parts, "sha256": artifact.checksum(found, parts)})
+    return path
+
+
+ONES = torch.ones(6, 3)
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "tensors", "header", "match"),
+    [
+        (with_targets(), {"targets": ONES}, {}, "image 0 are no probabilities: the least is 1 and they sum to 3"),
+        (with_targets(), {"targets": -ONES / 3}, {}, "no probabilities"),
+        (with_targets(), {"targets": ONES / 0}, {}, "targets hold values that are not finite"),
+        (with_targets(), {"targets": ONES[:, :2].contiguous()}, {}, "targets must be float32"),
+        (with_targets(), {"targets": (ONES / 3).double()}, {}, "targets must be float32"),
+        (with_learned_values(), {}, {"training": {"epochs": 2}}, "no probabilities"),
+        (with_learned_values(), {"targets": ONES * float("nan")}, {}, "not finite"),
+        (with_views(), {"views.boxes": torch.full((6, 2, 4), 200, dtype=torch.uint8)}, {}, "outside the image"),
+        (with_views(), {"views.boxes": None}, {}, "boxes"),
+        (with_views(), {"views.levels": torch.zeros(6, 2, 4, dtype=torch.uint8)}, {}, "levels of views must be"),
+        (with_views(), {"views.partners": torch.full((6, 2), 6, dtype=torch.uint8)}, {}, "6 to 6, but there are 6"),
+        (with_views(), {"views.extra": ONES}, {}, "extra"),
+        (with_views(), {"targets": ONES / 3}, {}, "targets of images, and of views"),
+        (with_views(), {}, {"views": None}, "views"),
+        (with_views(), {}, {"views": {"step": "x", "temperature": 1}}, "step of labels of views must be a"),
+        (with_views(), {}, {"views": {"step": 0.1, "temperature": 0}}, "temperature of labels of views"),
+        (with_views(), {"images": a_set().images[:3], "labels": a_set().labels[:3]}, {}, "3 images but views of 6"),
+        (with_tiles(), {"stored.tiles.factor": torch.tensor(3)}, {}, "3 does not divide the sides of 8x8 images"),
+        (with_tiles(), {"stored.tiles.factor": torch.tensor(4)}, {}, "48 images but labels of shape"),
+        (with_tiles(), {"stored.tiles.images": with_tiles().stored["tiles.images"] / 0}, {}, "not finite"),
+        (with_tiles(), {"stored.dreams.images": ONES}, {}, "unknown way, dreams, tiles"),
+        (with_tiles(), {"images": with_tiles().images}, {}, "holds images, and what is stored in place"),
+        (a_set(), {"secret": ONES}, {}, "unknown tensor 'secret'"),
+        (a_set(), {}, {"training": {"epochs": 3, "dance": 1}}, "wants to be trained with 'dance', which this"),
+        (a_set(), {}, {"training": {"epochs": "many"}}, "trained with epochs = 'many'"),
+        (a_set(), {}, {"training": {"lr": 0.1}}, "does not say for how many epochs"),
+        (a_set(), {}, {"training": {"epochs": 3, "loss": "hinge"}}, "unknown loss 'hinge'"),
+        (a_set(), {}, {"training": {"epochs": 3, "augmentation": "sparkle"}}, "sparkle"),
+        (a_set(), {}, {"training": []}, "JSON object"),
+        (a_set(), {}, {"format": 3}, "has format version 3, this condensery reads up to 2: upgrade"),
+    ],
+)  # fmt: skip
+def test_impossible_content_with_a_checksum_that_fits(
+    synthetic: SyntheticSet, tensors: dict[str, Any], header: dict[str, Any], match: str, tmp_path: Path
+) -> None:
+    assert match in refusal(edited(tmp_path / "x.safetensors", synthetic, tensors, **header))
+
+
+@pytest.mark.parametrize("part", ["spec", "record", "training", "views"])
+def test_the_checksum_covers_the_header(part: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    artifact.save(with_views(), path)
+    tensors, parts = artifact.read_tensors(path)
+    changed = {
+        "spec": {**parts["spec"], "mean": [0.1, 0.2, 0.31]},
+        "record": {**RECORD, "seed": 8},
+        "training": {**TRAINING, "epochs": 31},
+        "views": {**parts["views"], "temperature": 5.0},
+    }
+    artifact.write_tensors(path, tensors, {**parts, part: changed[part]})
+    assert "SHA-256 differs" in refusal(path)
+
+
+def test_what_is_saved_is_what_was_trained_on(tmp_path: Path) -> None:
+    wrong = replace(with_tiles(), images=with_tiles().images + 1)
+    with pytest.raises(BadInput, match="does not make its images"):
+        artifact.save(wrong, tmp_path / "x.safetensors")
+    with pytest.raises(BadInput, match="unknown optimizer 'magic'"):
+        artifact.save(
+            replace(a_set(), training={"epochs": 1, "optimizer": "magic"}), tmp_path / "x.safetensors"
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_digest_tells_content_apart_and_not_records() -> None:
+    sets = [KINDS[kind]() for kind in KINDS]
+    assert len({artifact.digest(s) for s in sets}) >= len(sets) - 1
+    assert artifact.digest(with_views()) != artifact.digest(with_views(temperature=5.0))
+    assert artifact.digest(replace(with_views(), record={})) == artifact.digest(with_views())

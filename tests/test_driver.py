@@ -39,8 +39,8 @@ class Shrink:
 
     def start(self, task: Task, rng: Rng) -> State:
         synthetic = Pixels.start(task.pool, task.ipc, "noise", rng.fork("images"))
-        optimizer = torch.optim.SGD(synthetic.learnable(), self.image_lr, self.momentum)
-        return StateType(synthetic, optimizer, task.new_network(rng))
+        optimizer = torch.optim.SGD(synthetic.leaves().values(), self.image_lr, self.momentum)
+        return StateType.of(synthetic, optimizer, task.new_network(rng))
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
         for c in task.classes:
@@ -65,9 +65,9 @@ def test_term_by_term_equals_the_joint_backward(name: str, quick_method: Maker, 
     method, task = quick_method(name), make_task()
     state = driver.begin(method, task, RNG)
     joint = torch.stack(list(method.terms(task, state, RNG))).sum()
-    (expected,) = torch.autograd.grad(joint, state.synthetic.learnable())
+    (expected,) = torch.autograd.grad(joint, state.leaves())
     for term in method.terms(task, state, RNG):
-        term.backward(inputs=state.synthetic.learnable())
+        term.backward(inputs=state.leaves())
     gradient = state.synthetic.images.grad
     assert gradient is not None
     torch.testing.assert_close(gradient, expected, rtol=1e-5, atol=1e-7)

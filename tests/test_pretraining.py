@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +44,6 @@ def test_stages_are_powers_of_two_and_the_ends_of_epochs(make_task, monkeypatch)
     training, validation = pretraining._split(task, RNG)
     assert (len(training[0]), len(validation[0])) == (33, 3)
     assert not set(training[0]) & set(validation[0])
-    some = pretraining._split(replace(task, only=(1,)), RNG)
-    assert all(map(np.array_equal, (training[0], validation[0]), (some[0][0], some[1][0])))
     assert training[1].tolist() == [0] * 11 + [1] * 11 + [2] * 11 and validation[1].tolist() == [0, 1, 2]
     kept = list(pretraining._stages(task, task.new_network(RNG), training, 3, RNG))
     assert kept == [0, 1, 2, 4, 8, 9, 18, 27]
@@ -115,12 +112,6 @@ def test_ends_alone(make_task, cache: Path) -> None:
     assert all(map(np.array_equal, weights(ends, task), [weights(every, task)[i] for i in (0, 3, 4, 7)]))
     assert [s.row for s in every.finished().stages] == [3, 3]
     assert all(map(np.array_equal, weights(every.finished(), task), weights(ends.finished(), task)))
-
-
-def test_a_run_of_some_classes_draws_from_the_same_networks(make_task, cache: Path) -> None:
-    trained_networks(make_task(), 1, 1, RNG)
-    trained_networks(replace(make_task(), only=(1,)), 1, 1, RNG)
-    assert len(list(cache.glob("networks/*"))) == 1
 
 
 def test_other_data_networks_epochs_or_seeds_share_nothing(make_task, digits, cache: Path) -> None:
@@ -245,7 +236,7 @@ def test_preparation_names_what_is_missing(make_task, cache: Path) -> None:
     needed.make(1)
     rest = driver.preparation(method, task, RNG)
     assert rest and rest.missing == (needed.missing[0], needed.missing[2])
-    assert driver.begin(needed.without, task, RNG).given is None
+    assert driver.begin(needed.without, task, RNG).prepared is None
     driver.begin(method, task, RNG)
     assert driver.preparation(method, task, RNG).missing == ()
 

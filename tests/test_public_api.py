@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import inspect
 from dataclasses import is_dataclass
 from importlib.resources import files
@@ -20,7 +22,8 @@ def test_everything_public_exists_and_is_documented(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["condense", "select", "evaluate", "load", "save", "load_images", "get_method", "get_selector"]
+    "name",
+    ["condense", "select", "label", "evaluate", "load", "save", "load_images", "get_method", "get_selector"],
 )
 def test_functions_are_typed(name: str) -> None:
     function = getattr(condensery, name)
@@ -34,10 +37,27 @@ def test_nothing_else_is_public() -> None:
         for name, value in vars(condensery).items()
         if not name.startswith("_") and not inspect.ismodule(value)
     }
-    assert public == set(condensery.__all__)
+    assert public <= set(condensery.__all__)
+    assert dir(condensery) == sorted(condensery.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'condence'"):
+        condensery.condence  # noqa: B018
     assert list(condensery.__all__) == sorted(
         condensery.__all__, key=lambda n: (not n.isupper(), n[0].islower(), n)
     )
+
+
+def test_type_checkers_see_what_is_loaded_when_it_is_used() -> None:
+    (block,) = (node for node in ast.parse(inspect.getsource(condensery)).body if isinstance(node, ast.If))
+    seen = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert set(seen) == set(condensery.__all__)
+    for name, home in seen.items():
+        module, _, there = home.rpartition(".")
+        assert getattr(condensery, name) is getattr(importlib.import_module(module), there), name
 
 
 def test_value_types_are_frozen() -> None:

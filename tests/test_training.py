@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import math
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from condensery import Rng
+from condensery import BadInput, Rng
 from condensery.training import (
+    LOSSES,
     Recipe,
     TensorImages,
+    ViewImages,
     accuracy,
     chunk_for,
+    cross_entropy,
     default_chunk,
     fit,
+    kl_divergence,
+    own_recipe,
+    squared_error,
     train_epoch,
     train_step,
 )
+from condensery.views import Views
 
 RNG = Rng(0)
 BATCH_NORM = "convnet+width=8+depth=2+norm=batch"
@@ -196,3 +207,134 @@ def test_accuracy_is_a_fraction_over_all_batches(chunk: int | None) -> None:
     network = First()
     assert accuracy(network, [first, second], chunk) == 5 / 8
     assert not any(network.modes)
+
+
+LOGITS = torch.tensor([[0.0, math.log(3.0)], [math.log(4.0), 0.0]])  # probabilities 1/4, 3/4 and 4/5, 1/5
+
+
+def test_losses_by_hand() -> None:
+    halves, classes = torch.full((2, 2), 0.5), torch.tensor([1, 0])
+    expected = -0.5 * math.log(1 / 4 * 3 / 4) - 0.5 * math.log(4 / 5 * 1 / 5)
+    assert float(cross_entropy(LOGITS, halves)) == pytest.approx(expected)
+    assert float(cross_entropy(LOGITS, classes)) == pytest.approx(-math.log(3 / 4) - math.log(4 / 5))
+    assert float(kl_divergence(LOGITS, halves)) == pytest.approx(expected + 2 * math.log(0.5))
+    # at temperature 2 the odds are their square roots: 1 to sqrt 3, and 2 to 1
+    root = 3**0.5
+    warm = -0.5 * math.log(root / (1 + root) ** 2) - 0.5 * math.log(2 / 9) + 2 * math.log(0.5)
+    assert float(kl_divergence(LOGITS, halves, 2.0)) == pytest.approx(warm)
+    assert float(kl_divergence(LOGITS, classes)) == pytest.approx(float(cross_entropy(LOGITS, classes)))
+    values = torch.tensor([[1.0, 2.0], [3.0, -1.0]])
+    assert float(squared_error(torch.zeros(2, 2), values)) == pytest.approx(0.5 * (1 + 4 + 9 + 1))
+    # classes are +1/2 and -1/2 of two
+    assert float(squared_error(torch.zeros(2, 2), classes)) == pytest.approx(0.5 * 4 * 0.25)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_any_loss_in_chunks_equals_the_whole(name: str, make_task) -> None:
+    task, targets = make_task(), torch.softmax(torch.randn(10, 3, generator=RNG.torch()), 1)
+    weights = []
+    for chunk in (None, 3):
+        network = task.new_network(RNG)
+        recipe = Recipe(1, loss=name, temperature=3.0)
+        optimizer = recipe.make_optimizer(network, 0.1)
+        for _ in range(3):
+            train_step(network, optimizer, batch(task)[0], targets, chunk, recipe.loss_function)
+        weights.append(network.head.weight)
+    torch.testing.assert_close(weights[0], weights[1], rtol=1e-4, atol=1e-6)
+
+
+def test_rates_by_hand() -> None:
+    cosine = Recipe(1, lr=2.0, schedule="cosine")
+    assert [cosine.rate(k, 4) for k in range(4)] == pytest.approx(
+        [2, 1 + math.cos(math.pi / 4), 1, 1 - math.cos(math.pi / 4)]
+    )
+    cycle = Recipe(1, lr=2.0, schedule="one-cycle", warmup=0.5)
+    assert [cycle.rate(k, 8) for k in range(8)] == pytest.approx([0.5, 1, 1.5, 2, 2, 1.5, 1, 0.5])
+    low = Recipe(1, lr=2.0, schedule="cosine", floor=0.1)
+    assert low.rate(10**9, 10**9) == pytest.approx(0.2) and low.rate(0, 10) == 2.0
+
+
+def test_the_rate_of_every_step_reaches_the_optimizer() -> None:
+    rates: list[float] = []
+
+    class Watched(Recipe):
+        def make_optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
+            made = super().make_optimizer(network, lr)
+            made.register_step_pre_hook(lambda o, a, k: rates.append(o.param_groups[0]["lr"]))
+            return made
+
+    recipe = Watched(epochs=2, batch_size=4, lr=1.0, schedule="one-cycle", warmup=1 / 3, optimizer="adamw")
+    fit(Spy(), numbered(10), recipe, RNG)
+    assert rates == pytest.approx([0.5, 1, 1, 0.75, 0.5, 0.25])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
+)
+def test_optimizers_by_name(name: str, kind: type) -> None:
+    made = Recipe(1, optimizer=name, weight_decay=0.3).make_optimizer(nn.Linear(2, 2), 0.7)
+    assert (
+        type(made) is kind
+        and made.param_groups[0]["lr"] == 0.7
+        and made.param_groups[0]["weight_decay"] == 0.3
+    )
+
+
+def test_a_recipe_survives_json_and_the_published_one_says_what_it_always_said() -> None:
+    """Cached networks are found by these words."""
+    assert json.dumps(Recipe(3, decay_after=(2,)).to_json()) == (
+        '{"epochs": 3, "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005, "batch_size": 256, "decay_after": [2]}'
+    )
+    recipe = Recipe(
+        5, lr=1e-3, loss="kl", temperature=20.0, optimizer="adamw", schedule="cosine", warmup=0.1, floor=0.5
+    )
+    training = json.loads(json.dumps({**recipe.to_json(), "augmentation": "flip_crop"}))
+    assert own_recipe(training) == (recipe, "flip_crop")
+    assert own_recipe({"epochs": 2, "lr": 1}) == (Recipe(2, lr=1), "none")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"loss": "hinge"}, "unknown loss 'hinge'; choose one of cross-entropy, kl, mse"),
+        ({"optimizer": "lamb"}, "unknown optimizer 'lamb'"),
+        ({"schedule": "wave"}, "unknown schedule 'wave'"),
+        ({"epochs": 0}, "epochs of a recipe must be at least 1, not 0"),
+        ({"batch_size": 0}, "batch_size of a recipe must be at least 1"),
+        ({"lr": float("nan")}, "lr of a recipe must lie between"),
+        ({"temperature": 0.0}, "temperature of a recipe must lie between"),
+        ({"warmup": 1.5, "schedule": "cosine"}, "warmup of a recipe must lie between 0 and 1, not 1.5"),
+        ({"warmup": 0.5}, "warmup and floor are for the schedules cosine and one-cycle"),
+        ({"schedule": "cosine", "decay_after": (1,)}, "decay_after is for the schedule step, not for cosine"),
+    ],
+)
+def test_recipes_that_cannot_be(change: dict[str, Any], match: str) -> None:
+    with pytest.raises(BadInput, match=match):
+        Recipe(**{"epochs": 3, **change})
+
+
+def test_every_pass_shows_the_next_view_with_its_label() -> None:
+    count, per_image = 10, 3
+    boxes = torch.tensor([0, 0, 255, 255], dtype=torch.uint8).repeat(count, per_image, 1)
+    levels = torch.zeros(count, per_image, count, dtype=torch.uint8)
+    for v in range(per_image):
+        levels[torch.arange(count), v, (torch.arange(count) + v) % count] = (
+            255  # view v of image i says i + v
+        )
+    views = Views(boxes, levels, 0.1, 1.0, count)
+    images = ViewImages(torch.arange(float(count)).view(count, 1, 1, 1).expand(-1, 1, 4, 4), views)
+    seen: list[set[int]] = []
+
+    def augment(pictures: Tensor, rng: Rng) -> Tensor:
+        return pictures
+
+    for epoch in range(5):
+        part = images.in_epoch(epoch)
+        pictures, labels = part.batch(torch.arange(count))
+        seen.append(set((labels.argmax(1) - pictures[:, 0, 0, 0].round().long()).remainder(count).tolist()))
+    assert seen == [{0}, {1}, {2}, {0}, {1}]
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, count))
+    shown: list[Tensor] = []
+    network.register_forward_hook(lambda m, inputs, output: shown.append(inputs[0][:, 0, 0, 0]))
+    fit(network, images, Recipe(2, batch_size=4, loss="kl"), RNG, augment=augment, chunk=2)
+    assert sorted(torch.cat(shown).round().int().tolist()) == sorted([*range(count)] * 2)

@@ -1,9 +1,11 @@
 """The file format of a synthetic set: one safetensors file that anyone can read, and nothing is ever unpickled.
 
-Format version 1. Tensors: `images` float32 (M, C, H, W) in normalised space, `labels` int64 (M,). Metadata: the
-key `condensery` holds a JSON object with `format` (1), `spec` (see `ImageSpec.to_json`), `sha256` (hex, over the
-bytes of images then labels) and `record` (method and all its fields, ipc, seed, data fingerprint, versions,
-accuracies). To get pixels in [0, 1]: images * std + mean, per channel.
+Format version 2; docs/file-format.md describes it for other programs. Tensors: `images` float32 (M, C, H, W) in
+normalised space, or `stored.*`, which makes them; `labels` int64 (M,); `targets` float32 (M, classes), or `views.*`,
+if a network is trained towards more than classes. Metadata: the key `condensery` holds a JSON object with `format`
+(2), `spec` (see `ImageSpec.to_json`), `record`, `training`, `views` (step and temperature of their labels) and
+`sha256` (hex), which covers all of these and every tensor. Files of format 1, without `training`, `views` and what they
+describe, are read as ever; their `sha256` covers images and labels alone.
 """
 
 from __future__ import annotations
@@ -17,30 +19,42 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from condensery.errors import BadFile, BadInput, one_line
 from condensery.records import ImageSpec, SyntheticSet
+from condensery.synthetic.stored import decoded
+from condensery.training import own_recipe
+from condensery.views import Views
 
-FORMAT = 1
+FORMAT = 2
 _KEY = "condensery"
+_STORED, _VIEWS = "stored.", "views."
 
 
 def save(synthetic: SyntheticSet, path: str | Path) -> None:
     """Write `synthetic` to `path`, atomically: a crash leaves the old file or the new one, never half of one.
 
     Raises:
-        BadInput: the path cannot be written, or the disk is full.
+        BadInput: the path cannot be written, or the disk is full; what is stored does not make the images; the set
+            wants to be trained in a way that there is not.
     """
-    tensors = {"images": synthetic.images.detach().cpu(), "labels": synthetic.labels.cpu()}
-    header = {
-        "format": FORMAT,
-        "spec": synthetic.spec.to_json(),
-        "sha256": digest(synthetic),
-        "record": synthetic.record,
-    }
+    if synthetic.training:
+        own_recipe(synthetic.training)
+    if synthetic.stored and not decoded(synthetic.stored, synthetic.spec).cpu().equal(synthetic.images.cpu()):
+        raise BadInput(
+            "what the set stores does not make its images: take them from condensery.synthetic.decoded"
+        )
+    tensors = {name: tensor.detach().cpu() for name, tensor in _tensors(synthetic).items()}
+    header: dict[str, Any] = {"format": FORMAT, "spec": synthetic.spec.to_json(), "record": synthetic.record}
+    if synthetic.training:
+        header["training"] = synthetic.training
+    if isinstance(synthetic.targets, Views):
+        header["views"] = {"step": synthetic.targets.step, "temperature": synthetic.targets.temperature}
+    header["sha256"] = checksum(tensors, header)
     write_tensors(path, tensors, header)
 
 
@@ -59,14 +73,62 @@ def load(path: str | Path) -> SyntheticSet:
     _require_known_format(path, header.get("format"))
     _require_valid_record(path, header.get("record"))
     try:
-        synthetic = SyntheticSet(
-            tensors["images"], tensors["labels"], ImageSpec.from_json(header["spec"]), header["record"]
-        )
-    except (KeyError, TypeError, ValueError, OverflowError, BadInput) as error:
+        synthetic = _set(tensors, header)
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError, BadInput) as error:
         raise BadFile(f"{path} is not a valid synthetic set: {one_line(error)}") from error
-    if digest(synthetic) != header.get("sha256"):
-        raise BadFile(f"{path} is damaged: its images are not those that were saved (SHA-256 differs)")
+    found = digest(synthetic) if header["format"] == 1 else checksum(tensors, header)
+    if found != header.get("sha256"):
+        raise BadFile(f"{path} is damaged: it is not what was saved (SHA-256 differs)")
     return synthetic
+
+
+def _set(tensors: dict[str, Tensor], header: Mapping[str, Any]) -> SyntheticSet:
+    """Raises KeyError, TypeError, ValueError or BadInput where something is missing or does not fit."""
+    spec = ImageSpec.from_json(header["spec"])
+    if header["format"] == 1:
+        return SyntheticSet(tensors["images"], tensors["labels"], spec, header["record"])
+    stored = _under(_STORED, tensors)
+    views = _under(_VIEWS, tensors)
+    known = (
+        {"images", "labels", "targets"} | {f"{_STORED}{n}" for n in stored} | {f"{_VIEWS}{n}" for n in views}
+    )
+    if unknown := sorted(set(tensors) - known):
+        raise BadInput(f"it has the unknown tensor {unknown[0]!r:.40}")
+    if stored and "images" in tensors:
+        raise BadInput("it holds images, and what is stored in place of them")
+    training = header.get("training", {})
+    if not isinstance(training, dict):
+        raise BadInput(f"training is {training!r:.40}, not a JSON object")
+    if training:
+        own_recipe(training)
+    targets: Tensor | Views | None = tensors.get("targets")
+    if views:
+        if targets is not None:
+            raise BadInput("it holds targets of images, and of views")
+        said = header["views"]
+        targets = Views(
+            step=said["step"], temperature=said["temperature"], num_classes=spec.num_classes, **views
+        )
+    images = decoded(stored, spec) if stored else tensors["images"]
+    return SyntheticSet(images, tensors["labels"], spec, header["record"], targets, stored, training)
+
+
+def _tensors(synthetic: SyntheticSet) -> dict[str, Tensor]:
+    """What a file holds, by name."""
+    tensors = {f"{_STORED}{name}": tensor for name, tensor in synthetic.stored.items()} or {
+        "images": synthetic.images
+    }
+    tensors["labels"] = synthetic.labels
+    if isinstance(synthetic.targets, Views):
+        tensors |= {f"{_VIEWS}{name}": tensor for name, tensor in synthetic.targets.tensors.items()}
+    elif synthetic.targets is not None:
+        tensors["targets"] = synthetic.targets
+    return tensors
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
 _Number = (int, float)
@@ -75,17 +137,24 @@ _RECORD: dict[str, Any] = {  # types of the keys that condensery itself reads; a
     **dict.fromkeys(("ipc", "seed", "step", "steps", "memory"), int),
     "seconds": _Number,
     "loss": (*_Number, type(None)),
-    "fields": dict,
-    "data": dict,
+    **dict.fromkeys(("fields", "data", "labels"), dict),
     **dict.fromkeys(("accuracies", "shard", "indices"), list),
 }
 _ACCURACY: dict[str, Any] = {"mean": _Number, "std": _Number, "n": int, "protocol": str, "network": str}
+_TEACHER: dict[str, Any] = {
+    "network": str,
+    **dict.fromkeys(("epochs", "stage", "seed", "bytes"), int),
+    **dict.fromkeys(("accuracy", "temperature", "seconds"), _Number),
+    "weights": dict,
+}
 _DATA: dict[str, Any] = {"source": str, "options": dict, "fingerprint": str}
 _OPTIONS: dict[str, Any] = {
     **dict.fromkeys(("size", "channels"), int),
     "test_fraction": float,
     "classes": list,
-    **dict.fromkeys(("image_column", "label_column"), str),
+    **dict.fromkeys(("image_column", "label_column", "train_split", "test_split"), str),
+    "value_range": list,
+    "skip_damaged": bool,
 }
 
 
@@ -98,6 +167,9 @@ def _require_valid_record(path: Path, record: object) -> None:
     for index in record.get("indices", []):
         if type(index) is not int or index < 0:
             raise BadFile(f"{path} is damaged: one of the indices in its record is {index!r:.40}")
+    labels = record.get("labels", {})
+    _require_types(path, "labels", labels, {"teacher": dict})
+    _require_types(path, "teacher", labels.get("teacher", {}), _TEACHER)
     data = record.get("data", {})
     _require_types(path, "data", data, _DATA)
     options = data.get("options", {})
@@ -110,7 +182,9 @@ def _require_types(path: Path, name: str, found: object, types: Mapping[str, Any
     if not isinstance(found, dict):
         raise BadFile(f"{path} is damaged: {name} is {found!r:.40}, not a JSON object")
     for key, kind in types.items():
-        if key in found and (not isinstance(found[key], kind) or isinstance(found[key], bool)):
+        if key in found and (
+            not isinstance(found[key], kind) or isinstance(found[key], bool) != (kind is bool)
+        ):
             raise BadFile(f"{path} is damaged: {key} in its {name} is {found[key]!r:.40}")
 
 
@@ -138,10 +212,42 @@ def set_path(path: str | Path) -> Path:
 
 
 def digest(synthetic: SyntheticSet) -> str:
-    """SHA-256 (hex) over the bytes of the images, then of the labels."""
-    images = synthetic.images.detach().cpu().contiguous().numpy()
-    labels = synthetic.labels.cpu().contiguous().numpy()
-    return hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+    """SHA-256 (hex) over the bytes of what a network is trained on: images, labels, and targets if there are any.
+
+    It tells sets apart whatever their records say.
+    """
+    hashed = hashlib.sha256()
+    for tensor in (synthetic.images, synthetic.labels):
+        hashed.update(_bytes(tensor))
+    if isinstance(synthetic.targets, Views):
+        hashed.update(json.dumps([synthetic.targets.step, synthetic.targets.temperature]).encode())
+        for name, tensor in sorted(synthetic.targets.tensors.items()):
+            hashed.update(name.encode() + _bytes(tensor))
+    elif synthetic.targets is not None:
+        hashed.update(_bytes(synthetic.targets))
+    if synthetic.training:
+        hashed.update(_canonical(synthetic.training))
+    return hashed.hexdigest()
+
+
+def checksum(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) over all that a file of format 2 holds.
+
+    First the header without `sha256`, as JSON in ASCII with sorted keys and without spaces; then for each tensor, in
+    the order of their names: its name, a line break, its bytes.
+    """
+    hashed = hashlib.sha256(_canonical({key: value for key, value in header.items() if key != "sha256"}))
+    for name in sorted(tensors):
+        hashed.update(f"{name}\n".encode() + _bytes(tensors[name]))
+    return hashed.hexdigest()
+
+
+def _canonical(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:

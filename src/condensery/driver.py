@@ -52,26 +52,29 @@ def begin(method: Method, task: Task, rng: Rng) -> State:
 def advance(method: Method, task: Task, state: State, rng: Rng) -> tuple[State, float]:
     """One update of the synthetic set. Draws depend on the seed and on `state.step` alone.
 
-    Each term is backpropagated as it arrives, which is the gradient of the sum with the memory of one term.
+    Each term is backpropagated as it arrives, which is the gradient of the sum with the memory of one term. A method
+    without terms has nothing to minimise: all it does is in its `advance`.
 
     Returns:
-        The next state and the loss: the sum of the terms.
+        The next state and the loss: the sum of the terms, 0 if there are none.
 
     Raises:
         NonFinite: the synthetic images are as they were.
     """
     rng = rng.fork("step", state.step)
-    learnable = state.synthetic.learnable()
-    state.optimizer.zero_grad()
-    losses = []
+    leaves = state.leaves()
+    for leaf in leaves:
+        leaf.grad = None
+    terms: list[torch.Tensor] = []
     with rng.fork("layers").seeded(task.device):  # for networks with layers that draw, such as dropout
         for term in method.terms(task, state, rng):
-            term.backward(inputs=learnable)
-            losses.append(term.detach())
-        terms = torch.stack(losses).tolist()
-        _require_finite(terms, learnable, state.step)
-        _step(state, learnable)
-        return method.advance(task, state, rng.fork("advance")), sum(terms)
+            term.backward(inputs=leaves)
+            terms.append(term.detach())
+        losses = torch.stack(terms).tolist() if terms else []
+        _require_finite(losses, leaves, state.step)
+        if terms:
+            _update(state, leaves)
+        return method.advance(task, state, rng.fork("advance")), sum(losses)
 
 
 def trajectory(
@@ -116,25 +119,25 @@ def reset_peak_memory(device: torch.device) -> bool:
     return True
 
 
-def _step(state: State, learnable: list[torch.Tensor]) -> None:
-    """Update the learnables, or leave them as they are if an update would not be finite."""
-    before = [tensor.detach().clone() for tensor in learnable]
-    state.optimizer.step()
-    if all(bool(torch.isfinite(tensor).all()) for tensor in learnable):
+def _update(state: State, leaves: list[torch.Tensor]) -> None:
+    """Update the leaves, or leave them as they are if an update would not be finite."""
+    before = [tensor.detach().clone() for tensor in leaves]
+    state.optimizers["synthetic"].step()
+    if all(bool(torch.isfinite(tensor).all()) for tensor in leaves):
         return
     with torch.no_grad():
-        for tensor, old in zip(learnable, before, strict=True):
+        for tensor, old in zip(leaves, before, strict=True):
             tensor.copy_(old)
     raise NonFinite(
         f"step {state.step}: the update makes images that are not finite; a smaller --image-lr often helps"
     )
 
 
-def _require_finite(terms: list[float], learnable: list[torch.Tensor], step: int) -> None:
+def _require_finite(terms: list[float], leaves: list[torch.Tensor], step: int) -> None:
     fix = "a smaller --image-lr often helps"
     for i, term in enumerate(terms):
         if not math.isfinite(term):
             raise NonFinite(f"step {step}: term {i + 1} of {len(terms)} of the loss is {term}; {fix}")
-    for tensor in learnable:
+    for tensor in leaves:
         if tensor.grad is not None and not bool(torch.isfinite(tensor.grad).all()):
             raise NonFinite(f"step {step}: the loss is finite but its gradient is not; {fix}")

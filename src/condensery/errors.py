@@ -29,6 +29,12 @@ class FailedWork(CondenseryError):
     """The work itself failed, with input that was fine: a loss that is no longer finite, say (exit code 1)."""
 
 
+class Interrupted(CondenseryError):
+    """Ctrl-C or a termination signal stopped the work where it can be taken up again (exit code 2)."""
+
+    exit_code = 2
+
+
 def one_line(error: BaseException) -> str:
     """The message of an exception without line breaks; its type if it has no message."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -7,8 +7,8 @@ lives in `State`, so checkpoint, resume, time limit and progress exist once, in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -16,12 +16,11 @@ from torch import Tensor, nn
 
 from condensery.augment import SiameseAugmentation, augment_pair
 from condensery.data.pool import ClassPool
-from condensery.errors import BadFile, BadInput
-from condensery.models.batch_norm import mixes_samples
+from condensery.errors import BadFile
 from condensery.models.registry import NetworkFactory
 from condensery.records import ImageSpec
 from condensery.rng import Rng
-from condensery.synthetic import Pixels
+from condensery.synthetic import Learned
 from condensery.training import forward_layout
 
 
@@ -35,7 +34,6 @@ class Task:
         ipc: synthetic images per class.
         device: where images and networks live.
         chunk: images per pass through a network where passes can be split, None for whole batches.
-        only: the classes whose images are learned, None for all. The images of the others stay as they began.
     """
 
     pool: ClassPool
@@ -43,16 +41,15 @@ class Task:
     ipc: int
     device: torch.device
     chunk: int | None = None
-    only: tuple[int, ...] | None = None
 
     @property
     def spec(self) -> ImageSpec:
         return self.pool.spec
 
     @property
-    def classes(self) -> Sequence[int]:
-        """The classes to learn, ascending."""
-        return range(self.spec.num_classes) if self.only is None else self.only
+    def classes(self) -> range:
+        """0, 1, ..., the number of classes - 1."""
+        return range(self.spec.num_classes)
 
     def forward_only(self, images: Tensor) -> Tensor:
         """`images` in the layout in which the task's network is fastest without a backward pass."""
@@ -64,7 +61,7 @@ class Task:
 
     def pair(
         self,
-        synthetic: Pixels,
+        synthetic: Learned,
         c: int,
         real_batch: int,
         augmentation: SiameseAugmentation,
@@ -85,62 +82,109 @@ class Task:
 
 @dataclass(frozen=True)
 class State:
-    """Everything that changes while a method runs, and therefore everything a checkpoint holds.
+    """Everything that changes while a method runs. A checkpoint holds all of it but `prepared`.
 
     Attributes:
         synthetic: what is learned.
-        optimizer: steps `synthetic.learnable()`.
-        network: the network of the current step.
+        optimizers: by name. The driver steps "synthetic", which steps the leaves of `synthetic`; a method steps others,
+            such as those of networks that it trains along the way.
+        networks: by name. Most methods have one, called "network".
+        memory: other tensors by name, such as counters and running means.
         step: updates of the synthetic set made so far.
-        given: what `start` made beside these and no step changes, such as a pool of trained networks. It is in no
-            checkpoint: `start` makes it again when a run is resumed.
+        prepared: what `start` found beside these and no step changes, such as a pool of trained networks: `start` finds
+            it again when a run is resumed.
     """
 
-    synthetic: Pixels
-    optimizer: torch.optim.Optimizer
-    network: nn.Module
+    synthetic: Learned
+    optimizers: Mapping[str, torch.optim.Optimizer]
+    networks: Mapping[str, nn.Module]
+    memory: Mapping[str, Tensor] = field(default_factory=dict)
     step: int = 0
-    given: Any = None
+    prepared: Any = None
 
-    def next(self, network: nn.Module) -> State:
-        """The state after one more step, to be continued with `network`."""
-        return replace(self, network=network, step=self.step + 1)
+    @staticmethod
+    def of(
+        synthetic: Learned, optimizer: torch.optim.Optimizer, network: nn.Module, prepared: Any = None
+    ) -> State:
+        """The first state of a method with one optimiser and one network."""
+        return State(synthetic, {"synthetic": optimizer}, {"network": network}, prepared=prepared)
+
+    @property
+    def network(self) -> nn.Module:
+        """The one network of a method that has one."""
+        return self.networks["network"]
+
+    def leaves(self) -> list[Tensor]:
+        """What the driver's optimiser steps."""
+        return list(self.synthetic.leaves().values())
+
+    def next(self, network: nn.Module | None = None, memory: Mapping[str, Tensor] | None = None) -> State:
+        """The state after one more step, to be continued with another network or memory if they are given."""
+        return replace(
+            self,
+            networks=self.networks if network is None else {**self.networks, "network": network},
+            memory=self.memory if memory is None else {**self.memory, **memory},
+            step=self.step + 1,
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state by name, sharing memory with it."""
-        tensors = {f"synthetic.{i}": t.detach() for i, t in enumerate(self.synthetic.learnable())}
-        for i, slots in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{i}.{name}": t for name, t in slots.items() if isinstance(t, Tensor)}
-        return tensors | {f"network.{name}": t for name, t in self.network.state_dict().items()}
+        tensors = {f"synthetic.{name}": leaf.detach() for name, leaf in self.synthetic.leaves().items()}
+        for name, optimizer in self.optimizers.items():
+            for i, slots in optimizer.state_dict()["state"].items():
+                kept = {slot: t for slot, t in slots.items() if isinstance(t, Tensor)}
+                tensors |= {f"optimizers.{name}.{i}.{slot}": t for slot, t in kept.items()}
+        for name, network in self.networks.items():
+            tensors |= {f"networks.{name}.{key}": t for key, t in network.state_dict().items()}
+        return tensors | {f"memory.{name}": t for name, t in self.memory.items()}
 
-    def restored(self, tensors: dict[str, Tensor], step: int) -> State:
+    def restored(self, tensors: Mapping[str, Tensor], step: int) -> State:
         """This state (a fresh one of the same run) with its tensors replaced by those of a checkpoint.
 
         Raises:
             BadFile: names or shapes are not those of this run.
         """
-        groups: dict[str, dict[str, Tensor]] = {"synthetic": {}, "optimizer": {}, "network": {}}
-        for name, tensor in tensors.items():
-            group, _, rest = name.partition(".")
-            if group not in groups:
-                raise BadFile(f"the checkpoint holds {name!r}, which is not part of a run's state")
-            groups[group][rest] = tensor
+        tensors = {_present_name(name): tensor for name, tensor in tensors.items()}
         try:
             with torch.no_grad():
-                for i, learnable in enumerate(self.synthetic.learnable()):
-                    learnable.copy_(groups["synthetic"][str(i)])
-            self.network.load_state_dict(groups["network"])
-            self._restore_optimizer(groups["optimizer"])
+                for name, leaf in self.synthetic.leaves().items():
+                    leaf.copy_(tensors.pop(f"synthetic.{name}"))
+            for name, network in self.networks.items():
+                network.load_state_dict(_take(tensors, f"networks.{name}."))
+            for name, optimizer in self.optimizers.items():
+                _restore_optimizer(optimizer, _take(tensors, f"optimizers.{name}."))
+            memory = {name: tensors.pop(f"memory.{name}").to(old.device) for name, old in self.memory.items()}
         except (KeyError, RuntimeError, ValueError) as error:
             raise BadFile("the checkpoint belongs to another run: its tensors do not fit this one") from error
-        return replace(self, step=step)
+        if tensors:
+            raise BadFile(f"the checkpoint holds {min(tensors)!r}, which is not part of a run's state")
+        return replace(self, memory=memory, step=step)
 
-    def _restore_optimizer(self, tensors: dict[str, Tensor]) -> None:
-        slots: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            index, _, slot = name.partition(".")
-            slots.setdefault(int(index), {})[slot] = tensor
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+
+def _present_name(name: str) -> str:
+    """The name of a tensor in a checkpoint of version 0.1, which had one leaf, one optimiser and one network."""
+    for old, new in (
+        ("synthetic.0", "synthetic.images"),
+        ("optimizer.", "optimizers.synthetic."),
+        ("network.", "networks.network."),
+    ):
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name
+
+
+def _take(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Remove the tensors whose names begin with `prefix`, and give them without it."""
+    found = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors.pop(name) for name in found}
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, _, slot = name.partition(".")
+        slots.setdefault(int(index), {})[slot] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
 
 
 @dataclass(frozen=True)
@@ -169,8 +213,8 @@ class Method(Protocol):
         name: what the command line calls it.
         summary: one line with the citation, for `condense methods`.
 
-    A method whose classes share nothing but networks that it never trains says so with a class variable
-    `separable = True`: its classes can then be learned apart, each to the same result (`require_separable`).
+    Fields that a method got after it was published here stand in a class variable `later_fields`: while they are at
+    their defaults, they change no key of a comparison that was begun before.
 
     One whose `start` needs long work that runs share has a method `preparation(task, rng) -> Preparation | None`, where
     `rng` is that of `start`. It is done before, where it can be seen, estimated and interrupted.
@@ -203,21 +247,3 @@ class Method(Protocol):
     def advance(self, task: Task, state: State, rng: Rng) -> State:
         """Train the network on the synthetic set or draw the next one; count the step."""
         ...
-
-
-def require_separable(method: Method, task: Task) -> None:
-    """Refuse to learn some classes without the others where that would change the result.
-
-    Raises:
-        BadInput: the method's classes depend on each other, or the network mixes them.
-    """
-    if not getattr(method, "separable", False):
-        raise BadInput(
-            f"the classes of {method.name} cannot be learned apart, since its networks are trained on all of them: "
-            "leave out --shards, or choose dm"
-        )
-    if mixes_samples(task.new_network(Rng(0))):
-        raise BadInput(
-            f"batch norm in {task.network.name} mixes the classes, so they cannot be learned apart: "
-            "leave out --shards, or choose another norm, such as norm=instance"
-        )

@@ -21,7 +21,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +95,7 @@ def kept_network(
     if ":" in network.canonical:
         return KeptNetwork(None)
     threads = torch.get_num_threads() if device.type == "cpu" else 0
-    words = (fingerprint, network.canonical, json.dumps(asdict(recipe)), str(rng.entropy), device.type)
+    words = (fingerprint, network.canonical, json.dumps(recipe.to_json()), str(rng.entropy), device.type)
     key = digest("trained", *words, str(threads), torch.__version__)
     return KeptNetwork(Cache().folder / "trained" / f"{key}.npy")
 
@@ -275,7 +275,7 @@ def _stages(
 ) -> Iterator[int]:
     """Train `network` in place; yields where its state is kept: after 0, 1, 2, 4, ... updates and every epoch."""
     indices, labels = training
-    optimizer = RECIPE.optimizer(network, RECIPE.lr)
+    optimizer = RECIPE.make_optimizer(network, RECIPE.lr)
     done = 0
     yield done
     for epoch in range(epochs):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 
 from condensery.errors import BadInput
+from condensery.views import Views
+
+_TOLERANCE = 1e-3  # by which probabilities in single precision may miss a sum of 1
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,7 @@ class ImageData:
         source: what the user asked for, for messages and records.
         fingerprint: SHA-256 (hex) over pixels, labels and class names of both parts.
         options: JSON-able options of `condensery.data.load` that give this from the source, for records.
+        found: what was found in the source, a `condensery.data.found.Found`; None for images made in memory.
     """
 
     spec: ImageSpec
@@ -139,23 +143,35 @@ class ImageData:
     source: str
     fingerprint: str
     options: dict[str, Any] = field(default_factory=dict)
+    found: Any = None
 
 
 @dataclass(frozen=True)
 class SyntheticSet:
     """A small training set, condensed or selected: the one result type of every method and selector.
 
+    Three numbers are kept apart: `len(set)`, images that a network is trained on; `stored_images`; and `bytes`.
+
     Attributes:
-        images: float32 (M, C, H, W) in normalised space, not clipped.
-        labels: int64 (M,), class-major: 0, 0, ..., 1, 1, ...
+        images: float32 (M, C, H, W) in normalised space, not clipped: what a network is trained on.
+        labels: int64 (M,), the class of each image, class-major: 0, 0, ..., 1, 1, ...
         spec: names, mean and std; the same as the real set's.
         record: JSON-able facts: method and all its fields, ipc, seed, data fingerprint, versions, accuracies.
+        targets: what a network is trained towards: None, the classes; float32 (M, classes), probabilities of all
+            classes or, where `training` asks for squared errors, learned values; or views of the images with a label
+            for each.
+        stored: what makes the images again, in place of them, see `condensery.synthetic.stored`; empty where the images
+            themselves are stored. The names of the tensors begin with that of their decoder: "tiles.images".
+        training: how the set wants to be trained, see `condensery.training.own_recipe`; empty: as a protocol says.
     """
 
     images: Tensor
     labels: Tensor
     spec: ImageSpec
     record: dict[str, Any] = field(default_factory=dict)
+    targets: Tensor | Views | None = None
+    stored: dict[str, Tensor] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or tuple(self.images.shape[1:]) != self.spec.shape:
@@ -177,18 +193,104 @@ class SyntheticSet:
             )
         if not bool(torch.isfinite(self.images).all()):
             raise BadInput("the images hold values that are not finite")
+        if isinstance(self.targets, Views):
+            self._check_views(self.targets)
+        elif self.targets is not None:
+            self._check_targets(self.targets)
+        self._check_stored()
+
+    def _check_views(self, views: Views) -> None:
+        if views.boxes.shape[0] != len(self):
+            raise BadInput(f"{len(self)} images but views of {views.boxes.shape[0]}")
+        if views.num_classes != self.spec.num_classes:
+            raise BadInput(
+                f"labels of views have {views.num_classes} classes, but there are {self.spec.num_classes}"
+            )
+
+    def _check_targets(self, targets: Tensor) -> None:
+        shape = (len(self), self.spec.num_classes)
+        if tuple(targets.shape) != shape or targets.dtype != torch.float32:
+            raise BadInput(f"targets must be float32 {shape}, not {targets.dtype} {tuple(targets.shape)}")
+        if not bool(torch.isfinite(targets).all()):
+            raise BadInput("the targets hold values that are not finite")
+        if self.training.get("loss") == "mse":
+            return
+        sums = targets.double().sum(1)
+        wrong = ((sums - 1).abs() > _TOLERANCE) | (targets < 0).any(1)
+        if bool(wrong.any()):
+            i = int(wrong.nonzero()[0])
+            raise BadInput(
+                f"the targets of image {i} are no probabilities: the least is {float(targets[i].min()):.3g} and they "
+                f'sum to {float(sums[i]):.4g}; values that are learned need the loss "mse" in training'
+            )
+
+    def _check_stored(self) -> None:
+        kinds = {name.partition(".")[0] for name in self.stored}
+        if len(kinds) > 1:
+            raise BadInput(f"the images can be stored in one way only, not as {' and '.join(sorted(kinds))}")
+        if self.stored and self._stored_content is None:
+            raise BadInput(
+                f"what is stored as {kinds.pop()!r} has no images and no codes, only {', '.join(sorted(self.stored))}"
+            )
+
+    @property
+    def _stored_content(self) -> Tensor | None:
+        """One entry for each image that is stored."""
+        found = [t for name, t in self.stored.items() if name.partition(".")[2] in ("images", "codes")]
+        return found[0] if found and found[0].ndim else None
 
     def __len__(self) -> int:
+        """Images that a network is trained on."""
         return len(self.labels)
 
     @property
+    def stored_images(self) -> int:
+        """Images, or codes of images, that the file holds."""
+        content = self._stored_content
+        return len(self) if content is None else len(content)
+
+    @property
     def bytes(self) -> int:
-        """Bytes that images and labels take in memory."""
-        return (
-            self.images.numel() * self.images.element_size()
-            + self.labels.numel() * self.labels.element_size()
+        """Bytes of the tensors in a file of the set: images or what makes them, classes, and targets."""
+        images = sum(t.nbytes for t in self.stored.values()) if self.stored else self.images.nbytes
+        targets = 0 if self.targets is None else self.targets.nbytes
+        return images + self.labels.nbytes + targets
+
+    def hard(self) -> SyntheticSet:
+        """The same images with their classes alone, and no wishes about training."""
+        return replace(self, targets=None, training={})
+
+    def dataset(self) -> torch.utils.data.Dataset[tuple[Tensor, ...]]:
+        """A `torch.utils.data.Dataset` of (image float32 (C, H, W) in normalised space, what to train towards).
+
+        That is the class, int64 (); or the image's target, float32 (classes,). A set with views has M * V items, (view,
+        probabilities): item v * M + i is view v of image i.
+        """
+        if isinstance(self.targets, Views):
+            return _ViewDataset(self.images, self.targets)
+        return torch.utils.data.TensorDataset(
+            self.images, self.labels if self.targets is None else self.targets
         )
 
-    def dataset(self) -> torch.utils.data.TensorDataset:
-        """A `torch.utils.data.Dataset` of (image float32 (C, H, W) in normalised space, label int64 ())."""
-        return torch.utils.data.TensorDataset(self.images, self.labels)
+
+class _ViewDataset(torch.utils.data.Dataset[tuple[Tensor, ...]]):
+    """All views of all images, made when they are asked for."""
+
+    def __init__(self, images: Tensor, views: Views) -> None:
+        self.images, self.views = images, views
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    def __getitem__(self, item: int) -> tuple[Tensor, ...]:
+        return self.__getitems__([item])[0]
+
+    def __getitems__(self, items: list[int]) -> list[tuple[Tensor, ...]]:
+        """A batch at once, which torch's loaders ask for."""
+        for item in items:
+            if not 0 <= item < len(self):
+                raise IndexError(f"there are {len(self)} views, not {item}")  # ends a plain for loop
+        numbered = torch.tensor(items)
+        numbers, indices = numbered // len(self.images), numbered % len(self.images)
+        views = self.views.of(self.images, indices, numbers)
+        return list(zip(views, self.views.probabilities(indices, numbers), strict=True))

@@ -33,7 +33,6 @@ class RunSettings:
         method, fields: the method's name and every field of it.
         ipc, network, seed: as asked for.
         steps: how many updates to make; more can be asked for when a run is resumed.
-        shard: the classes that this part of a run learns; empty for all (as in folders older than shards).
     """
 
     source: str
@@ -45,15 +44,12 @@ class RunSettings:
     network: str
     seed: int
     steps: int
-    shard: list[int] = field(default_factory=list)
 
     def require_types(self) -> None:
         """Raises TypeError if a value read from a file is of the wrong type."""
         for name, kind in get_type_hints(RunSettings).items():
             if type(getattr(self, name)) is not (get_origin(kind) or kind):
                 raise TypeError(name)
-        if not all(type(c) is int for c in self.shard):
-            raise TypeError("shard")
 
 
 @dataclass
@@ -149,12 +145,17 @@ class RunFolder:
     def settings(self) -> RunSettings:
         """Raises BadInput if there is no run here, BadFile if run.json is damaged."""
         try:
-            settings = RunSettings(**json.loads(self._settings_path.read_text(encoding="utf-8")))
+            record = json.loads(self._settings_path.read_text(encoding="utf-8"))
+            if (
+                record.get("shard") == []
+            ):  # version 0.1 could split a run over classes, and said so of whole ones too
+                del record["shard"]
+            settings = RunSettings(**record)
             settings.require_types()
             return settings
         except FileNotFoundError as error:
             raise BadInput(f"{self.path} holds no run to resume: there is no run.json in it") from error
-        except (OSError, ValueError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise BadFile(f"{self._settings_path} is damaged: start a new run in another folder") from error
 
     def write_settings(self, settings: RunSettings) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from condensery.coresets import SELECTORS
-from condensery.data import KNOWN_SETS, load
-from condensery.data.sources import silent
+from condensery.data import load
+from condensery.data.sources import path_of, silent
 from condensery.errors import BadInput
 from condensery.evaluation import Protocol
 from condensery.method import Method
@@ -36,7 +36,6 @@ def condense(
     time_limit: float | None = None,
     evaluate_at: Sequence[int] = (),
     protocol: str | Protocol = "quick",
-    shard: Sequence[int] = (),
     callback: Callable[[StepReport], None] | None = None,
     announce: Callable[[str], None] = silent,
     size: int | None = None,
@@ -59,8 +58,6 @@ def condense(
         checkpoint_every: seconds between checkpoints.
         time_limit: seconds after which the run stops cleanly with what it has.
         evaluate_at: numbers of updates after which the set is evaluated, by `protocol`.
-        shard: numbers of classes to learn alone: a part of the run, which
-            `condensery.comparison.shards.merge_shards` puts together with the others. Empty learns all.
         callback: called after every step.
         announce: called with lines of text for a person.
         size, channels: resize and convert the images, see `condensery.load_images`.
@@ -102,7 +99,6 @@ def condense(
         network=network,
         seed=seed,
         steps=wanted_steps,
-        shard=list(shard),
     )
     if out is not None and going_on:
         about_data = ("source", "options", "fingerprint", "steps")
@@ -187,6 +183,7 @@ def require_count(name: str, value: int) -> None:
 def absolute_source(source: str) -> str:
     """A data source as a run records it: known sets and Hub ids by name, files and folders by absolute path.
 
-    A known name means the known set even where a folder of that name lies in the current one, as for `load`.
+    A folder here goes before a known set of its name, as for `load`.
     """
-    return str(Path(source).resolve()) if source not in KNOWN_SETS and Path(source).exists() else source
+    path = path_of(source)
+    return source if path is None else str(path.resolve())

@@ -172,7 +172,7 @@ def _announce_estimate(task: SelectionTask, total: float, rng: Rng, announce: Ca
     rng = rng.fork("estimate")
     images, labels = task.images().batch(torch.arange(count))
     network = task.new_network(rng)
-    optimizer = Recipe(1).optimizer(network, 0.01)
+    optimizer = Recipe(1).make_optimizer(network, 0.01)
     began = 0.0
     with rng.seeded(task.device):
         for _ in range(2):

@@ -10,31 +10,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from condensery import driver
 from condensery.data import ClassPool
 from condensery.data.sources import silent
-from condensery.errors import BadInput, CondenseryError
+from condensery.errors import BadInput, Interrupted
 from condensery.evaluation import Protocol, evaluate, get_protocol
 from condensery.evaluation.evaluator import Trained
-from condensery.method import Method, Task, require_separable
+from condensery.method import Method, Task
 from condensery.models.registry import resolve
 from condensery.provenance import environment, origin, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.run_folder import Curve, RunFolder, RunSettings
-from condensery.synthetic import Pixels
+from condensery.synthetic import Learned
 from condensery.training import default_chunk
 from condensery.words import count, readable_seconds
 
 _NEWS_EVERY = 60.0  # seconds between lines on what is prepared
 _WORTH_ESTIMATING = 10  # steps; a shorter run is over before an estimate helps
-
-
-class Interrupted(CondenseryError):
-    """Ctrl-C or a termination signal stopped a run after a checkpoint; it can be resumed."""
-
-    exit_code = 2
 
 
 class _Stop(Exception):
@@ -56,7 +48,7 @@ class StepReport:
     steps: int
     loss: float
     seconds: float
-    synthetic: Pixels
+    synthetic: Learned
 
 
 @dataclass(frozen=True)
@@ -102,12 +94,7 @@ class Session:
         pool = ClassPool(images.train, images.spec, device)
         require_enough(pool, settings.ipc)
         _require_reached(options.evaluate_at, settings.steps)
-        only = tuple(settings.shard) or None
-        self.task = Task(pool, resolve(settings.network), settings.ipc, device, default_chunk(device), only)
-        if only:
-            _require_classes(only, pool.spec.num_classes)
-            _require_no_evaluation(options.evaluate_at)
-            require_separable(method, self.task)
+        self.task = Task(pool, resolve(settings.network), settings.ipc, device, default_chunk(device))
         for note in method.check(self.task):
             options.announce(note)
         self.rng = driver.source(settings.seed)
@@ -275,8 +262,16 @@ class Session:
 
     def result(self) -> SyntheticSet:
         """The set as it is now, on the CPU."""
-        synthetic, settings = self.state.synthetic, self.settings
-        record = {
+        found = self.state.synthetic.content()
+        spec, record = self.images.spec, self._record()
+        return SyntheticSet(
+            found.images, found.labels, spec, record, found.targets, found.stored, found.training
+        )
+
+    def _record(self) -> dict[str, Any]:
+        """How the set was made, and what was measured on the way."""
+        settings, curve = self.settings, self.curve
+        return {
             "method": settings.method,
             "fields": settings.fields,
             "ipc": settings.ipc,
@@ -285,18 +280,12 @@ class Session:
             "step": self.state.step,
             "steps": settings.steps,
             "data": origin(self.images, settings.options),
-            "loss": self.curve.loss[-1] if self.curve.loss else None,
-            "seconds": round(self.curve.seconds, 1),
+            "loss": curve.loss[-1] if curve.loss else None,
+            "seconds": round(curve.seconds, 1),
             "memory": driver.peak_memory(self.task.device),
-            "accuracies": [*self.curve.accuracy, *self.noted],
+            "accuracies": [*curve.accuracy, *self.noted],
             **environment(self.task.device),
         }
-        images, labels = synthetic.images.detach().cpu().clone(), synthetic.labels.cpu()
-        if settings.shard:
-            record["shard"] = settings.shard
-            learned = torch.isin(labels, torch.tensor(settings.shard))
-            images, labels = images[learned], labels[learned]
-        return SyntheticSet(images, labels, self.images.spec, record)
 
 
 @contextmanager
@@ -331,18 +320,6 @@ def require_enough(pool: ClassPool, ipc: int) -> None:
         raise BadInput(
             f"--ipc {ipc} is more than class {name!r} has training images ({smallest}): ask for fewer"
         )
-
-
-def _require_classes(classes: Sequence[int], count: int) -> None:
-    if list(classes) != sorted(set(classes)) or not all(c in range(count) for c in classes):
-        raise BadInput(
-            f"the classes of a shard must be ascending numbers from 0 to {count - 1}, not {list(classes)}"
-        )
-
-
-def _require_no_evaluation(evaluate_at: Sequence[int]) -> None:
-    if evaluate_at:
-        raise BadInput("a shard holds some classes only and cannot be evaluated: leave out --evaluate-at")
 
 
 def _require_reached(evaluate_at: Sequence[int], steps: int) -> None:

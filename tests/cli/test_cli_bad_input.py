@@ -15,7 +15,6 @@ from PIL import Image
 
 import condensery
 from condensery.cli import main as main_module
-from condensery.cli.run import run
 
 
 def refused(done, *words: str, code: int = 2) -> str:
@@ -423,8 +422,7 @@ def test_unforeseen_errors_are_one_line(condense, monkeypatch, error, code, word
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("condensery.cli.run.condense", fail)
-    assert run  # the command looks `condense` up in its module when it is called
+    monkeypatch.setattr("condensery.runner.condense", fail)
     refused(condense("run --data digits --out demo"), *words, code=code)
 
 
@@ -432,7 +430,7 @@ def test_debug_shows_where_it_comes_from(condense, monkeypatch):
     def fail(*_, **__):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("condensery.cli.run.condense", fail)
+    monkeypatch.setattr("condensery.runner.condense", fail)
     monkeypatch.setenv("CONDENSERY_DEBUG", "1")
     done = condense("run --data digits --out demo")
     assert (
@@ -446,6 +444,6 @@ def test_second_ctrl_c_is_one_line(condense, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("condensery.cli.run.condense", stop)
+    monkeypatch.setattr("condensery.runner.condense", stop)
     done = condense("run --data digits --out demo")
     assert (done.code, done.err) == (main_module.BAD_INPUT, "condense: interrupted\n")

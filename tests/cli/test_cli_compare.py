@@ -10,8 +10,7 @@ import pytest
 from test_cli_bad_input import nothing_left, refused
 
 import condensery
-from condensery.cli.arguments import settings
-from condensery.cli.compare import _seeds, _steps
+from condensery.cli.arguments import one_or_each, seeds, settings
 from condensery.comparison import perform as perform_module
 from condensery.errors import BadInput
 
@@ -159,13 +158,14 @@ def test_sets_of_a_comparison_are_run_folders(condense) -> None:
 
 
 def test_words_of_the_command_line() -> None:
-    assert _seeds("0,2-4") == [0, 2, 3, 4]
-    assert (_steps(None), _steps("300"), _steps("dm=400, dsa=200")) == (None, 300, {"dm": 400, "dsa": 200})
-    assert settings(["dm.real-batch=64", "image_lr=0.5", "init=noise"]) == {
+    assert seeds("--seeds", "0,2-4") == [0, 2, 3, 4]
+    assert one_or_each("--steps", "300") == 300
+    assert one_or_each("--steps", "dm=400, dsa=200") == {"dm": 400, "dsa": 200}
+    assert settings("--set", ["dm.real-batch=64", "image_lr=0.5", "init=noise"]) == {
         "dm.real_batch": 64,
         "image_lr": 0.5,
         "init": "noise",
     }
     for wrong in ("dm=", "dm=x", "1,2"):
         with pytest.raises(BadInput, match="--steps"):
-            _steps(wrong)
+            one_or_each("--steps", wrong)

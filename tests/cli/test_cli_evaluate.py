@@ -127,14 +127,14 @@ def test_the_command_is_quoted_as_a_shell_needs_it(condense, demo):
 
 
 def test_a_set_that_changed_meanwhile_keeps_its_record(condense, demo, monkeypatch):
-    real = condensery.cli.evaluate.evaluate_sets
+    real = condensery.evaluation.evaluator.evaluate
 
     def evaluate_while_the_run_goes_on(*args, **options):
         found = real(*args, **options)
         assert condense("run --resume --out demo --steps 2").code == 0
         return found
 
-    monkeypatch.setattr("condensery.cli.evaluate.evaluate_sets", evaluate_while_the_run_goes_on)
+    monkeypatch.setattr("condensery.evaluation.evaluator.evaluate", evaluate_while_the_run_goes_on)
     done = condense("evaluate demo --baselines none")
     assert done.code == 0 and "has changed during the evaluation" in done.out
     assert condensery.load(demo).record["step"] == 2

@@ -10,13 +10,13 @@ from cli_images import TINY
 
 import condensery
 from condensery.cli import main as main_module
-from condensery.cli.method_flags import method_fields
+from condensery.cli.declared import methods, selectors
 from condensery.coresets import SELECTORS
 from condensery.data import KNOWN_SETS
 from condensery.methods import METHODS
 from condensery.models.registry import list_networks
 
-COMMANDS = ("run", "select", "evaluate", "show", "export", "methods", "networks", "datasets")
+COMMANDS = tuple(main_module.COMMANDS)
 
 
 @pytest.mark.parametrize("line", ["", "--help", "-h"])
@@ -39,7 +39,7 @@ def test_help_teaches_with_examples_and_fits(condense, monkeypatch, command, col
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_text_is_not_wrapped_at_80_columns(command):
     """Rich wraps without indentation, so no line may need it; the first paragraph flows by itself."""
-    text = inspect.cleandoc(main_module._COMMANDS[command].__doc__)
+    text = inspect.cleandoc(main_module.COMMANDS[command].__doc__)
     assert all(len(line) <= 78 for line in text.partition("\n\n")[2].splitlines())
 
 
@@ -62,7 +62,7 @@ def test_one_method(condense, name):
     done = condense(f"methods {name}")
     assert done.code == 0
     document = json.loads(condense(f"methods {name} --json").out)
-    assert [field["name"] for field in document["fields"]] == [f.name for f in method_fields(name)]
+    assert [field["name"] for field in document["fields"]] == [f.name for f in methods()[name].fields]
     for field in document["fields"]:
         assert field["flag"] in done.out and field["doc"]
     method = condensery.get_method(name)
@@ -74,7 +74,7 @@ def test_one_selector(condense, name):
     done = condense(f"methods {name}")
     assert done.code == 0 and "condense select" in done.out
     document = json.loads(condense(f"methods {name} --json").out)
-    assert [field["name"] for field in document["fields"]] == [f.name for f in method_fields(name, SELECTORS)]
+    assert [field["name"] for field in document["fields"]] == [f.name for f in selectors()[name].fields]
     assert all(field["flag"] in done.out and field["doc"] for field in document["fields"])
 
 

@@ -13,7 +13,8 @@ from cli_images import TINY, make_photos
 
 import condensery
 from condensery.cli import arguments
-from condensery.cli.method_flags import method_fields, owners
+from condensery.cli.declared import methods
+from condensery.cli.flags import owners
 from condensery.errors import BadInput
 from condensery.export.run_command import run_command
 from condensery.methods import METHODS
@@ -135,7 +136,7 @@ def test_evaluation_on_the_way_is_stored(condense, fast_protocol):
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_every_field_of_a_method_has_a_flag(condense, method):
     """Given at their defaults, all flags together change nothing."""
-    values = [word for field in method_fields(method) for word in (field.flag, field.default)]
+    values = [word for field in methods()[method].fields for word in (field.flag, field.default)]
     small = ["--real-batch", 4, "--network", TINY[1]]
     done = condense(f"run --data digits --steps 1 --method {method} --out demo", *values, *small)
     assert done.code == 0, done.err
@@ -147,9 +148,9 @@ def test_every_field_of_a_method_has_a_flag(condense, method):
 def test_every_flag_is_explained_in_the_help(condense, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     text = condense("run --help").out
-    for name in owners():
+    for name, having in owners("methods").items():
         assert f"--{name.replace('_', '-')} " in text
-        assert all(next(f for f in method_fields(m) if f.name == name).doc for m in owners()[name])
+        assert all(next(f for f in methods()[m].fields if f.name == name).doc for m in having)
 
 
 def test_a_flag_of_another_method_is_refused(condense):

@@ -11,7 +11,8 @@ import torch
 
 import condensery
 from condensery.cli import progress as progress_module
-from condensery.cli.method_flags import method_fields, owners
+from condensery.cli.declared import selectors
+from condensery.cli.flags import owners
 from condensery.cli.output import Output
 from condensery.cli.progress import SelectionProgress
 from condensery.coresets import SELECTORS
@@ -54,8 +55,8 @@ def test_json_is_one_document(condense):
 
 @pytest.mark.parametrize("method", sorted(SELECTORS))
 def test_every_field_has_a_flag(condense, method):
-    settings = {f.name: QUICK.get(f.name, f.default) for f in method_fields(method, SELECTORS)}
-    flags = [word for f in method_fields(method, SELECTORS) for word in (f.flag, settings[f.name])]
+    settings = {f.name: QUICK.get(f.name, f.default) for f in selectors()[method].fields}
+    flags = [word for f in selectors()[method].fields for word in (f.flag, settings[f.name])]
     done = condense(f"select --data digits --method {method} --out demo", *flags, *TINY)
     assert done.code == 0, done.err
     assert condensery.load("demo").record["fields"] == settings
@@ -65,9 +66,9 @@ def test_every_field_has_a_flag(condense, method):
 def test_every_flag_is_explained_in_the_help(condense, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     text = condense("select --help").out
-    for name, methods in owners(SELECTORS).items():
+    for name, methods in owners("coresets").items():
         assert f"--{name.replace('_', '-')} " in text
-        assert all(f.doc for m in methods for f in method_fields(m, SELECTORS))
+        assert all(f.doc for m in methods for f in selectors()[m].fields)
 
 
 @pytest.mark.parametrize("method", ["herding", "random"])

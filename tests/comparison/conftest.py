@@ -12,7 +12,7 @@ import torch
 
 from condensery import PROTOCOLS, ImageData, Protocol
 from condensery.comparison.compare import compare
-from condensery.comparison.outcome import Comparison
+from condensery.comparison.reports import Comparison
 
 NARROW = "convnet+depth=1+width=8"
 

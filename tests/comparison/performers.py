@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,20 @@ from pathlib import Path
 import torch
 
 import condensery
-from condensery.comparison.jobs import Job, Outcome
+from condensery.comparison.jobs import Job, Result
 
 NETWORK = "convnet+width=8+depth=1"
+
+
+class DiesWhileSent(Exception):
+    """The worker is to die when half of its result is in the pipe."""
+
+
+class _Deadly:
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        """Called when all before it is packed: sending begins in a moment, and takes longer."""
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        return _Deadly, ()
 
 
 def make_job(seed: int, *, ipc: int = 1, **record: object) -> Job:
@@ -25,22 +37,25 @@ def make_job(seed: int, *, ipc: int = 1, **record: object) -> Job:
     )
 
 
-def perform(job: Job) -> Outcome:
+def perform(job: Job) -> Result:
     """Meet with the accident that the record names, if any, then do the work."""
-    _accident(job)
+    try:
+        _accident(job)
+    except DiesWhileSent:
+        return Result(job.key, files={"large": bytes(400 * 2**20), "last": _Deadly()})  # type: ignore[dict-item]
     if job.record.get("skip"):
-        return Outcome(job.key, skipped=job.record["skip"])
+        return Result(job.key, skipped=job.record["skip"])
     return _evaluate(job) if job.kind == "evaluate" else _condense(job)
 
 
-def surroundings(job: Job) -> Outcome:
+def surroundings(job: Job) -> Result:
     """What a job finds: threads of torch, GPUs it may see, its folder."""
     gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
     document = {"threads": torch.get_num_threads(), "gpu": gpu, "folder": job.folder, "pid": os.getpid()}
-    return Outcome(job.key, {**document, "device": job.device})
+    return Result(job.key, {**document, "device": job.device})
 
 
-def _condense(job: Job) -> Outcome:
+def _condense(job: Job) -> Result:
     synthetic = condensery.condense(
         "digits",
         "dm",
@@ -55,16 +70,16 @@ def _condense(job: Job) -> Outcome:
         condensery.save(synthetic, Path(folder) / "set.safetensors")
         saved = (Path(folder) / "set.safetensors").read_bytes()
     images = synthetic.images.numpy().tobytes()
-    return Outcome(job.key, {"loss": synthetic.record["loss"]}, {"images": images, "set.safetensors": saved})
+    return Result(job.key, {"loss": synthetic.record["loss"]}, {"images": images, "set.safetensors": saved})
 
 
-def _evaluate(job: Job) -> Outcome:
+def _evaluate(job: Job) -> Result:
     protocol = replace(condensery.PROTOCOLS["quick"], epochs=2, repeats=1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "set.safetensors"
         path.write_bytes(job.files["set.safetensors"])
         evaluation = condensery.evaluate(path, protocol=protocol, baselines=(), device=job.device)
-    return Outcome(job.key, {"accuracies": evaluation.scores[0].to_json()["accuracies"]})
+    return Result(job.key, {"accuracies": evaluation.scores[0].to_json()["accuracies"]})
 
 
 def _accident(job: Job) -> None:
@@ -74,6 +89,9 @@ def _accident(job: Job) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if "dies" in record:
         os.kill(os.getpid(), signal.SIGKILL)
+    if "dies_while_sending" in record and not Path(record["dies_while_sending"]).exists():
+        Path(record["dies_while_sending"]).touch()
+        raise DiesWhileSent
     if "raises" in record:
         raise {"bad": condensery.BadInput, "odd": ZeroDivisionError}[record["raises"]]("no\nsuch thing")
     if "waits_for" in record:

@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,38 +18,28 @@ import pytest
 
 import condensery
 from condensery import BadFile, BadInput, FailedWork, SoftLabels
-from condensery.comparison.board import News
-from condensery.comparison.engines import InProcess
+from condensery.comparison.engines import InProcess, results
 from condensery.comparison.estimate import Stopwatch
-from condensery.comparison.jobs import Job, Outcome
-from condensery.comparison.outcome import Comparison
+from condensery.comparison.jobs import Entry, Job, Result
 from condensery.comparison.perform import perform
-from condensery.comparison.plan import Contender
-from condensery.comparison.reports import report_of
+from condensery.comparison.progress import Progress
+from condensery.comparison.reports import Comparison, report_of
 from condensery.session import Interrupted
 
 NARROW = "convnet+depth=1+width=8"
 Run = Callable[..., Comparison]
 
 
-class Counting:
+class Counting(InProcess):
     """The engine of this process, which remembers what it was given."""
 
-    slots = 1
-
-    def __init__(self, done: Callable[[Job], Outcome] = perform) -> None:
+    def __init__(self, done: Callable[[Job], Result] = perform) -> None:
+        super().__init__(done)
         self.jobs: list[Job] = []
-        self.engine = InProcess(done)
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job) -> Future[Result]:
         self.jobs.append(job)
-        self.engine.submit(job)
-
-    def next(self) -> Outcome:
-        return self.engine.next()
-
-    def close(self) -> None:
-        self.engine.close()
+        return super().submit(job)
 
     @property
     def kinds(self) -> list[str]:
@@ -68,8 +59,12 @@ def documents(folder: Path) -> dict[str, Any]:
 
 
 def test_a_whole_comparison(run: Run, tmp_path: Path) -> None:
-    news: list[News] = []
-    found = run(ipc=[1, 2], seeds=[0, 1], callback=news.append, command="it")
+    news: list[tuple[str, int, int, float | None]] = []
+
+    def hear(p: Progress) -> None:
+        news.append((p.line, p.done, p.total, p.left))
+
+    found = run(ipc=[1, 2], seeds=[0, 1], callback=hear, command="it")
     names = [(m.subject, m.ipc, m.network, m.condensed_with) for m in found.measurements]
     assert names == [
         *((s, ipc, NARROW, NARROW if s == "dm" else None) for ipc in (1, 2) for s in ("dm", "random")),
@@ -83,9 +78,9 @@ def test_a_whole_comparison(run: Run, tmp_path: Path) -> None:
     whole = found.measurements[-1]
     assert whole.images == 36 and whole.epochs == 3 and whole.steps is None
     assert found.complete and not found.problems
-    assert [n.done for n in news] == sorted(n.done for n in news)
-    assert (news[0].line, news[0].done, news[0].total) == ("", 0, 9)
-    assert news[-1].done == 9 and news[-1].left is None
+    done = [done for _, done, _, _ in news]
+    assert done == sorted(done) and news[0] == ("", 0, 9, None)
+    assert done[-1] == 9 and news[-1][-1] is None
     report = found.report(scatter=False)
     assert report.measurements == found.measurements and report.command == "it"
     assert {(g.subject, g.ipc, g.seed) for g in report.galleries} == {
@@ -117,10 +112,10 @@ def test_a_cell_is_what_condense_evaluate_finds(run: Run, tmp_path: Path, tiny_f
 def test_an_interrupted_comparison_goes_on_to_the_same_numbers(run: Run, tmp_path: Path) -> None:
     run(out=tmp_path / "straight", seeds=[0, 1])
 
-    def stopping(at: int) -> Callable[[Job], Outcome]:
+    def stopping(at: int) -> Callable[[Job], Result]:
         count = iter(range(100))
 
-        def do(job: Job) -> Outcome:
+        def do(job: Job) -> Result:
             if next(count) == at:
                 raise KeyboardInterrupt
             return perform(job)
@@ -183,10 +178,9 @@ def test_sets_are_evaluated_on_the_way_and_stay_the_same(run: Run, tmp_path: Pat
     assert not engine.jobs
 
 
-@pytest.mark.parametrize("shards", [1, 3])
-def test_other_processes_find_the_same(run: Run, tmp_path: Path, shards: int) -> None:
+def test_other_processes_find_the_same(run: Run, tmp_path: Path) -> None:
     run(out=tmp_path / "here")
-    found = run(workers=2, shards=shards)
+    found = run(workers=2)
     assert found.complete and documents(tmp_path / "out") == documents(tmp_path / "here")
     for made in (tmp_path / "here/sets").iterdir():
         there = condensery.load(tmp_path / "out/sets" / made.name)
@@ -196,7 +190,7 @@ def test_other_processes_find_the_same(run: Run, tmp_path: Path, shards: int) ->
 def test_a_worker_that_cannot_reach_the_folder_sends_the_files(run: Run, tmp_path: Path) -> None:
     """As on a node of a cluster, where a job has no folder."""
 
-    def elsewhere(job: Job) -> Outcome:
+    def elsewhere(job: Job) -> Result:
         return perform(replace(job, folder=None))
 
     run(out=tmp_path / "here")
@@ -313,9 +307,9 @@ def test_nothing_left_to_compare_is_refused(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_broken_cell_is_named_tried_again_and_the_rest_goes_on(run: Run, tmp_path: Path) -> None:
-    def broken(job: Job) -> Outcome:
+    def broken(job: Job) -> Result:
         if job.kind == "make" and job.record["method"] == "dm":
-            return Outcome(job.key, failed="the loss is nan")
+            return Result(job.key, failed="the loss is nan")
         return perform(job)
 
     found = run(engine=Counting(broken))
@@ -341,10 +335,9 @@ def test_what_goes_wrong_in_a_job_is_told(monkeypatch, error, word, kind) -> Non
         raise error
 
     monkeypatch.setitem(module._KINDS, "make", raising)
-    engine = InProcess(perform)
-    engine.submit(Job("key", "make", {}))
-    outcome = engine.next()
-    assert getattr(outcome, kind) == word and outcome.key == "key"
+    jobs = iter([Job("key", "make", {})])
+    ((_, result),) = results(InProcess(perform), lambda: next(jobs, None))
+    assert getattr(result, kind) == word and result.key == "key"
 
 
 def test_other_images_under_the_same_name_are_refused(tiny_file: Path) -> None:
@@ -376,7 +369,7 @@ def test_a_folder_of_something_else_is_refused(run: Run, tmp_path: Path) -> None
 
 
 def test_two_at_a_time_in_one_folder_are_refused(run: Run) -> None:
-    def second(job: Job) -> Outcome:
+    def second(job: Job) -> Result:
         with pytest.raises(BadInput, match="another condense compare is working in"):
             run(["random"])
         return perform(job)
@@ -464,7 +457,7 @@ def test_an_interrupted_estimate_says_that_the_same_command_goes_on(run: Run, mo
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("condensery.comparison.coordinator.Stopwatch", stop)
+    monkeypatch.setattr("condensery.comparison.run.Stopwatch", stop)
     with pytest.raises(Interrupted, match="stopped before the first cell; nothing is lost: the same command"):
         run(["random"], estimate=True)
     assert run(["random"]).complete
@@ -472,21 +465,24 @@ def test_an_interrupted_estimate_says_that_the_same_command_goes_on(run: Run, mo
 
 def test_time_spent_waiting_for_workers_is_no_work(run: Run) -> None:
     """Otherwise the time that workers take to start would be expected of every job to come."""
-    news: list[News] = []
+    left: list[float | None] = []
+    progress: list[Progress] = []
+
+    def hear(p: Progress) -> None:
+        left.append(p.left)
+        progress.append(p)
 
     class Slow(Counting):
-        def next(self) -> Outcome:
+        def result(self, ended: Future[Result]) -> Result:
             time.sleep(0.5)
-            outcome = super().next()
-            assert outcome.seconds > 0
-            return replace(outcome, seconds=news[-1].board.expected[outcome.key])
+            result = super().result(ended)
+            assert result.seconds > 0
+            return replace(result, seconds=progress[-1].expected[result.key])
 
-    run(engine=Slow(), estimate=True, callback=news.append)
-    expected = list(news[0].board.expected.values())
-    assert len(news) == 1 + len(expected) and news[0].left == pytest.approx(sum(expected))
-    assert news[1].left == pytest.approx(sum(expected) - expected[0]), (
-        "as fast as expected, so the rest stays"
-    )
+    run(engine=Slow(), estimate=True, callback=hear)
+    expected = list(progress[0].expected.values())
+    assert len(left) == 1 + len(expected) and left[0] == pytest.approx(sum(expected))
+    assert left[1] == pytest.approx(sum(expected) - expected[0]), "as fast as expected, so the rest stays"
 
 
 def test_a_dry_run_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
@@ -516,11 +512,10 @@ def test_a_dry_run_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
         ({"whole": False, "whole_epochs": 2}, "leave one out"),
         ({"soft_labels": SoftLabels(network="foo")}, "no network is called 'foo'"),
         ({"evaluate_at": [-1]}, "--evaluate-at takes numbers of steps, not -1"),
-        ({"evaluate_at": [1], "shards": 2}, "--evaluate-at needs whole sets on the way: leave out --shards"),
         ({"methods": ["random=dm"]}, "'random' means something else than dm"),
         ({"methods": ["whole=dm"]}, "'whole' means something else than dm"),
         ({"methods": ["chance=random"]}, "chance=random: random images are the floor .* write random"),
-        ({"methods": [Contender("chance", "random")]}, "chance=random: random images are the floor"),
+        ({"methods": [Entry("chance", "random")]}, "chance=random: random images are the floor"),
         ({"methods": ["=dm"]}, "has no label"),
     ],
 )

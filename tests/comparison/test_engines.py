@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -14,27 +15,34 @@ from typing import Any
 
 import pytest
 import torch
-from performers import make_job, perform, surroundings
+from performers import NETWORK, make_job, perform, surroundings
 
+import condensery
 from condensery import BadInput, FailedWork
-from condensery.comparison.engines import InProcess, LocalProcesses, pick_engine
-from condensery.comparison.jobs import Engine, Job, Outcome
+from condensery.comparison.engines import Engine, InProcess, LocalProcesses, pick_engine, results
+from condensery.comparison.jobs import Job, Result
 
 HERE = Path(__file__).parent
 
 
-def gather(engine: Engine, jobs: Sequence[Job]) -> dict[str, Outcome]:
-    """All outcomes by key, without where they were made."""
-    for job in jobs:
-        engine.submit(job)
-    outcomes = [engine.next() for _ in jobs]
-    assert all(outcome.worker for outcome in outcomes)
-    return {outcome.key: replace(outcome, worker="") for outcome in outcomes}
+def gather(engine: Engine, jobs: Sequence[Job]) -> dict[str, Result]:
+    """All results by key, without where they were made."""
+    left = iter(jobs)
+    found = {job.key: result for job, result in results(engine, lambda: next(left, None))}
+    assert all(result.worker for result in found.values())
+    return {key: replace(result, worker="") for key, result in found.items()}
 
 
-def images(outcomes: dict[str, Outcome]) -> dict[str, Any]:
+def images(found: dict[str, Result]) -> dict[str, Any]:
     """What decides the work of a job; the file of a set also holds the time."""
-    return {k: (o.document, o.files.get("images"), o.skipped, o.failed) for k, o in outcomes.items()}
+    return {k: (r.document, r.files.get("images"), r.skipped, r.failed) for k, r in found.items()}
+
+
+def pids(engine: Engine, jobs: Sequence[Job]) -> dict[str, int]:
+    """Which processes did jobs."""
+    left = iter(jobs)
+    found = results(engine, lambda: next(left, None))
+    return {job.key: int(result.worker.removeprefix("process ")) for job, result in found}
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +82,8 @@ def test_outcomes_are_equal_bit_for_bit_and_in_any_order(pool: LocalProcesses) -
 
 
 def test_an_evaluation_travels_with_its_set(pool: LocalProcesses) -> None:
-    made = InProcess(perform)
-    made.submit(make_job(0))
-    job = Job("score", "evaluate", {}, made.next().files, device="cpu", threads=1)
+    (made,) = gather(InProcess(perform), [make_job(0)]).values()
+    job = Job("score", "evaluate", {}, made.files, device="cpu", threads=1)
     assert gather(InProcess(perform), [job]) == gather(pool, [job])
 
 
@@ -94,9 +101,8 @@ def test_skipped_and_failed_jobs_pass_through(engine: Engine) -> None:
     assert fine.files and not fine.failed
 
 
-def test_nothing_to_wait_for(engine: Engine) -> None:
-    with pytest.raises(LookupError, match="no job was submitted"):
-        engine.next()
+def test_nothing_to_do(engine: Engine) -> None:
+    assert gather(engine, []) == {}
 
 
 def test_a_killed_worker_is_replaced_and_its_job_done_again(pool: LocalProcesses, tmp_path: Path) -> None:
@@ -106,22 +112,50 @@ def test_a_killed_worker_is_replaced_and_its_job_done_again(pool: LocalProcesses
     assert outcomes == images(gather(InProcess(perform), [make_job(seed) for seed in range(3)]))
 
 
-def test_a_job_that_always_kills_its_worker_is_named_and_the_others_go_on() -> None:
+def test_a_worker_killed_in_mid_job_takes_that_job_alone(pool: LocalProcesses, tmp_path: Path) -> None:
+    """The other goes on in its own process, and so does the killed one, from its beginning."""
+    (tmp_path / "began").mkdir()
+    jobs = [make_job(seed, waits_for=str(tmp_path / "began")) for seed in range(2)]
+
+    def kill_first() -> None:
+        assert eventually(lambda: len(list((tmp_path / "began").iterdir())) == 2, 60)
+        (first,) = (tmp_path / "began").glob("dm-ipc1-seed0.*")
+        os.kill(int(first.suffix[1:]), signal.SIGKILL)
+        assert eventually(lambda: len(list((tmp_path / "began").glob("dm-ipc1-seed0.*"))) == 2, 60)
+        (tmp_path / "began/go").touch()
+
+    killer = threading.Thread(target=kill_first)
+    killer.start()
+    found = gather(pool, jobs)
+    killer.join()
+    began = sorted(path.name.split(".")[0] for path in (tmp_path / "began").iterdir())
+    assert began == ["dm-ipc1-seed0", "dm-ipc1-seed0", "dm-ipc1-seed1", "go"]
+    assert images(found) == images(gather(InProcess(perform), [make_job(seed) for seed in range(2)]))
+
+
+def test_a_worker_killed_while_it_sends(pool: LocalProcesses, tmp_path: Path) -> None:
+    """Half of a result in the pipe is no beginning of the next."""
+    jobs = [make_job(0, dies_while_sending=str(tmp_path / "died")), make_job(1), make_job(2)]
+    found = images(gather(pool, jobs))
+    assert (tmp_path / "died").exists()
+    assert found == images(gather(InProcess(perform), [make_job(seed) for seed in range(3)]))
+
+
+def test_a_job_that_always_kills_its_worker_is_named_and_the_engine_goes_on() -> None:
     engine = LocalProcesses(perform, 1)
-    engine.submit(make_job(7, dies=True))
-    engine.submit(make_job(0))
     with pytest.raises(
         FailedWork, match="job dm-ipc1-seed7 lost its worker 3 times, the last one killed by SIG"
     ):
-        engine.next()
-    assert engine.next().key == "dm-ipc1-seed0"
+        gather(engine, [make_job(7, dies=True), make_job(0)])
+    assert gather(engine, [make_job(0)])["dm-ipc1-seed0"].files
     engine.close()
 
 
 def test_an_idle_worker_that_dies_is_replaced(pool: LocalProcesses) -> None:
-    for _ in range(2):
-        gather(pool, [make_job(0), make_job(1)])
-        os.kill(pool._workers[0].process.pid or 0, signal.SIGKILL)
+    for pause in (0.0, 1.0):  # before it is noticed, and after
+        for pid in set(pids(pool, [make_job(0), make_job(1)]).values()):
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(pause)
     assert len(gather(pool, [make_job(0), make_job(1)])) == 2
 
 
@@ -154,7 +188,8 @@ def test_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = LocalProcesses(surroundings, 2, 1)
     there = gather(engine, [Job(key, "make", {}) for key in "abcd"])
     engine.close()
-    assert {outcome.document["gpu"] for outcome in there.values()} <= {"3", "5"}
+    by_process = {(r.document["gpu"], r.document["pid"]) for r in there.values()}
+    assert {gpu for gpu, _ in by_process} <= {"3", "5"} and len(by_process) == 2
     with pytest.raises(
         BadInput, match=r"5 workers with 0.5 GPUs per job need more than this machine's 2 GPUs"
     ):
@@ -163,30 +198,28 @@ def test_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_close_ends_the_workers_in_mid_job(tmp_path: Path) -> None:
     engine = LocalProcesses(perform, 2)
-    for job in (make_job(0, waits_for=str(tmp_path)), make_job(1), make_job(2)):
-        engine.submit(job)
-    assert {engine.next().key, engine.next().key} == {"dm-ipc1-seed1", "dm-ipc1-seed2"}
-    pids = [worker.process.pid or 0 for worker in engine._workers]
-    assert eventually(lambda: any(tmp_path.iterdir()))
-    assert all(alive(pid) for pid in pids)
+    engine.submit(make_job(0, waits_for=str(tmp_path)))
+    engine.submit(make_job(1, waits_for=str(tmp_path)))
+    assert eventually(lambda: len(list(tmp_path.iterdir())) == 2, 60)
+    found = [int(path.suffix[1:]) for path in tmp_path.iterdir()]
+    assert all(alive(pid) for pid in found)
     started = time.monotonic()
     engine.close()
     assert time.monotonic() - started < 5
-    assert not any(alive(pid) for pid in pids)
+    assert not any(alive(pid) for pid in found)
 
 
 SCRIPT = """
 import sys
 from performers import make_job, perform
-from condensery.comparison.engines import LocalProcesses
+from condensery.comparison.engines import LocalProcesses, results
 
 if __name__ == "__main__":
     engine = LocalProcesses(perform, 2)
-    for seed in range(2):
-        engine.submit(make_job(seed, waits_for=sys.argv[1]))
-    print(*[worker.process.pid for worker in engine._workers], flush=True)
+    jobs = iter([make_job(seed, waits_for=sys.argv[1]) for seed in range(2)])
     try:
-        engine.next()
+        print("starting", flush=True)
+        list(results(engine, lambda: next(jobs, None)))
     except KeyboardInterrupt:
         sys.exit(2)
     finally:
@@ -194,25 +227,42 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture
-def waiting(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
-    """A process with two workers in the middle of jobs that never end, and the workers' ids."""
-    (tmp_path / "script.py").write_text(SCRIPT)
-    (tmp_path / "began").mkdir()
-    paths = [str(HERE), *sys.path]
-    process = subprocess.Popen(
-        [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "began")],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+def start(*words: str) -> subprocess.Popen[str]:
+    """Python in a process group of its own, to which a terminal would send Ctrl-C."""
+    return subprocess.Popen(
+        [sys.executable, *words],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # a process group of its own, to which a terminal would send Ctrl-C
+        start_new_session=True,
         # A test run in the background ignores Ctrl-C, and its children would too.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    assert process.stdout and process.stderr
-    pids = [int(word) for word in process.stdout.readline().split()]
-    yield process, pids
+
+
+def workers_of(parent: int) -> list[int]:
+    """The processes that another has spawned."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            child = f"\nPPid:\t{parent}\n" in status.read_text()
+            if child and b"spawn_main" in (status.parent / "cmdline").read_bytes():
+                found.append(int(status.parent.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process with two workers that start, and then are in the middle of jobs that never end."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    (tmp_path / "began").mkdir()
+    process = start(str(tmp_path / "script.py"), str(tmp_path / "began"))
+    assert process.stdout and process.stderr and process.stdout.readline() == "starting\n"
+    assert eventually(lambda: len(workers_of(process.pid)) == 2)
+    yield process
     process.kill()
     process.wait()
     process.stdout.close()
@@ -221,39 +271,50 @@ def waiting(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]
 
 @pytest.mark.parametrize("when", ["while workers start", "in mid-job"])
 def test_ctrl_c_ends_everything_without_a_word(
-    waiting: tuple[subprocess.Popen[str], list[int]], when: str, tmp_path: Path
+    waiting: subprocess.Popen[str], when: str, tmp_path: Path
 ) -> None:
-    process, pids = waiting
-    assert len(pids) == 2
+    found = workers_of(waiting.pid)
     if when == "in mid-job":
         assert eventually(lambda: len(list((tmp_path / "began").iterdir())) == 2, 120)
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (2, "")
-    assert not any(alive(pid) for pid in pids)
+    os.killpg(waiting.pid, signal.SIGINT)
+    _, errors = waiting.communicate(timeout=60)
+    assert (waiting.returncode, errors) == (2, "")
+    assert not any(alive(pid) for pid in found)
 
 
-def test_workers_end_when_their_parent_is_killed(
-    waiting: tuple[subprocess.Popen[str], list[int]], tmp_path: Path
-) -> None:
-    process, pids = waiting
+def test_workers_end_when_their_parent_is_killed(waiting: subprocess.Popen[str], tmp_path: Path) -> None:
+    found = workers_of(waiting.pid)
     assert eventually(lambda: len(list((tmp_path / "began").iterdir())) == 2, 120)
-    process.kill()
-    assert eventually(lambda: not any(alive(pid) for pid in pids))
+    waiting.kill()
+    assert eventually(lambda: not any(alive(pid) for pid in found))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_workers_that_are_stopped_write_their_checkpoints_first(number: int, tmp_path: Path) -> None:
+    words = "compare --data digits --methods dm --seeds 0,1 --steps 1000000 --workers 2 --set real_batch=16"
+    words += f" --condense-with {NETWORK} --no-whole --out {tmp_path}/out"
+    process = start("-m", "condensery.cli.main", *words.split())
+    try:
+        assert eventually(lambda: len(list(tmp_path.glob("out/sets/*/initial.safetensors"))) == 2, 120)
+        found = workers_of(process.pid)
+        time.sleep(1)  # for some steps; the first checkpoint of its own accord comes after a minute
+        assert len(found) == 2 and not list(tmp_path.glob("out/sets/*/checkpoint.safetensors"))
+        os.kill(process.pid, number)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 2 and "Traceback" not in errors
+    assert "stopped with 0 of 2 cells done; nothing is lost: the same command goes on" in errors
+    assert not any(alive(pid) for pid in found)
+    made = list(tmp_path.glob("out/sets/*/checkpoint.safetensors"))
+    assert len(made) == 2 and all(condensery.load(path.parent).record["step"] > 0 for path in made)
 
 
 def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
     unguarded = SCRIPT.replace('if __name__ == "__main__":', "if True:")
     (tmp_path / "script.py").write_text(unguarded)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
-    done = subprocess.run(
-        [sys.executable, str(tmp_path / "script.py"), str(tmp_path)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert "below `if __name__" in done.stderr.strip().splitlines()[-1]
+    _, errors = start(str(tmp_path / "script.py"), str(tmp_path)).communicate(timeout=120)
+    assert "below `if __name__" in errors.strip().splitlines()[-1]
 
 
 def test_picking() -> None:
@@ -282,3 +343,9 @@ def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(BadInput, match=r"not installed: pip install 'condensery\[ray\]'"):
         pick_engine(None, "auto", None, perform)
+
+
+def test_without_pebble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pebble", None)
+    with pytest.raises(BadInput, match="--workers needs Pebble, which is not installed: pip install pebble"):
+        pick_engine(2, None, None, perform)

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from condensery import PROTOCOLS, BadInput
-from condensery.comparison.contenders import contenders
-from condensery.comparison.plan import Contender, Plan, cells, sets
+from condensery.comparison.entries import entries
+from condensery.comparison.jobs import Entry, Plan, cells, sets
 from condensery.comparison.protocol_record import protocol_from, protocol_record
 from condensery.evaluation import get_protocol
 
@@ -32,7 +32,7 @@ def plan(**changed) -> Plan:
         "fingerprint": "f" * 64,
         "spec": SPEC,
         "train_images": 1000,
-        "contenders": contenders(["dm", "random"], {}, 10),
+        "entries": entries(["dm", "random"], {}, 10),
         "budgets": (1, 10),
         "condense_with": ("convnet",),
         "networks": ("convnet", "mlp"),
@@ -49,7 +49,7 @@ def keys(jobs) -> set[str]:
 
 def test_every_combination_is_there_once() -> None:
     made, found = sets(plan()), cells(plan())
-    assert len(keys(made)) == len(made) == 2 * 2 * 2  # contenders, budgets, seeds
+    assert len(keys(made)) == len(made) == 2 * 2 * 2  # entries, budgets, seeds
     assert len(keys(found)) == len(found) == 8 * 2 + 2  # networks; the whole set on each
     assert [cell.kind for cell in found[-2:]] == ["whole", "whole"]
     assert len(cells(plan(whole=False))) == 16
@@ -65,7 +65,7 @@ def test_keys_are_readable_names_of_files() -> None:
 
 def test_a_larger_plan_has_the_cells_of_a_smaller_one() -> None:
     larger = plan(
-        contenders=contenders(["dc", "dm", "random"], {}, 10),
+        entries=entries(["dc", "dm", "random"], {}, 10),
         budgets=(1, 10),
         networks=("lenet", "mlp", "convnet"),
         seeds=(0, 1, 2),
@@ -75,9 +75,9 @@ def test_a_larger_plan_has_the_cells_of_a_smaller_one() -> None:
     assert keys(cells(plan())) < keys(cells(larger))
 
 
-def test_where_the_images_lie_and_what_a_contender_is_called_decide_nothing() -> None:
+def test_where_the_images_lie_and_what_an_entry_is_called_decide_nothing() -> None:
     elsewhere = plan(source="/other/photos", options={"image_column": "picture"})
-    renamed = plan(contenders=contenders(["first=dm", "random"], {}, 10))
+    renamed = plan(entries=entries(["first=dm", "random"], {}, 10))
     for other in (elsewhere, renamed):
         assert keys(cells(plan())) == keys(cells(other))
 
@@ -100,18 +100,18 @@ def test_what_decides_an_accuracy_changes_every_key(changed) -> None:
     ("settings", "steps", "scale"), [({"real_batch": 64}, 10, None), ({}, 11, None), ({}, None, 0.5)]
 )
 def test_what_decides_a_set_changes_its_key(settings, steps, scale) -> None:
-    other = plan(contenders=contenders(["dm", "random"], settings, steps), scale=scale)
-    of_dm = [{job.key for job in sets(p) if job.contender.method == "dm"} for p in (plan(), other)]
-    of_random = [{job.key for job in sets(p) if job.contender.method == "random"} for p in (plan(), other)]
+    other = plan(entries=entries(["dm", "random"], settings, steps), scale=scale)
+    of_dm = [{job.key for job in sets(p) if job.record["method"] == "dm"} for p in (plan(), other)]
+    of_random = [{job.key for job in sets(p) if job.record["method"] == "random"} for p in (plan(), other)]
     assert not of_dm[0] & of_dm[1] and of_random[0] == of_random[1]
 
 
 def test_steps_are_published_scaled_or_as_asked() -> None:
-    (dm, dc) = contenders(["dm", "dc"], {}, {"dc": 7})
+    (dm, dc) = entries(["dm", "dc"], {}, {"dc": 7})
     assert plan(scale=0.01).steps(dm, 10) == 200 and plan().steps(dm, 1) == 20_000
-    assert plan(scale=0.01).steps(dc, 10) == 7 and dc.published_steps(10) == 10_000
+    assert plan(scale=0.01).steps(dc, 10) == 7 and plan().steps(replace(dc, steps=None), 10) == 10_000
     assert plan(scale=1e-9).steps(dm, 1) == 1
-    assert plan().steps(Contender("random", "random"), 1) is None
+    assert plan().steps(Entry("random", "random"), 1) is None
 
 
 def test_the_whole_set_gets_the_optimiser_steps_of_the_largest_set() -> None:
@@ -138,7 +138,7 @@ def test_a_protocol_that_cannot_travel_is_refused() -> None:
 
 
 def test_settings_for_one_win_over_those_for_all() -> None:
-    found = contenders(
+    found = entries(
         ["dm", "mine=dm", "random"], {"mine.real_batch": 4, "real_batch": 64, "dm.init": "noise"}, {"mine": 3}
     )
     assert [(c.label, c.method, c.steps) for c in found] == [
@@ -169,6 +169,6 @@ def test_settings_for_one_win_over_those_for_all() -> None:
 )
 def test_what_is_refused(methods, settings, steps, words) -> None:
     with pytest.raises(BadInput) as refusal:
-        contenders(methods, settings, steps)
+        entries(methods, settings, steps)
     for word in words:
         assert word in str(refusal.value)

@@ -13,10 +13,10 @@ import pytest
 
 import condensery
 from condensery import BadFile, BadInput, SoftLabels
-from condensery.comparison.jobs import Job, Outcome
-from condensery.comparison.outcome import Comparison
+from condensery.comparison.engines import InProcess
+from condensery.comparison.jobs import Job, Result
 from condensery.comparison.perform import perform
-from condensery.comparison.reports import report_of
+from condensery.comparison.reports import Comparison, report_of
 from condensery.report import write_report
 from condensery.report.contents import Measurement, Report
 from condensery.report.page import html
@@ -168,21 +168,10 @@ def test_a_folder_that_is_not_finished(run: Run, tmp_path: Path) -> None:
         of_folder(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
 
-    def no_cells(job: Job) -> Outcome:
-        return perform(job) if job.kind == "make" else Outcome(job.key, failed="broken")
+    def no_cells(job: Job) -> Result:
+        return perform(job) if job.kind == "make" else Result(job.key, failed="broken")
 
-    class Engine:
-        slots = 1
-
-        def submit(self, job: Job) -> None:
-            self.job = job
-
-        def next(self) -> Outcome:
-            return no_cells(self.job)
-
-        def close(self) -> None: ...
-
-    run(ipc=[1, 99], engine=Engine())
+    run(ipc=[1, 99], engine=InProcess(no_cells))
     lines: list[str] = []
     found = of_folder(tmp_path / "out", announce=lines.append)
     assert len(found.galleries) == 2 and found.measurements == () and len(found.skipped) == 5

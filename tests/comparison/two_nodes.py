@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,22 +17,22 @@ from typing import Any
 from performers import make_job, perform
 
 import condensery
-from condensery.comparison.board import News
-from condensery.comparison.engines import InProcess, RayCluster
+from condensery.comparison.engines import Engine, InProcess, RayCluster, results
 from condensery.comparison.engines.ray_cluster import import_ray
-from condensery.comparison.jobs import Engine, Job, Outcome
+from condensery.comparison.jobs import Job, Result
+from condensery.comparison.progress import Progress
 
 ray = import_ray("auto")  # before anything else imports it
 
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
 
 
-def gather(engine: Engine, jobs: list[Job]) -> dict[str, Outcome]:
-    outcomes = [engine.next() for _ in jobs]
-    return {outcome.key: outcome for outcome in outcomes}
+def gather(engine: Engine, jobs: list[Job]) -> dict[str, Result]:
+    left = iter(jobs)
+    return {job.key: result for job, result in results(engine, lambda: next(left, None))}
 
 
-def lose_a_node(cluster: Any, folder: Path) -> tuple[dict[str, object], list[Job], dict[str, Outcome]]:
+def lose_a_node(cluster: Any, folder: Path) -> tuple[dict[str, object], list[Job], dict[str, Result]]:
     """Six jobs on two nodes, of which the second is killed while it does one of them."""
     second = cluster.add_node(**NODE)
     engine = RayCluster(perform, cluster.address)
@@ -39,28 +40,33 @@ def lose_a_node(cluster: Any, folder: Path) -> tuple[dict[str, object], list[Job
     jobs = [make_job(seed, ipc=1 + seed % 2, waits_for=str(folder)) for seed in range(6)]
     jobs[4] = replace(jobs[4], record={**jobs[4].record, "raises": "odd"})
     jobs[5] = replace(jobs[5], record={**jobs[5].record, "skip": "too few"}, folder=str(folder))
-    for job in jobs:
-        engine.submit(job)
-    while len({node for _, node in began(folder)}) < 2:
-        time.sleep(0.1)
-    cluster.remove_node(second, allow_graceful=False)
-    lost = [job for job, node in began(folder) if node == second.node_id]
-    (folder / "go").touch()
-    outcomes = gather(engine, jobs)
+    lost: list[str] = []
+
+    def lose() -> None:
+        while len({node for _, node in began(folder)}) < 2:
+            time.sleep(0.1)
+        cluster.remove_node(second, allow_graceful=False)
+        lost.extend(job for job, node in began(folder) if node == second.node_id)
+        (folder / "go").touch()
+
+    thread = threading.Thread(target=lose)
+    thread.start()
+    found = gather(engine, jobs)
+    thread.join()
     answer = {"slots": slots, "lost": lost, "began": [job for job, _ in began(folder)]}
     engine.close()
     assert not ray.is_initialized()
-    return answer, jobs, outcomes
+    return answer, jobs, found
 
 
 def compare_on(cluster: Any, folder: Path) -> dict[str, object]:
-    """A comparison whose DM sets are split over two nodes, of which one is lost when its first job is done."""
+    """A comparison on two nodes, of which one is lost when its first job is done."""
     second = cluster.add_node(**NODE)
     slots: list[int] = []
 
-    def news(heard: News) -> None:
-        slots.append(heard.board.slots)
-        if heard.line and len(slots) == 2:
+    def hear(progress: Progress) -> None:
+        slots.append(progress.slots)
+        if progress.line and len(slots) == 2:
             cluster.remove_node(second, allow_graceful=False)
 
     settings = {
@@ -74,7 +80,7 @@ def compare_on(cluster: Any, folder: Path) -> dict[str, object]:
     }
     methods = ["dm", "random"]
     there = condensery.compare(
-        "digits", methods, out=folder / "there", ray=cluster.address, shards=2, callback=news, **settings
+        "digits", methods, out=folder / "there", ray=cluster.address, callback=hear, **settings
     )
     here = condensery.compare("digits", methods, out=folder / "here", **settings)
     assert not there.problems, there.problems
@@ -92,18 +98,15 @@ def began(folder: Path) -> list[tuple[str, str]]:
     return [(name[0], name[1]) for name in names]
 
 
-def same_here(jobs: list[Job], outcomes: dict[str, Outcome]) -> None:
+def same_here(jobs: list[Job], found: dict[str, Result]) -> None:
     """Raises AssertionError unless the jobs give the same in this process."""
-    here = InProcess(perform)
-    for job in jobs:
-        here.submit(job)
-    for key, outcome in gather(here, jobs).items():
-        theirs = outcomes[key]
+    for key, ours in gather(InProcess(perform), jobs).items():
+        theirs = found[key]
         assert theirs.worker.startswith("Ray node "), theirs.worker
-        assert outcome.failed or outcome.skipped or outcome.files["images"], key
+        assert ours.failed or ours.skipped or ours.files["images"], key
         for name in ("document", "skipped", "failed"):
-            assert getattr(theirs, name) == getattr(outcome, name), (key, name)
-        assert theirs.files.get("images") == outcome.files.get("images"), key
+            assert getattr(theirs, name) == getattr(ours, name), (key, name)
+        assert theirs.files.get("images") == ours.files.get("images"), key
 
 
 if __name__ == "__main__":
@@ -113,8 +116,8 @@ if __name__ == "__main__":
     cluster = Cluster(initialize_head=True, head_node_args=NODE)
     folder = Path(sys.argv[1])
     (folder / "jobs").mkdir()
-    answer, jobs, outcomes = lose_a_node(cluster, folder / "jobs")
-    same_here(jobs, outcomes)
+    answer, jobs, found = lose_a_node(cluster, folder / "jobs")
+    same_here(jobs, found)
     answer["comparison"] = compare_on(cluster, folder)
     cluster.shutdown()
     print(json.dumps(answer))

@@ -57,7 +57,7 @@ def test_the_first_velocity_is_that_of_the_first_two_gradients(tiny: ImageData, 
     kernels = []
     for step in range(2):
         total = sum(method.terms(task, state, rng.fork("step", step)), torch.zeros(()))
-        (jacobian,) = torch.autograd.grad(total, state.synthetic.learnable())
+        (jacobian,) = torch.autograd.grad(total, state.leaves())
         kernels.append(gram(jacobian))
         state, _ = driver.advance(method, task, state, rng)
     assert found["velocity"] == [[pytest.approx(kernel_velocity(*kernels), rel=1e-3)]]

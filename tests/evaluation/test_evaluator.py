@@ -18,7 +18,7 @@ import condensery
 from condensery import PROTOCOLS, BadInput, Evaluation, ImageData, Rng, SyntheticSet, evaluate
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
-from condensery.evaluation import evaluator, networks
+from condensery.evaluation import evaluator, train_and_test
 from condensery.training import Images, Recipe
 
 FAST = replace(PROTOCOLS["dm-2023"], name="fast", epochs=8, plain_epochs=8, repeats=2)
@@ -40,13 +40,13 @@ def judge(sets: Any, data: Any, **options: Any) -> Evaluation:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[nn.Module, Images, Recipe]]:
     """Every call of the real `fit`."""
     calls: list[tuple[nn.Module, Images, Recipe]] = []
-    real = networks.fit
+    real = train_and_test.fit
 
     def spy(network: nn.Module, images: Images, recipe: Recipe, rng: Rng, **options: Any) -> None:
         calls.append((network, images, recipe))
         real(network, images, recipe, rng, **options)
 
-    monkeypatch.setattr(networks, "fit", spy)
+    monkeypatch.setattr(train_and_test, "fit", spy)
     return calls
 
 
@@ -162,14 +162,14 @@ def test_tested_once_at_the_end_on_plain_test_images(
 ) -> None:
     """After the last epoch, every test image once, in order, normalised and not augmented."""
     seen: list[tuple[Tensor, Tensor]] = []
-    real = networks.accuracy
+    real = train_and_test.accuracy
 
     def spy(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], chunk: int | None) -> float:
         collected = list(batches)
         seen.append((torch.cat([b[0] for b in collected]), torch.cat([b[1] for b in collected])))
         return real(network, collected, chunk)
 
-    monkeypatch.setattr(networks, "accuracy", spy)
+    monkeypatch.setattr(train_and_test, "accuracy", spy)
     judge(a_set(tiny), tiny, baselines=(), repeats=2)
     assert len(seen) == 2
     test = torch.from_numpy(np.array(tiny.test.pixels)).permute(0, 3, 1, 2).contiguous()

@@ -31,7 +31,7 @@ MNIST = replace(spec("mnist", flip=False), channels=1, height=28, width=28, mean
 def test_sgd_with_momentum_and_weight_decay_in_batches_of_256(name: str) -> None:
     recipe = PROTOCOLS[name].recipe(spec(), CONVNET)
     assert (recipe.lr, recipe.momentum, recipe.weight_decay, recipe.batch_size) == (0.01, 0.9, 5e-4, 256)
-    optimizer = recipe.optimizer(nn.Linear(2, 2), 0.01)
+    optimizer = recipe.make_optimizer(nn.Linear(2, 2), 0.01)
     assert isinstance(optimizer, torch.optim.SGD)
     assert (optimizer.defaults["nesterov"], optimizer.defaults["dampening"]) == (False, 0)
 
@@ -61,8 +61,8 @@ class Spied(Recipe):
     made: list[tuple[int, torch.optim.SGD]] = field(default_factory=list)
     epochs_done: list[int] = field(default_factory=list)
 
-    def optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
-        made = super().optimizer(network, lr)
+    def make_optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
+        made = super().make_optimizer(network, lr)
         self.made.append((len(self.epochs_done), made))  # type: ignore[arg-type]
         return made
 

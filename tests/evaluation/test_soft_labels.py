@@ -14,11 +14,11 @@ from torch import nn
 from condensery import PROTOCOLS, BadInput, Evaluation, ImageData, Rng, SoftLabels, SyntheticSet, evaluate
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
-from condensery.evaluation import networks, train_teacher
-from condensery.evaluation.bench import Trained
+from condensery.evaluation import train_and_test, train_teacher
+from condensery.evaluation.scoring import Trained
 from condensery.evaluation.teacher import Teacher
 from condensery.models.registry import resolve
-from condensery.training import Images, Recipe
+from condensery.training import Images, Recipe, probabilities
 
 pytestmark = pytest.mark.usefixtures("fresh_cache")
 CPU = torch.device("cpu")
@@ -45,14 +45,14 @@ def rows(result: Evaluation) -> list[tuple[str, str, str, int]]:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Every call of the real `fit`, with the first weights of the network."""
     calls: list[dict[str, Any]] = []
-    real = networks.fit
+    real = train_and_test.fit
 
     def spy(network: nn.Module, images: Images, recipe: Recipe, rng: Rng, **options: Any) -> None:
         first = next(network.parameters()).detach().clone()
         calls.append({"images": images, "recipe": recipe, "rng": rng, "weights": first, **options})
         real(network, images, recipe, rng, **options)
 
-    monkeypatch.setattr(networks, "fit", spy)
+    monkeypatch.setattr(train_and_test, "fit", spy)
     return calls
 
 
@@ -119,8 +119,8 @@ def test_probabilities_are_a_softmax_with_temperature() -> None:
     linear.weight.data = torch.tensor([[1.0], [9.0]]).log()
     network = nn.Sequential(nn.Flatten(), linear)
     ones = torch.ones(20, 1, 1, 1)
-    torch.testing.assert_close(networks.probabilities(network, ones, 1), torch.tensor([[0.1, 0.9]] * 20))
-    torch.testing.assert_close(networks.probabilities(network, ones, 2), torch.tensor([[0.25, 0.75]] * 20))
+    torch.testing.assert_close(probabilities(network, ones, 1), torch.tensor([[0.1, 0.9]] * 20))
+    torch.testing.assert_close(probabilities(network, ones, 2), torch.tensor([[0.25, 0.75]] * 20))
 
 
 def test_a_teacher_depends_on_data_network_seed_and_epochs(digits: ImageData, tiny: ImageData) -> None:

@@ -84,12 +84,12 @@ def test_motivating_example(warmup: str, alpha: float, beta: float, make_task: M
     network = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False))
     nn.init.zeros_(network[1].weight)
     images = torch.tensor([[0.5, 0.7], [0.3, -0.2]]).view(2, 1, 1, 2).requires_grad_()
-    state = State(Pixels(images, 1), torch.optim.SGD([images], 1.0), network)
+    state = State.of(Pixels(images, 1), torch.optim.SGD([images], 1.0), network)
     method = DCC(warmup=warmup, distance="euclidean")
     for _ in range(120):
-        state.optimizer.zero_grad()
+        state.optimizers["synthetic"].zero_grad()
         (sum(method.terms(task, state, RNG)) + k / 2 * images.square().sum()).backward(inputs=[images])
-        state.optimizer.step()
+        state.optimizers["synthetic"].step()
     means = torch.stack([task.pool.sample(c, 200, RNG).mean(0) for c in (0, 1)])
     half_gap = (means[1] - means[0]) / 2
     expected = {
@@ -213,7 +213,7 @@ def test_collective_distance_is_the_plain_one(name: str, network: str, make_task
     method = get_method(name, warmup="none", real_batch=7)
     state = driver.begin(method, task, RNG)
     (term,) = method.terms(task, state, RNG)
-    (ours,) = torch.autograd.grad(term, state.synthetic.learnable())
+    (ours,) = torch.autograd.grad(term, state.leaves())
 
     plain = state.synthetic.images.detach().clone().requires_grad_()
     augmentation = SiameseAugmentation(resolve_strategy(method.augmentation, task.spec.flip))
@@ -266,7 +266,7 @@ def test_one_term_reaches_every_image(name: str, network: str, quick_method: Mak
     task, method = make_task(network, ipc=3), quick_method(name, warmup="none")
     state = driver.begin(method, task, RNG)
     (term,) = method.terms(task, state, RNG)
-    (gradient,) = torch.autograd.grad(term, state.synthetic.learnable())
+    (gradient,) = torch.autograd.grad(term, state.leaves())
     assert (gradient.abs().amax((1, 2, 3)) > 0).all()
 
 
@@ -279,7 +279,7 @@ def test_an_image_feels_the_images_of_other_classes(quick_method: Maker, make_ta
         with torch.no_grad():
             state.synthetic.of_class(2).add_(change)
         total = torch.stack(list(method.terms(task, state, RNG))).sum()
-        return torch.autograd.grad(total, state.synthetic.learnable())[0][:2]
+        return torch.autograd.grad(total, state.leaves())[0][:2]
 
     assert torch.equal(gradient_of_class_0("bilevel", 0.0), gradient_of_class_0("bilevel", 0.5))
     assert not torch.allclose(gradient_of_class_0("none", 0.0), gradient_of_class_0("none", 0.5))
@@ -301,7 +301,7 @@ def probe(method: Method, task: Task, state: State) -> float:
     total = 0.0
     for k in range(3):
         source = Rng(99).fork("probe", k)
-        probed = State(state.synthetic, state.optimizer, task.new_network(source))
+        probed = State.of(state.synthetic, state.optimizers["synthetic"], task.new_network(source))
         (term,) = method.terms(task, probed, source)
         total += float(term.detach())
     return total

@@ -45,7 +45,7 @@ def real_mean(task, c: int) -> Tensor:
 def test_gradient_is_two_over_ipc_times_the_gap(make_task) -> None:
     task, method, state = begun(make_task)
     for term in method.terms(task, state, RNG):
-        term.backward(inputs=state.synthetic.learnable())
+        term.backward(inputs=state.leaves())
     for c in range(3):
         images = state.synthetic.of_class(c).detach()
         expected = 2 / 3 * (images.mean(0) - real_mean(task, c))
@@ -116,7 +116,7 @@ def weights_seen(method, task, steps: int) -> list[bytes]:
 def test_networks_are_drawn_from_the_pool_in_every_step(make_task, cache: Path) -> None:
     task, method = make_task(), get_method("dm", weights="all", **TRAINED)
     seen = weights_seen(method, task, 12)
-    pool = driver.begin(method, task, RNG).given
+    pool = driver.begin(method, task, RNG).prepared
     known = set()
     for stage in pool.stages:
         network = task.new_network(RNG)
@@ -128,11 +128,11 @@ def test_networks_are_drawn_from_the_pool_in_every_step(make_task, cache: Path) 
 
 def test_only_networks_of_the_range_are_drawn(make_task, cache: Path) -> None:
     task = make_task()
-    pool = driver.begin(get_method("dm", weights="0-100", **TRAINED), task, RNG).given
+    pool = driver.begin(get_method("dm", weights="0-100", **TRAINED), task, RNG).prepared
     assert len(pool.stages) == 6  # trained ones alone
     best = max(stage.accuracy for stage in pool.stages)
     low = int(100 * best)
-    drawn = driver.begin(get_method("dm", weights=f"{low}-100", **TRAINED), task, RNG).given
+    drawn = driver.begin(get_method("dm", weights=f"{low}-100", **TRAINED), task, RNG).prepared
     assert {stage.accuracy for stage in drawn.stages} == {best}
 
 
@@ -154,7 +154,7 @@ def test_resume_is_bit_for_bit(
 
 def test_random_weights_train_nothing(make_task, cache: Path) -> None:
     state = driver.begin(get_method("dm", **TRAINED), make_task(), RNG)
-    assert state.given is None and not cache.exists()
+    assert state.prepared is None and not cache.exists()
 
 
 @pytest.mark.parametrize(

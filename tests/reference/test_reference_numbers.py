@@ -46,7 +46,7 @@ def given_state(method: Any, norm: str = "instance") -> tuple[Task, State]:
     task = Task(GivenPool(), factory, IPC, torch.device("cpu"), chunk=2)  # type: ignore[arg-type]
     images = torch.cat([synthetic_images(c) for c in range(CLASSES)]).requires_grad_()
     optimizer = torch.optim.SGD([images], method.image_lr, method.image_momentum)
-    return task, State(Pixels(images, IPC), optimizer, filled(norm))
+    return task, State.of(Pixels(images, IPC), optimizer, filled(norm))
 
 
 @pytest.mark.parametrize("case", AUTHORS["distances"], ids=lambda c: f"{c['norm']}-{c['distance']}")

@@ -1,22 +1,18 @@
-"""Words of the command line as values; each function raises BadInput with the flag's name."""
+"""Words of the command line as values. Each function takes the flag, for its message, and what was typed."""
 
 from __future__ import annotations
 
 import csv
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from condensery.errors import BadInput
-from condensery.models.custom import guess
-from condensery.runner import absolute_source
 
-MISSING_DATA = (
-    "name the images with --data: digits, mnist, a folder, a file or a Hub id; see condense datasets"
-)
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_MOST_SEEDS = 1000
 
 
 def seconds(flag: str, text: str) -> float:
@@ -33,15 +29,18 @@ def seconds(flag: str, text: str) -> float:
     return value
 
 
-def words(text: str | None) -> list[str]:
+def words(flag: str, text: str) -> list[str]:
     """ "a,b" -> ["a", "b"]"""
-    return [word.strip() for word in (text or "").split(",") if word.strip()]
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def names(flag: str, text: str | None) -> list[str] | None:
-    """ "a,b" -> ["a", "b"]; a name that holds a comma stands in double quotes. None stays None."""
-    if text is None:
-        return None
+def words_or_none(flag: str, text: str) -> list[str]:
+    """ "random,whole" -> ["random", "whole"]; "none" -> []"""
+    return [] if text.strip().lower() == "none" else words(flag, text)
+
+
+def names(flag: str, text: str) -> list[str]:
+    """ "a,b" -> ["a", "b"]; a name that holds a comma stands in double quotes."""
     try:
         (line,) = csv.reader([text], skipinitialspace=True, strict=True)
     except (csv.Error, ValueError) as error:
@@ -49,17 +48,56 @@ def names(flag: str, text: str | None) -> list[str] | None:
     return [name.strip() for name in line if name.strip()]
 
 
-def whole_numbers(flag: str, text: str | None) -> list[int]:
+def whole_numbers(flag: str, text: str) -> list[int]:
     """ "0,100" -> [0, 100]"""
-    for word in words(text):
+    for word in words(flag, text):
         if not re.fullmatch(r"-?\d+", word):
             raise BadInput(f"{flag} takes whole numbers separated by commas, such as 1,10,100, not {text!r}")
-    return [int(word) for word in words(text)]
+    return [int(word) for word in words(flag, text)]
 
 
-def baselines(text: str) -> list[str]:
-    """ "random,whole" -> ["random", "whole"]; "none" -> []"""
-    return [] if text.strip().lower() == "none" else words(text)
+def seeds(flag: str, text: str) -> list[int]:
+    """ "0,2-4" -> [0, 2, 3, 4]"""
+    found: list[int] = []
+    for word in words(flag, text):
+        first_last = re.fullmatch(r"(\d+)-(\d+)", word)
+        if first_last:
+            first, last = map(int, first_last.groups())
+            if last < first:
+                raise BadInput(f"{flag} {word} ends before it begins")
+            if last - first >= _MOST_SEEDS:
+                raise BadInput(f"{flag} {word} are {last - first + 1} seeds: ask for at most {_MOST_SEEDS}")
+            found += range(first, last + 1)
+        else:
+            found += whole_numbers(flag, word)
+    return found
+
+
+def one_or_each(flag: str, text: str) -> int | Mapping[str, int]:
+    """ "300" -> 300; "dm=400,dsa=200" -> {"dm": 400, "dsa": 200}"""
+    if "=" not in text and len(numbers := whole_numbers(flag, text)) == 1:
+        return numbers[0]
+    counts = {}
+    for word in words(flag, text):
+        label, _, count = word.partition("=")
+        if not count.isdecimal():
+            raise BadInput(f"{flag} takes one number, or some such as dm=400,dsa=200, not {text!r}")
+        counts[label.strip()] = int(count)
+    return counts
+
+
+def settings(flag: str, entries: Sequence[str]) -> dict[str, Any]:
+    """["dm.real_batch=64"] -> {"dm.real_batch": 64}; the name of a field may be written as its flag is."""
+    from condensery.models.custom import guess
+
+    found = {}
+    for entry in entries:
+        name, equals, value = entry.partition("=")
+        if not (name and equals and value):
+            raise BadInput(f"{flag} takes FIELD=VALUE or METHOD.FIELD=VALUE, not {entry!r}")
+        label, dot, field = name.rpartition(".")
+        found[f"{label}{dot}{field.strip('-').replace('-', '_')}"] = guess(value)
+    return found
 
 
 def default_out(data: str, method: str, ipc: int, seed: int) -> Path:
@@ -69,18 +107,8 @@ def default_out(data: str, method: str, ipc: int, seed: int) -> Path:
 
 def data_name(data: str) -> str:
     """A data source as part of a file's name."""
+    from condensery.runner import absolute_source
+
     source = Path(absolute_source(data))
     name = source.stem if source.is_file() else source.name
     return re.sub(r"[^\w.+-]+", "_", name).strip("._") or "images"
-
-
-def settings(entries: Sequence[str]) -> dict[str, Any]:
-    """["dm.real_batch=64"] -> {"dm.real_batch": 64}; the name of a field may be written as its flag is."""
-    found = {}
-    for entry in entries:
-        name, equals, value = entry.partition("=")
-        if not (name and equals and value):
-            raise BadInput(f"--set takes FIELD=VALUE or METHOD.FIELD=VALUE, not {entry!r}")
-        label, dot, field = name.rpartition(".")
-        found[f"{label}{dot}{field.strip('-').replace('-', '_')}"] = guess(value)
-    return found

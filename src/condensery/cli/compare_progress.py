@@ -7,22 +7,22 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from condensery.cli.output import Output, plain_table
-from condensery.comparison.board import DONE, Board, News
+from condensery.comparison.progress import DONE, Progress
 from condensery.words import accuracy, readable_seconds
 
 
 class CompareProgress:
-    """Shows the news of a comparison."""
+    """Shows the progress of a comparison, or of several one after the other."""
 
     def __init__(self, output: Output) -> None:
         self.output = output
         self.live: Live | None = None
-        self.board: Board | None = None
+        self.progress: Progress | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -33,46 +33,38 @@ class CompareProgress:
 
     def say(self, line: str) -> None:
         """One line, above the table if there is one."""
-        if self.live and self.output.stream.isatty():
-            self.live.console.print(line, markup=False, highlight=False)
-        else:
-            self.output.say(line)
+        self.output.say(line, self.live)
 
-    def news(self, news: News) -> None:
+    def news(self, progress: Progress) -> None:
         """Callback for `condensery.compare`."""
-        self.board = news.board
+        self.progress = progress
         if not sys.stderr.isatty():
-            if news.line:
-                left = "" if news.left is None else f", about {readable_seconds(news.left)} left"
-                self.output.say(f"[{news.done}/{news.total}{left}] {news.line}")
+            if progress.line:
+                left = "" if progress.left is None else f", about {readable_seconds(progress.left)} left"
+                self.output.say(f"[{progress.done}/{progress.total}{left}] {progress.line}")
         elif self.live is None:
-            console = Console(stderr=True)
-            # Redirecting would send piped stdout to stderr; `say` does what redirecting is for.
             self.live = Live(
-                get_renderable=self._drawn,
-                console=console,
+                get_renderable=lambda: progress_table(self.progress) if self.progress else "",
+                console=Console(stderr=True),
                 refresh_per_second=2,
                 transient=True,
-                redirect_stdout=False,
+                redirect_stdout=False,  # it would send piped stdout to stderr; `say` does what it is for
                 redirect_stderr=False,
             )
             self.live.start()
 
-    def _drawn(self) -> RenderableType:
-        return progress_table(self.board) if self.board else ""
 
-
-def progress_table(board: Board) -> Table:
+def progress_table(progress: Progress) -> Table:
     """Rows are sets, columns architectures; each cell says what is going on or what was found."""
-    left = board.left
-    time = f"{readable_seconds(board.elapsed)} so far"
-    if left is not None:
-        time += f", about {readable_seconds(left)} left"
-    table = plain_table("", *(f">{network}" for network in board.columns))
-    table.title = f"{board.done} of {board.total} cells done, {time}"
+    networks = dict.fromkeys(cell.record["network"] for row in progress.rows.values() for cell in row)
+    left = "" if progress.left is None else f", about {readable_seconds(progress.left)} left"
+    table = plain_table("", *(f">{network}" for network in networks))
+    table.title = (
+        f"{progress.done} of {progress.total} cells done, {readable_seconds(progress.elapsed)} so far{left}"
+    )
     table.title_justify = "left"
-    for row in board.rows:
-        table.add_row(row, *(_cell(*board.at(row, network)) for network in board.columns))
+    for row in progress.rows:
+        table.add_row(row, *(_cell(*progress.at(row, network)) for network in networks))
     return table
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.table import Table
-
-from condensery.cli.output import plain_table
-from condensery.comparison.outcome import Comparison
+from condensery.cli.output import Lines, plain_table
+from condensery.comparison.reports import Comparison
 from condensery.evaluation.honest import SCORES
 from condensery.report import write_report
 from condensery.report.contents import Measurement
@@ -17,7 +15,7 @@ from condensery.words import accuracy, percent, readable_bytes, readable_seconds
 _FILES = {"Page": "report.html", "Table": "table.md", "Numbers": "table.csv", "Lines": "results.jsonl"}
 
 
-def comparison_table(comparison: Comparison) -> Table:
+def comparison_table(comparison: Comparison) -> Lines:
     """A row for each measurement."""
     found = comparison.measurements
     made_with = len({one.condensed_with for one in found} - {None}) > 1

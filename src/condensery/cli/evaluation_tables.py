@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
-
-from condensery.cli.output import plain_table
+from condensery.cli.output import Lines, plain_table
 from condensery.evaluation import Evaluation, Score
 from condensery.words import accuracy, count, percent, readable_bytes, readable_seconds
 
@@ -16,7 +14,7 @@ _RANGE = (
 )
 
 
-def accuracy_table(evaluation: Evaluation) -> Table:
+def accuracy_table(evaluation: Evaluation) -> Lines:
     """Accuracy with its spread and bytes, a row for each score."""
     extra = _differing(evaluation.scores)
     table = plain_table("set")
@@ -42,7 +40,7 @@ def accuracy_table(evaluation: Evaluation) -> Table:
     return table
 
 
-def circumstances(evaluation: Evaluation) -> str:
+def circumstances(evaluation: Evaluation) -> list[str]:
     """What the accuracies are, in a line, and one more for each teacher."""
     record = evaluation.record
     lines = [
@@ -56,10 +54,10 @@ def circumstances(evaluation: Evaluation) -> str:
             f"trained on the whole set for {count(teacher['epochs'], 'epoch')}, seed {teacher['seed']}, "
             f"temperature {teacher['temperature']:g}; size counts them."
         )
-    return "\n".join(lines)
+    return lines
 
 
-def honest_table(evaluation: Evaluation) -> Table | None:
+def honest_table(evaluation: Evaluation) -> Lines | None:
     """The scores that follow from the accuracies; None if there is none."""
     columns = {
         "HLR": "hard_label_recovery",

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from condensery.cli.method_flags import method_fields
+from condensery.cli import declared
 from condensery.cli.output import Output, plain_table
-from condensery.coresets import SELECTORS
-from condensery.data import KNOWN_SETS, KnownSet
-from condensery.methods import METHODS
-from condensery.models.registry import list_networks
 from condensery.plugins import configure
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; lines for people go to stderr.")]
+if TYPE_CHECKING:
+    from condensery.data import KnownSet
+
 _PUBLISHED_IPC = (1, 10, 50)
 _OWN_IMAGES = """
 Your own images, as --data:
@@ -29,15 +27,15 @@ name (mnist/, cifar10/, ...); otherwise they are fetched from the Hub once."""
 
 
 def methods(
+    output: Output,
     name: Annotated[
         str | None,
         typer.Argument(
             metavar="[NAME]", help="Show the fields of this method or selector.", show_default=False
         ),
     ] = None,
-    as_json: Json = False,
 ) -> None:
-    """List the condensation methods and the selectors of real images, or the fields of one.
+    """List methods and selectors, or the fields of one.
 
     Examples:
 
@@ -45,29 +43,31 @@ def methods(
       condense methods dm
       condense methods herding
     """
-    output = Output(as_json)
     if name is not None:
         _one_method(output, name)
         return
-    tables = {"method": METHODS, "selection": SELECTORS}
+    tables = {"method": declared.methods(), "selection": declared.selectors()}
     for title, known in tables.items():
         table = plain_table(title, "what it is")
-        for key in sorted(known):
-            table.add_row(key, known[key].summary)
+        for one in known.values():
+            table.add_row(one.name, one.summary)
         output.show(table)
         output.say()
     output.say("Methods make images, with condense run; a selection holds real ones, by condense select.")
     output.say("Fields and defaults of one: condense methods NAME")
     output.result(
         [
-            {"name": key, "kind": kind, "summary": known[key].summary}
+            {"name": one.name, "kind": kind, "summary": one.summary}
             for kind, known in tables.items()
-            for key in sorted(known)
+            for one in known.values()
         ]
     )
 
 
 def _one_method(output: Output, name: str) -> None:
+    from condensery.coresets import SELECTORS
+    from condensery.methods import METHODS
+
     method = configure("method", {**METHODS, **SELECTORS}, name, {})
     output.say(f"{name}: {method.summary}")
     output.say(" ".join((type(method).__doc__ or "").split()))
@@ -75,10 +75,11 @@ def _one_method(output: Output, name: str) -> None:
     if name in METHODS:
         facts["published_steps"] = steps = {ipc: METHODS[name]().steps(ipc) for ipc in _PUBLISHED_IPC}
         told = ", ".join(f"{count:,} at {ipc} per class" for ipc, count in steps.items())
-        output.say(f"Published steps: {told}; --steps takes another number.\n")
+        output.say(f"Published steps: {told}; --steps takes another number.")
     else:
-        output.say("Selects real images: condense select.\n")
-    found = method_fields(name, METHODS if name in METHODS else SELECTORS)
+        output.say("Selects real images: condense select.")
+    output.say()
+    found = declared.algorithms("methods" if name in METHODS else "coresets")[name].fields
     table = plain_table("flag", "default", "what it does")
     for field in found:
         table.add_row(field.flag, str(field.default), field.doc)
@@ -91,7 +92,7 @@ def _one_method(output: Output, name: str) -> None:
     output.result({**facts, "fields": fields})
 
 
-def networks(as_json: Json = False) -> None:
+def networks(output: Output) -> None:
     """List the architectures and their options.
 
     Options follow the name as +option=value. A network of your own is
@@ -103,17 +104,18 @@ def networks(as_json: Json = False) -> None:
       condense run --data digits --network convnet+depth=2+width=64
       condense evaluate runs/mnist --networks convnet,my.module:Net
     """
-    output = Output(as_json)
+    from condensery.models.registry import list_networks
+
     table = plain_table("network", "what it is", "options: default (choices)")
     infos = list_networks()
     for info in infos:
-        table.add_row(info.name, info.description, "\n".join(f"{k}: {v}" for k, v in info.options.items()))
+        table.add_row(info.name, info.description, [f"{k}: {v}" for k, v in info.options.items()])
     output.show(table)
     output.say("With options: convnet+depth=4+norm=batch. Your own: package.module:factory")
     output.result([info._asdict() for info in infos])
 
 
-def datasets(as_json: Json = False) -> None:
+def datasets(output: Output) -> None:
     """List the image sets known by name, and how to give your own.
 
     Examples:
@@ -122,19 +124,21 @@ def datasets(as_json: Json = False) -> None:
       CONDENSERY_DATA=~/data condense run --data cifar10
       condense run --data photos/ --size 32
     """
-    output = Output(as_json)
+    from condensery.data import KNOWN_SETS
+
     table = plain_table("name\nHub id", ">training\nimages", ">shape\nclasses", "mean\nstd", "here")
     for known in KNOWN_SETS.values():
         here = "yes" if not known.hub_id or _local_folder(known) else "no"
         table.add_row(
-            f"{known.name}\n{known.hub_id or '(bundled)'}",
+            (known.name, known.hub_id or "(bundled)"),
             f"{known.train_count:,}",
-            f"{known.channels}x{known.height}x{known.width}\n{known.num_classes}",
-            "\n".join(" ".join(f"{x:.3f}" for x in values) for values in (known.mean, known.std)),
+            (f"{known.channels}x{known.height}x{known.width}", str(known.num_classes)),
+            [" ".join(f"{x:.3f}" for x in values) for values in (known.mean, known.std)],
             here,
         )
     output.show(table)
-    output.say(_OWN_IMAGES)
+    for line in _OWN_IMAGES.splitlines():
+        output.say(line)
     output.result([_known_json(known) for known in KNOWN_SETS.values()])
 
 

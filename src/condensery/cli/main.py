@@ -6,84 +6,79 @@ import errno
 import io
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from itertools import pairwise
 from typing import Annotated
 
-import torch
 import typer
 
 from condensery.cli import listings, output
 from condensery.cli.compare import compare
 from condensery.cli.evaluate import evaluate
+from condensery.cli.flags import command, without_flags
 from condensery.cli.report import report
 from condensery.cli.reproduce import reproduce
 from condensery.cli.run import run
 from condensery.cli.select import select
 from condensery.cli.show import export, show
-from condensery.errors import CondenseryError
-from condensery.session import Interrupted
+from condensery.errors import CondenseryError, Interrupted
 
 OK, FAILED, BAD_INPUT = 0, 1, 2
 _MACHINE_SAYS_NO = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+_TORCH_OUT_OF_MEMORY = (
+    "OutOfMemoryError"  # by name: importing torch takes a second that a typing error need not wait
+)
 _INTERRUPTED_TYPER = 130  # what typer makes of a KeyboardInterrupt
 
-app = typer.Typer(
-    name="condense",
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-_COMMANDS = {
-    command.__name__: command
-    for command in (
-        run,
-        select,
-        evaluate,
-        compare,
-        reproduce,
-        report,
-        show,
-        export,
-        listings.methods,
-        listings.networks,
-        listings.datasets,
+COMMANDS = {
+    function.__name__: function
+    for function in (
+        *(run, select, evaluate, compare, reproduce, report, show, export),
+        *(listings.methods, listings.networks, listings.datasets),
     )
 }
-for _command in _COMMANDS.values():
-    app.command()(_command)
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         output.write(sys.stdout, f"condense {version('condensery')}\n")
         raise typer.Exit
 
 
-@app.callback()
 def condense(
     show_version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, metavar="", help="Print the version."
+        ),
     ] = False,
 ) -> None:
-    """Turn a large labelled image set into a tiny synthetic one that trains networks almost as well.
-
-    First steps:
-
-      condense run --data digits --steps 200 --out demo
-      condense evaluate demo
-      condense show demo
-
-    Each command explains itself: condense run --help
+    """Condense labelled images into a tiny set that trains networks almost as well.
+    Start: condense run --data digits --out demo. More: condense COMMAND --help
     """
+
+
+def application(needed: Container[str] = COMMANDS) -> typer.Typer:
+    """The command line. Only the commands `needed` get their flags: to make all of them takes a tenth of a second."""
+    app = typer.Typer(
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(condense)
+    for name, function in COMMANDS.items():
+        app.command()(command(function) if name in needed else without_flags(function))
+    return app
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,7 +110,8 @@ def _termination_interrupts() -> Iterator[None]:
 
 def _run(arguments: list[str]) -> int:
     try:
-        code = app(arguments, prog_name="condense", standalone_mode=False, obj=arguments)
+        typed = shlex.join(["condense", *arguments])
+        code = application(arguments)(arguments, prog_name="condense", standalone_mode=False, obj=typed)
     except Interrupted as stop:
         return _say(str(stop), BAD_INPUT)
     except CondenseryError as error:
@@ -141,7 +137,7 @@ def _usage_error(error: typer.TyperException, arguments: list[str]) -> str:
     if wrong_type:
         flag, wanted = wrong_type.groups()
         message = f"{flag} takes {wanted}, not {_value_of(flag, arguments)!r}"
-    command = f" {arguments[0]}" if arguments[0] in _COMMANDS else ""
+    command = f" {arguments[0]}" if arguments[0] in COMMANDS else ""
     return f"{message}; see condense{command} --help"
 
 
@@ -154,10 +150,11 @@ def _value_of(flag: str, arguments: list[str]) -> str:
 
 def _unexpected(error: Exception) -> int:
     if os.environ.get("CONDENSERY_DEBUG"):
-        traceback.print_exc()
+        for line in traceback.format_exc().splitlines():
+            output.say(sys.stderr, line)
     if isinstance(error, OSError) and error.errno in _MACHINE_SAYS_NO:
         return _error(str(error), BAD_INPUT)
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    if isinstance(error, MemoryError) or type(error).__name__ == _TORCH_OUT_OF_MEMORY:
         return _error(f"out of memory: {_first_sentence(error)}; a smaller --real-batch needs less", FAILED)
     return _error(
         f"unexpected {type(error).__name__}: {error}; set CONDENSERY_DEBUG=1 to see where it comes from",
@@ -175,7 +172,7 @@ def _error(message: str, code: int) -> int:
 
 def _say(message: str, code: int) -> int:
     """Print one line on stderr."""
-    output.write(sys.stderr, f"condense: {' '.join(message.split())}\n")
+    output.say(sys.stderr, f"condense: {' '.join(message.split())}")
     return code
 
 

@@ -1,49 +1,106 @@
-"""Where printed results go: lines for a person, or one JSON document for a machine."""
+"""Where printed results go: lines for a person, or one JSON document for a machine.
+
+Names of classes and sources, and whole records, come out of strangers' files. What a person is shown of them goes
+through `visible` on its way to the terminal, which happens in this module alone.
+"""
 
 from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import sys
-from typing import Any, TextIO
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from condensery.cli.flags import options
+from condensery.words import readable_bytes
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.progress import Progress
+
+    from condensery.records import SyntheticSet
 
 _WIDTH_OF_A_FILE = 120  # columns where the output is not a terminal and COLUMNS says nothing
+_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's control, format, surrogate, line and paragraph signs
+_JOINERS = "\u200c\u200d"  # format signs too, but scripts and emoji need them, and they move nothing
 
 
+def visible(text: str) -> str:
+    """`text` as one line that cannot steer a terminal: unseen signs (ESC, newline, direction marks) as escapes."""
+    return "".join(
+        sign.encode("unicode_escape").decode()
+        if unicodedata.category(sign) in _UNSEEN and sign not in _JOINERS
+        else sign
+        for sign in text
+    )
+
+
+def say(stream: TextIO, line: str) -> None:
+    """One line for a person."""
+    write(stream, visible(line) + "\n")
+
+
+@options()
 class Output:
     """Lines for people go to stdout; with `--json` to stderr, so that stdout holds one JSON document."""
 
-    def __init__(self, machine: bool) -> None:
-        self.machine = machine
+    json: bool = False
+    """Print one JSON document; lines for people go to stderr."""
 
     @property
     def stream(self) -> TextIO:
         """Where lines for a person go."""
-        return sys.stderr if self.machine else sys.stdout
+        return sys.stderr if self.json else sys.stdout
 
-    def say(self, line: str = "") -> None:
-        """One line for a person."""
-        write(self.stream, line + "\n")
+    def say(self, line: str = "", above: Progress | Live | None = None) -> None:
+        """One line for a person, above what is drawn live on the terminal."""
+        if above and self.stream.isatty():
+            above.console.print(_text([line]))
+        else:
+            say(self.stream, line)
 
-    def show(self, renderable: RenderableType) -> None:
-        """A table or anything else that rich can draw, as wide as the terminal."""
+    def show(self, table: Lines) -> None:
+        """A table as wide as the terminal."""
         terminal = self.stream.isatty()
         wide = None if terminal or os.environ.get("COLUMNS") else _WIDTH_OF_A_FILE
         text = io.StringIO()
-        Console(
-            file=text, force_terminal=terminal, width=wide, highlight=False, markup=False, emoji=False
-        ).print(renderable)
+        Console(file=text, force_terminal=terminal, width=wide, highlight=False).print(table)
         write(self.stream, "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n")
 
     def result(self, document: Any) -> None:
         """The JSON document, if one is wanted."""
-        if self.machine:
-            write(sys.stdout, json.dumps(document, indent=2) + "\n")
+        if self.json:
+            text = json.dumps(_strict(document), indent=2, allow_nan=False)
+            write(sys.stdout, text.replace("\x7f", "\\u007f") + "\n")
+
+    def made(self, out: Path, made: SyntheticSet, what: str, fact: tuple[str, str]) -> None:
+        """The new set in the folder `out`: where it is, how large, one more `fact`, and what to do with it."""
+        files = {"set": str(out / "set.safetensors"), "picture": str(out / "set.png")}
+        result = f"{files['set']}  ({len(made)} {what}, {readable_bytes(made.bytes)})"
+        rows = [("Result", result), ("Picture", files["picture"]), fact, ("Next", f"condense evaluate {out}")]
+        self.show(facts_table(rows))
+        self.result(
+            {"out": str(out), **files, "images": len(made), "bytes": made.bytes, "record": made.record}
+        )
+
+
+def _strict(value: Any) -> Any:
+    """`value` as JSON has it: null for numbers that are not finite."""
+    if isinstance(value, Mapping):
+        return {key: _strict(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write(stream: TextIO, text: str) -> None:
@@ -62,17 +119,31 @@ def discard(stream: TextIO) -> None:
     os.close(null)
 
 
-def plain_table(*columns: str) -> Table:
+class Lines(Table):
+    """A table of plain text: no markup, nothing that steers a terminal. A cell of several lines is a sequence."""
+
+    def add_column(self, header: str = "", **options: Any) -> None:
+        super().add_column(_text(header.split("\n")), **options)
+
+    def add_row(self, *cells: str | Sequence[str]) -> None:
+        super().add_row(*(_text([cell] if isinstance(cell, str) else cell) for cell in cells))
+
+
+def _text(lines: Sequence[str]) -> Text:
+    return Text("\n".join(map(visible, lines)))
+
+
+def plain_table(*columns: str) -> Lines:
     """An empty table in the one style; a column whose name starts with ">" is set flush right."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
+    table = Lines(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for name in columns:
         table.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left")
     return table
 
 
-def facts_table(facts: list[tuple[str, str]]) -> Table:
+def facts_table(facts: list[tuple[str, str]]) -> Lines:
     """Names and values, a row each."""
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Lines(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts:

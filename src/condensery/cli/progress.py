@@ -5,16 +5,17 @@ from __future__ import annotations
 import sys
 from collections import deque
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
-
-from condensery.cli.output import Output
-from condensery.evaluation.evaluator import Trained
-from condensery.selection import SelectionReport
-from condensery.session import StepReport
+from condensery.cli.output import Output, visible
 from condensery.words import readable_seconds
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from condensery.evaluation.evaluator import Trained
+    from condensery.selection import SelectionReport
+    from condensery.session import StepReport
 
 _RECENT = 50  # steps that the speed is measured over
 
@@ -26,7 +27,7 @@ class Bar:
         self.output = output
         self.wanted = sys.stderr.isatty()
         self.live: Progress | None = None
-        self.task: TaskID = TaskID(0)
+        self.task: TaskID
 
     def __enter__(self) -> Self:
         return self
@@ -37,15 +38,15 @@ class Bar:
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
-        if self.live and self.output.stream.isatty():
-            self.live.console.print(line, markup=False, highlight=False)
-        else:
-            self.output.say(line)
+        self.output.say(line, self.live)
 
     def update(self, done: int, total: int, text: str) -> None:
         if not self.wanted:
             return
         if self.live is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn
+
             columns = (BarColumn(bar_width=None), TextColumn("{task.description}", markup=False))
             # Redirecting would send piped stdout to stderr; `say` does what redirecting is for.
             self.live = Progress(
@@ -57,7 +58,7 @@ class Bar:
             )
             self.task = self.live.add_task(text, total=total)
             self.live.start()
-        self.live.update(self.task, completed=done, description=text)
+        self.live.update(self.task, completed=done, description=visible(text))
 
 
 class RunProgress(Bar):

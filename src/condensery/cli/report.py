@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import shlex
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from condensery.cli.output import Output, plain_table
-from condensery.comparison.reports import report_of
-from condensery.report import require_writable, write_report
-from condensery.report.contents import Measurement, Report
-from condensery.report.tables import row, sets_by_networks
+from condensery.cli.flags import Flag, options
+from condensery.cli.options import Page
+from condensery.cli.output import Lines, Output, plain_table
 from condensery.words import accuracy, readable_bytes
+
+if TYPE_CHECKING:
+    from condensery.report.contents import Measurement, Report
+
+
+@options()
+class Written:
+    out: Annotated[Path | None, Flag("FILE")] = None
+    """What to write: .html, .md, .csv or .jsonl (default: report.html, for one run in its folder)."""
+    title: str = ""
+    """Title of the page (default: the data's name)."""
+    open_: bool = False
+    """Show the page in the web browser."""
 
 
 def report(
@@ -29,21 +38,9 @@ def report(
             show_default=False,
         ),
     ],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="What to write: .html, .md, .csv or .jsonl (default: report.html, for one run in its folder).",
-        ),
-    ] = None,
-    title: Annotated[str, typer.Option(help="Title of the page (default: the data's name).")] = "",
-    no_scatter: Annotated[
-        bool, typer.Option("--no-scatter", help="Leave out the features, which take a minute.")
-    ] = False,
-    open_: Annotated[bool, typer.Option("--open", help="Show the page in the web browser.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document; lines for people go to stderr.")
-    ] = False,
+    written: Written,
+    page: Page,
+    output: Output,
 ) -> None:
     """Gather runs into one self-contained HTML page, or into a table.
 
@@ -57,15 +54,16 @@ def report(
       condense report runs/mnist-dm runs/mnist-dc --out mnist.html
       condense report runs/* --out table.md
     """
-    output = Output(as_json)
-    path = out or default_out(runs)
+    from condensery.comparison.reports import report_of
+    from condensery.report import require_writable, write_report
+
+    path = written.out or default_out(runs)
     require_writable(path)
-    pictures = path.suffix.lower() == ".html"
     gathered = report_of(
         runs,
-        title=title,
-        command=shlex.join(["condense", *ctx.obj]),
-        scatter=pictures and not no_scatter,
+        title=written.title,
+        command=ctx.obj,
+        scatter=path.suffix.lower() == ".html" and not page.no_scatter,
         announce=output.say,
     )
     size = write_report(gathered, path)
@@ -73,7 +71,7 @@ def report(
         output.show(measurement_table(gathered.measurements))
     output.say(f"Written to {path} ({readable_bytes(size)})")
     output.result(_document(gathered, path, size))
-    if open_:
+    if written.open_:
         webbrowser.open(path.resolve().as_uri())
 
 
@@ -82,8 +80,10 @@ def default_out(runs: list[Path]) -> Path:
     return (runs[0] if len(runs) == 1 and runs[0].is_dir() else Path()) / "report.html"
 
 
-def measurement_table(measurements: tuple[Measurement, ...]) -> Table:
+def measurement_table(measurements: tuple[Measurement, ...]) -> Lines:
     """The measurements as a table for a terminal, in percent."""
+    from condensery.report.tables import sets_by_networks
+
     columns = (">ipc", "set", "network", "protocol", ">accuracy %", ">n", ">size", ">published %", ">steps")
     table = plain_table(*columns)
     for m in measurements:
@@ -103,6 +103,8 @@ def measurement_table(measurements: tuple[Measurement, ...]) -> Table:
 
 
 def _document(gathered: Report, path: Path, size: int) -> dict[str, object]:
+    from condensery.report.tables import row
+
     return {
         "report": str(path),
         "bytes": size,

@@ -2,108 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from condensery import artifact
-from condensery.cli import arguments, flags
-from condensery.cli.method_flags import given_fields, with_fields
-from condensery.cli.output import Output, facts_table
+from condensery.cli import arguments
+from condensery.cli.declared import methods
+from condensery.cli.flags import Flag, MethodFlags, Typed, options
+from condensery.cli.options import Curve, Images, Made, Resize
+from condensery.cli.output import Output
 from condensery.cli.progress import RunProgress
 from condensery.errors import BadInput
-from condensery.evaluation import PROTOCOLS
-from condensery.methods import METHODS
-from condensery.records import SyntheticSet
-from condensery.run_folder import RunFolder
-from condensery.runner import absolute_source, condense, resume_run
-from condensery.session import Options
-from condensery.words import count, readable_bytes, readable_seconds
+from condensery.words import count, readable_seconds
 
-_RUN, _LIMITS, _CHECKS = "Run", "Stopping and resuming", "Evaluation on the way"
+if TYPE_CHECKING:
+    from condensery.records import SyntheticSet
+    from condensery.session import Options
+
 _DECIDING = ("method", "ipc", "network", "seed")  # settings that a resumed run must share
+_OF_DATA = ("size", "channels", "classes", "test_fraction", "image_column", "label_column")
 
 
-@dataclass(frozen=True)
-class Call:
-    """The command line of `condense run`: every flag's value, and which flags were typed."""
+@options("Run")
+class Making:
+    method: Annotated[str, Flag(choices=methods)] = "dm"
+    """One of {}; see condense methods."""
+    ipc: int = 1
+    """Images per class to make."""
+    network: str = "convnet"
+    """Architecture used for matching: a name with options, such as convnet+depth=4, or your own as
+    package.module:factory. See condense networks."""
+    steps: int | None = None
+    """Updates of the images (default: as many as published)."""
 
-    values: dict[str, Any]
-    typed: frozenset[str]
 
-    def typed_values(self, names: tuple[str, ...]) -> dict[str, Any]:
-        """The values of those of `names` that were typed."""
-        return {name: self.values[name] for name in names if name in self.typed}
+@options("Stopping and resuming")
+class Stopping:
+    resume: bool = False
+    """Go on with the run in --out, to the same bits as if it had never stopped."""
+    checkpoint_every: Annotated[float, Flag("SECONDS", arguments.seconds)] = 60
+    """Time between checkpoints."""
+    time_limit: Annotated[float | None, Flag("TIME", arguments.seconds)] = None
+    """Stop cleanly after so long, with a usable result: 90s, 10m, 2h."""
 
 
-@with_fields(METHODS)
 def run(
-    ctx: typer.Context,
-    data: flags.Data = None,
-    size: flags.Size = None,
-    channels: flags.Channels = None,
-    classes: flags.Classes = None,
-    test_fraction: flags.TestFraction = None,
-    image_column: flags.ImageColumn = None,
-    label_column: flags.LabelColumn = None,
-    method: Annotated[
-        str,
-        typer.Option(
-            help=f"One of {', '.join(sorted(METHODS))}; see condense methods.", rich_help_panel=_RUN
-        ),
-    ] = "dm",
-    ipc: Annotated[int, typer.Option(help="Images per class to make.", rich_help_panel=_RUN)] = 1,
-    network: Annotated[
-        str,
-        typer.Option(
-            help="Architecture used for matching: a name with options, such as convnet+depth=4, or your own "
-            "as package.module:factory. See condense networks.",
-            rich_help_panel=_RUN,
-        ),
-    ] = "convnet",
-    steps: Annotated[
-        int | None,
-        typer.Option(help="Updates of the images (default: as many as published).", rich_help_panel=_RUN),
-    ] = None,
-    seed: flags.Seed = 0,
-    device: flags.Device = "auto",
-    out: flags.Out = None,
-    as_json: flags.Json = False,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Go on with the run in --out, to the same bits as if it had never stopped.",
-            rich_help_panel=_LIMITS,
-        ),
-    ] = False,
-    checkpoint_every: Annotated[
-        str,
-        typer.Option(metavar="SECONDS", help="Time between checkpoints.", rich_help_panel=_LIMITS),
-    ] = "60",
-    time_limit: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="Stop cleanly after so long, with a usable result: 90s, 10m, 2h.",
-            rich_help_panel=_LIMITS,
-        ),
-    ] = None,
-    evaluate_at: Annotated[
-        str | None,
-        typer.Option(
-            metavar="STEPS",
-            help="Steps after which to train networks on the set so far and test them, such as 0,100,200.",
-            rich_help_panel=_CHECKS,
-        ),
-    ] = None,
-    protocol: Annotated[
-        str,
-        typer.Option(help=f"How: {', '.join(PROTOCOLS)}.", rich_help_panel=_CHECKS),
-    ] = "quick",
-    **fields: Any,
+    images: Images,
+    resize: Resize,
+    making: Making,
+    made: Made,
+    stopping: Stopping,
+    curve: Curve,
+    fields: MethodFlags,
+    typed: Typed,
+    output: Output,
 ) -> None:
     """Condense labelled images into a few synthetic images per class.
 
@@ -118,89 +69,50 @@ def run(
       condense run --data photos/ --size 32 --ipc 5 --time-limit 30m
       condense run --resume --out runs/mnist
     """
-    values = {**ctx.params, "classes": arguments.names("--classes", classes)}
-    call = Call(values, frozenset(_typed(ctx)))
-    output = Output(as_json)
+    out = made.out or arguments.default_out(images.source, making.method, making.ipc, made.seed)
+    from condensery.run_folder import RunFolder
+    from condensery.runner import condense
+    from condensery.session import Options
+
     with RunProgress(output) as progress:
         options = Options(
-            device=device,
-            checkpoint_every=arguments.seconds("--checkpoint-every", checkpoint_every),
-            time_limit=None if time_limit is None else arguments.seconds("--time-limit", time_limit),
-            evaluate_at=arguments.whole_numbers("--evaluate-at", evaluate_at),
-            protocol=protocol,
+            device=made.device,
+            checkpoint_every=stopping.checkpoint_every,
+            time_limit=stopping.time_limit,
+            **vars(curve),
             callback=progress.step,
             announce=progress.say,
         )
-        out = out or _default_out(call)
-        if resume and RunFolder(out).exists:
-            synthetic = _go_on(out, call, fields, options)
+        if stopping.resume and RunFolder(out).exists:
+            synthetic = _go_on(out, making.steps, typed, fields, options)
+        elif stopping.resume and images.data is None:
+            raise BadInput(f"{out} holds no run to resume: to start one there, name the images with --data")
         else:
-            synthetic = _begin(out, call, fields, options)
-    _report(output, out, synthetic)
-
-
-def _typed(ctx: typer.Context) -> list[str]:
-    """Flags that stand on the command line, as opposed to defaults."""
-    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
-    return [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-
-
-def _default_out(call: Call) -> Path:
-    if call.values["data"] is None:
-        raise BadInput(arguments.MISSING_DATA)
-    return arguments.default_out(*(call.values[name] for name in ("data", "method", "ipc", "seed")))
-
-
-def _missing_data(out: Path | None) -> str:
-    if out is not None:
-        return f"{out} holds no run to resume: to start one there, name the images with --data"
-    return arguments.MISSING_DATA
-
-
-def _begin(out: Path, call: Call, fields: dict[str, Any], options: Options) -> SyntheticSet:
-    values = call.values
-    if values["data"] is None:
-        raise BadInput(_missing_data(out if values["resume"] else None))
-    return condense(
-        values["data"],
-        values["method"],
-        **{name: values[name] for name in ("ipc", "network", "steps", "seed", "size", "channels")},
-        out=out,
-        **vars(options),
-        data_options={name: values[name] for name in flags.OF_DATA[2:]},
-        **given_fields(values["method"], fields),
-    )
-
-
-def _go_on(out: Path, call: Call, fields: dict[str, Any], options: Options) -> SyntheticSet:
-    """Resume; whatever was typed must be what the run was started with."""
-    settings = RunFolder(out).settings()
-    asked = call.typed_values(_DECIDING)
-    if "data" in call.typed:
-        asked["source"] = absolute_source(call.values["data"])
-    asked["options"] = {**settings.options, **call.typed_values(flags.OF_DATA)}
-    asked["fields"] = given_fields(settings.method, fields)
-    return resume_run(out, steps=call.values["steps"], options=options, asked=asked)
-
-
-def _report(output: Output, out: Path, synthetic: SyntheticSet) -> None:
+            synthetic = condense(
+                images.source,
+                **vars(making),
+                seed=made.seed,
+                out=out,
+                **vars(options),
+                **vars(resize),
+                data_options=images.data_options,
+                **fields.of(making.method),
+            )
     record = synthetic.record
-    files = {"set": str(artifact.set_path(out)), "picture": str(out / "set.png")}
     loss = "-" if record["loss"] is None else f"{record['loss']:.4g}"
-    size = readable_bytes(synthetic.bytes)
-    output.show(
-        facts_table(
-            [
-                ("Result", f"{files['set']}  ({len(synthetic)} images, {size})"),
-                ("Picture", files["picture"]),
-                (
-                    "Loss",
-                    f"{loss} after {count(record['step'], 'step')}, {readable_seconds(record['seconds'])}",
-                ),
-                ("Next", f"condense evaluate {out}"),
-            ]
-        )
-    )
-    output.result(
-        {"out": str(out), **files, "images": len(synthetic), "bytes": synthetic.bytes, "record": record}
-    )
+    took = f"{count(record['step'], 'step')}, {readable_seconds(record['seconds'])}"
+    output.made(out, synthetic, "images", ("Loss", f"{loss} after {took}"))
+
+
+def _go_on(out: Path, steps: int | None, typed: Typed, fields: MethodFlags, options: Options) -> SyntheticSet:
+    """Resume; whatever was typed must be what the run was started with."""
+    from condensery.run_folder import RunFolder
+    from condensery.runner import absolute_source, resume_run
+
+    settings = RunFolder(out).settings()
+    asked: dict[str, Any] = {name: typed[name] for name in _DECIDING if name in typed}
+    if "data" in typed:
+        asked["source"] = absolute_source(typed["data"])
+    asked["options"] = {**settings.options, **{name: typed[name] for name in _OF_DATA if name in typed}}
+    asked["fields"] = fields.of(settings.method)
+    return resume_run(out, steps=steps, options=options, asked=asked)

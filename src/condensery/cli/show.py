@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from condensery import artifact
+from condensery.cli.flags import Flag, options
 from condensery.cli.output import Output, facts_table
 from condensery.errors import BadInput
-from condensery.export import FORMATS, save_picture
-from condensery.export import export as export_set
-from condensery.export.picture import value_range
-from condensery.records import SyntheticSet
 from condensery.words import accuracy, percent, readable_bytes, readable_seconds
+
+if TYPE_CHECKING:
+    from condensery.records import SyntheticSet
 
 RunPath = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors file.", show_default=False)
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; lines for people go to stderr.")]
 
 
-def show(
-    run: RunPath,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="PICTURE", help="Where to write the picture (default: beside the set)."),
-    ] = None,
-    per_class: Annotated[
-        int | None, typer.Option(metavar="N", help="Draw at most N images of each class.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
+@options()
+class Drawing:
+    out: Annotated[Path | None, Flag("PICTURE")] = None
+    """Where to write the picture (default: beside the set)."""
+    per_class: Annotated[int | None, Flag("N")] = None
+    """Draw at most N images of each class."""
+
+
+def show(run: RunPath, drawing: Drawing, output: Output) -> None:
     """Say how a set was made, and draw it: one row per class.
 
     Examples:
@@ -40,12 +36,16 @@ def show(
       condense show runs/mnist
       condense show runs/mnist --per-class 10 --out mnist.png
     """
+    per_class = drawing.per_class
     if per_class is not None and per_class < 1:
         raise BadInput(f"--per-class must be at least 1, not {per_class}")
-    output = Output(as_json)
+    from condensery import artifact
+    from condensery.export import save_picture
+    from condensery.export.picture import value_range
+
     path = artifact.set_path(run)
     synthetic = artifact.load(path)
-    drawn = out or path.with_suffix(".png")
+    drawn = drawing.out or path.with_suffix(".png")
     save_picture(synthetic, drawn, per_class)
     low, high, clipped = value_range(synthetic)
     output.show(facts_table(_facts(path, synthetic, drawn)))
@@ -65,6 +65,8 @@ def show(
 
 
 def _facts(path: Path, synthetic: SyntheticSet, drawn: Path) -> list[tuple[str, str]]:
+    from condensery.export.picture import value_range
+
     record, spec = synthetic.record, synthetic.spec
     low, high, clipped = value_range(synthetic)
     shape = "x".join(map(str, spec.shape))
@@ -131,12 +133,15 @@ def _numbers(values: tuple[float, ...]) -> str:
     return " ".join(f"{value:.4f}" for value in values)
 
 
-def export(
-    run: RunPath,
-    format: Annotated[str, typer.Option(help=f"{', '.join(FORMATS)}.")],
-    out: Annotated[Path, typer.Option(metavar="PATH", help="The file or folder to write; must be new.")],
-    as_json: Json = False,
-) -> None:
+@options()
+class Export:
+    format: str
+    """npz, pt, parquet, png."""
+    out: Annotated[Path, Flag("PATH")]
+    """The file or folder to write; must be new."""
+
+
+def export(run: RunPath, wanted: Export, output: Output) -> None:
     """Write a set in a format that other tools read.
 
     Formats:
@@ -154,10 +159,12 @@ def export(
       condense export runs/mnist --format npz --out mnist.npz
       condense export runs/mnist --format png --out mnist-images
     """
-    output = Output(as_json)
-    result = export_set(artifact.load(run), format, out)
+    from condensery import artifact
+    from condensery.export import export as export_set
+
+    result = export_set(artifact.load(run), wanted.format, wanted.out)
     for line in result.lines:
         output.say(line)
     output.result(
-        {"format": format, "paths": [str(path) for path in result.paths], "lines": list(result.lines)}
+        {"format": wanted.format, "paths": [str(path) for path in result.paths], "lines": list(result.lines)}
     )

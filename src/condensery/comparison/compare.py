@@ -8,18 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from condensery.comparison.contenders import Steps, contenders
-from condensery.comparison.coordinator import Listener, Start
-from condensery.comparison.engines import pick_engine
-from condensery.comparison.engines.sharding import Sharded
-from condensery.comparison.jobs import Engine
-from condensery.comparison.outcome import Comparison
-from condensery.comparison.perform import lend, perform
-from condensery.comparison.plan import Contender, Plan
+from condensery.comparison.engines import Engine, pick_engine
+from condensery.comparison.entries import Steps, entries
+from condensery.comparison.folder import Folder
+from condensery.comparison.jobs import Entry, Plan, sets
+from condensery.comparison.perform import at_hand, perform
 from condensery.comparison.protocol_record import protocol_record
-from condensery.comparison.store import Store
+from condensery.comparison.reports import Comparison
+from condensery.comparison.rows import measurements
+from condensery.comparison.run import Listener, Run
 from condensery.coresets import Selector
 from condensery.data import load
 from condensery.data.sources import silent
@@ -29,12 +26,12 @@ from condensery.method import Method
 from condensery.models.registry import resolve
 from condensery.provenance import pick_device
 from condensery.records import ImageData
-from condensery.runner import absolute_source
+from condensery.runner import absolute_source, given_options
 
 
 def compare(
     data: str | Path | ImageData,
-    methods: Sequence[str | Method | Selector | Contender],
+    methods: Sequence[str | Method | Selector | Entry],
     *,
     out: str | Path,
     ipc: Sequence[int] = (1,),
@@ -51,12 +48,12 @@ def compare(
     whole_repeats: int = 1,
     soft_labels: SoftLabels | None = None,
     augmentation_robustness: bool = False,
+    evaluation: Mapping[str, Any] | None = None,
     evaluation_seed: int = 0,
     evaluate_at: Sequence[int] = (),
     workers: int | None = None,
     ray: str | None = None,
     gpus_per_job: float | None = None,
-    shards: int = 1,
     engine: Engine | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -73,7 +70,7 @@ def compare(
 
     Args:
         data: images as for `condensery.load_images`.
-        methods: names in `METHODS` or `SELECTORS`, "label=name", configured methods or selectors, or `Contender`s.
+        methods: names in `METHODS` or `SELECTORS`, "label=name", configured methods or selectors, or `Entry`s.
         out: a folder for everything. The same call again goes on after an interruption; one that asks for more
             does only what is new.
         ipc: images per class, one or several.
@@ -89,14 +86,13 @@ def compare(
             optimiser steps as on the largest set.
         soft_labels: train networks on the sets with a teacher's labels too; None: hard labels alone.
         augmentation_robustness: train networks on the sets without augmentation too.
-        evaluation_seed: a set with seed s is judged with seed evaluation_seed + s.
+        evaluation: further options of `condensery.evaluate`, for every set: plain values.
+        evaluation_seed: a set with seed s is evaluated with seed evaluation_seed + s.
         evaluate_at: updates after which a set is evaluated on the way, for the curves of the page; those beyond a
             set's last are left out. Sets that are there already get no curve.
         workers: processes on this machine that run jobs; None or 1 runs them in this one.
         ray: address of a Ray cluster that runs the jobs ("auto", "local", "ray://...").
         gpus_per_job: GPUs that each job claims.
-        shards: split each set of a method whose classes can be learned apart (dm) into so many jobs. The set is the
-            same.
         engine: runs the jobs, in place of what workers, ray and gpus_per_job say; it is left open.
         device: "auto", "cpu" or "cuda".
         threads: of torch in each job; None for the threads of this process, shared among the workers. A folder
@@ -112,110 +108,85 @@ def compare(
         BadInput: something asked for does not exist, `out` holds something else, or no cell can be done.
         Interrupted: Ctrl-C; the same call goes on.
     """
-    judge = get_protocol(protocol) if isinstance(protocol, str) else protocol
-    asked = contenders(methods, settings or {}, steps)
+    protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
+    asked = entries(methods, settings or {}, steps)
     made_with = [resolve(name).canonical for name in condense_with]
     tested = [resolve(name).canonical for name in networks]
-    repeats = judge.repeats if repeats is None else repeats
-    _check(ipc, seeds, made_with, scale, repeats, whole_repeats, whole_epochs, threads)
-    _require_at_least(1, shards=[shards])
-    if soft_labels is not None and soft_labels.network is not None:
-        resolve(soft_labels.network)
+    repeats = protocol.repeats if repeats is None else repeats
+    counts = {"ipc": ipc, "repeats": [repeats], "whole_repeats": [whole_repeats]}
+    _require_at_least(1, **counts, whole_epochs=[whole_epochs], threads=[threads])
+    _require_some(ipc=ipc, seeds=seeds, condense_with=condense_with)
+    if scale is not None and not 0 < scale < math.inf:
+        raise BadInput(f"--scale must be more than 0, not {scale}")
     if scale is not None and isinstance(steps, int):
         raise BadInput(f"--steps {steps} and --scale {scale} say the same twice: give one of them")
     if whole_epochs is not None and not whole:
         raise BadInput(
             "--whole-epochs says how to train on the whole set, and --no-whole not to: leave one out"
         )
-    if any(step < 0 for step in evaluate_at):
+    if evaluate_at and min(evaluate_at) < 0:
         raise BadInput(f"--evaluate-at takes numbers of steps, not {min(evaluate_at)}")
-    if evaluate_at and shards > 1:
-        raise BadInput("--evaluate-at needs whole sets on the way: leave out --shards")
+    if soft_labels is not None and soft_labels.network is not None:
+        resolve(soft_labels.network)
     pick_device(device)
-    judged_by = protocol_record(judge)
-    options = {"size": size, "channels": channels, **(data_options or {})}
-    options = {name: value for name, value in options.items() if value is not None}
-    images = load(data, announce=announce, **options)
+    protocol_values = protocol_record(protocol)
+    images = load(data, announce=announce, **given_options(size, channels, data_options))
     plan = Plan(
         source=absolute_source(images.source),
         options=images.options,
         fingerprint=images.fingerprint,
         spec=images.spec.to_json(),
         train_images=len(images.train),
-        contenders=asked,
+        entries=asked,
         budgets=_unique(ipc),
         condense_with=_unique(made_with),
-        networks=_unique(tested or (judge.network(resolve(name)).canonical for name in made_with)),
+        networks=_unique(tested or (protocol.network(resolve(name)).canonical for name in made_with)),
         seeds=_unique(seeds),
-        protocol=judged_by,
+        protocol=protocol_values,
         repeats=repeats,
+        evaluation={
+            "soft_labels": soft_labels and asdict(soft_labels),
+            "augmentation_robustness": augmentation_robustness,
+            **(evaluation or {}),
+        },
         scale=scale,
         whole=whole,
         whole_epochs=whole_epochs,
         whole_repeats=whole_repeats,
         evaluation_seed=evaluation_seed,
-        soft_labels=None if soft_labels is None else asdict(soft_labels),
-        augmentation_robustness=augmentation_robustness,
         evaluate_at=_unique(evaluate_at),
     )
-    start = Start(plan, images, Store(Path(out)), device, announce)
-    start.look_ahead()
-    known = threads or (start.store.settings() or {}).get("threads")
-    runner = Sharded(engine or pick_engine(workers, ray, gpus_per_job, perform, known), shards)
+    folder = Folder(Path(out))
+    run = Run(plan, images, folder, device, announce)
+    kept = folder.asked()
+    runner = engine or pick_engine(workers, ray, gpus_per_job, perform, threads or (kept and kept.threads))
     try:
         if dry_run:
-            start.say_cost(runner.slots)
-            return start.result(command, threads)
-        lend(images)
-        with start.store.opened(plan):
-            threads = _threads(start.store, threads, runner.slots)
-            start.store.write_settings(plan, threads, command)
-            start.work(runner, threads, estimate, callback)
-            return start.result(command, threads)
+            run.expected(runner.slots)
+        else:
+            at_hand(images)
+            with folder.opened(plan, threads, runner.slots, command) as threads:
+                run.work(runner, threads, estimate, callback)
     finally:
         if engine is None:
             runner.close()
+    found = measurements(run.cells, folder, threads)
+    problems = tuple(dict.fromkeys(run.problems.values()))
+    return Comparison(folder.path, plan, sets(plan), run.cells, found, problems, command)
 
 
-def _require_at_least(least: int, **named: Iterable[float]) -> None:
+def _require_at_least(least: int, **named: Iterable[float | None]) -> None:
     """Raises BadInput for the first value that is less, with the name of its flag."""
     for name, values in named.items():
         for value in values:
-            if value < least:
+            if value is not None and value < least:
                 raise BadInput(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
 
 
-def _check(
-    ipc: Sequence[int],
-    seeds: Sequence[int],
-    condense_with: Sequence[str],
-    scale: float | None,
-    repeats: int,
-    whole_repeats: int,
-    whole_epochs: int | None,
-    threads: int | None,
-) -> None:
-    """What can be said of the numbers before any image is read."""
-    _require_at_least(1, ipc=ipc, repeats=[repeats], whole_repeats=[whole_repeats])
-    for name, value in (("whole_epochs", whole_epochs), ("threads", threads)):
-        if value is not None:
-            _require_at_least(1, **{name: [value]})
-    for name, values in (("ipc", ipc), ("seeds", seeds), ("condense-with", condense_with)):
+def _require_some(**named: Sequence[Any]) -> None:
+    for name, values in named.items():
         if not values:
-            raise BadInput(f"--{name} is empty: give at least one")
-    if scale is not None and not 0 < scale < math.inf:
-        raise BadInput(f"--scale must be more than 0, not {scale}")
-
-
-def _threads(store: Store, asked: int | None, slots: int) -> int:
-    """Those that the folder was started with, or what is asked for, or a fair share of this process's."""
-    kept = (store.settings() or {}).get("threads")
-    if kept and asked and kept != asked:
-        raise BadInput(
-            f"the comparison in {store.path} was started with --threads {kept}, not {asked}: another number "
-            "rounds differently; leave it out, or choose another --out"
-        )
-    return kept or asked or max(1, torch.get_num_threads() // slots)
+            raise BadInput(f"--{name.replace('_', '-')} is empty: give at least one")
 
 
 def _unique(values: Iterable[Any]) -> tuple[Any, ...]:

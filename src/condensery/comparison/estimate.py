@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
 from condensery import driver
-from condensery.comparison.plan import ON_THE_WAY, Cell, Plan, SetJob
+from condensery.comparison.jobs import MAKE, ON_THE_WAY, Job, Plan
+from condensery.comparison.perform import evaluation_options
 from condensery.comparison.protocol_record import protocol_from
 from condensery.coresets import SelectionTask, get_selector
 from condensery.data import ClassPool
 from condensery.data.pool import batches
-from condensery.evaluation import Protocol, SoftLabels
-from condensery.evaluation.bench import Arm, Bench
+from condensery.evaluation import SoftLabels
+from condensery.evaluation.scoring import Scorer, TrainingSetting
 from condensery.evaluation.teacher import teacher_to_train
 from condensery.method import Method, Task
-from condensery.methods import get_method
+from condensery.methods import METHODS, get_method
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.pretraining import KeptNetwork
 from condensery.provenance import pick_device
@@ -30,66 +30,44 @@ from condensery.training import Recipe, TensorImages, accuracy, default_chunk, f
 _TEST_BATCH = 256
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Seconds of work on this machine, on one worker.
-
-    Attributes:
-        sets: of each set's job by key.
-        cells: of each cell's job by key.
-    """
-
-    sets: dict[str, float]
-    cells: dict[str, float]
-
-    @property
-    def seconds(self) -> float:
-        return sum(self.sets.values()) + sum(self.cells.values())
-
-
 class Stopwatch:
-    """Measures jobs of a plan. Each kind of job is measured once; everything it makes is thrown away."""
+    """Measures jobs of a plan. Each kind of work is measured once; everything it makes is thrown away."""
 
     def __init__(self, plan: Plan, images: ImageData, device: str) -> None:
-        self.plan, self.images, self.device = plan, images, pick_device(device)
+        self.images, self.device = images, pick_device(device)
         self.pool = ClassPool(images.train, images.spec, self.device)
-        self.protocol: Protocol = protocol_from(plan.protocol)
+        self.protocol = protocol_from(plan.protocol)
         self.rng = Rng(0).fork("estimate")
-        self._measured: dict[tuple[Any, ...], float] = {}
+        self._measured: dict[tuple[object, ...], float] = {}
         self._foreseen: set[str] = set()  # networks that an earlier job will have trained
 
-    def cost(self, sets: Iterable[SetJob], cells: Iterable[Cell]) -> Cost:
-        """Of these jobs."""
-        return Cost({made.key: self._make(made) for made in sets}, {c.key: self._cell(c) for c in cells})
+    def seconds(self, job: Job) -> float:
+        """Of work on this machine. Ask for jobs in the order in which they will be done."""
+        if job.kind != MAKE:
+            return self._cell(job)
+        return self._make(job) if job.record["method"] in METHODS else self._select(job)
 
-    def _make(self, made: SetJob) -> float:
-        if not made.contender.condenses:
-            return self._select(made)
-        kind = ("make", made.contender.label, made.ipc, made.condensed_with)
-        network = resolve(str(made.condensed_with))
-        task = Task(self.pool, network, made.ipc, self.device, default_chunk(self.device))
-        method = get_method(made.contender.method, **made.contender.fields)
-        needed = driver.preparation(method, task, driver.source(made.seed))
-        before = 0.0
+    def _make(self, job: Job) -> float:
+        record, network = job.record, resolve(job.record["network"])
+        task = Task(self.pool, network, record["ipc"], self.device, default_chunk(self.device))
+        method, before = get_method(record["method"], **record["fields"]), 0.0
+        needed = driver.preparation(method, task, driver.source(record["seed"]))
         if needed is not None:
-            pieces = sum(self._first(name) for name in needed.missing)
-            before = pieces * needed.work * self._training(network)
+            before = sum(map(self._first, needed.missing)) * needed.work * self._training(network)
             method = needed.without
-        judged = made.record.get(ON_THE_WAY, {"steps": (), "repeats": 0})
-        count = made.ipc * self.images.spec.num_classes
-        if judged["steps"]:
-            tested = self.protocol.network(network)
-            before += len(judged["steps"]) * judged["repeats"] * self._network(tested, count, None, True)
-        return before + made.record["steps"] * self._once(kind, lambda: self._step(method, task))
+        if judged := record.get(ON_THE_WAY):
+            networks = len(judged["steps"]) * judged["repeats"]
+            before += networks * self._network(self.protocol.network(network), self._count(job), None, True)
+        kind = ("make", job.label, record["ipc"], record["network"])
+        return before + record["steps"] * self._once(kind, lambda: self._step(method, task))
 
-    def _select(self, made: SetJob) -> float:
+    def _select(self, job: Job) -> float:
         """The selector's own measure of its work, in images that go through a training step."""
-        network = resolve(made.condensed_with or "convnet")
-        task = SelectionTask(
-            self.pool, network, made.ipc, self.device, default_chunk(self.device), to_train=self._to_train
-        )
-        selector = get_selector(made.contender.method, **made.contender.fields)
-        work = selector.work(task, Rng(made.seed).fork("select"))
+        record, network = job.record, resolve(job.record["network"] or "convnet")
+        chunk = default_chunk(self.device)
+        task = SelectionTask(self.pool, network, record["ipc"], self.device, chunk, to_train=self._to_train)
+        selector = get_selector(record["method"], **record["fields"])
+        work = selector.work(task, Rng(record["seed"]).fork("select"))
         return work * self._training(network) if work else 0.0
 
     def _step(self, method: Method, task: Task) -> float:
@@ -99,35 +77,37 @@ class Stopwatch:
         except driver.NonFinite:  # the job itself will say so
             return 0.0
 
-    def _cell(self, cell: Cell) -> float:
-        """Networks times (epochs times optimiser steps, and one test) in every arm, and their teacher."""
-        network = resolve(cell.network)
-        if cell.made is None:
-            count, arms, before = len(self.images.train), [Arm()], 0.0
-        else:
-            soft = cell.record["soft_labels"] and SoftLabels(**cell.record["soft_labels"])
-            bench = Bench(self.images, self.protocol, cell.record["seed"], self.device, soft or None, None)
-            arms = bench.arms(network, cell.record["augmentation_robustness"])
-            count = cell.made.ipc * self.images.spec.num_classes
-            before = self._teacher(network, soft, cell.record["seed"]) if soft else 0.0
-        epochs = cell.record.get("epochs")
-        each = (self._network(network, count, epochs, arm.augmentation == "protocol") for arm in arms)
-        return before + cell.record["repeats"] * sum(each)
+    def _cell(self, cell: Job) -> float:
+        """Networks times (epochs times optimiser steps, and one test) in every setting, and their teacher."""
+        record, network = cell.record, resolve(cell.record["network"])
+        count, settings, before = len(self.images.train), [TrainingSetting()], 0.0
+        if cell.made:
+            options = evaluation_options(cell)
+            soft = options.get("soft_labels")
+            scorer = Scorer(self.images, self.protocol, record["seed"], self.device, soft, None)
+            settings = scorer.settings(network, options.get("augmentation_robustness", False))
+            count = self._count(cell.made)
+            before = self._teacher(network, soft, record["seed"]) if soft else 0.0
+        epochs = record.get("epochs")
+        each = (
+            self._network(network, count, epochs, setting.augmentation == "protocol") for setting in settings
+        )
+        return before + record["repeats"] * sum(each)
+
+    def _count(self, made: Job) -> int:
+        """Images in a set."""
+        return made.record["ipc"] * self.images.spec.num_classes
 
     def _network(self, network: NetworkFactory, count: int, epochs: int | None, augmented: bool) -> float:
         """To train one network on `count` images by the protocol, for `epochs` or its own number, and test it."""
         recipe = self.protocol.recipe(self.images.spec, network)
         full, rest = divmod(count, recipe.batch_size)
-        steps = [(recipe.batch_size, full), (rest, 1 if rest else 0)]
-        epoch = sum(
-            times
-            * self._once(
-                ("train", network.canonical, size, augmented),
-                lambda s=size: self._train(network, recipe, s, augmented),
-            )
-            for size, times in steps
-            if times
-        )
+        epoch = 0.0
+        for times, size in ((full, recipe.batch_size), (1, rest)):
+            if times and size:
+                kind = ("train", network.canonical, size, augmented)
+                measure = lambda size=size: self._train(network, recipe, size, augmented)  # noqa: E731
+                epoch += times * self._once(kind, measure)
         return (epochs or recipe.epochs) * epoch + self._tested(network)
 
     def _teacher(self, network: NetworkFactory, settings: SoftLabels, seed: int) -> float:
@@ -188,7 +168,7 @@ class Stopwatch:
             torch.cuda.synchronize(self.device)
         return time.perf_counter() - started
 
-    def _once(self, kind: tuple[Any, ...], measure: Callable[[], float]) -> float:
+    def _once(self, kind: tuple[object, ...], measure: Callable[[], float]) -> float:
         if kind not in self._measured:
             self._measured[kind] = measure()
         return self._measured[kind]

@@ -1,24 +1,142 @@
-"""What travels to a worker and back: values only, so that a job gives the same result wherever it runs."""
+"""What is to be done: the jobs of a comparison, and the key of each.
+
+A job is a small record with a key, and is done when its result file is there. The key ends in a hash of everything
+that decides the result (data, method and fields, budget, networks, seed, updates, protocol, repeats). So a job has
+one key in every comparison that holds it, and two whose results could differ have two.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from condensery.comparison.protocol_record import protocol_from
+from condensery.evaluation.scoring import equal_epochs
+from condensery.methods import METHODS, get_method
+from condensery.models.registry import resolve
+from condensery.records import ImageSpec
+from condensery.report.contents import WHOLE
+
+MAKE, EVALUATE = "make", "evaluate"
+ON_THE_WAY = "on_the_way"  # in the record of a set: evaluations while it is made, which change nothing of it
+_OF_A_SET = ("data", "method", "fields", "ipc", "network", "seed", "steps")
+_OF_A_CELL = ("data", "set", "network", "protocol", "repeats", "seed", "epochs")
+_HASH = 10  # hex digits
+_LONGEST = 48  # characters of a network's name in a key
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method or selector with its settings, as it is compared.
+
+    Attributes:
+        label: what tables call it; unique in a comparison, so that two settings of one method can meet.
+        method: name in `METHODS` or `SELECTORS`.
+        fields: every field of it.
+        steps: updates of a set; None for as many as published (times the plan's scale), and for selectors.
+    """
+
+    label: str
+    method: str
+    fields: dict[str, Any] = field(default_factory=dict)
+    steps: int | None = None
+
+    @property
+    def condenses(self) -> bool:
+        """Whether it makes images, rather than selecting real ones."""
+        return self.method in METHODS
+
+    @property
+    def uses_network(self) -> bool:
+        """Whether the architecture matters: to all but random selection."""
+        return self.method != "random"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared, how, and on what.
+
+    Attributes:
+        source, options: for `condensery.data.load`.
+        fingerprint, spec: of the images that were loaded.
+        train_images: in the whole training set.
+        entries, budgets (images per class), condense_with (architectures to match with), networks (architectures to
+            train and test), seeds (of the sets): every combination is a cell.
+        protocol: how networks are trained, see `protocol_record`.
+        repeats: networks for each set and architecture.
+        evaluation: further options of `condensery.evaluate` as plain values, for every set.
+        scale: times the published number of updates; None for 1.
+        whole, whole_epochs, whole_repeats: whether networks are trained on the whole training set too; None
+            for as many optimiser steps as on the largest set.
+        evaluation_seed: a set with seed s is evaluated with seed evaluation_seed + s.
+        evaluate_at: updates after which a set that is being made is evaluated, for its curve; no part of any key.
+    """
+
+    source: str
+    options: dict[str, Any]
+    fingerprint: str
+    spec: dict[str, Any]
+    train_images: int
+    entries: tuple[Entry, ...]
+    budgets: tuple[int, ...]
+    condense_with: tuple[str, ...]
+    networks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    protocol: dict[str, Any]
+    repeats: int
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    scale: float | None = None
+    whole: bool = True
+    whole_epochs: int | None = None
+    whole_repeats: int = 1
+    evaluation_seed: int = 0
+    evaluate_at: tuple[int, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As comparison.json has it: entries as "contenders", options of evaluations among the others."""
+        record = asdict(self)
+        return {**record.pop("evaluation"), "contenders": record.pop("entries"), **record}
+
+    @staticmethod
+    def from_json(record: Mapping[str, Any]) -> Plan:
+        """Inverse of `to_json`. Raises KeyError or TypeError if the record is not one of ours."""
+        own = {f.name: record[f.name] for f in fields(Plan) if f.name in record}
+        for name in ("budgets", "condense_with", "networks", "seeds", "evaluate_at"):
+            own[name] = tuple(own.get(name, ()))
+        others = {name: value for name, value in record.items() if name not in (*own, "contenders")}
+        return Plan(**own, entries=tuple(Entry(**one) for one in record["contenders"]), evaluation=others)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What a job's record says of the images."""
+        return {name: getattr(self, name) for name in ("source", "options", "fingerprint", "spec")}
+
+    def steps(self, entry: Entry, ipc: int) -> int | None:
+        """Updates of a set; None for selections."""
+        if not entry.condenses or entry.steps is not None:
+            return entry.steps if entry.condenses else None
+        published = get_method(entry.method, **entry.fields).steps(ipc)
+        return published if self.scale is None else max(1, round(published * self.scale))
 
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of work.
+    """A set to make, or networks to train on a set or on the whole training set, and to test: a cell.
 
     Attributes:
-        key: unique in a comparison, readable, fit for a file name.
-        kind: "make" (a set), "evaluate" (train networks on a set and test them) or "whole" (on the whole set).
+        key: unique, readable, fit for a file name.
+        kind: "make", "evaluate" (networks trained on a set) or "whole" (on the whole training set).
         record: JSON-able; decides the result, with `files`.
         files: contents of input files by name, such as the set to evaluate.
         folder: where a worker on this machine may keep checkpoints; None elsewhere. Changes no result.
         device: "auto", "cpu" or "cuda".
         threads: of torch on a CPU; another number rounds differently. None leaves the worker's.
+        label: what tables call the set that is made.
+        made: the job that makes the set that is evaluated.
     """
 
     key: str
@@ -28,15 +146,38 @@ class Job:
     folder: str | None = None
     device: str = "auto"
     threads: int | None = None
+    label: str = ""
+    made: Job | None = None
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """The further options of the evaluation of a set, as plain values."""
+        return {name: value for name, value in self.record.items() if name not in _OF_A_CELL}
+
+    @property
+    def row(self) -> str:
+        """Name of the sets that differ from this job's in the seed alone, or of the whole set."""
+        made = self if self.kind == MAKE else self.made
+        if made is None:
+            return "whole set"
+        network = made.record["network"]
+        return f"{made.label}, {made.record['ipc']} per class{f', made with {network}' if network else ''}"
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        if self.kind == MAKE:
+            return f"{self.row}, seed {self.record['seed']}"
+        return f"{self.made.name if self.made else self.row} on {self.record['network']}"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Result:
     """What came of a job.
 
     Attributes:
         key: the job's.
-        document: JSON-able result, empty if there is none.
+        document: JSON-able, empty if there is none.
         files: contents of output files by name.
         skipped: why the job cannot be done as asked (a budget larger than a class, ...), "" if it was done.
         failed: why it broke although the input was fine, "" if it did not.
@@ -53,30 +194,79 @@ class Outcome:
     seconds: float = field(default=0.0, compare=False)
 
 
-Perform = Callable[[Job], Outcome]
-"""Does a job. A function at the top of a module, so that other processes find it by name."""
+def sets(plan: Plan) -> list[Job]:
+    """Every set of the plan: budget by budget, entry by entry, architecture by architecture, seed by seed."""
+    return [
+        _planned_set(plan, entry, ipc, network, seed)
+        for ipc in plan.budgets
+        for entry in plan.entries
+        for network in (plan.condense_with if entry.uses_network else (None,))
+        for seed in plan.seeds
+    ]
 
 
-class Engine(Protocol):
-    """Runs jobs somewhere. All engines give equal outcomes; they differ in where and in how many at a time."""
+def cells(plan: Plan) -> list[Job]:
+    """Every cell of the plan in the order of its sets; those of the whole training set come last."""
+    found = [_planned_cell(plan, made, network) for made in sets(plan) for network in plan.networks]
+    return found + ([_whole_cell(plan, network) for network in plan.networks] if plan.whole else [])
 
-    @property
-    def slots(self) -> int:
-        """How many jobs run at a time, by now."""
-        ...
 
-    def submit(self, job: Job) -> None:
-        """Take a job. Returns at once."""
-        ...
+def set_job(record: Mapping[str, Any], label: str) -> Job:
+    """The job that makes the set of a record. Raises KeyError or TypeError if the record is none of ours."""
+    own = {name: record[name] for name in _OF_A_SET}
+    network = [own["network"]] if own["network"] else []
+    words = [own["method"], f"ipc{own['ipc']}", *network, f"seed{own['seed']}"]
+    return Job(_key(words, own), MAKE, own, label=label)
 
-    def next(self) -> Outcome:
-        """Wait for any submitted job to end. A job whose worker was lost is done again elsewhere.
 
-        Raises:
-            FailedWork: a job lost its worker again and again, or there is no worker left.
-        """
-        ...
+def _planned_set(plan: Plan, entry: Entry, ipc: int, network: str | None, seed: int) -> Job:
+    steps = plan.steps(entry, ipc)
+    values = (plan.data, entry.method, entry.fields, ipc, network, seed, steps)
+    made = set_job(dict(zip(_OF_A_SET, values, strict=True)), entry.label)
+    at = [step for step in plan.evaluate_at if step <= (steps or -1)]
+    if not at:
+        return made
+    on_the_way = {"steps": at, "protocol": plan.protocol, "repeats": plan.repeats}
+    return replace(made, record={**made.record, ON_THE_WAY: on_the_way})
 
-    def close(self) -> None:
-        """Stop what is running and let go of the workers."""
-        ...
+
+def _planned_cell(plan: Plan, made: Job, network: str) -> Job:
+    record = {
+        "data": plan.data,
+        "set": {name: made.record[name] for name in _OF_A_SET if name != "data"},
+        "network": network,
+        "protocol": plan.protocol,
+        "repeats": plan.repeats,
+        "seed": plan.evaluation_seed + made.record["seed"],
+        **plan.evaluation,
+    }
+    words = [*made.key.split("-")[:-1], "on", network, plan.protocol["name"]]
+    return Job(_key(words, record), EVALUATE, record, made=made)
+
+
+def _whole_cell(plan: Plan, network: str) -> Job:
+    record = {
+        "data": plan.data,
+        "network": network,
+        "protocol": plan.protocol,
+        "repeats": plan.whole_repeats,
+        "epochs": plan.whole_epochs or _equal_epochs(plan, network),
+        "seed": plan.evaluation_seed,
+    }
+    return Job(_key([WHOLE, "on", network, plan.protocol["name"]], record), WHOLE, record)
+
+
+def _equal_epochs(plan: Plan, network: str) -> int:
+    """Epochs on the whole set with at least the optimiser steps that a network gets on the largest set."""
+    spec = ImageSpec.from_json(plan.spec)
+    recipe = protocol_from(plan.protocol).recipe(spec, resolve(network))
+    return equal_epochs(recipe, max(plan.budgets) * spec.num_classes, plan.train_images)
+
+
+def _key(words: list[str], record: Mapping[str, Any]) -> str:
+    """Readable words and a hash of what decides the result; where the images lie is not part of it."""
+    deciding = {**record, "data": {name: record["data"][name] for name in ("fingerprint", "spec")}}
+    text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_HASH]
+    readable = (re.sub(r"[^\w.+=]+", "_", word)[:_LONGEST] for word in words)
+    return "-".join([*readable, digest])

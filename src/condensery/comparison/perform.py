@@ -5,137 +5,117 @@ from __future__ import annotations
 import json
 import platform
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from condensery import artifact
-from condensery.comparison.jobs import Job, Outcome
-from condensery.comparison.plan import ON_THE_WAY
+from condensery.comparison.folder import SET
+from condensery.comparison.jobs import EVALUATE, MAKE, ON_THE_WAY, Job, Result
 from condensery.comparison.protocol_record import protocol_from
 from condensery.data import load
 from condensery.driver import reset_peak_memory
 from condensery.errors import BadInput, one_line
-from condensery.evaluation import Evaluation, SoftLabels, evaluate
-from condensery.evaluation.bench import Bench
+from condensery.evaluation import SoftLabels, evaluate
 from condensery.evaluation.evaluator import data_name
+from condensery.evaluation.scoring import Scorer
 from condensery.methods import METHODS
 from condensery.models.registry import resolve
 from condensery.provenance import environment, pick_device
-from condensery.records import ImageData, SyntheticSet
+from condensery.records import ImageData
+from condensery.report.contents import WHOLE
 from condensery.runner import condense
 from condensery.selection import select
 
-SET = "set.safetensors"
-_KEPT = ("run.json", "initial.safetensors", SET, "set.png", "curve.json")
-_given: dict[str, ImageData] = {}  # images that this process was handed, by fingerprint
+_FILES = ("run.json", "initial.safetensors", SET, "set.png", "curve.json")
+_OPTION_TYPES = {"soft_labels": SoftLabels}  # of options of an evaluation that are no plain values
+_loaded: dict[str, ImageData] = {}  # images that this process has at hand, by fingerprint
+
+_Done = tuple[dict[str, Any], dict[str, bytes]]  # document and files
 
 
-def lend(images: ImageData) -> None:
+def at_hand(images: ImageData) -> None:
     """Jobs in this process that name these images take them instead of loading them."""
-    _given[images.fingerprint] = images
+    _loaded[images.fingerprint] = images
 
 
-def perform(job: Job) -> Outcome:
+def perform(job: Job) -> Result:
     """Do a job. One that cannot be done as asked is skipped; what breaks is raised, and told by the engine."""
     try:
-        return Outcome(job.key, *_KINDS[job.kind](job))
+        return Result(job.key, *_KINDS[job.kind](job))
     except BadInput as error:
-        return Outcome(job.key, skipped=one_line(error))
+        return Result(job.key, skipped=one_line(error))
 
 
-def _make(job: Job) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """A set, with the files of its run folder."""
-    measurable = reset_peak_memory(pick_device(job.device))
-    with _folder(job) as folder:
-        if job.record["method"] in METHODS:
-            _condense(job, folder)
-        else:
-            _select(job, folder)
-        made = artifact.load(folder)
-        files = {name: (folder / name).read_bytes() for name in _KEPT if (folder / name).exists()}
-    return set_document(made, made.record.get("memory") if measurable else None), files
-
-
-def set_document(made: SyntheticSet, memory: int | None) -> dict[str, Any]:
-    """What a comparison writes down of a set; `memory` is the peak of making it alone, None if it is not known."""
+def evaluation_options(job: Job) -> dict[str, Any]:
+    """The further options of a set's evaluation, as `condensery.evaluate` takes them."""
     return {
-        "seconds": made.record.get("seconds"),
-        "steps": made.record.get("step"),
-        "memory": memory,
-        "sha256": artifact.digest(made),
+        name: _OPTION_TYPES[name](**value) if value is not None and name in _OPTION_TYPES else value
+        for name, value in job.evaluation.items()
     }
 
 
-def _condense(job: Job, folder: Path) -> None:
+def _make(job: Job) -> _Done:
+    """A set, with the files of its run folder."""
     record = job.record
-    on_the_way = record.get(ON_THE_WAY)
-    judged: dict[str, Any] = {}
-    if on_the_way:
-        protocol = replace(protocol_from(on_the_way["protocol"]), repeats=on_the_way["repeats"])
-        judged = {"evaluate_at": on_the_way["steps"], "protocol": protocol}
-    condense(
-        _images(record["data"]),
-        record["method"],
-        **{name: record[name] for name in ("ipc", "network", "steps", "seed")},
-        device=job.device,
-        out=folder,
-        resume=True,
-        shard=record.get("shard", ()),
-        **judged,
-        **record["fields"],
-    )
+    measurable = reset_peak_memory(pick_device(job.device))
+    with nullcontext(job.folder) if job.folder else tempfile.TemporaryDirectory() as place:
+        out = Path(place) if job.folder else Path(place) / "run"
+        settings = {"ipc": record["ipc"], "seed": record["seed"], "device": job.device, "out": out}
+        settings |= {"network": record["network"]} if record["network"] else {}
+        if record["method"] in METHODS:
+            settings |= {"steps": record["steps"], "resume": True, **_on_the_way(record.get(ON_THE_WAY))}
+            condense(_images(record["data"]), record["method"], **settings, **record["fields"])
+        else:
+            select(_images(record["data"]), record["method"], **settings, **record["fields"])
+        made = artifact.load(out)
+        files = {name: (out / name).read_bytes() for name in _FILES if (out / name).exists()}
+    document = {
+        "seconds": made.record.get("seconds"),
+        "steps": made.record.get("step"),
+        "memory": made.record.get("memory") if measurable else None,  # of this job alone
+        "sha256": artifact.digest(made),
+    }
+    return document, files
 
 
-def _select(job: Job, folder: Path) -> None:
-    record = job.record
-    select(
-        _images(record["data"]),
-        record["method"],
-        ipc=record["ipc"],
-        seed=record["seed"],
-        device=job.device,
-        out=folder,
-        **({"network": record["network"]} if record["network"] else {}),
-        **record["fields"],
-    )
+def _on_the_way(asked: Mapping[str, Any] | None) -> dict[str, Any]:
+    if asked is None:
+        return {}
+    protocol = replace(protocol_from(asked["protocol"]), repeats=asked["repeats"])
+    return {"evaluate_at": asked["steps"], "protocol": protocol}
 
 
-def _evaluate(job: Job) -> tuple[dict[str, Any], dict[str, bytes]]:
+def _evaluate(job: Job) -> _Done:
     """Accuracies of networks trained on the set among the job's files."""
+    record = job.record
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / SET
         path.write_bytes(job.files[SET])
         made = artifact.load(path)
-    soft = job.record["soft_labels"]
-    evaluation: Evaluation = evaluate(
+    evaluation = evaluate(
         made,
-        _images(job.record["data"]),
-        protocol=protocol_from(job.record["protocol"]),
-        networks=[job.record["network"]],
-        repeats=job.record["repeats"],
+        _images(record["data"]),
+        protocol=protocol_from(record["protocol"]),
+        networks=[record["network"]],
+        repeats=record["repeats"],
         baselines=(),
-        soft_labels=None if soft is None else SoftLabels(**soft),
-        augmentation_robustness=job.record["augmentation_robustness"],
-        seed=job.record["seed"],
+        seed=record["seed"],
         device=job.device,
+        **evaluation_options(job),
     )
     return evaluation.to_json(), {}
 
 
-def _whole(job: Job) -> tuple[dict[str, Any], dict[str, bytes]]:
+def _whole(job: Job) -> _Done:
     """Accuracies of networks trained on the whole training set."""
-    record = job.record
-    images, protocol, device = (
-        _images(record["data"]),
-        protocol_from(record["protocol"]),
-        pick_device(job.device),
-    )
-    bench = Bench(images, protocol, record["seed"], device, None, None)
-    score = bench.score_whole(resolve(record["network"]), record["repeats"], record["epochs"])
+    record, device = job.record, pick_device(job.device)
+    images, protocol = _images(record["data"]), protocol_from(record["protocol"])
+    scorer = Scorer(images, protocol, record["seed"], device, None, None)
+    score = scorer.score_whole(resolve(record["network"]), record["repeats"], record["epochs"])
     document = {
         "data": data_name(images),
         "fingerprint": images.fingerprint,
@@ -147,7 +127,7 @@ def _whole(job: Job) -> tuple[dict[str, Any], dict[str, bytes]]:
     return document, {}
 
 
-_KINDS = {"make": _make, "evaluate": _evaluate, "whole": _whole}
+_KINDS = {MAKE: _make, EVALUATE: _evaluate, WHOLE: _whole}
 
 
 def _images(data: Mapping[str, Any]) -> ImageData:
@@ -156,9 +136,9 @@ def _images(data: Mapping[str, Any]) -> ImageData:
     Raises:
         BadInput: this machine has other images under that name.
     """
-    if data["fingerprint"] in _given:
-        return _given[data["fingerprint"]]
-    images = _loaded(data["source"], json.dumps(data["options"], sort_keys=True))
+    if data["fingerprint"] in _loaded:
+        return _loaded[data["fingerprint"]]
+    images = _load(data["source"], json.dumps(data["options"], sort_keys=True))
     if images.fingerprint != data["fingerprint"]:
         raise BadInput(
             f"{data['source']} on {platform.node()} holds other images than where the comparison was started "
@@ -168,15 +148,5 @@ def _images(data: Mapping[str, Any]) -> ImageData:
 
 
 @lru_cache(maxsize=2)
-def _loaded(source: str, options: str) -> ImageData:
+def _load(source: str, options: str) -> ImageData:
     return load(source, progress=False, **json.loads(options))
-
-
-@contextmanager
-def _folder(job: Job) -> Iterator[Path]:
-    """Where the run's files go: the job's folder, or one that vanishes."""
-    if job.folder is not None:
-        yield Path(job.folder)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder) / "run"

@@ -1,22 +1,147 @@
-"""A report from what lies on disk, folders of comparisons among it."""
+"""A comparison as it lies in its folder, and reports: of one command, or of all that folders hold."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from condensery.comparison.folder import CELLS, is_comparison
-from condensery.comparison.measured import measured
-from condensery.comparison.outcome import facts, found, title_of, with_pictures
-from condensery.comparison.plan import Cell, SetJob
-from condensery.comparison.whole_folder import WholeFolder, whole_folder
+from condensery.comparison.folder import Folder, Problem
+from condensery.comparison.jobs import Job, Plan
+from condensery.comparison.jobs import sets as sets_of
+from condensery.comparison.rows import done, measurements
 from condensery.data.sources import silent
-from condensery.report.contents import Report
-from condensery.report.from_disk import Found, evaluations, find, report_of_found
+from condensery.errors import BadInput
+from condensery.report.contents import Measurement, Report
+from condensery.report.features import feature_pictures
+from condensery.report.from_disk import (
+    Found,
+    FoundSet,
+    curve,
+    evaluations,
+    find,
+    found_set,
+    gallery,
+    report_of_found,
+)
+from condensery.report.tables import score_values
 from condensery.words import count
 
-_Job = TypeVar("_Job", SetJob, Cell)
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is done of a comparison: of one plan, or of all commands that worked in its folder.
+
+    Attributes:
+        folder: where everything is.
+        plan: what was asked for (last); None where that is not known.
+        sets, cells: the jobs, in the order in which they were asked for.
+        measurements: one for each method, budget, architecture it was made with and architecture tested;
+            those of the whole training set last; each with its scores. Cells without any result have none.
+        problems: cells that were skipped or failed.
+        command: that made it, or "".
+    """
+
+    folder: Path
+    plan: Plan | None
+    sets: Sequence[Job]
+    cells: Sequence[Job]
+    measurements: tuple[Measurement, ...]
+    problems: tuple[Problem, ...] = ()
+    command: str = ""
+
+    @staticmethod
+    def of_all(folder: Folder) -> Comparison:
+        """Raises BadInput if nothing is done yet, or a file is damaged."""
+        asked, (sets, cells) = folder.asked(), done(folder)
+        found = measurements(cells, folder, asked.threads if asked else None)
+        problems = tuple(Problem(one["cell"], one["reason"]) for one in folder.problems())
+        return Comparison(folder.path, asked.plan if asked else None, sets, cells, found, problems)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell that could be foreseen to work has its number."""
+        return all(problem.foreseen for problem in self.problems)
+
+    @property
+    def skipped(self) -> tuple[tuple[str, str], ...]:
+        """Cell and reason, for what has no number."""
+        return tuple((problem.cell, problem.reason) for problem in self.problems)
+
+    def report(
+        self, announce: Announce = silent, scatter: bool = True, title: str = "", command: str = ""
+    ) -> Report:
+        """Everything that tables and pages show of it.
+
+        Args:
+            announce: called with lines of text for a person.
+            scatter: draw the features of real and synthetic images too, which takes a minute.
+            title: of the report; "" names the images and the methods.
+            command: that asks for the report; "" takes the comparison's.
+        """
+        found = [one for made in self.sets if (one := found_in(self.folder, made, announce))]
+        galleries = tuple(map(gallery, found))
+        names, sets = [one.subject for one in galleries], [one.synthetic for one in found]
+        labels = dict.fromkeys(made.label for made in self.sets)
+        return Report(
+            title=title or f"{Path(self._data_name).name}: {', '.join(labels)}",
+            facts=tuple(self._facts()),
+            measurements=self.measurements,
+            galleries=galleries,
+            curves=tuple(drawn for one in found if (drawn := curve(one))),
+            scatters=feature_pictures(sets, announce, names) if scatter and sets else (),
+            skipped=self.skipped,
+            command=command or self.command,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "folder": str(self.folder),
+            "command": self.command,
+            "plan": self.plan and self.plan.to_json(),
+            "measurements": [
+                {
+                    **vars(one),
+                    **{"mean": one.mean, "std": one.std, "n": one.n},
+                    "published": one.published and vars(one.published),
+                    "honest": score_values(one),
+                }
+                for one in self.measurements
+            ],
+            "problems": [vars(problem) for problem in self.problems],
+        }
+
+    @property
+    def _data(self) -> dict[str, Any]:
+        return [*self.sets, *self.cells][0].record["data"]
+
+    @property
+    def _data_name(self) -> str:
+        name = self._data["spec"]["name"]
+        return name if name != "custom" else self._data["source"]
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        """About the images, how sets were evaluated, and the machines and the code that made the numbers."""
+        spec, plan, of_sets = self._data["spec"], self.plan, [cell for cell in self.cells if cell.made]
+        yield "Data", f"{self._data_name}, fingerprint {self._data['fingerprint'][:12]}"
+        shape = f"{spec['channels']}x{spec['height']}x{spec['width']}, {len(spec['class_names'])} classes"
+        yield "Images", f"{plan.train_images:,} for training, {shape}" if plan else shape
+        *several, last = sorted({cell.record["repeats"] for cell in of_sets}) or [0]
+        networks = " or ".join([*map(str, several), count(last, "network")])
+        if protocols := dict.fromkeys(cell.record["protocol"]["name"] for cell in self.cells):
+            each = f", {networks} for each set and architecture" if last else ""
+            yield "Protocol", f"{', '.join(protocols)}{each}"
+        if seeds := dict.fromkeys(str(cell.made.record["seed"]) for cell in of_sets if cell.made):
+            yield "Seeds of the sets", ", ".join(seeds)
+        if plan and plan.scale and {made.key for made in self.sets} <= {made.key for made in sets_of(plan)}:
+            yield "Updates", f"{plan.scale:g} times the published number"
+        for name in ("hardware", "commit", "versions"):
+            values = {_text(one.record[name]) for one in self.measurements if one.record.get(name)}
+            if values:
+                yield name.capitalize(), "; ".join(sorted(values))
 
 
 def report_of(
@@ -25,7 +150,7 @@ def report_of(
     title: str = "",
     command: str = "",
     scatter: bool = True,
-    announce: Callable[[str], None] = silent,
+    announce: Announce = silent,
 ) -> Report:
     """Gather what `paths` hold into one report.
 
@@ -42,66 +167,61 @@ def report_of(
     Raises:
         BadInput: a path that holds nothing of this kind, or runs that were not made from the same images.
     """
-    places = [Path(path) for path in paths]
-    if len(places) == 1 and is_comparison(places[0]):
-        return _of_comparison(whole_folder(places[0]), title, command, scatter, announce)
-    return report_of_found(
-        [_among_others(whole_folder(path)) if is_comparison(path) else find(path) for path in places],
-        title=title,
-        command=command,
-        scatter=scatter,
-        announce=announce,
-    )
+    folders = [Folder(Path(path)) for path in paths]
+    if len(folders) == 1 and folders[0].exists:
+        comparison = Comparison.of_all(folders[0])
+        if not comparison.measurements:
+            announce("no cell is done yet, so there are no accuracies: let the comparison go on")
+        if by_hand := len(_by_hand(comparison)):
+            announce(
+                f"{count(by_hand, 'evaluation')} of its sets by condense evaluate: "
+                f"condense report {comparison.folder}/sets/* shows them"
+            )
+        return comparison.report(announce, scatter, title, command)
+    found = [_found(Comparison.of_all(one)) if one.exists else find(one.path) for one in folders]
+    return report_of_found(found, title=title, command=command, scatter=scatter, announce=announce)
 
 
-def _of_comparison(
-    folder: WholeFolder, title: str, command: str, scatter: bool, announce: Callable[[str], None]
-) -> Report:
-    measurements = measured(folder.cells, folder.store, folder.threads)
-    if not measurements:
-        announce("no cell is done yet, so there are no accuracies: let the comparison go on")
-    if by_hand := sum(1 for made in _once(folder.sets) for _ in _by_hand(folder, made)):
-        announce(
-            f"{count(by_hand, 'evaluation')} of its sets by condense evaluate: "
-            f"condense report {folder.store.path}/sets/* shows them"
-        )
-    data = (folder.cells or folder.sets)[0].record["data"]
-    train_images = folder.plan.train_images if folder.plan else None
-    report = Report(
-        title=title or title_of(data, (made.contender.label for made in folder.sets)),
-        facts=tuple(facts(data, folder.cells, measurements, train_images, folder.scale)),
-        measurements=measurements,
-        skipped=folder.skipped,
-        command=command,
-    )
-    return with_pictures(report, folder.store, folder.sets, announce, scatter)
+def found_in(folder: Path, made: Job, announce: Announce = silent) -> FoundSet | None:
+    """A set with what lies beside it; None if it is not there or damaged, which takes no accuracy away."""
+    if not Folder(folder).is_done(made):
+        return None
+    try:
+        return found_set(Folder(folder).set_folder(made), made.label)
+    except BadInput as error:
+        announce(f"no pictures of {made.name}: {error}")
+        return None
 
 
-def _among_others(folder: WholeFolder) -> Found:
-    """Sets and cells, each under the first of its labels, so that nothing counts twice."""
-    sets, cells = _once(folder.sets), _once(folder.cells)
+def _found(comparison: Comparison) -> Found:
+    """Sets and cells as runs and evaluations, each under the first of its labels, so that nothing counts twice."""
+    folder = Folder(comparison.folder)
     documents = [
-        (folder.store.path / CELLS / f"{cell.key}.json", _labelled(document, cell.made))
-        for cell in cells
-        if (document := folder.store.document(cell))
+        (folder.result_file(cell), {**document, **({"label": cell.made.label} if cell.made else {})})
+        for cell in _once(comparison.cells)
+        if (document := folder.document(cell))
     ]
-    logs = [(file, _labelled(line, made)) for made in sets for file, line in _by_hand(folder, made)]
-    there = tuple(one for made in sets if (one := found(made, folder.store)))
-    return Found(there, (*logs, *documents), skipped=folder.skipped)
+    sets = (found_in(folder.path, made) for made in _once(comparison.sets))
+    there = tuple(one for one in sets if one)
+    return Found(there, (*_by_hand(comparison), *documents), skipped=comparison.skipped)
 
 
-def _once(jobs: Iterable[_Job]) -> list[_Job]:
+def _by_hand(comparison: Comparison) -> list[tuple[Path, dict[str, Any]]]:
+    """What `condense evaluate` said of its sets."""
+    return [
+        (file, {**line, "label": made.label})
+        for made in _once(comparison.sets)
+        for file, line in evaluations(Folder(comparison.folder).set_folder(made) / "evaluations.jsonl")
+    ]
+
+
+def _once(jobs: Iterable[Job]) -> list[Job]:
     """The first of each key."""
-    first: dict[str, _Job] = {}
-    for one in jobs:
-        first.setdefault(one.key, one)
+    first: dict[str, Job] = {}
+    for job in jobs:
+        first.setdefault(job.key, job)
     return list(first.values())
 
 
-def _by_hand(folder: WholeFolder, made: SetJob) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """What `condense evaluate` said of a set."""
-    return evaluations(folder.store.folder(made) / "evaluations.jsonl")
-
-
-def _labelled(document: Mapping[str, Any], made: SetJob | None) -> dict[str, Any]:
-    return {**document, "label": made.contender.label} if made else dict(document)
+def _text(value: Any) -> str:
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)

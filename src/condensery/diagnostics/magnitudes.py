@@ -91,8 +91,7 @@ def _matching(synthetic: SyntheticSet, updates: int, epochs: int) -> DC:
 def _along_training(dc: DC, task: Task, synthetic: SyntheticSet, rng: Rng) -> dict[str, Norms]:
     """The norms at every update of one outer loop, as `DC` goes through it with a set that is not updated."""
     pixels = Pixels(synthetic.images.to(task.device), task.ipc)
-    optimizer = torch.optim.SGD(pixels.learnable(), dc.image_lr)  # never stepped
-    state = State(pixels, optimizer, task.new_network(rng.fork("network")))
+    state = State(pixels, {}, {"network": task.new_network(rng.fork("network"))})
     table: dict[str, Norms] = {"real": [], "synthetic": []}
     updates, _ = dc.loops(task.ipc)
     for update in range(updates):
@@ -112,7 +111,6 @@ def _norms(dc: DC, task: Task, state: State, rng: Rng) -> tuple[list[float], lis
     dc.freeze_batch_norm(task, network, rng)
     real_norms, synthetic_norms = [], []
     for c in task.classes:
-        pair = task.pair(state.synthetic, c, dc.real_batch, dc.siamese(task), rng, dc.scheme)
-        for side, norms in zip(pair, (real_norms, synthetic_norms), strict=True):
+        for side, norms in zip(dc.pair(task, state, c, rng), (real_norms, synthetic_norms), strict=True):
             norms.append(norm(gradient(network, side, task.labels(c, len(side)), task.chunk)))
     return real_norms, synthetic_norms

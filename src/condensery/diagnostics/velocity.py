@@ -104,7 +104,7 @@ def _along_run(method: Method, task: Task, steps: int, rng: Rng) -> tuple[list[f
     kernel: Tensor | None = None
     is_new = False
     for after, _ in driver.trajectory(method, task, state, rng, steps):
-        jacobian = after.synthetic.images.grad  # of the update that was just made
+        jacobian = after.leaves()[0].grad  # of the update that was just made
         assert jacobian is not None
         next_kernel = gram(jacobian)
         if kernel is not None:

@@ -11,16 +11,29 @@ import torch
 
 from condensery import artifact
 from condensery.data import load
+from condensery.data.sources import silent
 from condensery.errors import BadInput
-from condensery.evaluation.bench import BASELINES, Arm, Bench, Trained, equal_epochs
 from condensery.evaluation.honest import WEIGHT, Honest, check_weights, honest_scores, missing_lines
 from condensery.evaluation.protocols import Protocol, get_protocol
-from condensery.evaluation.scores import Score
+from condensery.evaluation.scores import OWN, Score
+from condensery.evaluation.scoring import (
+    BASELINES,
+    HARD,
+    LEARNED,
+    Scorer,
+    Trained,
+    TrainingSetting,
+    equal_epochs,
+    held_labels,
+)
 from condensery.evaluation.teacher import SoftLabels
 from condensery.export.run_command import run_command
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.provenance import environment, pick_device
 from condensery.records import ImageData, SyntheticSet
+from condensery.training import own_recipe
+from condensery.views import Views
+from condensery.words import count, percent, readable_bytes
 
 
 @dataclass(frozen=True)
@@ -32,12 +45,14 @@ class Evaluation:
         record: JSON-able facts: data, method, ipc, protocol, seed, device, teachers, versions, commit.
         honest: what the accuracies come to beside labels and augmentation, for each network and kind of labels.
         missing: what could not be computed of that, and what it needs.
+        notes: what was trained on, for a person: labels that the set holds, its own recipe, and its teacher.
     """
 
     scores: tuple[Score, ...]
     record: dict[str, Any]
     honest: tuple[Honest, ...] = ()
     missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -45,6 +60,7 @@ class Evaluation:
             "scores": [score.to_json() for score in self.scores],
             "honest": [honest.to_json() for honest in self.honest],
             "missing": list(self.missing),
+            "notes": list(self.notes),
         }
 
 
@@ -65,9 +81,14 @@ def evaluate(
     seed: int = 0,
     device: str = "auto",
     callback: Callable[[Trained], None] | None = None,
+    teacher_weights: str | Path | None = None,
+    announce: Callable[[str], None] = silent,
     **data_options: Any,
 ) -> Evaluation:
     """Train networks from scratch on each set by one protocol, and test them on the real test images.
+
+    A set is always trained on with its classes first. Labels that its file holds (probabilities, views) come next, in
+    scores of their own, beside random images with labels of the same teacher; and then its own recipe, if it has one.
 
     Args:
         sets: one or several sets of one kind (the same method and ipc with different seeds), or their files
@@ -86,6 +107,8 @@ def evaluate(
         seed: decides weights, order, augmentation, random selections and teachers.
         device: "auto", "cpu" or "cuda".
         callback: called after every trained network.
+        teacher_weights: the file of weights that labelled the set, if it was labelled so, for random images.
+        announce: called with lines of text for a person.
         data_options: for `condensery.data.load`.
 
     Raises:
@@ -97,19 +120,69 @@ def evaluate(
     _check(repeats, whole_repeats, whole_epochs, baselines)
     check_weights(w, gamma)
     factories = _factories(synthetic[0], networks, protocol)
-    data = _load_data(synthetic[0], data, data_options)
-    for other in synthetic:
+    data = real_images(synthetic[0], data, data_options, announce)
+    for other in synthetic[1:]:
         _check_same_classes(other, data)
-    bench = Bench(data, protocol, seed, pick_device(device), soft_labels, callback)
-    plan = _Plan(synthetic, repeats, tuple(baselines), whole_repeats, whole_epochs)
-    arms = {factory: bench.arms(factory, augmentation_robustness) for factory in factories}
-    bench.total = plan.networks(arms.values()) + bench.teachers_needed(factories)
-    scores = tuple(score for factory in factories for score in plan.scores(bench, factory, arms[factory]))
+    if soft_labels and held_labels(synthetic[0]) != HARD:
+        raise BadInput(
+            f"the set holds labels of its own, {held_labels(synthetic[0])}, which are evaluated: "
+            "leave out --soft-labels"
+        )
+    scorer = Scorer(data, protocol, seed, pick_device(device), soft_labels, callback, teacher_weights)
+    obstacle = scorer.labelling_obstacle(synthetic[0])
+    plan = _Plan(synthetic, repeats, tuple(baselines), whole_repeats, whole_epochs, obstacle is None)
+    settings = {f: scorer.settings(f, augmentation_robustness, synthetic[0]) for f in factories}
+    scorer.total = plan.networks(settings.values()) + scorer.teachers_needed(factories)
+    scores = tuple(
+        score for factory in factories for score in plan.scores(scorer, factory, settings[factory])
+    )
     honest = honest_scores(scores, w, gamma)
-    unaugmented = augmentation_robustness and not all(map(bench.augments, factories))
-    record = _record(synthetic, data, protocol, seed, bench.device)
-    record["teachers"] = [teacher.to_json() for teacher in bench.teachers.values()]
-    return Evaluation(scores, record, honest, missing_lines(honest, unaugmented))
+    unaugmented = augmentation_robustness and not all(map(scorer.augments, factories))
+    missing = missing_lines(honest, unaugmented)
+    if obstacle and "random" in baselines:
+        missing = (*missing, f"random images with the set's labels: {obstacle}")
+    record = _record(synthetic, data, protocol, seed, scorer.device)
+    record["teachers"] = [teacher.to_json() for teacher in scorer.teachers.values()]
+    record["labelled_by"] = _labelled_by(synthetic[0], scorer)
+    notes = _notes(synthetic[0], scorer.settings(factories[0], False, synthetic[0]), record["labelled_by"])
+    return Evaluation(scores, record, honest, missing, notes)
+
+
+def _labelled_by(synthetic: SyntheticSet, scorer: Scorer) -> dict[str, Any] | None:
+    """The teacher whose labels the set holds, as it was found here or else as its record has it; None for none."""
+    if held_labels(synthetic) in (HARD, LEARNED):
+        return None
+    found = [teacher.to_json() for teacher in scorer.held_teachers.values()]
+    said = synthetic.record.get("labels", {}).get("teacher", {})
+    return found[0] if found else said if {"network", "accuracy", "bytes"} <= said.keys() else None
+
+
+def _notes(
+    synthetic: SyntheticSet, settings: Sequence[TrainingSetting], teacher: dict[str, Any] | None
+) -> tuple[str, ...]:
+    lines = []
+    if isinstance(synthetic.targets, Views):
+        views = synthetic.targets
+        lines.append(
+            f"labels: {views.per_image} views an image stored with the set ({readable_bytes(views.nbytes)}), by the "
+            "common protocol at temperature 1 without further augmentation"
+        )
+    elif synthetic.targets is not None:
+        lines.append(f"labels: {held_labels(synthetic)}, one an image, stored with the set")
+    if any(setting.recipe == OWN for setting in settings):
+        recipe, augmentation = own_recipe(synthetic.training)
+        loss = f"{recipe.loss} at temperature {recipe.temperature:g}" if recipe.loss == "kl" else recipe.loss
+        lines.append(
+            f"own recipe: {count(recipe.epochs, 'epoch')} in batches of {recipe.batch_size}, {recipe.optimizer} at "
+            f"{recipe.lr:g}, {recipe.schedule}, {loss}, augmentation {augmentation}"
+        )
+    if teacher is not None:
+        lines.append(
+            f"teacher: {teacher['network']}, {percent(teacher['accuracy'])} % of the test images, "
+            f"{readable_bytes(teacher['bytes'])} of weights. Who needs only a network of that kind should take it; "
+            "who trains other networks, searches, tunes or rehearses takes the set"
+        )
+    return tuple(lines)
 
 
 @dataclass(frozen=True)
@@ -121,23 +194,29 @@ class _Plan:
     baselines: tuple[str, ...]
     whole_repeats: int
     whole_epochs: int | None
+    labels_random: bool  # whether random images can get labels as the sets hold them
 
-    def networks(self, arms: Iterable[Sequence[Arm]]) -> int:
-        """How many are trained with these arms for each architecture."""
-        per_arm = len(self.sets) * self.repeats * (1 + ("random" in self.baselines))
-        whole = self.whole_repeats * ("whole" in self.baselines)
-        return sum(per_arm * len(of_one) + whole for of_one in arms)
+    def networks(self, settings: Iterable[Sequence[TrainingSetting]]) -> int:
+        """How many are trained with these settings for each architecture."""
+        each, whole = len(self.sets) * self.repeats, self.whole_repeats * ("whole" in self.baselines)
+        return sum(sum(each * (1 + self._random(s)) for s in of_one) + whole for of_one in settings)
 
-    def scores(self, bench: Bench, factory: NetworkFactory, arms: Sequence[Arm]) -> Iterator[Score]:
-        """Of one architecture: set, random and whole in the first arm, set and random in the others."""
-        for i, arm in enumerate(arms):
-            yield bench.score_sets(self.sets, factory, self.repeats, arm)
-            if "random" in self.baselines:
-                yield bench.score_random(self.sets[0], factory, len(self.sets) * self.repeats, arm)
+    def scores(
+        self, scorer: Scorer, factory: NetworkFactory, settings: Sequence[TrainingSetting]
+    ) -> Iterator[Score]:
+        """Of one architecture: set, random and whole in the first setting, set and random in the others."""
+        for i, setting in enumerate(settings):
+            yield scorer.score_sets(self.sets, factory, self.repeats, setting)
+            if self._random(setting):
+                yield scorer.score_random(self.sets[0], factory, len(self.sets) * self.repeats, setting)
             if "whole" in self.baselines and i == 0:
-                recipe = bench.protocol.recipe(bench.data.spec, factory)
-                as_long = equal_epochs(recipe, len(self.sets[0]), len(bench.data.train))
-                yield bench.score_whole(factory, self.whole_repeats, self.whole_epochs or as_long)
+                recipe = scorer.protocol.recipe(scorer.data.spec, factory)
+                as_long = equal_epochs(recipe, len(self.sets[0]), len(scorer.data.train))
+                yield scorer.score_whole(factory, self.whole_repeats, self.whole_epochs or as_long)
+
+    def _random(self, setting: TrainingSetting) -> bool:
+        """Whether random images are trained on in this setting."""
+        return "random" in self.baselines and (self.labels_random or not setting.held)
 
 
 def _load_sets(
@@ -160,6 +239,11 @@ def _load_sets(
                     f"sets of different kinds: {key} {loaded[0].record.get(key)!r} and {other.record.get(key)!r}; "
                     "evaluate them one by one"
                 )
+        if held_labels(other) != held_labels(loaded[0]) or other.training != loaded[0].training:
+            raise BadInput(
+                f"sets of different kinds: labels {held_labels(loaded[0])} and {held_labels(other)}, or another "
+                "recipe of their own; evaluate them one by one"
+            )
     return loaded
 
 
@@ -175,17 +259,30 @@ def _factories(first: SyntheticSet, networks: Sequence[str], protocol: Protocol)
     return [protocol.network(resolve(name))]
 
 
-def _load_data(
-    first: SyntheticSet, data: str | Path | ImageData | None, options: dict[str, Any]
+def real_images(
+    synthetic: SyntheticSet,
+    data: str | Path | ImageData | None,
+    options: dict[str, Any],
+    announce: Callable[[str], None] = silent,
 ) -> ImageData:
-    if isinstance(data, ImageData):
-        return data
-    origin = first.record.get("data", {})
-    if data is None:
-        if not origin.get("source"):
+    """The real images that a set is judged or labelled with: `data`, or None for what it was made from.
+
+    Args:
+        options: for `condensery.data.load`, beside those that the set names.
+        announce: called with lines of text for a person.
+
+    Raises:
+        BadInput: the set does not say what it was made from, or the images are of other classes, sizes or
+            normalisation.
+    """
+    origin = synthetic.record.get("data", {})
+    if not isinstance(data, ImageData):
+        if data is None and not origin.get("source"):
             raise BadInput("the set does not say what it was made from: name the real images with --data")
-        return load(origin["source"], **{**origin.get("options", {}), **options})
-    return load(data, **{**origin.get("options", {}), **options})
+        source = origin["source"] if data is None else data
+        data = load(source, announce=announce, **{**origin.get("options", {}), **options})
+    _check_same_classes(synthetic, data)
+    return data
 
 
 def _check(repeats: int, whole_repeats: int, whole_epochs: int | None, baselines: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from condensery.errors import BadInput
-from condensery.evaluation.scores import Score
+from condensery.evaluation.scores import COMMON, Score
 
 WEIGHT = 0.5  # w and gamma where nothing else was asked for
 
@@ -135,7 +135,8 @@ class Honest:
 
     Attributes:
         network: the architecture that was trained.
-        labels: "hard" or "soft": the labels of IOR, LRS and ARS; HLR is always of hard labels.
+        labels: the labels of IOR, LRS and ARS, with ", own recipe" where that is how networks were trained; HLR is
+            always of hard labels and the common protocol.
         w, gamma: weights in LRS and ARS.
         hard_label_recovery, improvement_over_random: differences of accuracies, fractions.
         label_robust_score, augmentation_robust_score: fractions in [0, 1].
@@ -165,8 +166,8 @@ def honest_scores(scores: Sequence[Score], w: float = WEIGHT, gamma: float = WEI
         BadInput: a weight out of its range.
     """
     check_weights(w, gamma)
-    found = {(_role(s), s.network, s.labels, s.augmentation): s.mean for s in scores}
-    kinds = dict.fromkeys((s.network, s.labels) for s in scores if _role(s) == "set")
+    found = {(_role(s), s.network, _labels(s), s.augmentation): s.mean for s in scores}
+    kinds = dict.fromkeys((s.network, _labels(s)) for s in scores if _role(s) == "set")
     return tuple(_honest(found, network, labels, w, gamma) for network, labels in kinds)
 
 
@@ -208,6 +209,10 @@ def _honest(
     lrs = None if ior is None or hlr is None else label_robust_score(ior, hlr, w)
     ars = None if ior is None or plain is None else augmentation_robust_score(ior, plain, gamma)
     return Honest(network, labels, w, gamma, hlr, ior, lrs, ars)
+
+
+def _labels(score: Score) -> str:
+    return score.labels if score.recipe == COMMON else f"{score.labels}, {score.recipe}"
 
 
 def _role(score: Score) -> str:

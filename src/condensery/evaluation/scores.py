@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+COMMON, OWN = "common protocol", "own recipe"
+
 
 @dataclass(frozen=True)
 class Score:
@@ -15,13 +17,16 @@ class Score:
     Attributes:
         subject: what the networks were trained on: a method's name, "random" or "whole".
         network: the architecture that was trained.
-        images: training images in each set.
-        bytes: bytes of one set, images and labels, soft labels where they were used.
+        images: images in each set that a network is trained on.
+        bytes: of one set: images or what makes them, and labels of the kind that was used.
         accuracies: one row per set, one value per network trained on it.
         epochs: passes over the set that each network was trained for.
         seconds: spent training and testing all of them.
-        labels: "hard" (a class for each image) or "soft" (a teacher's probabilities of all classes).
+        labels: "hard" (a class for each image), "soft" (probabilities of all classes), "learned" (values for all
+            classes) or, for instance, "views (30)" (30 views of each image with probabilities for each).
         augmentation: "protocol" (what the protocol says, which may be none) or "none" (left out on purpose).
+        recipe: "common protocol", or "own recipe", by which the set wants to be trained.
+        stored_images: images that the file of a set holds; None for as many as are trained on.
     """
 
     subject: str
@@ -33,6 +38,8 @@ class Score:
     seconds: float
     labels: str = "hard"
     augmentation: str = "protocol"
+    recipe: str = COMMON
+    stored_images: int | None = None
 
     @property
     def n(self) -> int:
@@ -69,7 +76,9 @@ class Score:
             "network": self.network,
             "labels": self.labels,
             "augmentation": self.augmentation,
+            "recipe": self.recipe,
             "images": self.images,
+            "stored_images": self.images if self.stored_images is None else self.stored_images,
             "bytes": self.bytes,
             "mean": self.mean,
             "std": self.std,

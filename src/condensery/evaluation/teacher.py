@@ -1,23 +1,22 @@
-"""Soft labels: what a network that was trained on the whole training set says of each image."""
+"""Soft labels that an evaluation makes: what a network trained on the whole training set says of each image."""
 
 from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
 
 from condensery.data import ClassPool, PoolImages
 from condensery.errors import BadInput
-from condensery.evaluation.networks import accuracy_on_test, probabilities, train
+from condensery.evaluation.train_and_test import accuracy_on_test, train
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.pretraining import KeptNetwork, kept_network
 from condensery.records import ImageData
 from condensery.rng import Rng
-from condensery.training import Recipe, TensorImages
+from condensery.teaching import Teacher
+from condensery.training import Recipe
 
 _LEAST_EPOCHS, _LEAST_STEPS = 5, 500  # of a teacher, unless told otherwise
 
@@ -50,44 +49,6 @@ class SoftLabels:
     def factory(self, evaluated: NetworkFactory) -> NetworkFactory:
         """The architecture of the teacher for networks made by `evaluated`."""
         return resolve(self.network) if self.network else evaluated
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """A network trained on the whole training set with hard labels.
-
-    Attributes:
-        network, name: the network, and its architecture.
-        epochs, seed, temperature: as it was made and is used.
-        accuracy: of the teacher itself on the test images, a fraction.
-        seconds: spent on it here, training it or finding it in the cache, and testing it.
-    """
-
-    network: nn.Module
-    name: str
-    epochs: int
-    seed: int
-    temperature: float
-    accuracy: float
-    seconds: float
-
-    def label(self, images: TensorImages) -> TensorImages:
-        """The same images with the teacher's probabilities, float32 (N, classes), in place of their labels."""
-        return replace(images, labels=self.probabilities(images.images))
-
-    def probabilities(self, images: Tensor) -> Tensor:
-        """softmax(logits / temperature), float32 (N, classes), of normalised images (N, C, H, W)."""
-        return probabilities(self.network, images, self.temperature)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "network": self.name,
-            "epochs": self.epochs,
-            "seed": self.seed,
-            "temperature": self.temperature,
-            "accuracy": self.accuracy,
-            "seconds": round(self.seconds, 1),
-        }
 
 
 def train_teacher(

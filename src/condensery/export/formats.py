@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from condensery.artifact import unwritable, write_bytes
-from condensery.data.folder import LITTER
+from condensery.data.files import LITTER
 from condensery.errors import BadInput
 from condensery.export.picture import eight_bit
 from condensery.records import ImageSpec, SyntheticSet

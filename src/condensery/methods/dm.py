@@ -20,7 +20,7 @@ from condensery.method import Preparation, State, Task
 from condensery.models.batch_norm import mixes_samples
 from condensery.pretraining import NetworkPool, pool_preparation, require_keepable, trained_networks
 from condensery.rng import Rng
-from condensery.synthetic import Pixels
+from condensery.synthetic import start_images
 from condensery.words import count
 
 
@@ -30,7 +30,7 @@ class DM:
 
     name: ClassVar[str] = "dm"
     summary: ClassVar[str] = "distribution matching (Zhao & Bilen, 2023): fast, one level, any budget"
-    separable: ClassVar[bool] = True
+    later_fields: ClassVar[tuple[str, ...]] = ("factor",)
 
     iterations: int = 20_000
     """updates of the images, each with a new random network"""
@@ -42,6 +42,8 @@ class DM:
     """momentum of the images' SGD"""
     init: str = "real"
     """start from "real" images or from "noise" """
+    factor: int = 1
+    """tiles along each side of a stored image, enlarged before use: 2 trains on four images for the bytes of one"""
     augmentation: str = "auto"
     """Siamese augmentation: groups joined by "_", "none", or "auto" (all six; no flip for digits)"""
     weights: str = "random"
@@ -74,10 +76,10 @@ class DM:
         return pool_preparation(task, *pool, without=replace(self, weights="random"))
 
     def start(self, task: Task, rng: Rng) -> State:
-        synthetic = Pixels.start(task.pool, task.ipc, self.init, rng.fork("images"))
-        optimizer = torch.optim.SGD(synthetic.learnable(), self.image_lr, self.image_momentum)
+        synthetic = start_images(task.pool, task.ipc, self.init, self.factor, rng.fork("images"))
+        optimizer = torch.optim.SGD(synthetic.leaves().values(), self.image_lr, self.image_momentum)
         pool = self._pool(task, rng.fork("trained networks"))
-        return State(synthetic, optimizer, self._network(task, pool, rng), given=pool)
+        return State.of(synthetic, optimizer, self._network(task, pool, rng), prepared=pool)
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
         network = state.network.requires_grad_(False)
@@ -95,7 +97,7 @@ class DM:
             yield gap
 
     def advance(self, task: Task, state: State, rng: Rng) -> State:
-        return state.next(self._network(task, state.given, rng))
+        return state.next(self._network(task, state.prepared, rng))
 
     def _network(self, task: Task, pool: NetworkPool | None, rng: Rng) -> nn.Module:
         """The next network: a random one, or one of the pool."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from condensery.comparison.plan import Contender
+from condensery.comparison.jobs import Entry
 from condensery.errors import BadInput, did_you_mean
 from condensery.methods import METHODS, get_method
 from condensery.published import PublishedCell
@@ -41,7 +41,7 @@ class Changes:
         """A published number, scaled; at least 1."""
         return max(1, round(published * self.scale))
 
-    def contender(self, cell: PublishedCell) -> Contender:
+    def entry(self, cell: PublishedCell) -> Entry:
         """Who makes the set of a cell, labelled by what tells it from others of its table."""
         label = " ".join([cell.method, *(f"{name}={value}" for name, value in cell.fields)])
         fields = {**dict(cell.fields), **self._fewer_networks(cell)}
@@ -49,7 +49,7 @@ class Changes:
             method, _, key = name.rpartition(".")
             if method in ("", cell.method) and key in _field_names(cell.method):
                 fields[key] = value
-        return Contender(label, cell.method, fields)
+        return Entry(label, cell.method, fields)
 
     def measured_updates(self) -> int:
         """Updates along which a velocity is measured; it is a difference, so two at least."""
@@ -97,7 +97,7 @@ class Changes:
 
     def _steps(self, cell: PublishedCell) -> int:
         """Updates that a run makes for a set of the cell."""
-        return self.count(_steps(cell.method, self.contender(cell).fields, cell.ipc))
+        return self.count(_steps(cell.method, self.entry(cell).fields, cell.ipc))
 
     def _fewer_networks(self, cell: PublishedCell) -> dict[str, int]:
         """Counts of networks that the scale shrinks, unless they play no part or the table sets them."""

@@ -46,7 +46,7 @@ def to_json(done: Reproduction) -> dict[str, Any]:
         "not_as_published": list(done.remarks),
         "cells": [record(done, one) for one in done.filled],
         "findings": list(done.findings),
-        "problems": [problem.to_json() for problem in done.problems],
+        "problems": [vars(problem) for problem in done.problems],
         "command": done.command,
     }
 

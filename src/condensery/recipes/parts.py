@@ -1,6 +1,6 @@
 """A table as comparisons.
 
-A comparison is a product of contenders, budgets and networks by one protocol, and few tables of the papers are: here
+A comparison is a product of entries, budgets and networks by one protocol, and few tables of the papers are: here
 MLPs learn their images at another rate, there two methods are judged by two protocols. So a table has parts, each of
 which one call of `compare` fills.
 """
@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from condensery.comparison.plan import Contender
+from condensery.comparison.jobs import Entry
 from condensery.published import WHOLE, PublishedCell
 from condensery.recipes.changes import Changes
 
 
 @dataclass(frozen=True)
 class Part:
-    """One call of `compare`: every combination of contenders, budgets and networks is a cell.
+    """One call of `compare`: every combination of entries, budgets and networks is a cell.
 
     Attributes:
         protocol: its name.
@@ -27,7 +27,7 @@ class Part:
 
     protocol: str
     condense_with: str
-    contenders: tuple[Contender, ...]
+    entries: tuple[Entry, ...]
     budgets: tuple[int, ...]
     networks: tuple[str, ...]
     whole: bool = False
@@ -35,7 +35,7 @@ class Part:
     @property
     def name(self) -> str:
         """For people."""
-        return f"{', '.join(c.label for c in self.contenders)} with {self.condense_with}"
+        return f"{', '.join(c.label for c in self.entries)} with {self.condense_with}"
 
 
 def parts(cells: Iterable[PublishedCell], changes: Changes) -> list[Part]:
@@ -44,9 +44,9 @@ def parts(cells: Iterable[PublishedCell], changes: Changes) -> list[Part]:
     for cell in cells:
         if cell.ipc is not None:
             made_with = _made_with(cell) or "convnet"  # which makes no difference where none takes part
-            who = changes.contender(cell)
+            who = changes.entry(cell)
             found.append(Part(cell.protocol, made_with, (who,), (cell.ipc,), (cell.network,)))
-    for several in ("networks", "budgets", "contenders"):
+    for several in ("networks", "budgets", "entries"):
         found = _joined(found, several)
     for cell in cells:
         fitting = [p for p in found if p.networks == (cell.network,) and p.protocol == cell.protocol]
@@ -60,12 +60,12 @@ def place(cell: PublishedCell, changes: Changes) -> tuple[object, ...]:
     """What tells the measurement of a cell from others: subject, budget, made with, tested on, protocol."""
     if cell.method == WHOLE:
         return (WHOLE, None, None, cell.network, cell.protocol)
-    return (changes.contender(cell).label, cell.ipc, _made_with(cell), cell.network, cell.protocol)
+    return (changes.entry(cell).label, cell.ipc, _made_with(cell), cell.network, cell.protocol)
 
 
 def _made_with(cell: PublishedCell) -> str | None:
     """The architecture of a set; where a paper names none for a selection, the one that is trained on it."""
-    return (cell.condensed_with or cell.network) if Contender("", cell.method).uses_network else None
+    return (cell.condensed_with or cell.network) if Entry("", cell.method).uses_network else None
 
 
 def _joined(parts: Iterable[Part], several: str) -> list[Part]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from condensery.comparison.outcome import Comparison, Problem
+from condensery.comparison.folder import Problem
+from condensery.comparison.reports import Comparison
 from condensery.published import PublishedCell
 from condensery.recipes.catalog import Recipe
 from condensery.report.contents import Measurement, Report

@@ -11,12 +11,11 @@ from typing import Any
 
 from condensery import artifact
 from condensery.comparison.compare import compare
-from condensery.comparison.coordinator import Listener, NothingToDo
 from condensery.comparison.engines import pick_engine
-from condensery.comparison.outcome import Comparison, Problem
+from condensery.comparison.folder import Folder, Problem
 from condensery.comparison.perform import perform
-from condensery.comparison.plan import sets
-from condensery.comparison.store import Store
+from condensery.comparison.reports import Comparison
+from condensery.comparison.run import Listener, NothingToDo
 from condensery.data import KNOWN_SETS, load
 from condensery.data.sources import silent
 from condensery.errors import BadInput
@@ -97,7 +96,7 @@ def reproduce(
             try:
                 found = compare(
                     images,
-                    part.contenders,
+                    part.entries,
                     out=out / part.protocol,
                     ipc=part.budgets,
                     networks=part.networks,
@@ -142,7 +141,7 @@ def reproduce(
 
 def _accuracies(recipe: Recipe, changes: Changes, done: Iterable[Comparison]) -> list[Filled]:
     """Each cell with what was measured for it."""
-    found = {
+    found: dict[tuple[object, ...], Value] = {
         (m.subject, m.ipc, m.condensed_with, m.network, m.protocol): Value(
             m.mean, m.std, m.n, len(m.accuracies), m
         )
@@ -175,19 +174,19 @@ def _begun(
     cell: PublishedCell, changes: Changes, images: ImageData, seeds: int, device: str
 ) -> list[SyntheticSet]:
     """Sets after one update, whose records say how a cell's sets are made."""
-    method = get_method(cell.method, **changes.contender(cell).fields)
+    method = get_method(cell.method, **changes.entry(cell).fields)
     made: dict[str, Any] = {"ipc": cell.ipc, "network": cell.condensed_with, "steps": 1, "device": device}
     return [condense(images, method, seed=seed, **made) for seed in range(seeds)]
 
 
 def _made(cell: PublishedCell, changes: Changes, done: Iterable[Comparison]) -> list[SyntheticSet]:
     """The sets of a cell that are there."""
-    label = changes.contender(cell).label
+    label = changes.entry(cell).label
     return [
-        artifact.load(Store(one.folder).folder(made))
+        artifact.load(Folder(one.folder).set_folder(made))
         for one in done
-        for made in sets(one.plan)
-        if made.contender.label == label and made.ipc == cell.ipc and Store(one.folder).document(made)
+        for made in one.sets
+        if made.label == label and made.record["ipc"] == cell.ipc and Folder(one.folder).is_done(made)
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from condensery.errors import BadFile, BadInput
 from condensery.evaluation.evaluator import BASELINES
 from condensery.evaluation.honest import SCORES, WEIGHT, check_weights, honest_scores
-from condensery.evaluation.scores import Score
+from condensery.evaluation.scores import OWN, Score
 from condensery.methods import get_method
 from condensery.published import lookup
 from condensery.records import SyntheticSet
@@ -114,7 +114,7 @@ def _add(pools: dict[_Kind, _Pool], document: Mapping[str, Any], score: Mapping[
         ipc=None if method == WHOLE else document.get("ipc"),
         condensed_with=document.get("condensed_with") if own else None,
         network=str(score["network"]),
-        protocol=str(document["protocol"]),
+        protocol=OWN if score.get("recipe") == OWN else str(document["protocol"]),
         labels=str(score.get("labels", "hard")),
         augmentation=str(score.get("augmentation", "protocol")),
         epochs=int(score["epochs"]),

@@ -1,5 +1,8 @@
-"""What a method learns: something that yields labelled images."""
+"""What a method learns: something that yields labelled images; and what a file stores in place of images."""
 
+from condensery.synthetic.learned import Content, Learned
 from condensery.synthetic.pixels import Pixels
+from condensery.synthetic.stored import DECODERS, decoded, with_pixels
+from condensery.synthetic.tiles import Tiles, start_images
 
-__all__ = ["Pixels"]
+__all__ = ["DECODERS", "Content", "Learned", "Pixels", "Tiles", "decoded", "start_images", "with_pixels"]

@@ -10,21 +10,25 @@ from torch import Tensor
 from condensery.data.pool import ClassPool
 from condensery.errors import BadInput
 from condensery.rng import Rng
+from condensery.synthetic.learned import Content
 
 INITS = ("noise", "real")
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """A leaf tensor of images.
+    """Images that are leaves themselves.
 
     Attributes:
         images: float32 (num_classes * ipc, C, H, W) in normalised space, never clipped, requires grad.
         ipc: images per class.
+        targets: float32 (num_classes * ipc, num_classes), learned labels, requires grad; None if the labels are the
+            classes.
     """
 
     images: Tensor
     ipc: int
+    targets: Tensor | None = None
 
     @property
     def labels(self) -> Tensor:
@@ -36,9 +40,16 @@ class Pixels:
         """The images of class `c`: a view (ipc, C, H, W) through which gradients flow."""
         return self.images[c * self.ipc : (c + 1) * self.ipc]
 
-    def learnable(self) -> list[Tensor]:
-        """What the optimiser of a method steps."""
-        return [self.images]
+    def leaves(self) -> dict[str, Tensor]:
+        return (
+            {"images": self.images}
+            if self.targets is None
+            else {"images": self.images, "targets": self.targets}
+        )
+
+    def content(self) -> Content:
+        targets = None if self.targets is None else self.targets.detach().cpu().clone()
+        return Content(self.images.detach().cpu().clone(), self.labels.cpu(), targets)
 
     @staticmethod
     def start(pool: ClassPool, ipc: int, init: str, rng: Rng) -> Pixels:

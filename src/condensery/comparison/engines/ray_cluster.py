@@ -7,18 +7,17 @@ import os
 import socket
 import time
 import warnings
-from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from condensery.comparison.engines.work import TRIES, do, given_up
-from condensery.comparison.jobs import Job, Outcome, Perform
+from condensery.comparison.engines.engine import LostWorker, Perform, do
+from condensery.comparison.jobs import Job, Result
 from condensery.errors import BadInput, FailedWork, one_line
 
 _ANSWER = 10.0  # seconds that an address has to answer
-_LOOK = 5.0  # seconds between looks at the nodes while no job ends
 _PATIENCE = 60.0  # seconds without any node that could do the jobs before giving up
 _ENVIRONMENT = {  # which Ray reads when it is imported; what the user has set stays
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # its news of lost nodes go to stdout otherwise, whatever log_to_driver says
@@ -28,10 +27,9 @@ _ENVIRONMENT = {  # which Ray reads when it is imported; what the user has set s
 
 
 class RayCluster:
-    """Does as many jobs at a time as the cluster has CPUs and GPUs for. See `condensery.comparison.jobs.Engine`.
+    """Does as many jobs at a time as the cluster has CPUs and GPUs for. See `condensery.comparison.engines.Engine`.
 
-    A job claims a CPU for each of its threads, and a GPU unless it is to run on the CPU or the cluster has none. One
-    whose process or node is lost is begun again elsewhere, `TRIES` times at most.
+    A job claims a CPU for each of its threads, and a GPU unless it is to run on the CPU or the cluster has none.
 
     Args:
         perform: does a job; a function at the top of a module that every node can import.
@@ -53,96 +51,78 @@ class RayCluster:
         self._gpus = float(has_gpus) if gpus_per_job is None else gpus_per_job
         self._perform = perform
         self._do = self._ray.remote(_do_on_node)
-        self._running: dict[Any, Job] = {}  # by object reference
-        self._lost: Counter[str] = Counter()
-        self._claimed = (threads or 1, self._gpus)  # claim of the jobs, as far as it is known
+        self._running: dict[Future[Result], Any] = {}  # references of Ray's
+        self._claim = (threads or 1, self._gpus)  # CPUs and GPUs of a job, as far as it is known
+        self._fitting: set[tuple[int, float]] = set()  # claims that a node had room for
+        self._nowhere_since: float | None = None
 
     @property
     def slots(self) -> int:
         """Jobs that the cluster can do at a time: nodes come and go."""
-        cpus, gpus = self._claimed
+        cpus, gpus = self._claim
         there = self._ray.cluster_resources()
         count = there.get("CPU", 0) // cpus
         return max(1, int(min(count, there.get("GPU", 0) // gpus) if gpus else count))
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job) -> Future[Result]:
         """Raises BadInput if no node is large enough for the job."""
         if job.device.startswith("cuda") and not self._gpus:
             raise BadInput(f"--device {job.device} was asked for, but jobs claim no GPU of the Ray cluster")
-        device = (
-            "cpu" if job.device == "cpu" or not self._gpus else "cuda"
+        on_cpu = job.device == "cpu" or not self._gpus
+        job = replace(
+            job, device="cpu" if on_cpu else "cuda", folder=None
         )  # "auto" must not depend on the node
-        job = replace(job, device=device, folder=None)
-        cpus, gpus = self._claim(job)
-        if not self._fits(job):
+        cpus, gpus = self._claim = (job.threads or 1, 0.0 if on_cpu else self._gpus)
+        if self._claim not in self._fitting and not self._fits():
             raise BadInput(
                 f"no node of the Ray cluster has {cpus} CPUs and {gpus:g} GPUs, which job {job.key} claims: "
                 "start a larger node, or lower --gpus-per-job or the threads"
             )
-        self._begin(job)
-        self._claimed = (cpus, gpus)
+        self._fitting.add(self._claim)  # where a node is lost, another may come
+        # Ray's own retries never end for a job that runs out of memory; ours are counted
+        options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": 0, "name": job.key}
+        reference = self._do.options(**options).remote(self._perform, job)
+        future = reference.future()
+        self._running[future] = reference
+        return future
 
-    def next(self) -> Outcome:
-        nowhere_since = None
-        while self._running:
-            done, _ = self._ray.wait(list(self._running), num_returns=1, timeout=_LOOK)
-            if done:
-                outcome = self._hear(done[0])
-                if outcome is not None:
-                    return outcome
-            if any(self._fits(job) for job in self._running.values()):
-                nowhere_since = None
-            elif nowhere_since is None:
-                nowhere_since = time.monotonic()
-            elif time.monotonic() - nowhere_since > _PATIENCE:
-                raise FailedWork("no node is left in the Ray cluster that is large enough for a job")
-        raise LookupError("no job was submitted")
+    def result(self, ended: Future[Result]) -> Result:
+        del self._running[ended]
+        errors = self._ray.exceptions
+        try:
+            return ended.result()
+        except errors.RayTaskError as error:  # `do` lets no exception of a job through
+            raise FailedWork(
+                f"a job cannot begin on a Ray worker: {str(error).strip().splitlines()[-1]}; "
+                "every node needs this version of condensery"
+            ) from error
+        except errors.RayError as error:
+            raise LostWorker(f"by {type(error).__name__}") from error
+
+    def check(self) -> None:
+        if self._fits():
+            self._nowhere_since = None
+        elif self._nowhere_since is None:
+            self._nowhere_since = time.monotonic()
+        elif time.monotonic() - self._nowhere_since > _PATIENCE:
+            raise FailedWork("no node is left in the Ray cluster that is large enough for a job")
 
     def close(self) -> None:
-        for reference in self._running:
+        for reference in self._running.values():
             self._ray.cancel(reference, force=True)
         self._running.clear()
         if self._ours:
             self._ray.shutdown()
             self._ours = False
 
-    def _claim(self, job: Job) -> tuple[int, float]:
-        """CPUs and GPUs that a job takes."""
-        return job.threads or 1, self._gpus if job.device == "cuda" else 0.0
-
-    def _fits(self, job: Job) -> bool:
-        """Whether there is a node that could do `job` when it has nothing else to do."""
-        cpus, gpus = self._claim(job)
+    def _fits(self) -> bool:
+        """Whether there is a node that could do such a job as the last one when it has nothing else to do."""
+        cpus, gpus = self._claim
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         return any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes)
 
-    def _begin(self, job: Job) -> None:
-        cpus, gpus = self._claim(job)
-        # Ray's own retries never end for a job that runs out of memory; here they are counted, as for processes
-        options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": 0, "name": job.key}
-        self._running[self._do.options(**options).remote(self._perform, job)] = job
 
-    def _hear(self, reference: Any) -> Outcome | None:
-        """The outcome of a job that ended; None if its worker was lost and it has been begun again."""
-        job = self._running.pop(reference)
-        errors = self._ray.exceptions
-        try:
-            return self._ray.get(reference)
-        except errors.RayTaskError as error:  # `do` lets no exception of a job through
-            raise FailedWork(
-                f"job {job.key} cannot begin on a Ray worker: {_last_line(error)}; "
-                "every node needs this version of condensery"
-            ) from error
-        except errors.RayError as error:
-            self._lost[job.key] += 1
-            if self._lost[job.key] >= TRIES:
-                raise given_up(job, TRIES, f"by {type(error).__name__}") from error
-            self._begin(job)
-            return None
-
-
-def _do_on_node(perform: Perform, job: Job) -> Outcome:
-    """What runs on a node of the cluster."""
+def _do_on_node(perform: Perform, job: Job) -> Result:
     return do(perform, job, f"Ray node {socket.gethostname()}, process {os.getpid()}")
 
 
@@ -196,7 +176,3 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def _last_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1]

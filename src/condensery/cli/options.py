@@ -1,0 +1,152 @@
+"""Flags that several commands share: a record for each group, a field for each flag, its help below it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any
+
+from condensery.cli import arguments, declared
+from condensery.cli.flags import Flag, options
+from condensery.errors import BadInput
+
+Words = Annotated[Sequence[str], Flag("A,B", arguments.words)]
+Numbers = Annotated[Sequence[int], Flag("N,M", arguments.whole_numbers)]
+
+
+@options("Images")
+class Images:
+    data: str | None = None
+    """The images: a known name (digits, mnist, cifar10, ...), a folder with one sub-folder per class, a Parquet
+    folder or file, a .npz file, or a Hugging Face Hub id. See condense datasets."""
+    classes: Annotated[Sequence[str] | None, Flag("A,B", arguments.names)] = None
+    """Names of the classes to take, at least two, such as 3,8 (default: all)."""
+    test_fraction: float | None = None
+    """Share of each class kept for testing where the set has no test part (default: 0.2)."""
+    image_column: str | None = None
+    """Column of a table that holds the images."""
+    label_column: str | None = None
+    """Column of a table that holds the labels."""
+
+    @property
+    def source(self) -> str:
+        """Raises BadInput if no images were named."""
+        if self.data is None:
+            raise BadInput(
+                "name the images with --data: digits, mnist, a folder, a file or a Hub id; see condense datasets"
+            )
+        return self.data
+
+    @property
+    def data_options(self) -> dict[str, Any]:
+        """Options of `condensery.load_images`."""
+        return {name: value for name, value in vars(self).items() if name != "data"}
+
+
+@options("Images")
+class Resize:
+    size: int | None = None
+    """Resize the short side to SIZE pixels and crop the centre."""
+    channels: int | None = None
+    """1 makes all images grey, 3 colour."""
+
+
+@options()
+class Device:
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+@options("Run")
+class Draws(Device):
+    seed: int = 0
+    """Decides every random draw."""
+
+
+@options("Run")
+class Made(Draws):
+    out: Path | None = None
+    """Folder for the result (default: runs/DATA-METHOD-ipcN-seedN)."""
+
+
+@options("Where it runs")
+class Jobs(Device):
+    workers: int | None = None
+    """Processes on this machine (default: this one alone)."""
+    ray: Annotated[str | None, Flag("ADDRESS")] = None
+    """A Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT."""
+    gpus_per_job: float | None = None
+    """Share of a GPU that a job claims."""
+    threads: int | None = None
+    """Of torch in each job (default: this machine's, shared among the workers)."""
+    out: Path | None = None
+    """Folder for everything (default: comparisons/DATA or reproductions/NAME); the same one goes on."""
+    dry_run: bool = False
+    """Check, say how long it will take, do nothing."""
+
+
+@options("How sets are made")
+class Settings:
+    settings: Annotated[
+        Mapping[str, Any], Flag("[METHOD.]FIELD=VALUE", arguments.settings, list[str], names=("--set",))
+    ] = field(default_factory=dict)
+    """A field of one method, or of all that have it; can be repeated. See condense methods NAME."""
+
+
+@options("How sets are judged")
+class Judge:
+    protocol: Annotated[str, Flag(choices=declared.protocols)] = "quick"
+    """How networks are trained: {}; other groups with +augmentation=crop, none with +augmentation=none."""
+
+
+@options("How sets are judged")
+class Curve(Judge):
+    evaluate_at: Annotated[Sequence[int], Flag("STEPS", arguments.whole_numbers)] = ()
+    """Steps after which to train networks on the set so far and test them, such as 0,100,200: a curve."""
+
+
+@options("How sets are judged")
+class Networks:
+    networks: Words = ()
+    """Architectures to train and test (default: those that sets are made with)."""
+    repeats: int | None = None
+    """Networks for each set and architecture (default: the protocol's)."""
+    whole_epochs: int | None = None
+    """Epochs on the whole set (default: as many optimiser steps as on the largest set)."""
+    whole_repeats: int = 1
+    """Networks trained on the whole set."""
+
+
+@options("Labels, augmentation and the scores about them")
+class Honesty:
+    soft_labels: bool = False
+    """Train networks with a teacher's labels too, after hard labels."""
+    teacher: Annotated[str | None, Flag("NETWORK")] = None
+    """Architecture of the teacher (default: the one that is trained on the set)."""
+    teacher_epochs: int | None = None
+    """Its epochs on the whole set (default: 5, or as many as make 500 steps)."""
+    temperature: float | None = None
+    """Soft labels are softmax(logits / this) (default: 1)."""
+    augmentation_robustness: bool = False
+    """Train networks without augmentation too, for ARS."""
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """As `condensery.evaluate` and `compare` take it. Raises BadInput for a teacher that nobody asked for."""
+        from condensery.evaluation import SoftLabels
+
+        given = {"network": self.teacher, "epochs": self.teacher_epochs, "temperature": self.temperature}
+        given = {name: value for name, value in given.items() if value is not None}
+        if given and not self.soft_labels:
+            raise BadInput(
+                "--teacher, --teacher-epochs and --temperature are for soft labels: add --soft-labels"
+            )
+        labels = SoftLabels(**given) if self.soft_labels else None
+        return {"soft_labels": labels, "augmentation_robustness": self.augmentation_robustness}
+
+
+@options()
+class Page:
+    no_scatter: bool = False
+    """Leave the features out of the page: they take a minute."""

@@ -1,0 +1,133 @@
+"""The methods and selectors of a comparison from what was asked for: labels, fields and updates, all checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+from condensery.comparison.jobs import Entry
+from condensery.coresets import SELECTORS, Selector, get_selector
+from condensery.errors import BadInput, did_you_mean
+from condensery.method import Method
+from condensery.methods import METHODS, get_method
+from condensery.report.contents import RANDOM, WHOLE
+
+Steps = int | Mapping[str, int] | None
+"""Updates of every method, or of some by label."""
+
+
+def entries(
+    methods: Sequence[str | Method | Selector | Entry], settings: Mapping[str, Any], steps: Steps
+) -> tuple[Entry, ...]:
+    """The entries in order, with every field.
+
+    Args:
+        methods: a name; "label=name" for a second setting of a method; a configured method or selector; or an entry.
+        settings: "label.field" sets a field of one entry, "field" that of all that have it.
+        steps: updates of every method, or by label.
+
+    Raises:
+        BadInput: an unknown name or field, a label that is there twice, a value out of range.
+    """
+    asked = [_asked(one) for one in methods]
+    labels = [entry.label for entry in asked]
+    if not asked:
+        raise BadInput("nothing to compare: name methods with --methods, such as dm,dsa,random")
+    for label in labels:
+        if labels.count(label) > 1:
+            raise BadInput(
+                f"{label!r} is there twice: give one a label of its own, such as {label}-2={label}"
+            )
+    chosen, counts = _by_label(asked, settings), _steps_by_label(asked, steps)
+    return tuple(
+        replace(
+            one, fields=all_fields(one.method, **chosen[one.label]), steps=counts.get(one.label, one.steps)
+        )
+        for one in asked
+    )
+
+
+def known_names() -> list[str]:
+    """Every method and selector."""
+    return [*sorted(METHODS), *sorted(SELECTORS)]
+
+
+def all_fields(method: str, **settings: Any) -> dict[str, Any]:
+    """Every field of a method or selector: those in `settings`, checked, and the defaults of the others.
+
+    Fields that it got later (`later_fields`) are left out at their defaults, so that keys stay what they were.
+    """
+    found: Any = (get_method if method in METHODS else get_selector)(method, **settings)
+    later = getattr(found, "later_fields", ())
+    return {
+        f.name: value
+        for f in fields(found)
+        if (value := getattr(found, f.name)) != f.default or f.name not in later
+    }
+
+
+def _asked(one: str | Method | Selector | Entry) -> Entry:
+    if isinstance(one, str):
+        label, equals, name = (word.strip() for word in one.partition("="))
+        one = Entry(label, name if equals else label)
+    elif not isinstance(one, Entry):
+        one = Entry(one.name, one.name, asdict(one))  # type: ignore[call-overload]
+    label, method, known = one.label, one.method, known_names()
+    if method not in known:
+        raise BadInput(
+            f"unknown method {method!r}; there are {', '.join(known)}{did_you_mean(method, known)}"
+        )
+    if not label:
+        raise BadInput(f"={method} has no label: write it before the sign, such as my-{method}={method}")
+    if label != method and label in (*known, WHOLE):
+        raise BadInput(
+            f"{label!r} means something else than {method}: choose another label, such as my-{method}"
+        )
+    if method == RANDOM and label != RANDOM:
+        raise BadInput(
+            f"{label}=random: random images are the floor that all others are measured by, and have no settings; "
+            "write random"
+        )
+    return one
+
+
+def _field_names(entry: Entry) -> list[str]:
+    kind: Any = METHODS.get(entry.method) or SELECTORS[entry.method]
+    return [f.name for f in fields(kind)]
+
+
+def _by_label(asked: Sequence[Entry], settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The settings of each entry; those that name one win over those for all."""
+    chosen = {entry.label: dict(entry.fields) for entry in asked}
+    for name, value in sorted(settings.items(), key=lambda item: "." in item[0]):
+        label, dot, field = name.rpartition(".")
+        if dot and label not in chosen:
+            raise BadInput(
+                f"--set {name}: {label!r} is not compared; there are {', '.join(chosen)}{did_you_mean(label, chosen)}"
+            )
+        having = [
+            one for one in asked if (one.label == label if dot else field in _field_names(one))
+        ]  # a wrong field of one is refused with its name, by `all_fields`
+        if not having:
+            there = sorted({known for one in asked for known in _field_names(one)})
+            raise BadInput(
+                f"--set {name}: none of {', '.join(chosen)} has a field {field!r}{did_you_mean(field, there)}"
+            )
+        for entry in having:
+            chosen[entry.label][field] = value
+    return chosen
+
+
+def _steps_by_label(asked: Sequence[Entry], steps: Steps) -> dict[str, int]:
+    condensing = [entry.label for entry in asked if entry.condenses]
+    counts = dict.fromkeys(condensing, steps) if isinstance(steps, int) else dict(steps or {})
+    for label, count in counts.items():
+        if label not in condensing:
+            raise BadInput(
+                f"--steps {label}={count}: {label!r} is not a method that is compared; "
+                f"there are {', '.join(condensing) or 'none'}"
+            )
+        if count < 1:
+            raise BadInput(f"--steps must be at least 1, not {count} for {label}")
+    return counts

@@ -1,0 +1,92 @@
+"""What is kept of an evaluation: a line in the log of every run, and the accuracies in the record of every set."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from condensery import artifact
+from condensery.errors import BadInput
+from condensery.evaluation.evaluator import BASELINES, Evaluation
+from condensery.records import SyntheticSet
+
+
+def of(runs: Sequence[Path], another: Path | None = None) -> list[Path]:
+    """The logs of the run folders among `runs`, and another one. Raises BadInput if one cannot be written to.
+
+    Fails before the work, not after it. Leaves no file behind that was not there.
+    """
+    logs = [run / "evaluations.jsonl" for run in runs if run.is_dir()] + ([another] if another else [])
+    for path in logs:
+        new = not path.exists()
+        try:
+            path.open("a").close()
+            if new:
+                path.unlink()
+        except OSError as error:
+            raise artifact.unwritable(path, error) from error
+    return logs
+
+
+def write(document: Mapping[str, Any], logs: Sequence[Path]) -> None:
+    """Append one line to each log. Raises BadInput if the disk is full."""
+    for path in logs:
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(document) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise artifact.unwritable(path, error) from error
+
+
+def note(
+    evaluation: Evaluation, index: int, evaluated: SyntheticSet, run: Path, announce: Callable[[str], None]
+) -> None:
+    """Add the accuracies of set number `index` to the record of its file, unless the file has changed since.
+
+    Args:
+        evaluated: the set as it was evaluated.
+        run: its folder or file.
+        announce: called with a line for a person if the record is left as it is.
+    """
+    path = artifact.set_path(run)
+    now = artifact.load(path)
+    if artifact.digest(now) != artifact.digest(evaluated):
+        announce(f"{path} has changed during the evaluation: its record was left as it is")
+        return
+    step = {"step": now.record["step"]} if "step" in now.record else {}
+    found = [{**step, **one} for one in _summary(evaluation, index)]
+    accuracies = [*now.record.get("accuracies", []), *found]
+    try:
+        artifact.save(replace(now, record={**now.record, "accuracies": accuracies}), path)
+    except BadInput as error:  # the accuracies are in the log and with the caller; the set is as it was
+        announce(f"The record of the set was left as it is: {error}")
+
+
+def _summary(evaluation: Evaluation, index: int) -> list[dict[str, Any]]:
+    """What to remember about set number `index`: its own networks only."""
+    record = evaluation.record
+    return [
+        {
+            "protocol": record["protocol"],
+            "network": score.network,
+            "labels": score.labels,
+            "augmentation": score.augmentation,
+            "mean": float(np.mean(score.accuracies[index])),
+            "std": float(np.std(score.accuracies[index])),
+            "n": len(score.accuracies[index]),
+            "epochs": score.epochs,
+            "seed": record["seed"],
+            "time": record["time"],
+            "hardware": record["hardware"],
+        }
+        for score in evaluation.scores
+        if score.subject not in BASELINES
+    ]

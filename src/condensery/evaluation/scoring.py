@@ -1,0 +1,321 @@
+"""Networks trained and tested on one data set under one protocol: on sets, random images and the whole set."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from condensery.coresets import random_selection
+from condensery.data import ClassPool, PoolImages
+from condensery.errors import BadInput
+from condensery.evaluation.protocols import Protocol, SiameseGroups
+from condensery.evaluation.scores import COMMON, OWN, Score
+from condensery.evaluation.teacher import SoftLabels, train_teacher
+from condensery.evaluation.train_and_test import accuracy_on_test, train_network
+from condensery.models.registry import NetworkFactory
+from condensery.records import ImageData, SyntheticSet
+from condensery.rng import Rng
+from condensery.synthetic import with_pixels
+from condensery.teaching import LabelSettings, Teacher, TeacherSettings, get_teacher, label_images
+from condensery.training import Augment, Images, Recipe, TensorImages, ViewImages, own_recipe
+from condensery.views import Views
+
+BASELINES = ("random", "whole")
+HARD, SOFT, LEARNED = "hard", "soft", "learned"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """News for a callback: one network is done.
+
+    Attributes:
+        subject, network: what was trained on, and which architecture; a subject "teacher" was trained on the
+            whole set.
+        accuracy: of that network on the test images, a fraction.
+        done, total: networks so far and in all.
+    """
+
+    subject: str
+    network: str
+    accuracy: float
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class TrainingSetting:
+    """One way of training on a set.
+
+    Attributes:
+        labels: "hard", the classes; "soft", a teacher's for this evaluation; or what the set holds, see `held_labels`.
+        augmentation: "protocol", whatever the protocol says, or "none".
+        held: whether these are labels that the set holds.
+        training: how the set wants to be trained; None for the common protocol.
+    """
+
+    labels: str = HARD
+    augmentation: str = "protocol"
+    held: bool = False
+    training: dict[str, Any] | None = field(default=None, hash=False)
+
+    @property
+    def recipe(self) -> str:
+        return COMMON if self.training is None else OWN
+
+
+def held_labels(synthetic: SyntheticSet) -> str:
+    """What a set's file holds of labels: "hard", "soft", "learned" values or, for instance, "views (30)"."""
+    if isinstance(synthetic.targets, Views):
+        return f"views ({synthetic.targets.per_image})"
+    if synthetic.targets is None:
+        return HARD
+    return LEARNED if synthetic.training.get("loss") == "mse" else SOFT
+
+
+def equal_epochs(recipe: Recipe, count: int, whole: int) -> int:
+    """Epochs on a set of `whole` images with at least the optimiser steps that `recipe` makes on `count` images."""
+    steps = recipe.epochs * math.ceil(count / recipe.batch_size)
+    return max(1, math.ceil(steps / math.ceil(whole / recipe.batch_size)))
+
+
+class Scorer:
+    """Trains and tests networks on one data set under one protocol.
+
+    The same network number gets the same weights, order and images in every setting, so that settings differ in
+    nothing but what they are about.
+    """
+
+    def __init__(
+        self,
+        data: ImageData,
+        protocol: Protocol,
+        seed: int,
+        device: torch.device,
+        soft_labels: SoftLabels | None = None,
+        callback: Callable[[Trained], None] | None = None,
+        teacher_weights: str | Path | None = None,
+    ) -> None:
+        self.data, self.protocol, self.seed = data, protocol, seed
+        self.device, self.soft_labels, self.callback = device, soft_labels, callback
+        self.teacher_weights = teacher_weights
+        self.rng = Rng(seed).fork("evaluate")
+        self.teachers: dict[str, Teacher] = {}  # by architecture, each trained when it is first asked
+        self.held_teachers: dict[str, Teacher] = {}  # who labelled the sets, by what is known of them
+        self.done = self.total = 0
+
+    def settings(
+        self, factory: NetworkFactory, without_augmentation: bool, synthetic: SyntheticSet | None = None
+    ) -> list[TrainingSetting]:
+        """Every way to train networks of this architecture on a set; the first is hard labels as ever."""
+        labels = [HARD, SOFT] if self.soft_labels else [HARD]
+        plain = without_augmentation and self.augments(factory)
+        common = [TrainingSetting(kind, how) for how in ("protocol", "none")[: 1 + plain] for kind in labels]
+        return common + (_held_settings(synthetic) if synthetic is not None else [])
+
+    def teachers_needed(self, factories: Sequence[NetworkFactory]) -> int:
+        """How many teachers label images for networks of these architectures."""
+        return len({self.soft_labels.factory(f).canonical for f in factories}) if self.soft_labels else 0
+
+    def augments(self, factory: NetworkFactory) -> bool:
+        """Whether the protocol transforms training batches of these images at all."""
+        return self.protocol.augment(self.data.spec, factory) is not None
+
+    def score_sets(
+        self, sets: Sequence[SyntheticSet], factory: NetworkFactory, repeats: int, setting: TrainingSetting
+    ) -> Score:
+        subject = str(sets[0].record.get("method", "set"))
+        if subject in BASELINES:  # a selection that has the name of a baseline
+            subject += " set"
+        return self._score_sets(subject, factory, sets, repeats, setting)
+
+    def score_random(
+        self, like: SyntheticSet, factory: NetworkFactory, count: int, setting: TrainingSetting
+    ) -> Score:
+        """`count` random selections of as many images as `like` stores, in the same form, one network each.
+
+        Where `like` holds a teacher's labels, they get labels of the same teacher, in the same number and bytes.
+        Learned labels cannot be had for them: they are trained with their classes.
+        """
+        pool = ClassPool(self.data.train, self.data.spec, self.device)
+        ipc = like.stored_images // like.spec.num_classes
+        picks = [random_selection(pool, ipc, self.rng.fork("random selection", i)) for i in range(count)]
+        if any(name.startswith("pixels.") for name in like.stored):
+            picks = [with_pixels(pick) for pick in picks]
+        if setting.held and setting.labels == LEARNED:
+            setting = replace(setting, labels=HARD, held=False)
+        elif setting.held:
+            picks = [self._labelled_like(like, pick, i) for i, pick in enumerate(picks)]
+        return self._score_sets("random", factory, picks, 1, setting)
+
+    def score_whole(self, factory: NetworkFactory, repeats: int, epochs: int) -> Score:
+        """The whole training set."""
+        whole = PoolImages(ClassPool(self.data.train, self.data.spec, self.device))
+        recipe = self.protocol.recipe(self.data.spec, factory)
+        decay = max(1, round(epochs * recipe.decay_after[0] / recipe.epochs)) if recipe.decay_after else 0
+        recipe = replace(recipe, epochs=epochs, decay_after=(decay,))
+        augment = self.protocol.augment(self.data.spec, factory)
+        return self._score(
+            "whole", factory, [whole], repeats, TrainingSetting(), recipe, augment, whole.bytes
+        )
+
+    def labelling_obstacle(self, like: SyntheticSet) -> str | None:
+        """Why random images cannot get labels of the teacher that labelled a set; None if they can, or need none."""
+        if held_labels(like) in (HARD, LEARNED):
+            return None
+        try:
+            _teacher_settings(like.record.get("labels", {}).get("teacher", {}), self.teacher_weights)
+            LabelSettings.from_json(like.record["labels"])
+        except BadInput as error:
+            return str(error)
+        return None
+
+    def labeller(self, like: SyntheticSet) -> Teacher:
+        """The teacher whose labels a set holds, trained again or found in the cache.
+
+        Raises:
+            BadInput: the set does not say who it was, or it was a network that only its owner has.
+        """
+        said = like.record.get("labels", {}).get("teacher", {})
+        key = repr(sorted(said.items()))
+        if key not in self.held_teachers:
+            settings = _teacher_settings(said, self.teacher_weights)
+            teacher = get_teacher(self.data, settings, self.device)
+            if teacher.weights != said.get("weights"):
+                raise BadInput(
+                    f"{self.teacher_weights} are not the weights of the teacher that labelled the set: their "
+                    f"SHA-256 is {(teacher.weights or {}).get('sha256', '')[:12]}, not {said['weights']['sha256'][:12]}"
+                )
+            self.held_teachers[key] = teacher
+        return self.held_teachers[key]
+
+    def _labelled_like(self, like: SyntheticSet, pick: SyntheticSet, number: int) -> SyntheticSet:
+        settings = LabelSettings.from_json(like.record["labels"])
+        seed = self.rng.fork("labels", number).entropy
+        return label_images(pick, self.labeller(like), replace(settings, seed=seed))
+
+    def _score_sets(
+        self,
+        subject: str,
+        factory: NetworkFactory,
+        sets: Sequence[SyntheticSet],
+        repeats: int,
+        setting: TrainingSetting,
+    ) -> Score:
+        spec = self.data.spec
+        if setting.training is None:
+            recipe, augment = self.protocol.recipe(spec, factory), self.protocol.augment(spec, factory)
+        else:
+            recipe, strategy = own_recipe(setting.training)
+            augment = SiameseGroups(strategy)(spec, factory)
+        if setting.augmentation == "none" or setting.labels.startswith("views"):
+            augment = None
+        images = [self._images(one, factory, setting, recipe) for one in sets]
+        size = sets[0].bytes if setting.held else sets[0].hard().bytes
+        if setting.labels == SOFT and not setting.held:
+            size += images[0].bytes - sets[0].images.nbytes - sets[0].labels.nbytes  # type: ignore[union-attr]
+        score = self._score(subject, factory, images, repeats, setting, recipe, augment, size)
+        return replace(score, stored_images=sets[0].stored_images)
+
+    def _images(
+        self, synthetic: SyntheticSet, factory: NetworkFactory, setting: TrainingSetting, recipe: Recipe
+    ) -> TensorImages | ViewImages:
+        images = synthetic.images.to(self.device)
+        if setting.held and isinstance(synthetic.targets, Views):
+            # The common protocol has no temperature: its cross entropy gets the labels at 1.
+            degrees = recipe.temperature if recipe.loss == "kl" else 1.0
+            return ViewImages(images, synthetic.targets.to(self.device), degrees)
+        if setting.held and isinstance(synthetic.targets, Tensor):
+            return TensorImages(images, synthetic.targets.to(self.device))
+        plain = TensorImages(images, synthetic.labels.to(self.device))
+        return self._teacher(factory).label(plain) if setting.labels == SOFT else plain
+
+    def _teacher(self, factory: NetworkFactory) -> Teacher:
+        """Who labels images for networks made by `factory`: one for each architecture of a teacher."""
+        settings = self.soft_labels or SoftLabels()
+        wanted = settings.factory(factory)
+        if wanted.canonical not in self.teachers:
+            teacher = train_teacher(self.data, wanted, settings, self.seed, self.device)
+            self.teachers[wanted.canonical] = teacher
+            self._report("teacher", wanted, teacher.accuracy)
+        return self.teachers[wanted.canonical]
+
+    def _score(
+        self,
+        subject: str,
+        factory: NetworkFactory,
+        sets: Sequence[Images],
+        repeats: int,
+        setting: TrainingSetting,
+        recipe: Recipe,
+        augment: Augment | None,
+        size: int,
+    ) -> Score:
+        started = time.perf_counter()
+        rows = []
+        for i, images in enumerate(sets):
+            row = []
+            for k in range(repeats):
+                rng = self.rng.fork(subject, factory.canonical, i, k)
+                row.append(self._train_and_test(factory, images, recipe, rng, augment))
+                self._report(subject, factory, row[-1])
+            rows.append(tuple(row))
+        return Score(
+            subject=subject,
+            network=factory.name,
+            images=len(sets[0]),
+            bytes=size,
+            accuracies=tuple(rows),
+            epochs=recipe.epochs,
+            seconds=time.perf_counter() - started,
+            labels=setting.labels,
+            augmentation=setting.augmentation,
+            recipe=setting.recipe,
+        )
+
+    def _train_and_test(
+        self, factory: NetworkFactory, images: Images, recipe: Recipe, rng: Rng, augment: Augment | None
+    ) -> float:
+        network = train_network(
+            factory, self.data.spec, images, recipe, rng, augment=augment, device=self.device
+        )
+        return accuracy_on_test(network, factory, self.data, self.device)
+
+    def _report(self, subject: str, factory: NetworkFactory, value: float) -> None:
+        self.done += 1
+        if self.callback:
+            self.callback(Trained(subject, factory.name, value, self.done, self.total))
+
+
+def _held_settings(synthetic: SyntheticSet) -> list[TrainingSetting]:
+    """Labels that the set holds under the common protocol, and the set's own recipe, if it has them.
+
+    Learned values are no probabilities, which the common protocol's cross entropy needs.
+    """
+    kind, held = held_labels(synthetic), synthetic.targets is not None
+    common = [TrainingSetting(kind, held=True)] if held and kind != LEARNED else []
+    own = [TrainingSetting(kind, held=held, training=synthetic.training)] if synthetic.training else []
+    return common + own
+
+
+def _teacher_settings(said: dict[str, Any], weights: str | Path | None) -> TeacherSettings:
+    """Which teacher a record names. What a file says decides neither which code runs nor which file is read."""
+    network = said.get("network")
+    if not isinstance(network, str):
+        raise BadInput("the set does not say whose labels it holds")
+    if ":" in network:
+        raise BadInput(f"the set was labelled by a network of its maker's, {network}")
+    if "weights" in said:
+        if weights is None:
+            file = said["weights"].get("file")
+            raise BadInput(
+                f"the set was labelled by weights from a file, {file!r:.60}: give it as --teacher-weights"
+            )
+        return TeacherSettings(network, weights=weights)
+    return TeacherSettings(network, said.get("epochs"), said.get("stage"), said.get("seed", 0))

@@ -1,0 +1,72 @@
+"""Give a set a teacher's labels: `label`, from a set's file to a set with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from condensery import artifact
+from condensery.data.sources import silent
+from condensery.errors import BadInput
+from condensery.evaluation.evaluator import real_images
+from condensery.provenance import pick_device
+from condensery.records import ImageData, SyntheticSet
+from condensery.synthetic import with_pixels
+from condensery.teaching import LabelSettings, TeacherSettings, get_teacher, label_images
+from condensery.words import percent, readable_bytes
+
+
+def label(
+    synthetic: SyntheticSet | str | Path,
+    data: str | Path | ImageData | None = None,
+    *,
+    settings: LabelSettings | None = None,
+    teacher: TeacherSettings | None = None,
+    pixels: bool = False,
+    device: str = "auto",
+    out: str | Path | None = None,
+    callback: Callable[[int, int], None] | None = None,
+    announce: Callable[[str], None] = silent,
+    **data_options: Any,
+) -> SyntheticSet:
+    """Give any set, condensed, selected or imported, the labels of a teacher.
+
+    Args:
+        synthetic: the set, its file or its run folder.
+        data: the real images, as for `condensery.load_images`; None takes what the set was made from.
+        settings: how its images are labelled; None for 30 views of each.
+        teacher: who labels them; None for the default teacher, trained on the real training images.
+        pixels: store the images as 8-bit pixels, exactly where they are real ones.
+        device: "auto", "cpu" or "cuda".
+        out: a new file for the result; None keeps it in memory.
+        callback: called after each epoch of the teacher's training with the epochs done and those in all.
+        announce: called with lines of text for a person.
+        data_options: for `condensery.load_images`.
+
+    Raises:
+        BadInput: a set that does not fit the data, a teacher of another task, or a file that exists already.
+    """
+    if out is not None and Path(out).exists():
+        raise BadInput(f"{out} exists already: choose another --out, or remove it first")
+    found = synthetic if isinstance(synthetic, SyntheticSet) else artifact.load(synthetic)
+    settings, asked = settings or LabelSettings(), teacher or TeacherSettings()
+    images = real_images(found, data, data_options)
+    taught = get_teacher(images, asked, pick_device(device), callback)
+    announce(
+        f"teacher: {taught.name}, {percent(taught.accuracy)} % of the test images, "
+        f"{readable_bytes(taught.bytes)} of weights"
+    )
+    if found.targets is not None:
+        announce("the labels that the set held are replaced")
+    if pixels:
+        before = found
+        found = with_pixels(found)
+        off = float((found.images - before.images).abs().max())
+        announce(f"images are stored as 8-bit pixels, off by {off:.2g} at most in normalised space")
+    made = label_images(found, taught, settings)
+    views = "one label an image" if settings.views is None else f"{settings.views.count} views an image"
+    announce(f"labels: {views}; {len(made)} images, {readable_bytes(made.bytes)} in all")
+    if out is not None:
+        artifact.save(made, out)
+    return made

@@ -1,0 +1,130 @@
+"""What a file may store in place of images, and how images are made of it again.
+
+A way of storing is a function from named tensors to images; the names begin with the way's own: "tiles.images" is the
+tensor `images` of the way "tiles". A way that has images or codes calls them so, one entry for each image that is
+stored. New ways are added to `DECODERS`.
+
+Source of tiles: Kim et al., "Dataset Condensation via Efficient Synthetic-Data Parameterization" (IDC), ICML 2022
+(arXiv 2205.14959), section 4, whose multi-formation is a factor of 2 with bilinear interpolation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from condensery.errors import BadInput
+from condensery.records import ImageSpec, SyntheticSet
+
+Decoder = Callable[[Mapping[str, Tensor], ImageSpec], Tensor]
+"""From tensors, named without the way's name, to images float32 (M, C, H, W) in normalised space."""
+
+
+def enlarged_tiles(images: Tensor, factor: int) -> Tensor:
+    """Each image cut into factor x factor tiles, and each tile enlarged to the size of an image.
+
+    Bilinear interpolation without aligned corners; differentiable.
+
+    Args:
+        images: float (S, C, H, W).
+
+    Returns:
+        (S * factor^2, C, H, W): tiles of an image stay together, row by row.
+
+    Raises:
+        BadInput: the factor does not divide the sides.
+    """
+    count, channels, height, width = images.shape
+    require_factor(factor, height, width)
+    rows, columns = height // factor, width // factor
+    tiles = images.reshape(count, channels, factor, rows, factor, columns)
+    tiles = tiles.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, rows, columns)
+    return F.interpolate(tiles, size=(height, width), mode="bilinear", align_corners=False)
+
+
+def require_factor(factor: int, height: int, width: int) -> None:
+    """Raise BadInput if images of this size cannot be cut into factor x factor tiles."""
+    if factor < 1 or height % factor or width % factor:
+        fitting = [n for n in range(2, 9) if height % n == 0 and width % n == 0]
+        choices = f"choose {' or '.join(map(str, fitting))}" if fitting else "leave it out"
+        raise BadInput(
+            f"a factor of {factor} does not divide the sides of {height}x{width} images: {choices}"
+        )
+
+
+def _tiles(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
+    images, factor = tensors["images"], tensors["factor"]
+    if images.dtype != torch.float32 or tuple(images.shape[1:]) != spec.shape:
+        raise BadInput(
+            f"tiles are stored as float32 images of {spec.shape}, not {images.dtype} {tuple(images.shape)}"
+        )
+    if factor.dtype != torch.int64 or factor.ndim:
+        raise BadInput("the factor of tiles is a single int64")
+    return enlarged_tiles(images, int(factor))
+
+
+def _pixels(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
+    pixels = tensors["images"]
+    if pixels.dtype != torch.uint8 or tuple(pixels.shape[1:]) != spec.shape:
+        raise BadInput(f"pixels are uint8 images of {spec.shape}, not {pixels.dtype} {tuple(pixels.shape)}")
+    if "range" not in tensors:
+        return spec.normalise(pixels)
+    span = tensors["range"]
+    if span.dtype != torch.float32 or tuple(span.shape) != (2,) or not bool(span[1] > span[0]):
+        raise BadInput("the range of pixels is two float32, the second greater than the first")
+    return span[0] + (span[1] - span[0]) * (pixels.float() / 255)
+
+
+DECODERS: dict[str, Decoder] = {"pixels": _pixels, "tiles": _tiles}
+"""pixels: `images` uint8 (M, C, H, W), normalised with the set's mean and std; with `range` float32 (2,), the least
+and the greatest value in normalised space that 0 and 255 stand for. tiles: `images` float32 (S, C, H, W) in normalised
+space and `factor` int64 (), see `enlarged_tiles`."""
+
+
+def decoded(stored: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
+    """The images float32 (M, C, H, W) in normalised space that `stored` makes, on the device where it is.
+
+    Raises:
+        BadInput: an unknown way of storing, or tensors that are missing or do not fit it.
+    """
+    kinds = {name.partition(".")[0] for name in stored}
+    if len(kinds) != 1 or not kinds <= set(DECODERS):
+        raise BadInput(
+            f"images are stored in an unknown way, {', '.join(sorted(kinds)) or 'none'}; "
+            f"there are {', '.join(DECODERS)}"
+        )
+    (kind,) = kinds
+    try:
+        return DECODERS[kind]({name.partition(".")[2]: tensor for name, tensor in stored.items()}, spec)
+    except KeyError as error:
+        raise BadInput(f"the tensor {kind}.{error.args[0]} is missing") from error
+
+
+def with_pixels(synthetic: SyntheticSet) -> SyntheticSet:
+    """The set with its images stored as 8-bit pixels, a quarter of the bytes.
+
+    Real images come out bit for bit. Images that are no 8-bit pixels, such as learned ones, are rounded to 256 values
+    between their least and their greatest, not clipped; the set that is returned has these rounded images.
+    """
+    if synthetic.stored:
+        return synthetic
+    images, spec = synthetic.images.detach().cpu(), synthetic.spec
+    pixels = (spec.denormalise(images) * 255).round().clamp(0, 255).to(torch.uint8)
+    stored = {"pixels.images": pixels}
+    if not torch.equal(spec.normalise(pixels), images):
+        low, high = images.min(), images.max()
+        high = high if bool(high > low) else low + 1
+        pixels = ((images - low) / (high - low) * 255).round().clamp(0, 255).to(torch.uint8)
+        stored = {"pixels.images": pixels, "pixels.range": torch.stack([low, high])}
+    return SyntheticSet(
+        decoded(stored, spec),
+        synthetic.labels,
+        spec,
+        synthetic.record,
+        synthetic.targets,
+        stored,
+        synthetic.training,
+    )
