@@ -136,7 +136,7 @@ def first_of_clusters(features: np.ndarray, count: int, rng: Rng) -> np.ndarray:
     from sklearn.cluster import KMeans  # a second to import, and most runs need none
 
     with warnings.catch_warnings(action="ignore"):  # fewer clusters are meant to be possible
-        found = KMeans(count, n_init=1, random_state=rng.entropy % 2**32).fit_predict(features)
+        found = KMeans(count, random_state=rng.entropy % 2**32).fit_predict(features)
     first = np.unique(found, return_index=True)[1]
     others = np.setdiff1d(np.arange(len(features)), first)
     return np.sort(np.concatenate([first, others[: count - len(first)]]))
