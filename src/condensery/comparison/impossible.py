@@ -64,7 +64,9 @@ class _Checks:
             self._network(network)
         place = (self._pool, resolve(network or "convnet"), ipc, torch.device("cpu"))
         if record["method"] in METHODS:
-            notes = get_method(record["method"], **record["fields"]).check(Task(*place))
+            notes = get_method(record["method"], **record["fields"]).check(
+                Task(*place, steps=record["steps"])
+            )
         else:
             notes = get_selector(record["method"], **record["fields"]).check(SelectionTask(*place))
         lines = (f"{made.label}: {note}" for note in notes)
