@@ -53,6 +53,8 @@ class ConvNet(nn.Module):
         super().__init__()
         if width < 1 or depth < 1:
             raise BadInput(f"a ConvNet needs width and depth of 1 or more, not {width} and {depth}")
+        if growth < 1:
+            raise BadInput(f"growth of a ConvNet must be 1 or more, not {growth}")
         extra = 2 if channels == 1 else 0
         rows, columns = image_size[0] + 2 * extra, image_size[1] + 2 * extra
         if pooling != "none":
