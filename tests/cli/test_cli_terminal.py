@@ -151,7 +151,7 @@ def test_a_bar_and_tables_show_what_is_said(monkeypatch, capsys) -> None:
             heard.append(options["description"])
 
     bar = Bar(Output())
-    bar.wanted, bar.live = True, Live()  # type: ignore[assignment]
+    bar.wanted, bar.live, bar.task = True, Live(), 0  # type: ignore[assignment]
     bar.update(1, 2, HOSTILE)
     assert heard == [SHOWN]
     table = plain_table("[b]head[/b]")

@@ -191,7 +191,7 @@ def test_a_worker_that_cannot_reach_the_folder_sends_the_files(run: Run, tmp_pat
     """As on a node of a cluster, where a job has no folder."""
 
     def elsewhere(job: Job) -> Result:
-        return perform(replace(job, folder=None))
+        return perform(replace(job, folder=str(tmp_path / "elsewhere" / job.key)))
 
     run(out=tmp_path / "here")
     run(engine=Counting(elsewhere))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from condensery.cli.flags import Flag, options
+from condensery.cli.flags import Flag, OptionGroup
 from condensery.cli.options import Page
 from condensery.cli.output import Lines, Output, plain_table
 from condensery.words import accuracy, readable_bytes
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from condensery.report.contents import Measurement, Report
 
 
-@options()
-class Written:
+class Written(OptionGroup):
     out: Annotated[Path | None, Flag("FILE")] = None
     """What to write: .html, .md, .csv or .jsonl (default: report.html, for one run in its folder)."""
     title: str = ""

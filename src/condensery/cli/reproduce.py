@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from condensery.cli.flags import Flag, options
+from condensery.cli.flags import Flag, OptionGroup
 from condensery.cli.options import Jobs, Resize, Settings, Words
 from condensery.cli.output import Output, plain_table
 from condensery.errors import BadInput
@@ -16,22 +16,19 @@ if TYPE_CHECKING:
     from condensery.recipes import Recipe, Reproduction
 
 
-@options("What is filled")
-class Cells:
+class Cells(OptionGroup, panel="What is filled"):
     rows: Words = ()
     """Only these rows."""
     columns: Words = ()
     """Only these columns."""
 
 
-@options("Images")
-class RecipeImages:
+class RecipeImages(OptionGroup, panel="Images"):
     data: Annotated[str | None, Flag("PATH", names=("--data", "--data-dir"))] = None
     """The images, or a folder that holds sets by name (default: those in CONDENSERY_DATA)."""
 
 
-@options("How sets are made")
-class Scale(Settings):
+class Scale(Settings, panel="How sets are made"):
     scale: float = 1.0
     """Times the published steps, sets and networks, each at least 1; every table says so."""
 
@@ -73,11 +70,11 @@ def reproduce(
     with CompareProgress(output) as progress:
         done = fill(
             name,
-            **vars(cells),
-            **vars(images),
-            **vars(resize),
-            **vars(scale),
-            **{**vars(jobs), "out": jobs.out or Path("reproductions") / name.lower()},
+            **cells.values,
+            **images.values,
+            **resize.values,
+            **scale.values,
+            **{**jobs.values, "out": jobs.out or Path("reproductions") / name.lower()},
             command=ctx.obj,
             callback=progress.news,
             announce=progress.say,

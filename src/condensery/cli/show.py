@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from condensery.cli.flags import Flag, options
+from condensery.cli.flags import Flag, OptionGroup
 from condensery.cli.output import Output, facts_table
 from condensery.errors import BadInput
 from condensery.words import accuracy, percent, readable_bytes, readable_seconds
@@ -20,8 +20,7 @@ RunPath = Annotated[
 ]
 
 
-@options()
-class Drawing:
+class Drawing(OptionGroup):
     out: Annotated[Path | None, Flag("PICTURE")] = None
     """Where to write the picture (default: beside the set)."""
     per_class: Annotated[int | None, Flag("N")] = None
@@ -133,8 +132,7 @@ def _numbers(values: tuple[float, ...]) -> str:
     return " ".join(f"{value:.4f}" for value in values)
 
 
-@options()
-class Export:
+class Export(OptionGroup):
     format: str
     """npz, pt, parquet, png."""
     out: Annotated[Path, Flag("PATH")]

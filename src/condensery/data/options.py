@@ -8,6 +8,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+from condensery.data.parts import split_names
 from condensery.data.values import Range
 from condensery.errors import BadInput
 
@@ -46,6 +47,8 @@ class Options:
         for name in ("train_split", "test_split"):
             if (value := getattr(self, name)) is not None and not value.strip(" ,"):
                 raise BadInput(f"{name} is empty; name a part, or leave it out")
+        if both := set(split_names(self.train_split)) & set(split_names(self.test_split)):
+            raise BadInput(f"--train-split and --test-split name the same part {sorted(both)[0]!r}")
         if self.value_range is not None:
             object.__setattr__(self, "value_range", _checked_range(self.value_range))
 

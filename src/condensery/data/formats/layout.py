@@ -131,6 +131,11 @@ class Layout:
         asked = (*self.asked_train, *self.asked_test)
         if asked:
             return self._asked(root, node, asked)
+        if node is not root and role(node.name) in (TEST, VALIDATION):
+            raise BadInput(
+                f"{self.root} has no training part, only {node.prefix}; "
+                f"--train-split {node.prefix.rstrip('/')} takes it"
+            )
         if node is not root and role(node.name) != TRAIN:
             self.notes.append(f"the set lies in {node.prefix}")
         kids = list(node.filled.values())

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 import condensery
-from condensery import BadInput, Rng, Task, driver, pretraining
+from condensery import BadInput, Rng, Task, driver
 from condensery.data import PoolImages
 from condensery.methods import get_method
 from condensery.models.registry import NetworkFactory
 from condensery.pretraining import KeptNetwork, NetworkPool, Stage, kept_network, trained_networks
+from condensery.pretraining import pool as pretraining
 from condensery.session import Interrupted
 from condensery.training import Recipe, fit
 
@@ -42,9 +43,10 @@ def test_stages_are_powers_of_two_and_the_ends_of_epochs(make_task, monkeypatch)
     monkeypatch.setattr(pretraining, "RECIPE", pretraining.Recipe(epochs=1, batch_size=4))
     task = make_task()
     training, validation = pretraining._split(task, RNG)
-    assert (len(training[0]), len(validation[0])) == (33, 3)
-    assert not set(training[0]) & set(validation[0])
-    assert training[1].tolist() == [0] * 11 + [1] * 11 + [2] * 11 and validation[1].tolist() == [0, 1, 2]
+    assert (len(training), len(validation)) == (33, 3)
+    assert not set(training.indices) & set(validation.indices)
+    assert training.labels.tolist() == [0] * 11 + [1] * 11 + [2] * 11
+    assert validation.labels.tolist() == [0, 1, 2]
     kept = list(pretraining._stages(task, task.new_network(RNG), training, 3, RNG))
     assert kept == [0, 1, 2, 4, 8, 9, 18, 27]
 
@@ -62,10 +64,10 @@ def test_networks_learn_and_their_accuracy_is_that_of_the_validation_images(make
     task = make_task("convnet+width=8+depth=1", data=digits)
     pool = trained_networks(task, 1, 8, RNG)
     assert pool.stages[-1].accuracy > 0.5 > pool.stages[0].accuracy
-    _, (indices, labels) = pretraining._split(task, RNG.fork(0).fork("validation"))
+    _, validation = pretraining._split(task, RNG.fork(0).fork("validation"))
     network = task.new_network(RNG)
     pool.stages[-1].load_into(network)
-    right = network.eval()(task.pool.images_at(indices)).argmax(1) == labels
+    right = network.eval()(task.pool.images_at(validation.indices)).argmax(1) == validation.labels
     assert pool.stages[-1].accuracy == pytest.approx(float(right.float().mean()))
 
 
