@@ -133,13 +133,13 @@ def record(done: Reproduction, one: Filled) -> dict[str, Any]:
         "sets": value and value.sets,
         "accuracies": found and found.accuracies,
         "steps": found and found.steps,
-        "images": found and found.images,
-        "stored_images": found and stored_images(found),
-        "bytes": found and found.bytes,
         "published_mean": cell.value and cell.value.mean,
         "published_std": cell.value and cell.value.std,
         "not_as_published": list(done.remarks),
         "commands": list(found.commands) if found else [],
+        "images": found and found.images,
+        "stored_images": found and stored_images(found),
+        "bytes": found and found.bytes,
     }
 
 
