@@ -13,40 +13,7 @@ from condensery.report.tables import HONEST
 from condensery.words import accuracy, percent, readable_bytes, readable_seconds
 
 _FILES = {"Page": "report.html", "Table": "table.md", "Numbers": "table.csv", "Lines": "results.jsonl"}
-
-
-def comparison_table(comparison: Comparison) -> Lines:
-    """A row for each measurement."""
-    found = comparison.measurements
-    made_with = len({one.condensed_with for one in found} - {None}) > 1
-    published = any(one.published for one in found)
-    soft = any(one.labels != "hard" for one in found)
-    known = comparison.honest
-    scores = {
-        short: name for short, name in HONEST.items() if any(getattr(h, name) is not None for h in known)
-    }
-    table = plain_table("method", ">ipc")
-    if made_with:
-        table.add_column("made with", overflow="fold")
-    table.add_column("network", overflow="fold", min_width=7)
-    if soft:
-        table.add_column("labels", no_wrap=True)
-    for name in ("accuracy %", "n", "images", "size", "steps", "to make"):
-        table.add_column(name, justify="right", no_wrap=True)
-    if published:
-        table.add_column("published", justify="right", no_wrap=True)
-    for short in scores:
-        table.add_column(short, justify="right", no_wrap=True)
-    for one in found:
-        row = [one.subject, str(one.ipc or "-")]
-        row += [one.condensed_with or "-"] if made_with else []
-        row += [one.network, *([one.labels] if soft else [])]
-        row += [accuracy(one.mean, one.std, one.n), str(one.n), str(one.images)]
-        row += [readable_bytes(one.bytes), _steps(one), _seconds(one)]
-        row += [_published(one)] if published else []
-        own = honest_of(known, one)
-        table.add_row(*row, *(percent(getattr(own, name, None)) for name in scores.values()))
-    return table
+_FOLDED = ("made with", "network")
 
 
 def _steps(one: Measurement) -> str:
@@ -57,18 +24,48 @@ def _steps(one: Measurement) -> str:
     return f"{one.steps:,}" if published in (None, one.steps) else f"{one.steps:,} of {published:,}"
 
 
-def _seconds(one: Measurement) -> str:
-    """Of all its sets together; nothing for what takes no time, as drawing at random."""
-    seconds = sum(one.make_seconds)
-    return readable_seconds(seconds) if seconds >= 0.5 else "-"
+_COLUMNS: dict[str, Callable[[Measurement], str]] = {
+    "method": lambda one: one.subject,
+    "ipc": lambda one: str(one.ipc or "-"),
+    "made with": lambda one: one.condensed_with or "-",
+    "network": lambda one: one.network,
+    "labels": lambda one: one.labels,
+    "accuracy %": lambda one: accuracy(one.mean, one.std, one.n),
+    "n": lambda one: str(one.n),
+    "images": lambda one: str(one.images),
+    "size": lambda one: readable_bytes(one.bytes),
+    "steps": _steps,
+    "to make": lambda one: (
+        readable_seconds(s) if (s := sum(one.make_seconds)) >= 0.5 else "-"
+    ),  # of all its sets
+    "published": lambda one: accuracy(one.published.mean, one.published.std) if one.published else "-",
+}
 
 
-def _published(one: Measurement) -> str:
-    value = one.published
-    if value is None:
-        return "-"
-    spread = "" if value.std is None else f" ± {100 * value.std:.1f}"
-    return f"{100 * value.mean:.1f}{spread}"
+def comparison_table(comparison: Comparison) -> Lines:
+    """A row for each measurement; columns that tell nothing apart are left out."""
+    found = comparison.measurements
+    columns = {name: [text(one) for one in found] for name, text in _COLUMNS.items()}
+    scores = [honest_of(comparison.honest, one) for one in found]
+    columns |= {
+        short: [percent(getattr(one, name, None)) for one in scores] for short, name in HONEST.items()
+    }
+    if len(set(columns["made with"]) - {"-"}) < 2:
+        del columns["made with"]
+    if set(columns["labels"]) <= {"hard"}:
+        del columns["labels"]
+    shown = [name for name in columns if name not in ("published", *HONEST) or set(columns[name]) > {"-"}]
+    table = plain_table()
+    for name in shown:
+        justify = "left" if name in ("method", "labels", *_FOLDED) else "right"
+        narrow = {"min_width": 7} if name == "network" else {}
+        wrap = (
+            {"overflow": "fold", **narrow} if name in _FOLDED else {"no_wrap": name not in ("method", "ipc")}
+        )
+        table.add_column(name, justify=justify, **wrap)  # type: ignore[arg-type]
+    for row in zip(*(columns[name] for name in shown), strict=True):
+        table.add_row(*row)
+    return table
 
 
 def write_results(comparison: Comparison, announce: Callable[[str], None], scatter: bool) -> dict[str, Path]:
@@ -76,6 +73,4 @@ def write_results(comparison: Comparison, announce: Callable[[str], None], scatt
     report = comparison.report(announce, scatter)
     for name in _FILES.values():
         write_report(report, comparison.folder / name)
-    return {what: comparison.folder / name for what, name in _FILES.items()} | {
-        "Sets": comparison.folder / "sets"
-    }
+    return {what: comparison.folder / name for what, name in {**_FILES, "Sets": "sets"}.items()}
