@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from condensery.cli.output import Lines, plain_table
 from condensery.comparison.reports import Comparison
+from condensery.evaluation.honest import SCORES
 from condensery.report import write_report
-from condensery.report.contents import Measurement, honest_of
-from condensery.report.tables import HONEST
+from condensery.report.contents import Measurement
 from condensery.words import accuracy, percent, readable_bytes, readable_seconds
 
 _FILES = {"Page": "report.html", "Table": "table.md", "Numbers": "table.csv", "Lines": "results.jsonl"}
-_FOLDED = ("made with", "network")
 
 
 def _steps(one: Measurement) -> str:
@@ -22,6 +22,12 @@ def _steps(one: Measurement) -> str:
         return "-"
     published = one.published_steps
     return f"{one.steps:,}" if published in (None, one.steps) else f"{one.steps:,} of {published:,}"
+
+
+def _seconds(one: Measurement) -> str:
+    """Of all its sets together; nothing for what takes no time, as drawing at random."""
+    seconds = sum(one.make_seconds)
+    return readable_seconds(seconds) if seconds >= 0.5 else "-"
 
 
 _COLUMNS: dict[str, Callable[[Measurement], str]] = {
@@ -35,35 +41,32 @@ _COLUMNS: dict[str, Callable[[Measurement], str]] = {
     "images": lambda one: str(one.images),
     "size": lambda one: readable_bytes(one.bytes),
     "steps": _steps,
-    "to make": lambda one: (
-        readable_seconds(s) if (s := sum(one.make_seconds)) >= 0.5 else "-"
-    ),  # of all its sets
+    "to make": _seconds,
     "published": lambda one: accuracy(one.published.mean, one.published.std) if one.published else "-",
+    **{score.name: lambda one, key=score.key: percent(one.extra.get(key)) for score in SCORES if score.unit},
+}
+_OPTIONAL = ("published", *(score.name for score in SCORES))
+_LAYOUT: dict[str, dict[str, Any]] = {
+    "method": {},
+    "ipc": {"justify": "right"},
+    "made with": {"overflow": "fold"},
+    "network": {"overflow": "fold", "min_width": 7},
+    "labels": {"no_wrap": True},
 }
 
 
 def comparison_table(comparison: Comparison) -> Lines:
-    """A row for each measurement; columns that tell nothing apart are left out."""
-    found = comparison.measurements
-    columns = {name: [text(one) for one in found] for name, text in _COLUMNS.items()}
-    scores = [honest_of(comparison.honest, one) for one in found]
-    columns |= {
-        short: [percent(getattr(one, name, None)) for one in scores] for short, name in HONEST.items()
-    }
+    """A row for each measurement; columns in which nothing is said are left out."""
+    columns = {name: [text(one) for one in comparison.measurements] for name, text in _COLUMNS.items()}
     if len(set(columns["made with"]) - {"-"}) < 2:
         del columns["made with"]
     if set(columns["labels"]) <= {"hard"}:
         del columns["labels"]
-    shown = [name for name in columns if name not in ("published", *HONEST) or set(columns[name]) > {"-"}]
+    columns = {k: texts for k, texts in columns.items() if k not in _OPTIONAL or set(texts) - {"-"}}
     table = plain_table()
-    for name in shown:
-        justify = "left" if name in ("method", "labels", *_FOLDED) else "right"
-        narrow = {"min_width": 7} if name == "network" else {}
-        wrap = (
-            {"overflow": "fold", **narrow} if name in _FOLDED else {"no_wrap": name not in ("method", "ipc")}
-        )
-        table.add_column(name, justify=justify, **wrap)  # type: ignore[arg-type]
-    for row in zip(*(columns[name] for name in shown), strict=True):
+    for name in columns:
+        table.add_column(name, **_LAYOUT.get(name, {"justify": "right", "no_wrap": True}))
+    for row in zip(*columns.values(), strict=True):
         table.add_row(*row)
     return table
 

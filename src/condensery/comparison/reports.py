@@ -13,8 +13,9 @@ from condensery.comparison.jobs import sets as sets_of
 from condensery.comparison.rows import done, measurements
 from condensery.data.sources import silent
 from condensery.errors import BadInput
-from condensery.gathering.features import feature_pictures
-from condensery.gathering.runs import (
+from condensery.report.contents import Measurement, Report
+from condensery.report.features import feature_pictures
+from condensery.report.from_disk import (
     Found,
     FoundSet,
     curve,
@@ -24,8 +25,7 @@ from condensery.gathering.runs import (
     gallery,
     report_of_found,
 )
-from condensery.report.contents import HonestScores, Measurement, Report, honest_of
-from condensery.report.tables import honest_values
+from condensery.report.tables import score_values
 from condensery.words import count
 
 Announce = Callable[[str], None]
@@ -40,8 +40,7 @@ class Comparison:
         plan: what was asked for (last); None where that is not known.
         sets, cells: the jobs, in the order in which they were asked for.
         measurements: one for each method, budget, architecture it was made with and architecture tested;
-            those of the whole training set last. Cells without any result have none.
-        honest: what accuracies come to beside random images and the whole set.
+            those of the whole training set last; each with its scores. Cells without any result have none.
         problems: cells that were skipped or failed.
         command: that made it, or "".
     """
@@ -51,7 +50,6 @@ class Comparison:
     sets: Sequence[Job]
     cells: Sequence[Job]
     measurements: tuple[Measurement, ...]
-    honest: tuple[HonestScores, ...] = ()
     problems: tuple[Problem, ...] = ()
     command: str = ""
 
@@ -61,7 +59,7 @@ class Comparison:
         asked, (sets, cells) = folder.asked(), done(folder)
         found = measurements(cells, folder, asked.threads if asked else None)
         problems = tuple(Problem(one["cell"], one["reason"]) for one in folder.problems())
-        return Comparison(folder.path, asked.plan if asked else None, sets, cells, *found, problems)
+        return Comparison(folder.path, asked.plan if asked else None, sets, cells, found, problems)
 
     @property
     def complete(self) -> bool:
@@ -85,7 +83,6 @@ class Comparison:
             title=title or f"{Path(self._data_name).name}: {', '.join(labels)}",
             facts=tuple(self._facts()),
             measurements=self.measurements,
-            honest=self.honest,
             galleries=galleries,
             curves=tuple(drawn for one in found if (drawn := curve(one))),
             scatters=feature_pictures(sets, announce, names) if scatter and sets else (),
@@ -103,7 +100,7 @@ class Comparison:
                     **vars(one),
                     **{"mean": one.mean, "std": one.std, "n": one.n},
                     "published": one.published and vars(one.published),
-                    "honest": honest_values(honest_of(self.honest, one)),
+                    "honest": score_values(one),
                 }
                 for one in self.measurements
             ],

@@ -14,10 +14,9 @@ from condensery.comparison.entries import all_fields
 from condensery.comparison.folder import CELLS, MADE, SETS, Folder, damaged, read_document
 from condensery.comparison.jobs import MAKE, Job, job_of
 from condensery.errors import BadInput
-from condensery.gathering import honest
-from condensery.gathering.measuring import distinct_names
-from condensery.gathering.measuring import measurements as joined
-from condensery.report.contents import RANDOM, WHOLE, HonestScores, Measurement
+from condensery.report.contents import RANDOM, WHOLE, Measurement
+from condensery.report.measurements import distinct_names, with_scores
+from condensery.report.measurements import measurements as joined
 
 _ORIGIN = ("time", "hardware", "versions", "commit")
 _CELL = {  # what a report needs of the document of a cell, of its record and of its scores
@@ -97,10 +96,8 @@ def _labelled(made: Iterable[Job], labels: Mapping[str, Sequence[str]]) -> list[
 # ---- their rows
 
 
-def measurements(
-    cells: Sequence[Job], folder: Folder, threads: int | None
-) -> tuple[tuple[Measurement, ...], tuple[HonestScores, ...]]:
-    """What cells give as far as they are done, budget by budget, and the scores that follow.
+def measurements(cells: Sequence[Job], folder: Folder, threads: int | None) -> tuple[Measurement, ...]:
+    """What cells give as far as they are done, budget by budget, with the scores that follow.
 
     Seeds are together; networks of one set and seed that several cells trained are counted once.
     """
@@ -126,7 +123,7 @@ def measurements(
     ]
     found.sort(key=lambda m: (m.ipc is None, m.ipc or m.epochs, order[m.subject, m.ipc]))
     # Without augmentation is only there for the score about it.
-    return tuple(one for one in found if one.augmentation == "protocol"), honest(found)
+    return tuple(one for one in with_scores(found) if one.augmentation == "protocol")
 
 
 def _row(m: Measurement) -> tuple[object, ...]:
