@@ -22,6 +22,7 @@ ROOMS = (
     "augment",
     "models",
     "published",
+    "optimizers",
     "training",
     "matching",
     "synthetic",

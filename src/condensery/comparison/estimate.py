@@ -15,6 +15,7 @@ from condensery.comparison.protocol_record import protocol_from
 from condensery.coresets import SelectionTask, get_selector
 from condensery.data import ClassPool
 from condensery.data.pool import batches
+from condensery.errors import FailedWork
 from condensery.evaluation import SoftLabels
 from condensery.evaluation.scoring import Scorer, TrainingSetting
 from condensery.evaluation.teacher import teacher_to_train
@@ -49,7 +50,8 @@ class Stopwatch:
 
     def _make(self, job: Job) -> float:
         record, network = job.record, resolve(job.record["network"])
-        task = Task(self.pool, network, record["ipc"], self.device, default_chunk(self.device))
+        chunk = default_chunk(self.device)
+        task = Task(self.pool, network, record["ipc"], self.device, chunk, record["steps"])
         method, before = get_method(record["method"], **record["fields"]), 0.0
         needed = driver.preparation(method, task, driver.source(record["seed"]))
         if needed is not None:
@@ -74,7 +76,7 @@ class Stopwatch:
         """Seconds of one update."""
         try:
             return driver.estimate(method, task, self.rng, 1).seconds
-        except driver.NonFinite:  # the job itself will say so
+        except FailedWork:  # the job itself will say so
             return 0.0
 
     def _cell(self, cell: Job) -> float:
