@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import NoneType
+from typing import get_args, get_type_hints
 
 from condensery.cli.output import Lines, plain_table
-from condensery.evaluation import Evaluation, Score
+from condensery.evaluation import Evaluation, Honest, Score
 from condensery.words import accuracy, count, percent, readable_bytes, readable_seconds
 
 _RANGE = (
@@ -59,23 +61,28 @@ def circumstances(evaluation: Evaluation) -> list[str]:
 
 def honest_table(evaluation: Evaluation) -> Lines | None:
     """The scores that follow from the accuracies; None if there is none."""
-    columns = {
-        "HLR": "hard_label_recovery",
-        "IOR": "improvement_over_random",
-        "LRS %": "label_robust_score",
-        "ARS %": "augmentation_robust_score",
-    }
     rows = evaluation.honest
-    known = {name: key for name, key in columns.items() if any(getattr(r, key) is not None for r in rows)}
+    known = [key for key in _scores() if any(getattr(row, key) is not None for row in rows)]
     if not known:
         return None
-    soft = any(row.labels == "soft" for row in rows)
-    table = plain_table("set", "network", *(["labels"] if soft else []), *(f">{name}" for name in known))
+    told = any(row.labels != "hard" for row in rows)
+    table = plain_table("set", "network", *(["labels"] if told else []), *(_short(key) for key in known))
     for row in rows:
-        labels = [row.labels] if soft else []
-        values = [percent(getattr(row, key)) for key in known.values()]
+        values = [percent(getattr(row, key)) for key in known]
+        labels = [row.labels] if told else []
         table.add_row(evaluation.scores[0].subject, row.network, *labels, *values)
     return table
+
+
+def _scores() -> list[str]:
+    """The fields of `Honest` that are scores, which are those that may be missing."""
+    return [name for name, hint in get_type_hints(Honest).items() if NoneType in get_args(hint)]
+
+
+def _short(score: str) -> str:
+    """ "label_robust_score" -> ">LRS %", as the papers write it"""
+    initials = "".join(word[0] for word in score.split("_")).upper()
+    return f">{initials} %" if score.endswith("_score") else f">{initials}"
 
 
 def honest_lines(evaluation: Evaluation) -> list[str]:
