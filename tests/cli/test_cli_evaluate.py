@@ -13,6 +13,7 @@ from PIL import Image
 
 import condensery
 from condensery import artifact
+from condensery.evaluation.honest import ScoreColumn
 
 pytestmark = pytest.mark.usefixtures("fast_protocol")
 
@@ -205,7 +206,8 @@ def test_a_new_score_and_a_new_kind_of_labels_are_shown_by_themselves(condense, 
         return replace(evaluation, honest=(More(**first),), scores=scores)
 
     real = evaluation_tables.honest_table
-    monkeypatch.setattr(evaluation_tables, "Honest", More)
+    column = ScoreColumn("made_up_score", "MUS", "%", "made up for a test")
+    monkeypatch.setattr(evaluation_tables, "SCORES", (*evaluation_tables.SCORES, column))
     monkeypatch.setattr(evaluation_tables, "honest_table", lambda evaluation: real(with_more(evaluation)))
     done = condense("evaluate demo --whole-epochs 1")
     assert done.code == 0 and "MUS %" in done.out and "87.5" in done.out and "fuzzy" in done.out

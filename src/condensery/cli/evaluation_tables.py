@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import NoneType
-from typing import get_args, get_type_hints
 
 from condensery.cli.output import Lines, plain_table
-from condensery.evaluation import Evaluation, Honest, Score
+from condensery.evaluation import Evaluation, Score
+from condensery.evaluation.honest import SCORES
 from condensery.words import accuracy, count, percent, readable_bytes, readable_seconds
 
 _RANGE = (
@@ -39,6 +38,10 @@ def accuracy_table(evaluation: Evaluation) -> Lines:
             str(score.epochs),
             readable_seconds(score.seconds),
         )
+    if teacher := evaluation.record.get("labelled_by"):
+        blank = [""] * len(extra)
+        size, found = readable_bytes(teacher["bytes"]), percent(teacher["accuracy"])
+        table.add_row("teacher", teacher["network"], *blank, "", size, found, "", "", "1", "", "")
     return table
 
 
@@ -56,33 +59,23 @@ def circumstances(evaluation: Evaluation) -> list[str]:
             f"trained on the whole set for {count(teacher['epochs'], 'epoch')}, seed {teacher['seed']}, "
             f"temperature {teacher['temperature']:g}; size counts them."
         )
-    return lines
+    return [*lines, *(f"{note[:1].upper()}{note[1:]}." for note in evaluation.notes)]
 
 
 def honest_table(evaluation: Evaluation) -> Lines | None:
     """The scores that follow from the accuracies; None if there is none."""
     rows = evaluation.honest
-    known = [key for key in _scores() if any(getattr(row, key) is not None for row in rows)]
-    if not known:
+    scores = [one for one in SCORES if one.unit and any(getattr(row, one.key) is not None for row in rows)]
+    if not scores:
         return None
     told = any(row.labels != "hard" for row in rows)
-    table = plain_table("set", "network", *(["labels"] if told else []), *(_short(key) for key in known))
+    heads = (f">{one.name} %" if one.unit == "%" else f">{one.name}" for one in scores)
+    table = plain_table("set", "network", *(["labels"] if told else []), *heads)
     for row in rows:
-        values = [percent(getattr(row, key)) for key in known]
+        values = [percent(getattr(row, one.key)) for one in scores]
         labels = [row.labels] if told else []
         table.add_row(evaluation.scores[0].subject, row.network, *labels, *values)
     return table
-
-
-def _scores() -> list[str]:
-    """The fields of `Honest` that are scores, which are those that may be missing."""
-    return [name for name, hint in get_type_hints(Honest).items() if NoneType in get_args(hint)]
-
-
-def _short(score: str) -> str:
-    """ "label_robust_score" -> ">LRS %", as the papers write it"""
-    initials = "".join(word[0] for word in score.split("_")).upper()
-    return f">{initials} %" if score.endswith("_score") else f">{initials}"
 
 
 def honest_lines(evaluation: Evaluation) -> list[str]:
@@ -103,5 +96,6 @@ def honest_lines(evaluation: Evaluation) -> list[str]:
 
 
 def _differing(scores: Sequence[Score]) -> list[str]:
-    """Which of labels and augmentation are not the same in all scores."""
-    return [name for name in ("labels", "augmentation") if len({getattr(s, name) for s in scores}) > 1]
+    """Which of these are not the same in all scores."""
+    names = ("labels", "augmentation", "recipe")
+    return [name for name in names if len({getattr(s, name) for s in scores}) > 1]
