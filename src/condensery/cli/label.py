@@ -97,4 +97,6 @@ def label(
             callback=progress.trained,
             announce=progress.say,
         )
-    output.tell_set(out, made, "images with labels", ("Time", readable_seconds(made.record["labels"]["seconds"])))
+    output.tell_set(
+        out, made, "images with labels", ("Time", readable_seconds(made.record["labels"]["seconds"]))
+    )
