@@ -1,4 +1,4 @@
-"""Makes image sets as people have them. Classes cat, dog and emu are red, green and blue, or dark to bright in grey sets.
+"""Makes image sets as people have them. Classes cat, dog and emu are red, green and blue, or dark to bright in grey.
 
 So a label that went to the wrong class shows in the pixels: `classes_seen` says which class each image shows.
 """

@@ -1,4 +1,4 @@
-"""One table: what people give, and what is right. Every row is made, loaded, and its labels compared with its pixels."""
+"""One table: what people give, and what is right. Every row is loaded, and its labels compared with its pixels."""
 
 from __future__ import annotations
 

@@ -39,8 +39,8 @@ def show(run: RunPath, drawing: Drawing, output: Output) -> None:
     if per_class is not None and per_class < 1:
         raise BadInput(f"--per-class must be at least 1, not {per_class}")
     from condensery import artifact
-    from condensery.report import save_picture
-    from condensery.report.picture import value_range
+    from condensery.export import save_picture
+    from condensery.export.picture import value_range
 
     path = artifact.set_path(run)
     synthetic = artifact.load(path)
@@ -64,7 +64,7 @@ def show(run: RunPath, drawing: Drawing, output: Output) -> None:
 
 
 def _facts(path: Path, synthetic: SyntheticSet, drawn: Path) -> list[tuple[str, str]]:
-    from condensery.report.picture import value_range
+    from condensery.export.picture import value_range
 
     record, spec = synthetic.record, synthetic.spec
     low, high, clipped = value_range(synthetic)
@@ -158,7 +158,7 @@ def export(run: RunPath, wanted: Export, output: Output) -> None:
       condense export runs/mnist --format png --out mnist-images
     """
     from condensery import artifact
-    from condensery.report import export as export_set
+    from condensery.export import export as export_set
 
     result = export_set(artifact.load(run), wanted.format, wanted.out)
     for line in result.lines:

@@ -172,7 +172,7 @@ def compare(
             runner.close()
     found = measurements(run.cells, folder, threads)
     problems = tuple(dict.fromkeys(run.problems.values()))
-    return Comparison(folder.path, plan, sets(plan), run.cells, *found, problems, command)
+    return Comparison(folder.path, plan, sets(plan), run.cells, found, problems, command)
 
 
 def _require_at_least(least: int, **named: Iterable[float | None]) -> None:

@@ -120,7 +120,7 @@ def _by_label(asked: Sequence[Entry], settings: Mapping[str, Any]) -> dict[str, 
 
 
 def _steps_by_label(asked: Sequence[Entry], steps: Steps) -> dict[str, int]:
-    condensing = [entry.label for entry in asked if entry.condenses]
+    condensing = [entry.label for entry in asked if entry.method in METHODS]
     counts = dict.fromkeys(condensing, steps) if isinstance(steps, int) else dict(steps or {})
     for label, count in counts.items():
         if label not in condensing:

@@ -175,16 +175,17 @@ class Folder:
 
     def require_readable(self, jobs: Iterable[Job]) -> None:
         """Raises BadFile if the documents of some of these jobs are damaged, and names them all."""
-        damaged = []
+        broken = []
         for job in jobs:
             try:
                 self.document(job)
-            except BadFile:
-                damaged.append(str(self.result_file(job)))
-        if len(damaged) > 1:
-            raise BadFile(f"{' and '.join(damaged)} are damaged: delete them, and their cells are done again")
-        if damaged:
-            raise BadFile(f"{damaged[0]} is damaged: {_DO_AGAIN}")
+            except BadFile as error:
+                broken.append((str(self.result_file(job)), error))
+        if len(broken) > 1:
+            files = " and ".join(file for file, _ in broken)
+            raise BadFile(f"{files} are damaged: delete them, and their cells are done again")
+        if broken:
+            raise broken[0][1]
 
     def keep(self, job: Job, result: Result) -> None:
         """Write what came of a job: its files, then the document that says it is done."""

@@ -23,8 +23,8 @@ def require_plausible(declared: int, stored: int, what: str) -> None:
     """
     if declared > SMALL_BYTES and declared > RATIO * max(1, stored):
         raise BadFile(
-            f"{what} declare {readable_bytes(declared)} in a file of {readable_bytes(stored)}; "
-            "that is no image set, nothing was read"
+            f"{what} declare {readable_bytes(declared)} in a file of {readable_bytes(stored)}; that is no image set, "
+            "and nothing was read; fetch it from its home page"
         )
 
 

@@ -44,11 +44,11 @@ def read_literals(path: Path) -> Any:
         BadFile: it holds anything else, in particular code; or is damaged.
     """
     try:
-        require_memory(3 * path.stat().st_size, f"values of {path}")
+        require_memory(4 * path.stat().st_size, f"values of {path}")
         machine = _Machine()
-        with path.open("rb") as stream:
-            for code, argument, _ in pickletools.genops(stream):
-                machine.step(code.name, argument)
+        # From memory: reading from a file would allocate whatever length the file declares.
+        for code, argument, _ in pickletools.genops(path.read_bytes()):
+            machine.step(code.name, argument)
         return machine.stack[-1]
     except _Foreign as error:
         raise BadFile(
@@ -56,7 +56,7 @@ def read_literals(path: Path) -> Any:
             "in it was run; fetch the archive from its home page"
         ) from error
     except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-        raise BadFile(f"cannot read {path}: {one_line(error)}; fetch it again") from error
+        raise BadFile(f"cannot read {path}: {one_line(error):.200}; fetch it again") from error
 
 
 class _Foreign(Exception):

@@ -27,10 +27,10 @@ from condensery.evaluation.scoring import (
     held_labels,
 )
 from condensery.evaluation.teacher import SoftLabels
+from condensery.export.run_command import run_command
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.provenance import environment, pick_device
 from condensery.records import ImageData, SyntheticSet
-from condensery.report.command import run_command
 from condensery.training import own_recipe
 from condensery.views import Views
 from condensery.words import count, percent, readable_bytes

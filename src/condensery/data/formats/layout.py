@@ -133,7 +133,8 @@ class Layout:
             return self._asked(root, node, asked)
         if node is not root and role(node.name) in (TEST, VALIDATION):
             raise BadInput(
-                f"{self.root} has no training part, only {node.prefix}; --train-split {node.prefix.rstrip('/')} takes it"
+                f"{self.root} has no training part, only {node.prefix}; "
+                f"--train-split {node.prefix.rstrip('/')} takes it"
             )
         if node is not root and role(node.name) != TRAIN:
             self.notes.append(f"the set lies in {node.prefix}")

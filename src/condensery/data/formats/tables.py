@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from condensery.data.bounded import require_plausible
 from condensery.data.columns import (
     Column,
     columns_of,
@@ -25,6 +26,8 @@ from condensery.data.parts import TRAIN, role, split_names
 from condensery.errors import BadFile, BadInput, one_line
 
 SUFFIXES = (".parquet", ".arrow")
+ROW_BYTES = 64
+"""An image takes at least as much once it is unpacked."""
 
 
 def tables_in(tree: Tree) -> list[File]:
@@ -46,6 +49,8 @@ def read_tables(root: Path, files: Sequence[File], options: Options, others: Seq
     """
     groups = _groups(root, files, options)
     schemas = {file: _columns(file.path) for group in groups.values() for file in group}
+    for file in schemas:
+        require_plausible(ROW_BYTES * _rows(file.path), file.size, f"rows of {file.path}")
     first = groups[next((name for name in groups if role(name) == TRAIN), next(iter(groups)))][0]
     image, label = find_columns(schemas[first], options.image_column, options.label_column, str(root))
     folder = _Beside(root if root.is_dir() else root.parent)

@@ -18,8 +18,8 @@ from PIL import Image
 from condensery.artifact import unwritable, write_bytes
 from condensery.data.files import LITTER
 from condensery.errors import BadInput
+from condensery.export.picture import eight_bit
 from condensery.records import ImageSpec, SyntheticSet
-from condensery.report.picture import eight_bit
 
 _SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "eval", "dev"}
 _LONGEST_NAME = 100  # characters of a folder name; file systems allow 255 bytes

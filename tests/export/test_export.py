@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from condensery import BadInput, ImageSpec, SyntheticSet, load_images
-from condensery.report import FORMATS, export
-from condensery.report.export import class_folders
-from condensery.report.picture import eight_bit, picture, save_picture
+from condensery.export import FORMATS, export
+from condensery.export.formats import class_folders
+from condensery.export.picture import eight_bit, picture, save_picture
 
 
 def make_set(channels: int = 3, names: tuple[str, ...] = ("cat", "dog"), ipc: int = 3) -> SyntheticSet:
