@@ -44,14 +44,10 @@ def read_folder(tree: Tree, options: Options) -> Reading:
     if options.label_column is not None and not reader.used_lists:
         options.require_no_columns(tree.root)
     taken = {file.name for _, node in found for file in node.files() if file.is_image}
-    read = {file.name for file in reader.used_lists}
+    taken |= {file.name for file in reader.used_lists}
     beside = [node for node in layout.aside if node.is_filled]
-    covered = tuple(node.prefix for node in beside)
-    rest = [
-        file
-        for file in tree.files
-        if file.name not in taken | read and not file.name.startswith(covered or ("\0",))
-    ]
+    taken |= {file.name for node in beside for file in node.files()}
+    rest = [file for file in tree.files if file.name not in taken]
     unused = [f"{node.prefix} ({sum(1 for _ in node.images()):,} images)" for node in beside]
     unused += [said] if (said := summary(rest)) else []
     unused += [
