@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from condensery.cli.main import app
+from condensery.cli.main import application
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -71,7 +71,7 @@ def documented_commands() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("page", "line"), documented_commands())
 def test_documented_commands_have_flags_that_exist(page: str, line: str) -> None:
     words = shlex.split(line, comments=True)
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = typer.main.get_command(application()).commands  # type: ignore[attr-defined]
     known = {flag for parameter in commands[words[1]].params for flag in parameter.opts}
     for word in words[2:]:
         if word.startswith("--"):

@@ -152,7 +152,9 @@ _OPTIONS: dict[str, Any] = {
     **dict.fromkeys(("size", "channels"), int),
     "test_fraction": float,
     "classes": list,
-    **dict.fromkeys(("image_column", "label_column"), str),
+    **dict.fromkeys(("image_column", "label_column", "train_split", "test_split"), str),
+    "value_range": list,
+    "skip_damaged": bool,
 }
 
 
@@ -180,7 +182,9 @@ def _require_types(path: Path, name: str, found: object, types: Mapping[str, Any
     if not isinstance(found, dict):
         raise BadFile(f"{path} is damaged: {name} is {found!r:.40}, not a JSON object")
     for key, kind in types.items():
-        if key in found and (not isinstance(found[key], kind) or isinstance(found[key], bool)):
+        if key in found and (
+            not isinstance(found[key], kind) or isinstance(found[key], bool) != (kind is bool)
+        ):
             raise BadFile(f"{path} is damaged: {key} in its {name} is {found[key]!r:.40}")
 
 

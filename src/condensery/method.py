@@ -204,7 +204,7 @@ class Preparation:
     piece: str
     missing: tuple[str, ...]
     work: float
-    make: Callable[[int], None]
+    make: Callable[[int], object]
     without: Method
 
 

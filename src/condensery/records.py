@@ -134,6 +134,7 @@ class ImageData:
         source: what the user asked for, for messages and records.
         fingerprint: SHA-256 (hex) over pixels, labels and class names of both parts.
         options: JSON-able options of `condensery.data.load` that give this from the source, for records.
+        found: what was found in the source, a `condensery.data.found.Found`; None for images made in memory.
     """
 
     spec: ImageSpec
@@ -142,6 +143,7 @@ class ImageData:
     source: str
     fingerprint: str
     options: dict[str, Any] = field(default_factory=dict)
+    found: Any = None
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from condensery.coresets import SELECTORS
-from condensery.data import KNOWN_SETS, load
-from condensery.data.sources import silent
+from condensery.data import load
+from condensery.data.sources import path_of, silent
 from condensery.errors import BadInput
 from condensery.evaluation import Protocol
 from condensery.method import Method
@@ -194,6 +194,7 @@ def require_count(name: str, value: int) -> None:
 def absolute_source(source: str) -> str:
     """A data source as a run records it: known sets and Hub ids by name, files and folders by absolute path.
 
-    A known name means the known set even where a folder of that name lies in the current one, as for `load`.
+    A folder here goes before a known set of its name, as for `load`.
     """
-    return str(Path(source).resolve()) if source not in KNOWN_SETS and Path(source).exists() else source
+    path = path_of(source)
+    return source if path is None else str(path.resolve())

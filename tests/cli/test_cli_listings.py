@@ -16,7 +16,7 @@ from condensery.data import KNOWN_SETS
 from condensery.methods import METHODS
 from condensery.models.registry import list_networks
 
-COMMANDS = tuple(main_module._COMMANDS)
+COMMANDS = tuple(main_module.COMMANDS)
 
 
 @pytest.mark.parametrize("line", ["", "--help", "-h"])
@@ -39,7 +39,7 @@ def test_help_teaches_with_examples_and_fits(condense, monkeypatch, command, col
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_text_is_not_wrapped_at_80_columns(command):
     """Rich wraps without indentation, so no line may need it; the first paragraph flows by itself."""
-    text = inspect.cleandoc(main_module._COMMANDS[command].__doc__)
+    text = inspect.cleandoc(main_module.COMMANDS[command].__doc__)
     assert all(len(line) <= 78 for line in text.partition("\n\n")[2].splitlines())
 
 

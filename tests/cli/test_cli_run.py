@@ -16,8 +16,8 @@ from condensery.cli import arguments
 from condensery.cli.declared import methods
 from condensery.cli.flags import owners
 from condensery.errors import BadInput
+from condensery.export.run_command import run_command
 from condensery.methods import METHODS
-from condensery.report.command import run_command
 
 ONE_EPOCH = replace(condensery.PROTOCOLS["quick"], name="one epoch", epochs=1, plain_epochs=1)
 

@@ -18,10 +18,10 @@ import condensery
 from condensery import ImageData, LabeledImages, Rng, get_selector
 from condensery.coresets.consistency import held_out_accuracy
 from condensery.coresets.el2n import error_norms
-from condensery.coresets.features import class_features, features
+from condensery.coresets.features import features
 from condensery.coresets.forgetting import History
 from condensery.coresets.grand import gradient_norms, gradient_norms_at_once
-from condensery.coresets.herding import herd
+from condensery.coresets.herding import Herding, herd
 from condensery.coresets.k_center import spread
 from condensery.coresets.networks import trained_network
 from condensery.coresets.optimal_random import OptimalRandom
@@ -64,7 +64,7 @@ def test_herding_takes_copies_once_each() -> None:
 def worst_ratio(task: Any, epochs: int) -> float:
     """|mean feature of the selection - mean of the class|, herding's over random's: the largest of all classes."""
     ratios = []
-    for members, found in class_features(task, "trained", epochs, RNG):
+    for members, found in Herding(epochs=epochs).features_by_class(task, RNG):
         draws = [RNG.fork("draw", s).numpy().permutation(len(members))[: task.ipc] for s in range(5)]
         mean = found.mean(0)
         random = np.mean([(found[draw].mean(0) - mean).norm() for draw in draws])

@@ -114,7 +114,8 @@ BROKEN_PIXELS[3, 2, 2, 1] = np.nan
         ({"images": COLOUR, "labels": LABELS - 1}, "training image 0 .* negative label -1"),
         ({"images": COLOUR, "labels": LABELS[:4]}, "6 training images but 4 labels"),
         ({"images": COLOUR, "labels": LABELS * 0}, "single class '0'"),
-        ({"images": COLOUR, "labels": np.eye(2)[LABELS]}, r"labels .* have shape \(6, 2\)"),
+        ({"images": COLOUR, "labels": np.eye(2)[LABELS] * 0.5}, r"labels .* have shape \(6, 2\)"),
+        ({"images": COLOUR, "labels": np.eye(2)[LABELS] * 0 + 1}, "multi-label: image 0 has 2 classes"),
         ({"images": COLOUR, "labels": LABELS + 0.5}, "expected whole numbers or text"),
         ({"images": COLOUR.reshape(6, -1), "labels": LABELS}, r"have shape \(6, 192\)"),
         ({"images": COLOUR[:0], "labels": LABELS[:0]}, "no training image"),
@@ -125,8 +126,9 @@ BROKEN_PIXELS[3, 2, 2, 1] = np.nan
             "has label 1, which is none of",
         ),
         (
-            {"images": COLOUR, "labels": LABELS, "class_names": np.array(["a", "b", "c"])},
-            "class 'c' .* no training",
+            {"images": COLOUR, "labels": LABELS, "class_names": np.array(["a", "b", "c"])}
+            | {"x_test": COLOUR[:1], "y_test": [2]},
+            "class 'c' .* has 1 test images but no training image",
         ),
         (
             {"images": COLOUR, "labels": LABELS, "x_test": COLOUR[:1], "y_test": [5]},

@@ -77,7 +77,7 @@ def test_other_splits_are_left_out_and_said_so(tmp_path: Path) -> None:
     lines: list[str] = []
     data = load(tmp_path / "set", announce=lines.append)
     assert (len(data.train), len(data.test)) == (6, 2)
-    assert any("extra-00000-of-00001.parquet" in line for line in lines)
+    assert lines[-1] == "Not used: extra (8 images)"
 
 
 @pytest.mark.parametrize("as_file", [True, False])
@@ -165,10 +165,16 @@ def test_missing_label_names_the_row(tmp_path: Path) -> None:
             load(write(rows, tmp_path / f"{shown}.parquet"))
 
 
-def test_class_without_training_image_is_named(tmp_path: Path) -> None:
-    rows = table(6).filter(lambda row: row["label"] == 0, keep_in_memory=True)
-    with pytest.raises(BadInput, match=r"class 'dog' .* has no training image"):
-        load(write(rows, tmp_path / "set.parquet"))
+def test_class_without_training_image_is_left_out_and_said(tmp_path: Path) -> None:
+    names = datasets.ClassLabel(names=["ant", "cat", "dog"])
+    rows = table(6).cast_column("label", datasets.Value("int64"))
+    rows = rows.map(lambda row: {"label": row["label"] + 1}).cast_column("label", names)
+    data = load(write(rows, tmp_path / "set" / "train.parquet").parent)
+    assert data.spec.class_names == ("cat", "dog") and set(data.train.labels.tolist()) == {0, 1}
+    assert data.found.lines()[-1] == "Not used: classes without images (ant)"
+    write(rows.map(lambda row: {"label": 0}), tmp_path / "set" / "test.parquet")
+    with pytest.raises(BadInput, match=r"class 'ant' .* has 6 test images but no training image"):
+        load(tmp_path / "set")
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "text"])

@@ -56,6 +56,17 @@ def whole_numbers(flag: str, text: str) -> list[int]:
     return [int(word) for word in words(flag, text)]
 
 
+def value_range(flag: str, text: str) -> list[float]:
+    """ "0,4095" -> [0.0, 4095.0]"""
+    try:
+        low, high = (float(word) for word in words(flag, text))
+    except ValueError:
+        raise BadInput(
+            f"{flag} takes two numbers, the lower one first, such as 0,4095, not {text!r}"
+        ) from None
+    return [low, high]
+
+
 def seeds(flag: str, text: str) -> list[int]:
     """ "0,2-4" -> [0, 2, 3, 4]"""
     found: list[int] = []

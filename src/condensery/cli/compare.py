@@ -11,7 +11,7 @@ import typer
 
 from condensery.cli import arguments, options
 from condensery.cli.declared import methods, selectors
-from condensery.cli.flags import Flag
+from condensery.cli.flags import Flag, OptionGroup
 from condensery.cli.output import Output, facts_table, say
 
 
@@ -19,8 +19,7 @@ def _everything() -> list[str]:
     return [*methods(), *selectors()]
 
 
-@options.options("What is compared")
-class Compared:
+class Compared(OptionGroup, panel="What is compared"):
     methods: Annotated[Sequence[str], Flag("A,B", arguments.words, choices=_everything)] = ()
     """Some of {}; LABEL=NAME for a second setting of one."""
     ipc: options.Numbers = (1,)
@@ -35,8 +34,7 @@ class Compared:
     """Train on the whole training set too."""
 
 
-@options.options("How sets are made")
-class Updates(options.Settings):
+class Updates(options.Settings, panel="How sets are made"):
     scale: float | None = None
     """Make so many times the published updates, such as 0.1."""
     steps: Annotated[int | Mapping[str, int] | None, Flag("N or A=N,B=M", arguments.one_or_each)] = None
@@ -87,16 +85,16 @@ def compare(
             )
         comparison = compare_methods(
             data,
-            **vars(compared),
-            **vars(updates),
-            **vars(curve),
-            **vars(networks),
+            **compared.values,
+            **updates.values,
+            **curve.values,
+            **networks.values,
             **honesty.asked,
-            **{**vars(jobs), "out": out},
+            **{**jobs.values, "out": out},
             command=ctx.obj,
             callback=progress.news,
             announce=progress.say,
-            **vars(resize),
+            **resize.values,
             data_options=images.data_options,
         )
     if jobs.dry_run:

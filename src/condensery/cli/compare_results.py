@@ -7,9 +7,9 @@ from pathlib import Path
 
 from condensery.cli.output import Lines, plain_table
 from condensery.comparison.reports import Comparison
+from condensery.evaluation.honest import SCORES
 from condensery.report import write_report
-from condensery.report.contents import Measurement, honest_of
-from condensery.report.tables import HONEST
+from condensery.report.contents import Measurement
 from condensery.words import accuracy, percent, readable_bytes, readable_seconds
 
 _FILES = {"Page": "report.html", "Table": "table.md", "Numbers": "table.csv", "Lines": "results.jsonl"}
@@ -21,10 +21,7 @@ def comparison_table(comparison: Comparison) -> Lines:
     made_with = len({one.condensed_with for one in found} - {None}) > 1
     published = any(one.published for one in found)
     soft = any(one.labels != "hard" for one in found)
-    known = comparison.honest
-    scores = {
-        short: name for short, name in HONEST.items() if any(getattr(h, name) is not None for h in known)
-    }
+    scores = [one for one in SCORES if one.unit and any(one.key in m.extra for m in found)]
     table = plain_table("method", ">ipc")
     if made_with:
         table.add_column("made with", overflow="fold")
@@ -35,8 +32,8 @@ def comparison_table(comparison: Comparison) -> Lines:
         table.add_column(name, justify="right", no_wrap=True)
     if published:
         table.add_column("published", justify="right", no_wrap=True)
-    for short in scores:
-        table.add_column(short, justify="right", no_wrap=True)
+    for score in scores:
+        table.add_column(score.name, justify="right", no_wrap=True)
     for one in found:
         row = [one.subject, str(one.ipc or "-")]
         row += [one.condensed_with or "-"] if made_with else []
@@ -44,8 +41,7 @@ def comparison_table(comparison: Comparison) -> Lines:
         row += [accuracy(one.mean, one.std, one.n), str(one.n), str(one.images)]
         row += [readable_bytes(one.bytes), _steps(one), _seconds(one)]
         row += [_published(one)] if published else []
-        own = honest_of(known, one)
-        table.add_row(*row, *(percent(getattr(own, name, None)) for name in scores.values()))
+        table.add_row(*row, *(percent(one.extra.get(score.key)) for score in scores))
     return table
 
 

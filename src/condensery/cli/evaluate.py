@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from condensery.cli import arguments, declared
-from condensery.cli.flags import Flag, options
+from condensery.cli.flags import Flag, OptionGroup
 from condensery.cli.options import Draws, Honesty, Judge, Networks
 from condensery.cli.output import Output
 from condensery.cli.progress import EvaluationProgress
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from condensery.evaluation import Evaluation
 
 
-@options("What is compared")
-class Beside:
+class Beside(OptionGroup, panel="What is compared"):
     data: str | None = None
     """The real images (default: those that the set was made from)."""
     baselines: Annotated[Sequence[str], Flag(parse=arguments.words_or_none)] = ("random", "whole")
     """Some of random,whole, or none."""
+    teacher_weights: Annotated[Path | None, Flag("FILE")] = None
+    """Weights of the teacher that labelled the set, if it was not trained here: random images get its labels too."""
 
 
-@options()
 class Scores(Honesty):
     w: float = 0.5
     """Weight of IOR against HLR in LRS."""
@@ -36,8 +36,12 @@ class Scores(Honesty):
     """Weight of augmented training in ARS."""
 
 
-@options("Run")
-class Place(Draws):
+class Recipes(OptionGroup, panel="How sets are judged"):
+    recipe: str = "both"
+    """common leaves out the recipe by which a set itself wants to be trained, own all but that."""
+
+
+class Place(Draws, panel="Run"):
     results: Annotated[Path | None, Flag("FILE")] = None
     """Append the JSON line to this file too."""
 
@@ -55,6 +59,7 @@ def evaluate(
     beside: Beside,
     judge: Judge,
     networks: Networks,
+    recipes: Recipes,
     scores: Scores,
     place: Place,
     output: Output,
@@ -86,15 +91,17 @@ def evaluate(
     with EvaluationProgress(output) as progress:
         evaluation = evaluate_sets(
             sets,
-            **vars(beside),
-            **vars(judge),
-            **vars(networks),
+            **beside.values,
+            **judge.values,
+            **networks.values,
+            **recipes.values,
             **asked,
             w=scores.w,
             gamma=scores.gamma,
             seed=place.seed,
             device=place.device,
             callback=progress.trained,
+            announce=progress.say,
         )
     document = {**evaluation.to_json(), "command": ctx.obj}
     _show(output, evaluation)

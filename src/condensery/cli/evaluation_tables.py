@@ -37,6 +37,10 @@ def accuracy_table(evaluation: Evaluation) -> Lines:
             str(score.epochs),
             readable_seconds(score.seconds),
         )
+    if teacher := evaluation.record.get("labelled_by"):
+        blank = [""] * len(extra)
+        size, found = readable_bytes(teacher["bytes"]), percent(teacher["accuracy"])
+        table.add_row("teacher", teacher["network"], *blank, "", size, found, "", "", "1", "", "")
     return table
 
 
@@ -54,7 +58,7 @@ def circumstances(evaluation: Evaluation) -> list[str]:
             f"trained on the whole set for {count(teacher['epochs'], 'epoch')}, seed {teacher['seed']}, "
             f"temperature {teacher['temperature']:g}; size counts them."
         )
-    return lines
+    return [*lines, *(f"{note[:1].upper()}{note[1:]}." for note in evaluation.notes)]
 
 
 def honest_table(evaluation: Evaluation) -> Lines | None:
@@ -69,7 +73,7 @@ def honest_table(evaluation: Evaluation) -> Lines | None:
     known = {name: key for name, key in columns.items() if any(getattr(r, key) is not None for r in rows)}
     if not known:
         return None
-    soft = any(row.labels == "soft" for row in rows)
+    soft = any(row.labels != "hard" for row in rows)
     table = plain_table("set", "network", *(["labels"] if soft else []), *(f">{name}" for name in known))
     for row in rows:
         labels = [row.labels] if soft else []
@@ -96,5 +100,6 @@ def honest_lines(evaluation: Evaluation) -> list[str]:
 
 
 def _differing(scores: Sequence[Score]) -> list[str]:
-    """Which of labels and augmentation are not the same in all scores."""
-    return [name for name in ("labels", "augmentation") if len({getattr(s, name) for s in scores}) > 1]
+    """Which of these are not the same in all scores."""
+    names = ("labels", "augmentation", "recipe")
+    return [name for name in names if len({getattr(s, name) for s in scores}) > 1]

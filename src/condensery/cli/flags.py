@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields
 from functools import cache, wraps
 from types import NoneType, UnionType
 from typing import (
     Annotated,
     Any,
     ClassVar,
-    TypeVar,
+    Self,
     Union,
     dataclass_transform,
     get_args,
@@ -22,10 +22,8 @@ from typing import (
 import typer
 from rich.markup import escape
 
-from condensery.cli.declared import Field, algorithms, field_docs, flag_of
+from condensery.cli.declared import algorithms, field_docs, flag_of
 from condensery.errors import BadInput
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,24 +46,91 @@ class Flag:
 
 
 @dataclass_transform(frozen_default=True)
-def options(panel: str | None = None) -> Callable[[type[T]], type[T]]:
-    """Decorator: a frozen dataclass whose fields are flags, their help below them, shown in `panel` (or its base's)."""
+class OptionGroup:
+    """Base of a frozen dataclass whose fields are flags: the string below a field is its help.
 
-    def record(cls: type[T]) -> type[T]:
-        cls.panel = panel or getattr(cls, "panel", None)  # type: ignore[attr-defined]
-        return dataclass(frozen=True)(cls)
+    Attributes:
+        panel: where the help shows them, from `class Images(OptionGroup, panel="Images")` or the base.
+        typed: the values that were typed, as opposed to defaults.
+    """
 
-    return record
+    panel: ClassVar[str | None] = None
+    typed: ClassVar[Mapping[str, Any]] = {}
 
+    def __init_subclass__(cls, panel: str | None = None) -> None:
+        cls.panel = panel or cls.panel
+        dataclass(frozen=True)(cls)
 
-class Typed(dict[str, Any]):
-    """The options that were typed, as opposed to defaults."""
+    @property
+    def values(self) -> dict[str, Any]:
+        """Every option by its name."""
+        return {name: getattr(self, name) for name in self._kinds()}
+
+    @classmethod
+    def made(cls, given: Mapping[str, Any]) -> Self:
+        """The record of a command line. What was not typed takes the field's default."""
+        typed = {}
+        for name, (_, flag) in cls._kinds().items():
+            if name in given:
+                shown = flag.names[0] if flag.names else flag_of(name)
+                typed[name] = flag.parse(shown, given[name]) if flag.parse else given[name]
+        record = cls(**typed)
+        object.__setattr__(record, "typed", typed)
+        return record
+
+    @classmethod
+    def parameters(cls) -> list[inspect.Parameter]:
+        """What typer sees: a flag for each field, with its default in its help."""
+        return [cls._parameter(field) for field in fields(cls)]  # type: ignore[arg-type]
+
+    @classmethod
+    @cache
+    def _kinds(cls) -> dict[str, tuple[Any, Flag]]:
+        """Field -> the type that typer converts to, and what else there is to its flag."""
+        hints = get_type_hints(cls, include_extras=True)
+        return {field.name: _kind(hints[field.name]) for field in fields(cls)}  # type: ignore[arg-type]
+
+    @classmethod
+    def _parameter(cls, field: Any) -> inspect.Parameter:
+        (kind, flag), default = cls._kinds()[field.name], field.default
+        names, text = flag.names or (flag_of(field.name),), field_docs(cls)[field.name]
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+        if default is True:
+            names, shown = (f"{names[0]}/--no-{names[0][2:]}",), names[0]
+        if flag.choices:
+            text = text.replace("{}", ", ".join(flag.choices()))
+        if default not in (None, MISSING, (), "") and default is not False:
+            text = f"{text.removesuffix('.')} (default: {shown})."
+        required = default is MISSING and field.default_factory is MISSING
+        metavar = "" if kind is bool else flag.metavar
+        return _parameter(field.name, kind, names, text, cls.panel, metavar, required)
 
 
 class AlgorithmFlags(dict[str, Any]):
     """What was typed for fields of methods, or of selectors: `package` is where these are."""
 
     package: ClassVar[str]
+
+    @classmethod
+    def made(cls, given: Mapping[str, Any]) -> Self:
+        """Those of `given` that are fields."""
+        return cls({name: given[name] for name in owners(cls.package) if name in given})
+
+    @classmethod
+    def parameters(cls) -> list[inspect.Parameter]:
+        """What typer sees: a flag for each field. Several methods may have it, with their meanings and defaults."""
+        found = []
+        for name, having in owners(cls.package).items():
+            has = {
+                one: next(f for f in algorithms(cls.package)[one].fields if f.name == name) for one in having
+            }
+            kinds = {field.kind for field in has.values()}
+            kind = kinds.pop() if len(kinds) == 1 else str  # `of` converts to what the method has
+            docs = _by_name({one: field.doc for one, field in has.items()}, "; ")
+            defaults = _by_name({one: str(field.default) for one, field in has.items()}, ", ")
+            text = f"{docs} (default: {defaults})"
+            found.append(_parameter(name, kind, (flag_of(name),), text, f"Fields of {_and(having)}"))
+        return found
 
     def of(self, name: str) -> dict[str, Any]:
         """The settings of the method or selector `name`.
@@ -101,117 +166,67 @@ class SelectorFlags(AlgorithmFlags):
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A command whose parameters are records of `options`, as one that typer understands.
-
-    A record becomes a flag for each of its fields; what is not typed takes the field's default. `MethodFlags` and
-    `SelectorFlags` become the fields of all methods or selectors, `Typed` holds what was typed, and any other
-    parameter is typer's own.
+    """`function`, some of whose parameters are `OptionGroup` or `AlgorithmFlags`, as a command that typer understands.
 
     Raises:
         TypeError: two flags have one name.
     """
     hints = get_type_hints(function, include_extras=True)
     hints.pop("return", None)
-    records = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
-    extras: dict[str, Any] = {
-        name: hint for name, hint in hints.items() if inspect.isclass(hint) and issubclass(hint, dict)
-    }
-    parameters = []
-    for name, hint in hints.items():
-        if name in records:
-            parameters += [_of_field(hint, field) for field in fields(hint)]
-        elif name in extras:
-            parameters += [] if hint is Typed else _of_algorithms(extras[name].package)
-        else:
-            default = inspect.signature(function).parameters[name].default
-            parameters.append(_parameter(name, hint, default))
-    names = [p.name for p in parameters]
+    ours = {name: hint for name, hint in hints.items() if hasattr(hint, "parameters")}
+    found: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        own = parameter.replace(annotation=hints[name], kind=parameter.KEYWORD_ONLY)
+        found += ours[name].parameters() if name in ours else [own]
+    names = [parameter.name for parameter in found]
     if len(set(names)) < len(names):
         raise TypeError(f"{function.__name__} has two flags of one name: {', '.join(sorted(names))}")
 
     @wraps(function)
     def call(**values: Any) -> Any:
         given = {name: value for name, value in values.items() if value not in (None, [])}
-        made = {name: _made(record, given) for name, record in records.items()}
-        typed = {
-            key: value for record in made.values() for key, value in vars(record).items() if key in given
-        }
-        for name, hint in extras.items():
-            wanted = (
-                typed if hint is Typed else {key: given[key] for key in owners(hint.package) if key in given}
-            )
-            made[name] = hint(wanted)
-        return function(**made, **{name: values[name] for name in hints if name not in made})
+        made = {name: hint.made(given) for name, hint in ours.items()}
+        return function(**made, **{name: values[name] for name in hints if name not in ours})
 
-    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    call.__annotations__ = {p.name: p.annotation for p in parameters}
+    call.__signature__ = inspect.Signature(found)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in found}
     return call
 
 
-@cache
-def _hints(record: Any) -> dict[str, Any]:
-    return get_type_hints(record, include_extras=True)
+def without_flags(function: Callable[..., Any]) -> Callable[[], None]:
+    """A command of that name and explanation, for a list of commands."""
+
+    def call() -> None:
+        raise NotImplementedError
+
+    call.__name__, call.__doc__ = function.__name__, function.__doc__
+    return call
 
 
-def _made(record: Any, given: Mapping[str, Any]) -> Any:
-    """The record with the values that were typed."""
-    values = {}
-    for field in fields(record):
-        if field.name in given:
-            _, flag = _kind(record, field.name)
-            name, value = (*flag.names, flag_of(field.name))[0], given[field.name]
-            values[field.name] = flag.parse(name, value) if flag.parse else value
-    return record(**values)
+def _kind(hint: Any) -> tuple[Any, Flag]:
+    """The type behind "or None" and `Annotated`, and the `Flag` in it."""
+    if get_origin(hint) in (Union, UnionType):
+        return _kind(next(one for one in get_args(hint) if one is not NoneType))
+    if get_origin(hint) is Annotated:
+        flag = hint.__metadata__[0]
+        return (flag.typed if flag.parse else hint.__origin__), flag
+    return hint, Flag()
 
 
-def _kind(record: Any, name: str) -> tuple[Any, Flag]:
-    """The type that typer converts to, and the rest of the flag."""
-    hint, flag = _hints(record)[name], Flag()
-    while get_origin(hint) in (Annotated, Union, UnionType):
-        if get_origin(hint) is Annotated:
-            hint, flag = hint.__origin__, hint.__metadata__[0]
-        else:  # something or None
-            hint = next(one for one in get_args(hint) if one is not NoneType)
-    return (flag.typed if flag.parse else hint), flag
-
-
-def _of_field(record: Any, field: Any) -> inspect.Parameter:
-    """The flag of an option, with its default in its help."""
-    kind, flag = _kind(record, field.name)
-    names, text, default = flag.names or (flag_of(field.name),), field_docs(record)[field.name], field.default
-    shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
-    if default is True:
-        names, shown = tuple(f"{name}/--no-{name[2:]}" for name in names), names[0]
-    if flag.choices:
-        text = text.replace("{}", ", ".join(flag.choices()))
-    if default not in (None, MISSING, (), "") and default is not False:
-        text = f"{text.removesuffix('.')} (default: {shown})."
-    option = _option(*names, help=text, panel=record.panel, metavar="" if kind is bool else flag.metavar)
-    if default is MISSING and field.default_factory is MISSING:
-        return _parameter(field.name, Annotated[kind, option], inspect.Parameter.empty)
-    return _parameter(field.name, Annotated[kind | None, option], None)
-
-
-def _of_algorithms(package: str) -> list[inspect.Parameter]:
-    """A flag for each field; several methods may have it, each with its own meaning and default."""
-    parameters = []
-    for name, methods in owners(package).items():
-        has = {
-            method: next(f for f in algorithms(package)[method].fields if f.name == name)
-            for method in methods
-        }
-        kinds = {field.kind for field in has.values()}
-        kind = kinds.pop() if len(kinds) == 1 else str  # `AlgorithmFlags.of` converts to what the method has
-        option = _option(flag_of(name), help=_meanings(has), panel=f"Fields of {_and(methods)}")
-        parameters.append(_parameter(name, Annotated[kind | None, option], None))
-    return parameters
-
-
-def _option(*names: str, help: str, panel: str | None, metavar: str | None = None) -> Any:
-    return typer.Option(*names, help=escape(help), rich_help_panel=panel, metavar=metavar, show_default=False)
-
-
-def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+def _parameter(
+    name: str,
+    kind: Any,
+    names: tuple[str, ...],
+    text: str,
+    panel: str | None,
+    metavar: str | None = None,
+    required: bool = False,
+) -> inspect.Parameter:
+    option = typer.Option(
+        *names, help=escape(text), rich_help_panel=panel, metavar=metavar, show_default=False
+    )
+    default = inspect.Parameter.empty if required else None
+    annotation = Annotated[kind if required else kind | None, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
@@ -222,14 +237,6 @@ def owners(package: str) -> dict[str, tuple[str, ...]]:
         for field in algorithm.fields:
             found[field.name] = (*found.get(field.name, ()), name)
     return dict(sorted(found.items(), key=lambda item: (-len(item[1]), item[1])))
-
-
-def _meanings(has: Mapping[str, Field]) -> str:
-    """What a field means and its defaults, said once where methods agree."""
-    docs = _by_name({method: field.doc for method, field in has.items()}, "; ")
-    return (
-        f"{docs} (default: {_by_name({method: str(field.default) for method, field in has.items()}, ', ')})"
-    )
 
 
 def _by_name(texts: Mapping[str, str], separator: str) -> str:

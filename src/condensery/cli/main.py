@@ -12,7 +12,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Annotated
@@ -22,7 +22,8 @@ import typer
 from condensery.cli import listings, output
 from condensery.cli.compare import compare
 from condensery.cli.evaluate import evaluate
-from condensery.cli.flags import command
+from condensery.cli.flags import command, without_flags
+from condensery.cli.label import label
 from condensery.cli.report import report
 from condensery.cli.reproduce import reproduce
 from condensery.cli.run import run
@@ -37,31 +38,13 @@ _TORCH_OUT_OF_MEMORY = (
 )
 _INTERRUPTED_TYPER = 130  # what typer makes of a KeyboardInterrupt
 
-app = typer.Typer(
-    name="condense",
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-_COMMANDS = {
+COMMANDS = {
     function.__name__: function
     for function in (
-        run,
-        select,
-        evaluate,
-        compare,
-        reproduce,
-        report,
-        show,
-        export,
-        listings.methods,
-        listings.networks,
-        listings.datasets,
+        *(run, select, label, evaluate, compare, reproduce, report, show, export),
+        *(listings.methods, listings.networks, listings.datasets),
     )
 }
-for _function in _COMMANDS.values():
-    app.command()(command(_function))
 
 
 def _print_version(wanted: bool) -> None:
@@ -72,7 +55,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def condense(
     show_version: Annotated[
         bool,
@@ -84,6 +66,20 @@ def condense(
     """Condense labelled images into a tiny set that trains networks almost as well.
     Start: condense run --data digits --out demo. More: condense COMMAND --help
     """
+
+
+def application(needed: Container[str] = COMMANDS) -> typer.Typer:
+    """The command line. Only the commands `needed` get their flags: to make all of them takes a tenth of a second."""
+    app = typer.Typer(
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(condense)
+    for name, function in COMMANDS.items():
+        app.command()(command(function) if name in needed else without_flags(function))
+    return app
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,9 +111,8 @@ def _termination_interrupts() -> Iterator[None]:
 
 def _run(arguments: list[str]) -> int:
     try:
-        code = app(
-            arguments, prog_name="condense", standalone_mode=False, obj=shlex.join(["condense", *arguments])
-        )
+        typed = shlex.join(["condense", *arguments])
+        code = application(arguments)(arguments, prog_name="condense", standalone_mode=False, obj=typed)
     except Interrupted as stop:
         return _say(str(stop), BAD_INPUT)
     except CondenseryError as error:
@@ -143,7 +138,7 @@ def _usage_error(error: typer.TyperException, arguments: list[str]) -> str:
     if wrong_type:
         flag, wanted = wrong_type.groups()
         message = f"{flag} takes {wanted}, not {_value_of(flag, arguments)!r}"
-    command = f" {arguments[0]}" if arguments[0] in _COMMANDS else ""
+    command = f" {arguments[0]}" if arguments[0] in COMMANDS else ""
     return f"{message}; see condense{command} --help"
 
 

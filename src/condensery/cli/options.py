@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from condensery.cli import arguments, declared
-from condensery.cli.flags import Flag, options
+from condensery.cli.flags import Flag, OptionGroup
 from condensery.errors import BadInput
 
 Words = Annotated[Sequence[str], Flag("A,B", arguments.words)]
 Numbers = Annotated[Sequence[int], Flag("N,M", arguments.whole_numbers)]
 
 
-@options("Images")
-class Images:
+class Images(OptionGroup, panel="Images"):
     data: str | None = None
-    """The images: a known name (digits, mnist, cifar10, ...), a folder with one sub-folder per class, a Parquet
-    folder or file, a .npz file, or a Hugging Face Hub id. See condense datasets."""
+    """The images: a known name (digits, mnist, cifar10, ...), a folder with one sub-folder per class, a set as it
+    was downloaded, a Parquet folder or file, a .npz file, or a Hugging Face Hub id. See condense datasets."""
     classes: Annotated[Sequence[str] | None, Flag("A,B", arguments.names)] = None
     """Names of the classes to take, at least two, such as 3,8 (default: all)."""
     test_fraction: float | None = None
@@ -28,6 +27,14 @@ class Images:
     """Column of a table that holds the images."""
     label_column: str | None = None
     """Column of a table that holds the labels."""
+    train_split: Annotated[str | None, Flag("PART")] = None
+    """Part to train on, by the name the set has for it; several with commas (default: known by its name)."""
+    test_split: Annotated[str | None, Flag("PART")] = None
+    """Part to test on."""
+    value_range: Annotated[Sequence[float] | None, Flag("LOW,HIGH", arguments.value_range)] = None
+    """The pixel values that become black and white, such as 0,4095 (default: by the rule that is said)."""
+    skip_damaged: bool = False
+    """Leave out images that cannot be read, and say which."""
 
     @property
     def source(self) -> str:
@@ -41,37 +48,33 @@ class Images:
     @property
     def data_options(self) -> dict[str, Any]:
         """Options of `condensery.load_images`."""
-        return {name: value for name, value in vars(self).items() if name != "data"}
+        options = {name: value for name, value in self.values.items() if name != "data"}
+        return {**options, "skip_damaged": self.skip_damaged or None}
 
 
-@options("Images")
-class Resize:
+class Resize(OptionGroup, panel="Images"):
     size: int | None = None
     """Resize the short side to SIZE pixels and crop the centre."""
     channels: int | None = None
     """1 makes all images grey, 3 colour."""
 
 
-@options()
-class Device:
+class Device(OptionGroup):
     device: str = "auto"
     """auto, cpu or cuda."""
 
 
-@options("Run")
-class Draws(Device):
+class Draws(Device, panel="Run"):
     seed: int = 0
     """Decides every random draw."""
 
 
-@options("Run")
-class Made(Draws):
+class Made(Draws, panel="Run"):
     out: Path | None = None
     """Folder for the result (default: runs/DATA-METHOD-ipcN-seedN)."""
 
 
-@options("Where it runs")
-class Jobs(Device):
+class Jobs(Device, panel="Where it runs"):
     workers: int | None = None
     """Processes on this machine (default: this one alone)."""
     ray: Annotated[str | None, Flag("ADDRESS")] = None
@@ -86,28 +89,24 @@ class Jobs(Device):
     """Check, say how long it will take, do nothing."""
 
 
-@options("How sets are made")
-class Settings:
+class Settings(OptionGroup, panel="How sets are made"):
     settings: Annotated[
         Mapping[str, Any], Flag("[METHOD.]FIELD=VALUE", arguments.settings, list[str], names=("--set",))
     ] = field(default_factory=dict)
     """A field of one method, or of all that have it; can be repeated. See condense methods NAME."""
 
 
-@options("How sets are judged")
-class Judge:
+class Judge(OptionGroup, panel="How sets are judged"):
     protocol: Annotated[str, Flag(choices=declared.protocols)] = "quick"
     """How networks are trained: {}; other groups with +augmentation=crop, none with +augmentation=none."""
 
 
-@options("How sets are judged")
-class Curve(Judge):
+class Curve(Judge, panel="How sets are judged"):
     evaluate_at: Annotated[Sequence[int], Flag("STEPS", arguments.whole_numbers)] = ()
     """Steps after which to train networks on the set so far and test them, such as 0,100,200: a curve."""
 
 
-@options("How sets are judged")
-class Networks:
+class Networks(OptionGroup, panel="How sets are judged"):
     networks: Words = ()
     """Architectures to train and test (default: those that sets are made with)."""
     repeats: int | None = None
@@ -118,8 +117,7 @@ class Networks:
     """Networks trained on the whole set."""
 
 
-@options("Labels, augmentation and the scores about them")
-class Honesty:
+class Honesty(OptionGroup, panel="Labels, augmentation and the scores about them"):
     soft_labels: bool = False
     """Train networks with a teacher's labels too, after hard labels."""
     teacher: Annotated[str | None, Flag("NETWORK")] = None
@@ -146,7 +144,6 @@ class Honesty:
         return {"soft_labels": labels, "augmentation_robustness": self.augmentation_robustness}
 
 
-@options()
-class Page:
+class Page(OptionGroup):
     no_scatter: bool = False
     """Leave the features out of the page: they take a minute."""

@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.live import Live
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from condensery.cli.flags import options
+from condensery.cli.flags import OptionGroup
 from condensery.words import readable_bytes
 
 if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.progress import Progress
+
     from condensery.records import SyntheticSet
 
 _WIDTH_OF_A_FILE = 120  # columns where the output is not a terminal and COLUMNS says nothing
@@ -49,8 +50,7 @@ def say(stream: TextIO, line: str) -> None:
     write(stream, visible(line) + "\n")
 
 
-@options()
-class Output:
+class Output(OptionGroup):
     """Lines for people go to stdout; with `--json` to stderr, so that stdout holds one JSON document."""
 
     json: bool = False
@@ -64,7 +64,7 @@ class Output:
     def say(self, line: str = "", above: Progress | Live | None = None) -> None:
         """One line for a person, above what is drawn live on the terminal."""
         if above and self.stream.isatty():
-            above.console.print(visible(line), markup=False, highlight=False)
+            above.console.print(_text([line]))
         else:
             say(self.stream, line)
 
@@ -82,7 +82,7 @@ class Output:
             text = json.dumps(_strict(document), indent=2, allow_nan=False)
             write(sys.stdout, text.replace("\x7f", "\\u007f") + "\n")
 
-    def made(self, out: Path, made: SyntheticSet, what: str, fact: tuple[str, str]) -> None:
+    def tell_set(self, out: Path, made: SyntheticSet, what: str, fact: tuple[str, str]) -> None:
         """The new set in the folder `out`: where it is, how large, one more `fact`, and what to do with it."""
         files = {"set": str(out / "set.safetensors"), "picture": str(out / "set.png")}
         result = f"{files['set']}  ({len(made)} {what}, {readable_bytes(made.bytes)})"

@@ -7,13 +7,12 @@ from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
-
 from condensery.cli.output import Output, visible
 from condensery.words import readable_seconds
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from condensery.evaluation.evaluator import Trained
     from condensery.selection import SelectionReport
     from condensery.session import StepReport
@@ -28,7 +27,7 @@ class Bar:
         self.output = output
         self.wanted = sys.stderr.isatty()
         self.live: Progress | None = None
-        self.task: TaskID = TaskID(0)
+        self.task: TaskID
 
     def __enter__(self) -> Self:
         return self
@@ -45,6 +44,9 @@ class Bar:
         if not self.wanted:
             return
         if self.live is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn
+
             columns = (BarColumn(bar_width=None), TextColumn("{task.description}", markup=False))
             # Redirecting would send piped stdout to stderr; `say` does what redirecting is for.
             self.live = Progress(
@@ -92,6 +94,14 @@ class SelectionProgress(Bar):
         left = readable_seconds(report.seconds * (1 - share) / max(share, 1e-9))
         text = f"{report.stage}  {100 * share:.0f} %  {readable_seconds(report.seconds)}, {left} left"
         self.update(round(report.done), max(1, round(report.total)), text)
+
+
+class TeacherProgress(Bar):
+    """The bar of a teacher's training."""
+
+    def trained(self, done: int, total: int) -> None:
+        """Callback for `condensery.label`."""
+        self.update(done, total, f"teacher  {done}/{total} epochs")
 
 
 class EvaluationProgress(Bar):

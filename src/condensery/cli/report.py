@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from condensery.cli.flags import Flag, options
+from condensery.cli.flags import Flag, OptionGroup
 from condensery.cli.options import Page
 from condensery.cli.output import Lines, Output, plain_table
 from condensery.words import accuracy, readable_bytes
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from condensery.report.contents import Measurement, Report
 
 
-@options()
-class Written:
+class Written(OptionGroup):
     out: Annotated[Path | None, Flag("FILE")] = None
     """What to write: .html, .md, .csv or .jsonl (default: report.html, for one run in its folder)."""
     title: str = ""
@@ -103,14 +102,13 @@ def measurement_table(measurements: tuple[Measurement, ...]) -> Lines:
 
 
 def _document(gathered: Report, path: Path, size: int) -> dict[str, object]:
-    from condensery.report.contents import honest_of
     from condensery.report.tables import row
 
     return {
         "report": str(path),
         "bytes": size,
         "title": gathered.title,
-        "measurements": [row(m, honest_of(gathered.honest, m)) for m in gathered.measurements],
+        "measurements": list(map(row, gathered.measurements)),
         "galleries": len(gathered.galleries),
         "curves": len(gathered.curves),
         "scatters": len(gathered.scatters),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from condensery.cli import arguments
 from condensery.cli.declared import methods
-from condensery.cli.flags import Flag, MethodFlags, Typed, options
+from condensery.cli.flags import Flag, MethodFlags, OptionGroup
 from condensery.cli.options import Curve, Images, Made, Resize
 from condensery.cli.output import Output
 from condensery.cli.progress import RunProgress
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from condensery.session import Options
 
 _DECIDING = ("method", "ipc", "network", "seed")  # settings that a resumed run must share
-_OF_DATA = ("size", "channels", "classes", "test_fraction", "image_column", "label_column")
+_OF_DATA = (
+    *("size", "channels", "classes", "test_fraction", "image_column", "label_column"),
+    *("train_split", "test_split", "value_range", "skip_damaged"),
+)
 
 
-@options("Run")
-class Making:
+class Making(OptionGroup, panel="Run"):
     method: Annotated[str, Flag(choices=methods)] = "dm"
     """One of {}; see condense methods."""
     ipc: int = 1
@@ -35,8 +37,7 @@ class Making:
     """Updates of the images (default: as many as published)."""
 
 
-@options("Stopping and resuming")
-class Stopping:
+class Stopping(OptionGroup, panel="Stopping and resuming"):
     resume: bool = False
     """Go on with the run in --out, to the same bits as if it had never stopped."""
     checkpoint_every: Annotated[float, Flag("SECONDS", arguments.seconds)] = 60
@@ -53,7 +54,6 @@ def run(
     stopping: Stopping,
     curve: Curve,
     fields: MethodFlags,
-    typed: Typed,
     output: Output,
 ) -> None:
     """Condense labelled images into a few synthetic images per class.
@@ -79,40 +79,41 @@ def run(
             device=made.device,
             checkpoint_every=stopping.checkpoint_every,
             time_limit=stopping.time_limit,
-            **vars(curve),
+            **curve.values,
             callback=progress.step,
             announce=progress.say,
         )
         if stopping.resume and RunFolder(out).exists:
-            synthetic = _go_on(out, making.steps, typed, fields, options)
+            typed = {**images.typed, **resize.typed, **making.typed, **made.typed}
+            synthetic = _go_on(out, typed, fields, options)
         elif stopping.resume and images.data is None:
             raise BadInput(f"{out} holds no run to resume: to start one there, name the images with --data")
         else:
             synthetic = condense(
                 images.source,
-                **vars(making),
+                **making.values,
                 seed=made.seed,
                 out=out,
                 **vars(options),
-                **vars(resize),
+                **resize.values,
                 data_options=images.data_options,
                 **fields.of(making.method),
             )
     record = synthetic.record
     loss = "-" if record["loss"] is None else f"{record['loss']:.4g}"
     took = f"{count(record['step'], 'step')}, {readable_seconds(record['seconds'])}"
-    output.made(out, synthetic, "images", ("Loss", f"{loss} after {took}"))
+    output.tell_set(out, synthetic, "images", ("Loss", f"{loss} after {took}"))
 
 
-def _go_on(out: Path, steps: int | None, typed: Typed, fields: MethodFlags, options: Options) -> SyntheticSet:
+def _go_on(out: Path, typed: dict[str, Any], fields: MethodFlags, options: Options) -> SyntheticSet:
     """Resume; whatever was typed must be what the run was started with."""
     from condensery.run_folder import RunFolder
     from condensery.runner import absolute_source, resume_run
 
     settings = RunFolder(out).settings()
-    asked: dict[str, Any] = {name: typed[name] for name in _DECIDING if name in typed}
+    asked = {name: typed[name] for name in _DECIDING if name in typed}
     if "data" in typed:
         asked["source"] = absolute_source(typed["data"])
     asked["options"] = {**settings.options, **{name: typed[name] for name in _OF_DATA if name in typed}}
     asked["fields"] = fields.of(settings.method)
-    return resume_run(out, steps=steps, options=options, asked=asked)
+    return resume_run(out, steps=typed.get("steps"), options=options, asked=asked)

@@ -6,15 +6,14 @@ from typing import Annotated
 
 from condensery.cli import arguments
 from condensery.cli.declared import selectors
-from condensery.cli.flags import Flag, SelectorFlags, options
+from condensery.cli.flags import Flag, OptionGroup, SelectorFlags
 from condensery.cli.options import Images, Made, Resize
 from condensery.cli.output import Output
 from condensery.cli.progress import SelectionProgress
 from condensery.words import readable_seconds
 
 
-@options("Run")
-class Choosing:
+class Choosing(OptionGroup, panel="Run"):
     method: Annotated[str, Flag(choices=selectors)] = "herding"
     """One of {}; see condense methods."""
     ipc: int = 1
@@ -46,12 +45,12 @@ def select(
     with SelectionProgress(output) as progress:
         chosen = select_images(
             data,
-            **vars(choosing),
-            **{**vars(made), "out": out},
+            **choosing.values,
+            **{**made.values, "out": out},
             callback=progress.worked,
             announce=progress.say,
-            **vars(resize),
+            **resize.values,
             data_options=images.data_options,
             **settings,
         )
-    output.made(out, chosen, "real images", ("Time", readable_seconds(chosen.record["seconds"])))
+    output.tell_set(out, chosen, "real images", ("Time", readable_seconds(chosen.record["seconds"])))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from condensery.cli.flags import Flag, options
+from condensery.cli.flags import Flag, OptionGroup
 from condensery.cli.output import Output, facts_table
 from condensery.errors import BadInput
 from condensery.words import accuracy, percent, readable_bytes, readable_seconds
@@ -20,8 +20,7 @@ RunPath = Annotated[
 ]
 
 
-@options()
-class Drawing:
+class Drawing(OptionGroup):
     out: Annotated[Path | None, Flag("PICTURE")] = None
     """Where to write the picture (default: beside the set)."""
     per_class: Annotated[int | None, Flag("N")] = None
@@ -40,8 +39,8 @@ def show(run: RunPath, drawing: Drawing, output: Output) -> None:
     if per_class is not None and per_class < 1:
         raise BadInput(f"--per-class must be at least 1, not {per_class}")
     from condensery import artifact
-    from condensery.report import save_picture
-    from condensery.report.picture import value_range
+    from condensery.export import save_picture
+    from condensery.export.picture import value_range
 
     path = artifact.set_path(run)
     synthetic = artifact.load(path)
@@ -65,7 +64,7 @@ def show(run: RunPath, drawing: Drawing, output: Output) -> None:
 
 
 def _facts(path: Path, synthetic: SyntheticSet, drawn: Path) -> list[tuple[str, str]]:
-    from condensery.report.picture import value_range
+    from condensery.export.picture import value_range
 
     record, spec = synthetic.record, synthetic.spec
     low, high, clipped = value_range(synthetic)
@@ -133,8 +132,7 @@ def _numbers(values: tuple[float, ...]) -> str:
     return " ".join(f"{value:.4f}" for value in values)
 
 
-@options()
-class Export:
+class Export(OptionGroup):
     format: str
     """npz, pt, parquet, png."""
     out: Annotated[Path, Flag("PATH")]
@@ -160,7 +158,7 @@ def export(run: RunPath, wanted: Export, output: Output) -> None:
       condense export runs/mnist --format png --out mnist-images
     """
     from condensery import artifact
-    from condensery.report import export as export_set
+    from condensery.export import export as export_set
 
     result = export_set(artifact.load(run), wanted.format, wanted.out)
     for line in result.lines:

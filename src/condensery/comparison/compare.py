@@ -11,7 +11,7 @@ from typing import Any
 from condensery.comparison.engines import Engine, pick_engine
 from condensery.comparison.entries import Steps, entries
 from condensery.comparison.folder import Folder
-from condensery.comparison.jobs import Entry, Plan
+from condensery.comparison.jobs import Entry, Plan, sets
 from condensery.comparison.perform import at_hand, perform
 from condensery.comparison.protocol_record import protocol_record
 from condensery.comparison.reports import Comparison
@@ -165,15 +165,14 @@ def compare(
             run.expected(runner.slots)
         else:
             at_hand(images)
-            with folder.opened(plan):
-                threads = folder.start(plan, threads, runner.slots, command)
+            with folder.opened(plan, threads, runner.slots, command) as threads:
                 run.work(runner, threads, estimate, callback)
     finally:
         if engine is None:
             runner.close()
     found = measurements(run.cells, folder, threads)
     problems = tuple(dict.fromkeys(run.problems.values()))
-    return Comparison(plan, folder.path, *found, problems, command)
+    return Comparison(folder.path, plan, sets(plan), run.cells, found, problems, command)
 
 
 def _require_at_least(least: int, **named: Iterable[float | None]) -> None:

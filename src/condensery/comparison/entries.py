@@ -54,9 +54,17 @@ def known_names() -> list[str]:
 
 
 def all_fields(method: str, **settings: Any) -> dict[str, Any]:
-    """Every field of a method or selector: those in `settings`, checked, and the defaults of the others."""
-    get = get_method if method in METHODS else get_selector
-    return asdict(get(method, **settings))  # type: ignore[call-overload]  # both are dataclasses
+    """Every field of a method or selector: those in `settings`, checked, and the defaults of the others.
+
+    Fields that it got later (`later_fields`) are left out at their defaults, so that keys stay what they were.
+    """
+    found: Any = (get_method if method in METHODS else get_selector)(method, **settings)
+    later = getattr(found, "later_fields", ())
+    return {
+        f.name: value
+        for f in fields(found)
+        if (value := getattr(found, f.name)) != f.default or f.name not in later
+    }
 
 
 def _asked(one: str | Method | Selector | Entry) -> Entry:
@@ -112,7 +120,7 @@ def _by_label(asked: Sequence[Entry], settings: Mapping[str, Any]) -> dict[str, 
 
 
 def _steps_by_label(asked: Sequence[Entry], steps: Steps) -> dict[str, int]:
-    condensing = [entry.label for entry in asked if entry.condenses]
+    condensing = [entry.label for entry in asked if entry.method in METHODS]
     counts = dict.fromkeys(condensing, steps) if isinstance(steps, int) else dict(steps or {})
     for label, count in counts.items():
         if label not in condensing:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,7 @@ from condensery import artifact
 from condensery.comparison.jobs import MAKE, Job, Plan, Result, sets
 from condensery.errors import BadFile, BadInput
 
-SET, MADE = "set.safetensors", "made.json"
-SETS, CELLS = "sets", "cells"
+SET, MADE, SETS, CELLS = "set.safetensors", "made.json", "sets", "cells"
 _FORMAT = 1
 _SETTINGS, _PROBLEMS = "comparison.json", "problems.json"
 _OURS = (SETS, CELLS, _PROBLEMS, "report.html", "table.md", "table.csv", "results.jsonl")
@@ -84,30 +83,43 @@ class Folder:
         if not path.exists():
             return None
         settings = read_document(path, _GO_ON)
-        damaged = BadFile(f"{path} is damaged: {_GO_ON}")
-        if type(settings.get("format")) is int and settings["format"] > _FORMAT:
+        if isinstance(settings.get("format"), int) and settings["format"] > _FORMAT:
             raise BadFile(f"{path} was written by a newer condensery: upgrade condensery")
         try:
-            plan, labels = Plan.from_json(settings["plan"]), settings.get("labels")
+            plan = Plan.from_json(settings["plan"])
+            labels = settings.get("labels", _labels(plan))  # older ones know those of the last command
+            if not all(
+                type(names) is list and {str}.issuperset(map(type, names)) for names in labels.values()
+            ):
+                raise TypeError("labels")
+            return Asked(plan, settings.get("threads", 0), labels)
         except (KeyError, TypeError, AttributeError) as error:
-            raise damaged from error
-        if labels is None:  # written before labels were kept: those of the last command are known
-            labels = _labels(plan)
-        if not isinstance(labels, dict) or not all(
-            isinstance(names, list) and all(isinstance(name, str) for name in names)
-            for names in labels.values()
-        ):
-            raise damaged
-        return Asked(plan, settings.get("threads", 0), labels)
+            raise BadFile(f"{path} is damaged: {_GO_ON}") from error
 
     @contextmanager
-    def opened(self, plan: Plan) -> Iterator[None]:
-        """Make or open the folder for `plan`, and keep other processes out of it.
+    def opened(self, plan: Plan, threads: int | None, slots: int, command: str) -> Iterator[int]:
+        """Make or open the folder for `plan`, write down what is asked for, and keep other processes out.
+
+        Yields:
+            Threads of torch in each job: those that the folder was started with, or those that are asked for, or a
+            fair share of this process's for each of `slots` jobs.
 
         Raises:
-            BadInput: it holds something else, a comparison on other images or by another protocol, or is in use.
+            BadInput: it holds something else, a comparison on other images, by another protocol or with other
+                threads, or is in use.
         """
-        self._require_ours(plan)
+        if self.path.is_file():
+            raise BadInput(f"{self.path} is a file: choose a folder for --out")
+        before = self.asked()
+        # Sets and cells without comparison.json are ours still: their keys say what they are.
+        if not before and self.path.is_dir() and any(one.name not in _OURS for one in self.path.iterdir()):
+            raise BadInput(
+                f"{self.path} is not empty and holds no comparison: choose an empty or new folder for --out"
+            )
+        if before:
+            self._require_alike(before, plan, threads)
+        threads = (before and before.threads) or threads or max(1, torch.get_num_threads() // slots)
+        labels = {**(before.labels if before else {}), **_labels(plan)}
         try:
             for folder in (self.path / SETS, self.path / CELLS):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -121,20 +133,12 @@ class Folder:
                 raise BadInput(
                     f"another condense compare is working in {self.path}: wait for it, or choose another --out"
                 ) from error
-            yield
+            settings = {"format": _FORMAT, "command": command, "threads": threads, "plan": plan.to_json()}
+            _write(self.path / _SETTINGS, {**settings, "labels": labels}, 2)
+            yield threads
 
-    def _require_ours(self, plan: Plan) -> None:
-        if self.path.is_file():
-            raise BadInput(f"{self.path} is a file: choose a folder for --out")
-        asked = self.asked()
-        if asked is None:
-            # Sets and cells without comparison.json are ours still: their keys say what they are.
-            if self.path.is_dir() and any(path.name not in _OURS for path in self.path.iterdir()):
-                raise BadInput(
-                    f"{self.path} is not empty and holds no comparison: choose an empty or new folder for --out"
-                )
-            return
-        old = asked.plan
+    def _require_alike(self, before: Asked, plan: Plan, threads: int | None) -> None:
+        old, where = before.plan, f"the comparison in {self.path}"
         if old.fingerprint != plan.fingerprint:
             raise BadInput(
                 f"{self.path} holds a comparison on {old.source} ({old.fingerprint[:12]}), not on {plan.source} "
@@ -146,54 +150,51 @@ class Folder:
             raise BadInput(
                 f"{self.path} holds a comparison by protocol {differs}: choose another --out, or that protocol"
             )
-
-    def start(self, plan: Plan, threads: int | None, slots: int, command: str) -> int:
-        """Write down what is asked for. Returns the threads of jobs: those that the folder was started with, or those
-        that are asked for, or a fair share of this process's.
-
-        Raises:
-            BadInput: others are asked for than it was started with.
-        """
-        asked = self.asked()
-        kept = asked.threads if asked else 0
-        if kept and threads and kept != threads:
+        if before.threads and threads and before.threads != threads:
             raise BadInput(
-                f"the comparison in {self.path} was started with --threads {kept}, not {threads}: another number "
+                f"{where} was started with --threads {before.threads}, not {threads}: another number "
                 "rounds differently; leave it out, or choose another --out"
             )
-        threads = kept or threads or max(1, torch.get_num_threads() // slots)
-        labels = {**(asked.labels if asked else {}), **_labels(plan)}
-        settings = {"format": _FORMAT, "command": command, "threads": threads, "plan": plan.to_json()}
-        artifact.write_text(
-            self.path / _SETTINGS, json.dumps({**settings, "labels": labels}, indent=2) + "\n"
-        )
-        return threads
 
     # ---- what came of jobs
-
-    def result_file(self, job: Job) -> Path:
-        """The file whose presence says that a job is done."""
-        return self.set_folder(job) / MADE if job.kind == MAKE else self.path / CELLS / f"{job.key}.json"
 
     def set_folder(self, made: Job) -> Path:
         """The run folder of a set."""
         return self.path / SETS / made.key
 
+    def result_file(self, job: Job) -> Path:
+        """The file whose presence says that a job is done."""
+        return self.set_folder(job) / MADE if job.kind == MAKE else self.path / CELLS / f"{job.key}.json"
+
+    def is_done(self, job: Job) -> bool:
+        return self.result_file(job).exists()
+
     def document(self, job: Job) -> dict[str, Any] | None:
         """What came of a job; None if it is still to be done. Raises BadFile if the file is damaged."""
-        path = self.result_file(job)
-        return read_document(path) if path.exists() else None
+        return read_document(self.result_file(job)) if self.is_done(job) else None
+
+    def require_readable(self, jobs: Iterable[Job]) -> None:
+        """Raises BadFile if the documents of some of these jobs are damaged, and names them all."""
+        broken = []
+        for job in jobs:
+            try:
+                self.document(job)
+            except BadFile as error:
+                broken.append((str(self.result_file(job)), error))
+        if len(broken) > 1:
+            files = " and ".join(file for file, _ in broken)
+            raise BadFile(f"{files} are damaged: delete them, and their cells are done again")
+        if broken:
+            raise broken[0][1]
 
     def keep(self, job: Job, result: Result) -> None:
         """Write what came of a job: its files, then the document that says it is done."""
-        if job.kind == MAKE:
-            folder = self.set_folder(job)
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, content in result.files.items():
-                if not (folder / name).exists() or (folder / name).read_bytes() != content:
-                    artifact.write_bytes(folder / name, content)
-        document = {**result.document, "record": job.record, "worker": result.worker}
-        artifact.write_text(self.result_file(job), json.dumps(document, indent=1) + "\n")
+        folder = self.result_file(job).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in result.files.items():
+            if not (folder / name).exists() or (folder / name).read_bytes() != content:
+                artifact.write_bytes(folder / name, content)
+        _write(self.result_file(job), {**result.document, "record": job.record, "worker": result.worker})
 
     def free_folder(self, made: Job) -> Path:
         """The folder for a set that is to be made, or to be gone on with from its checkpoint."""
@@ -215,19 +216,6 @@ class Folder:
             )
         return path.read_bytes()
 
-    def require_readable(self, jobs: Iterable[Job]) -> None:
-        """Raises BadFile if the documents of some of these jobs are damaged, and names them all."""
-        damaged = []
-        for job in jobs:
-            try:
-                self.document(job)
-            except BadFile:
-                damaged.append(str(self.result_file(job)))
-        if len(damaged) > 1:
-            raise BadFile(f"{' and '.join(damaged)} are damaged: delete them, and their cells are done again")
-        if damaged:
-            raise BadFile(f"{damaged[0]} is damaged: {_DO_AGAIN}")
-
     # ---- cells without a number
 
     def problems(self) -> list[dict[str, Any]]:
@@ -246,24 +234,19 @@ class Folder:
         done = {file.stem for file in (self.path / CELLS).glob("*.json")}
         return [one for one in listed if not one.get("keys") or not done.issuperset(one["keys"])]
 
-    def write_problems(self, problems: dict[str, Problem], asked: Container[str]) -> None:
-        """Write down the problems of a command by cell; those of others stay, if it did not ask for their cells."""
-        keys: dict[Problem, list[str]] = {}
-        for key, problem in problems.items():
-            keys.setdefault(problem, []).append(key)
-        ours = [{**vars(problem), "keys": meant} for problem, meant in keys.items()]
-        known = {(one.cell, one.reason) for one in keys}
+    def write_problems(self, problems: Mapping[str, Problem], asked: Iterable[str]) -> None:
+        """Write down the problems of a command, by cell; those of others stay, unless it asked for their cells."""
+        ours: dict[tuple[str, str], dict[str, Any]] = {}
+        for key, one in problems.items():
+            ours.setdefault((one.cell, one.reason), {**vars(one), "keys": []})["keys"].append(key)
         try:
             before = self.problems()
         except BadFile:  # of no use to anybody
             before = []
-        others = [
-            one
-            for one in before
-            if (one["cell"], one["reason"]) not in known
-            and any(key not in asked for key in one.get("keys", ()))
-        ]
-        artifact.write_text(self.path / _PROBLEMS, json.dumps([*others, *ours], indent=1) + "\n")
+        meant = set(asked)
+        others = (one for one in before if (one["cell"], one["reason"]) not in ours)
+        kept = [one for one in others if not meant.issuperset(one.get("keys", ()))]
+        _write(self.path / _PROBLEMS, [*kept, *ours.values()])
 
 
 def read_document(path: Path, fix: str = _DO_AGAIN) -> dict[str, Any]:
@@ -280,6 +263,10 @@ def read_document(path: Path, fix: str = _DO_AGAIN) -> dict[str, Any]:
 def damaged(path: Path) -> BadFile:
     """The error for the result of a job that makes no sense."""
     return BadFile(f"{path} is damaged: {_DO_AGAIN}")
+
+
+def _write(path: Path, content: Any, indent: int = 1) -> None:
+    artifact.write_text(path, json.dumps(content, indent=indent) + "\n")
 
 
 def _labels(plan: Plan) -> dict[str, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -18,68 +18,56 @@ from condensery.models.registry import resolve
 from condensery.records import ImageData
 
 
-def impossible(cells: Iterable[Job], images: ImageData) -> tuple[dict[str, Problem], list[str]]:
-    """Cells that cannot be done, by key, and notes of methods for people.
+def impossible(cells: Sequence[Job], images: ImageData) -> tuple[dict[str, Problem], list[str]]:
+    """Cells that cannot be done, by key, and what methods say about their settings, for people.
 
     Cells of a row that share a reason are named together.
     """
-    checks = _Checks(images)
-    reasons = {cell.key: checks.of_cell(cell) for cell in cells}
-    groups: dict[str, list[str]] = defaultdict(list)
-    for cell in cells:
-        groups[cell.row].append(cell.key)
-        groups[f"{cell.row} on {cell.record['network']}"].append(cell.key)
-    found: dict[str, Problem] = {}
-    for name, keys in groups.items():  # a whole row comes before its parts
-        shared = {reasons[key] for key in keys}
-        if len(shared) == 1 and (reason := shared.pop()):
-            for key in keys:
-                found.setdefault(key, Problem(name, reason, foreseen=True))
-    return found, checks.notes
+    pool = ClassPool(images.train, images.spec, torch.device("cpu"))
+    notes: dict[str, None] = {}
+    reasons: dict[object, str] = {}  # by question: each is asked once
 
-
-class _Checks:
-    """Asks each method and network once."""
-
-    def __init__(self, images: ImageData) -> None:
-        self.images, self.notes = images, []
-        self._pool = ClassPool(images.train, images.spec, torch.device("cpu"))
-        self._answers: dict[object, str] = {}
-
-    def of_cell(self, cell: Job) -> str:
-        """Why it cannot be done, "" if nothing is known against it."""
-        network = cell.record["network"]
-        return (cell.made and self._set(cell.made)) or self._ask(network, lambda: self._network(network))
-
-    def _set(self, made: Job) -> str:
-        ipc, network = made.record["ipc"], made.record["network"]
-        return self._ask((made.label, ipc, network), lambda: self._check(made, ipc, network))
-
-    def _check(self, made: Job, ipc: int, network: str | None) -> None:
-        counts, record = self._pool.counts, made.record
-        if ipc > min(counts):
-            name = self.images.spec.class_names[counts.index(min(counts))]
-            raise BadInput(f"{ipc} per class is more than class {name!r} has training images ({min(counts)})")
-        if network:
-            self._network(network)
-        place = (self._pool, resolve(network or "convnet"), ipc, torch.device("cpu"))
-        if record["method"] in METHODS:
-            notes = get_method(record["method"], **record["fields"]).check(
-                Task(*place, steps=record["steps"])
-            )
-        else:
-            notes = get_selector(record["method"], **record["fields"]).check(SelectionTask(*place))
-        lines = (f"{made.label}: {note}" for note in notes)
-        self.notes += [line for line in lines if line not in self.notes]
-
-    def _network(self, name: str) -> None:
-        resolve(name).parameter_count(self.images.spec)
-
-    def _ask(self, question: object, ask: Callable[[], object]) -> str:
-        if question not in self._answers:
+    def ask(question: object, check: Callable[[], object]) -> str:
+        if question not in reasons:
             try:
-                ask()
-                self._answers[question] = ""
+                check()
+                reasons[question] = ""
             except BadInput as error:
-                self._answers[question] = str(error)
-        return self._answers[question]
+                reasons[question] = str(error)
+        return reasons[question]
+
+    def reason(cell: Job) -> str:
+        made, network = cell.made, cell.record["network"]
+        question = made and (made.label, made.record["ipc"], made.record["network"])
+        of_set = ask(question, lambda: notes.update(_notes(made, pool))) if made else ""
+        return of_set or ask(network, lambda: resolve(network).parameter_count(images.spec))
+
+    groups: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for cell in cells:
+        for name in (cell.row, f"{cell.row} on {cell.record['network']}"):
+            groups[name].append((cell.key, reason(cell)))
+    found: dict[str, Problem] = {}
+    for name, group in groups.items():  # a whole row comes before its parts
+        if len({why for _, why in group}) == 1 and (why := group[0][1]):
+            for key, _ in group:
+                found.setdefault(key, Problem(name, why, foreseen=True))
+    return found, list(notes)
+
+
+def _notes(made: Job, pool: ClassPool) -> dict[str, None]:
+    """Of the method on its settings, in order. Raises BadInput if the set cannot be made."""
+    record, smallest = made.record, min(pool.counts)
+    if record["ipc"] > smallest:
+        name = pool.spec.class_names[pool.counts.index(smallest)]
+        raise BadInput(
+            f"{record['ipc']} per class is more than class {name!r} has training images ({smallest})"
+        )
+    network = resolve(record["network"] or "convnet")
+    if record["network"]:
+        network.parameter_count(pool.spec)
+    place = (pool, network, record["ipc"], torch.device("cpu"))
+    if record["method"] in METHODS:
+        notes = get_method(record["method"], **record["fields"]).check(Task(*place, steps=record["steps"]))
+    else:
+        notes = get_selector(record["method"], **record["fields"]).check(SelectionTask(*place))
+    return {f"{made.label}: {note}": None for note in notes}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterable, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from condensery.comparison.folder import Problem
 from condensery.comparison.jobs import Job
 
 WAITING, MAKING, TESTING, DONE, SKIPPED, FAILED = "waiting", "making", "testing", "done", "skipped", "failed"
@@ -19,47 +19,35 @@ class Progress:
     Attributes:
         line: what came of the last job, for people; "" at first.
         rows: the cells of each row of the comparison, by name.
-        states, accuracies: of cells, by key.
+        problems: of cells that have no number, by key.
         expected: seconds of the jobs that were to be done, by key; {} without an estimate.
+        took: seconds of those that were done by now.
+        running: keys of the jobs that are being done.
         slots: jobs at a time.
         total: cells that could be expected to work.
     """
 
     def __init__(
-        self, cells: Sequence[Job], impossible: Container[str], slots: int, expected: dict[str, float]
+        self, cells: Sequence[Job], problems: Mapping[str, Problem], slots: int, expected: dict[str, float]
     ) -> None:
-        self.line, self.slots, self.expected = "", slots, expected
+        self.line, self.problems, self.slots, self.expected = "", problems, slots, expected
+        self.total, self._impossible = len(cells) - len(problems), len(problems)
         self.rows: dict[str, list[Job]] = {}
-        self.states: dict[str, str] = {}
-        self.accuracies: dict[str, list[float]] = {}
-        self._started = time.monotonic()
-        self._left = dict(expected)
-        self._spent = self._foreseen = 0.0
         for cell in cells:
             self.rows.setdefault(cell.row, []).append(cell)
-            self.states[cell.key] = SKIPPED if cell.key in impossible else WAITING
-        self.total = sum(state == WAITING for state in self.states.values())
+        self.accuracies: dict[str, list[float]] = {}
+        self.took: dict[str, float] = {}
+        self.running: set[str] = set()
+        self._started = time.monotonic()
 
-    def set_state(self, cells: Iterable[Job], state: str) -> None:
-        self.states |= {cell.key: state for cell in cells}
-
-    def measured(self, cell: Job, document: dict[str, Any]) -> None:
+    def measured(self, key: str, accuracies: Sequence[Sequence[float]]) -> None:
         """A cell is done."""
-        self.states[cell.key] = DONE
-        self.accuracies[cell.key] = list(np.concatenate(document["scores"][0]["accuracies"]))
-
-    def took(self, key: str, seconds: float) -> None:
-        """A job is over: measured against what was expected of it, that tells how long the others will take."""
-        self._left.pop(key, None)
-        if key in self.expected:
-            self._spent += seconds
-            self._foreseen += self.expected[key]
+        self.accuracies[key] = [float(value) for value in np.concatenate(accuracies)]
 
     @property
     def done(self) -> int:
-        """Cells of the total that are done, or that met with a reason why they cannot be."""
-        settled = sum(state in (DONE, SKIPPED, FAILED) for state in self.states.values())
-        return settled - (len(self.states) - self.total)
+        """Cells of the total that have a number, or a reason why they have none."""
+        return len(self.accuracies) + len(self.problems) - self._impossible
 
     @property
     def elapsed(self) -> float:
@@ -68,17 +56,28 @@ class Progress:
 
     @property
     def left(self) -> float | None:
-        """Seconds until the end, None without an estimate."""
+        """Seconds until the end, None without an estimate: what was expected, at the pace of the jobs by now."""
         if not self.expected:
             return None
-        prior = 0.1 * sum(self.expected.values())  # a few short jobs say little
-        pace = (self._spent + prior) / (self._foreseen + prior) if prior else 1.0
-        return sum(self._left.values()) * pace / self.slots
+        whole = sum(self.expected.values())
+        foreseen = sum(self.expected.get(key, 0.0) for key in self.took)
+        prior = 0.1 * whole  # a few short jobs say little
+        pace = (sum(self.took.values()) + prior) / (foreseen + prior) if prior else 1.0
+        return (whole - foreseen) * pace / self.slots
+
+    def state(self, cell: Job) -> str:
+        if cell.key in self.accuracies:
+            return DONE
+        if cell.key in self.problems:
+            return FAILED if self.problems[cell.key].failed else SKIPPED
+        if cell.key in self.running:
+            return TESTING
+        return MAKING if cell.made and cell.made.key in self.running else WAITING
 
     def at(self, row: str, network: str) -> tuple[str, list[float]]:
         """State and accuracies so far of the cells of a row under one network: one for each seed."""
-        here = [cell.key for cell in self.rows[row] if cell.record["network"] == network]
-        states = [self.states[key] for key in here]
-        found = [value for key in here for value in self.accuracies.get(key, [])]
+        here = [cell for cell in self.rows[row] if cell.record["network"] == network]
+        states = {self.state(cell) for cell in here}
+        found = [value for cell in here for value in self.accuracies.get(cell.key, [])]
         worst = (state for state in (FAILED, TESTING, MAKING, WAITING, SKIPPED) if state in states)
         return next(worst, DONE), found

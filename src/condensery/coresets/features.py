@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import cast
+from dataclasses import dataclass
+from typing import ClassVar, cast
 
 import numpy as np
 from torch import Tensor, nn
@@ -43,27 +44,42 @@ def features(
     )
 
 
-def check_features(name: str, task: SelectionTask, weights: str, epochs: int) -> list[str]:
-    """Lines on the features that selector `name` uses. Raises BadInput where there can be none."""
-    if not task.network.has_embedding(task.spec):
-        raise BadInput(
-            f"{name} compares features and {task.network.name} has none: "
-            "choose a network with embed(), such as convnet"
-        )
-    return [f"features of {check_weights(task, weights, epochs)}"]
+@dataclass(frozen=True)
+class FeatureSelector:
+    """Select in each class by the features that one network gives its images. Abstract: a selector adds `order`."""
 
+    name: ClassVar[str]
+    order: ClassVar[Callable[[Tensor, int], Tensor]]
+    """features (n, D), count -> indices (count,) of the images to keep, the best first"""
+    nested: ClassVar[bool] = True
 
-def features_work(task: SelectionTask, weights: str, epochs: int, rng: Rng) -> float:
-    """Work of `class_features`."""
-    return training_work(task, weights, epochs, rng.fork("features")) + FORWARD * len(task.pool.labels)
+    weights: str = "trained"
+    """networks "trained" on the whole training set, or with "random" weights"""
+    epochs: int = 20
+    """epochs that each network is trained for"""
 
+    def check(self, task: SelectionTask) -> list[str]:
+        if not task.network.has_embedding(task.spec):
+            raise BadInput(
+                f"{self.name} compares features and {task.network.name} has none: "
+                "choose a network with embed(), such as convnet"
+            )
+        return [f"features of {check_weights(task, self.weights, self.epochs)}"]
 
-def class_features(
-    task: SelectionTask, weights: str, epochs: int, rng: Rng
-) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """For each class the indices (n,) of its images and their features (n, D), under one network."""
-    network = ready_network(task, weights, epochs, rng.fork("features"))
-    embed = cast(Embedding, network.embed)
-    for c in task.classes:
-        members = task.pool.members(c)
-        yield members, map_task(task, "features", network, lambda x, _: embed(x), task.images(members))
+    def work(self, task: SelectionTask, rng: Rng) -> float:
+        trained = training_work(task, self.weights, self.epochs, rng.fork("features"))
+        return trained + FORWARD * len(task.pool.labels)
+
+    def select(self, task: SelectionTask, rng: Rng) -> list[np.ndarray]:
+        return [
+            members[type(self).order(found, task.ipc).numpy()]
+            for members, found in self.features_by_class(task, rng)
+        ]
+
+    def features_by_class(self, task: SelectionTask, rng: Rng) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """For each class the indices (n,) of its images and their features (n, D), under one network."""
+        network = ready_network(task, self.weights, self.epochs, rng.fork("features"))
+        embed = cast(Embedding, network.embed)
+        for c in task.classes:
+            members = task.pool.members(c)
+            yield members, map_task(task, "features", network, lambda x, _: embed(x), task.images(members))

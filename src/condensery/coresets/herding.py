@@ -9,37 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from condensery.coresets.features import check_features, class_features, features_work
-from condensery.coresets.selector import SelectionTask
-from condensery.rng import Rng
-
-
-@dataclass(frozen=True)
-class Herding:
-    """Add, one by one, the image that brings the mean feature of the selection closest to that of its class."""
-
-    name: ClassVar[str] = "herding"
-    summary: ClassVar[str] = "follow the class mean in feature space (Welling, 2009; Rebuffi et al., 2017)"
-    nested: ClassVar[bool] = True
-
-    weights: str = "trained"
-    """networks "trained" on the whole training set, or with "random" weights"""
-    epochs: int = 20
-    """epochs that each network is trained for"""
-
-    def check(self, task: SelectionTask) -> list[str]:
-        return check_features(self.name, task, self.weights, self.epochs)
-
-    def work(self, task: SelectionTask, rng: Rng) -> float:
-        return features_work(task, self.weights, self.epochs, rng)
-
-    def select(self, task: SelectionTask, rng: Rng) -> list[np.ndarray]:
-        by_class = class_features(task, self.weights, self.epochs, rng)
-        return [members[herd(found, task.ipc).numpy()] for members, found in by_class]
+from condensery.coresets.features import FeatureSelector
 
 
 def herd(features: Tensor, count: int) -> Tensor:
@@ -59,3 +32,12 @@ def herd(features: Tensor, count: int) -> Tensor:
         chosen.append(int(cost.argmin()))
         total += centred[chosen[-1]]
     return torch.tensor(chosen)
+
+
+@dataclass(frozen=True)
+class Herding(FeatureSelector):
+    """Add, one by one, the image that brings the mean feature of the selection closest to that of its class."""
+
+    name: ClassVar[str] = "herding"
+    summary: ClassVar[str] = "follow the class mean in feature space (Welling, 2009; Rebuffi et al., 2017)"
+    order = staticmethod(herd)

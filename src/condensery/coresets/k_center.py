@@ -9,37 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from condensery.coresets.features import check_features, class_features, features_work
-from condensery.coresets.selector import SelectionTask
-from condensery.rng import Rng
-
-
-@dataclass(frozen=True)
-class KCenter:
-    """Start nearest to the class mean, then add, one by one, the image farthest from all that are selected."""
-
-    name: ClassVar[str] = "k-center"
-    summary: ClassVar[str] = "cover the class in feature space (Wolf, 2011; Sener & Savarese, 2018)"
-    nested: ClassVar[bool] = True
-
-    weights: str = "trained"
-    """networks "trained" on the whole training set, or with "random" weights"""
-    epochs: int = 20
-    """epochs that each network is trained for"""
-
-    def check(self, task: SelectionTask) -> list[str]:
-        return check_features(self.name, task, self.weights, self.epochs)
-
-    def work(self, task: SelectionTask, rng: Rng) -> float:
-        return features_work(task, self.weights, self.epochs, rng)
-
-    def select(self, task: SelectionTask, rng: Rng) -> list[np.ndarray]:
-        by_class = class_features(task, self.weights, self.epochs, rng)
-        return [members[spread(found, task.ipc).numpy()] for members, found in by_class]
+from condensery.coresets.features import FeatureSelector
 
 
 def spread(features: Tensor, count: int) -> Tensor:
@@ -56,3 +29,12 @@ def spread(features: Tensor, count: int) -> Tensor:
         nearest[chosen] = -1  # copies of a chosen image are at 0, and still new
         chosen.append(int(nearest.argmax()))
     return torch.tensor(chosen)
+
+
+@dataclass(frozen=True)
+class KCenter(FeatureSelector):
+    """Start nearest to the class mean, then add, one by one, the image farthest from all that are selected."""
+
+    name: ClassVar[str] = "k-center"
+    summary: ClassVar[str] = "cover the class in feature space (Wolf, 2011; Sener & Savarese, 2018)"
+    order = staticmethod(spread)

@@ -3,7 +3,7 @@
 Layout below the cache folder (`$CONDENSERY_CACHE`, otherwise `~/.cache/condensery`):
 
     sets/<key>/         train.npy, test.npy (uint8 N, H, W, C), train_labels.npy, test_labels.npy, info.json
-    index/<identity>    one line: the key that a source with these paths, sizes and times had last time
+    index/<identity>    JSON: the key that a source with these paths, sizes and times had last time, and what was found
     tmp-*/              an entry being written; moved to its place in one step
 
 An entry never changes once it is in place, so any number of processes may read and build at the same time:
@@ -39,7 +39,7 @@ class Entry:
     """A complete set in the cache.
 
     Attributes:
-        info: class_names, mean, std (measured, [0, 1] scale) and fingerprint.
+        info: class_names, mean, std (measured, [0, 1] scale), fingerprint, and what was seen while decoding.
         train, test: read-only memory maps uint8 (N, H, W, C).
         train_labels, test_labels: int64 (N,).
     """
@@ -64,22 +64,26 @@ class Cache:
         chosen = folder or os.environ.get("CONDENSERY_CACHE") or Path("~/.cache/condensery")
         self.folder = Path(chosen).expanduser().absolute()
 
-    def recall(self, identity: str) -> Entry | None:
-        """The entry that a source of this identity had last time, or None if it is gone or damaged."""
-        try:
-            key = (self.folder / "index" / identity).read_text().strip()
-        except (OSError, UnicodeDecodeError):
-            return None  # never seen, or not readable: read the source again
-        return self.open(key)
+    def recall(self, identity: str) -> tuple[Entry, dict[str, Any]] | None:
+        """The entry that a source of this identity had last time, and the note that was remembered with it.
 
-    def remember(self, identity: str, key: str) -> None:
-        """Note that a source of this identity has the content `key`."""
+        None if it is gone or damaged.
+        """
+        try:
+            noted = json.loads((self.folder / "index" / identity).read_text())
+            entry = self.open(str(noted["key"]))
+            return None if entry is None else (entry, dict(noted["found"]))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None  # never seen, or not readable: read the source again
+
+    def remember(self, identity: str, key: str, found: dict[str, Any]) -> None:
+        """Note that a source of this identity has the content `key`, and what was found in it."""
         with self.writing():
             index = self.folder / "index"
             index.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(prefix="tmp-", dir=index)
             with os.fdopen(handle, "w") as file:
-                file.write(key + "\n")
+                json.dump({"key": key, "found": found}, file)
             os.replace(name, index / identity)
 
     def open(self, key: str) -> Entry | None:

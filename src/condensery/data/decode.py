@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from condensery.data.listing import Item
+from condensery.data.values import PLAIN, Extent, Range, choose_range, scaled
 from condensery.errors import BadFile, BadInput, one_line
 
 CHUNK = 64
@@ -28,33 +30,82 @@ class Wish:
     Attributes:
         size: side of the square they are resized and cropped to, None to keep their size.
         channels: 1 or 3, None for 1 where an image is grey and 3 otherwise.
+        wide: the values of images with more than 8 bits that become 0 and 255; None if not known yet.
+        narrow: the same for images with 8 bits.
     """
 
     size: int | None = None
     channels: int | None = None
+    wide: Range | None = None
+    narrow: Range = PLAIN
 
 
-def decode_all(items: Iterable[Item], wish: Wish) -> Iterator[tuple[str, np.ndarray]]:
+class WideImage(Exception):
+    """An image has more than 8 bits for each value, and what they mean depends on the others: measure all."""
+
+
+Decoded = tuple[str, "np.ndarray | BadFile"]
+
+
+def decode_all(items: Iterable[Item], wish: Wish) -> Iterator[Decoded]:
     """Decode in parallel threads (PIL releases the GIL), in order, with a bounded number under way.
 
     Yields:
-        (where, pixels): uint8 (H, W, C), C as `wish` says.
+        (where, pixels): uint8 (H, W, C), C as `wish` says; or why the image cannot be decoded.
 
     Raises:
-        BadFile: for the first image that cannot be decoded, naming it.
+        WideImage: an image has more than 8 bits and `wish` does not say their range.
+        BadInput: an image is too small, or has values out of the range.
     """
+    return _in_parallel(items, lambda item: (item.where, _or_error(item, wish)))
+
+
+def wide_extent(items: Iterable[Item]) -> Extent:
+    """Which values the images with more than 8 bits hold, all together; damaged images are passed over."""
+    found = [extent for extent in _in_parallel(items, _wide_extent) if extent is not None]
+    together = found[0]
+    for extent in found[1:]:
+        together |= extent
+    return together
+
+
+def _or_error(item: Item, wish: Wish) -> np.ndarray | BadFile:
+    try:
+        return decode(item, wish)
+    except BadFile as error:
+        return error
+
+
+def _wide_extent(item: Item) -> Extent | None:
+    try:
+        deep = _deep_values(_opened(item.payload)) if item.payload is not None else None
+    except Exception:  # it will be named when it is decoded
+        return None
+    if deep is None:
+        return None
+    whole = bool((deep == np.round(deep)).all())
+    return Extent(float(deep.min()), float(deep.max()), whole, deep.dtype.kind in "iu")
+
+
+T = TypeVar("T")
+
+
+def _in_parallel(items: Iterable[Item], work: Callable[[Item], T]) -> Iterator[T]:
     Image.init()  # plug-ins are loaded once here, not by several threads at the same time
     workers = min(8, os.cpu_count() or 1)
     chunks = _chunks(items)
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as threads:
-        waiting: deque[Future[list[tuple[str, np.ndarray]]]] = deque()
+        waiting: deque[Future[list[T]]] = deque()
+
+        def start(count: int) -> None:
+            for chunk in islice(chunks, count):
+                waiting.append(threads.submit(lambda some: [work(item) for item in some], chunk))
+
         try:
-            for chunk in islice(chunks, 2 * workers):
-                waiting.append(threads.submit(_decode_chunk, chunk, wish))
+            start(2 * workers)
             while waiting:
                 yield from waiting.popleft().result()
-                for chunk in islice(chunks, 1):
-                    waiting.append(threads.submit(_decode_chunk, chunk, wish))
+                start(1)
         finally:
             for future in waiting:
                 future.cancel()
@@ -66,10 +117,6 @@ def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
         yield chunk
 
 
-def _decode_chunk(items: Iterable[Item], wish: Wish) -> list[tuple[str, np.ndarray]]:
-    return [(item.where, decode(item, wish)) for item in items]
-
-
 def decode(item: Item, wish: Wish) -> np.ndarray:
     """One image as uint8 (H, W, C).
 
@@ -77,9 +124,11 @@ def decode(item: Item, wish: Wish) -> np.ndarray:
         BadFile: it cannot be decoded.
         BadInput: it is smaller than 8x8 pixels.
     """
+    if item.payload is None:
+        raise BadFile(f"{item.where} holds no image; remove the row")
     try:
-        pixels = _pixels(_upright(item.payload), wish)
-    except MemoryError:
+        pixels = _pixels(_plain(_opened(item.payload), wish), wish)
+    except (MemoryError, WideImage, BadInput):
         raise
     except FileNotFoundError as error:
         raise BadFile(f"{item.where} is a link to nowhere or was removed meanwhile") from error
@@ -95,22 +144,19 @@ def decode(item: Item, wish: Wish) -> np.ndarray:
     return pixels
 
 
-def _upright(payload: Path | bytes | np.ndarray) -> Image.Image:
-    """The payload as a loaded PIL image, turned as its EXIF orientation says."""
+def _opened(payload: Path | bytes | np.ndarray) -> Image.Image:
+    """The payload as a PIL image whose header is read."""
     if isinstance(payload, np.ndarray):
         return Image.fromarray(payload)
     if isinstance(payload, Path):
         payload = payload.read_bytes()
     if not payload:
-        raise BadFile("the file is empty")
-    with Image.open(io.BytesIO(payload)) as image:
-        image.load()
-        return ImageOps.exif_transpose(image)
+        raise ValueError("the file is empty")
+    return Image.open(io.BytesIO(payload))
 
 
 def _pixels(image: Image.Image, wish: Wish) -> np.ndarray:
-    """Apply the wish to a PIL image -> uint8 (H, W, C)."""
-    image = _plain(image)
+    """Apply the wish to an upright image of mode "L" or "RGB" -> uint8 (H, W, C)."""
     if wish.channels is not None:
         image = image.convert("L" if wish.channels == 1 else "RGB")
     if wish.size is not None:
@@ -123,16 +169,67 @@ def _pixels(image: Image.Image, wish: Wish) -> np.ndarray:
     return pixels
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    """Any mode of PIL -> "L" or "RGB". What is transparent becomes white, as a viewer shows it."""
+def _plain(image: Image.Image, wish: Wish) -> Image.Image:
+    """Any image -> upright "L" or "RGB" with values in 0..255."""
+    deep = _deep_values(image)
+    if deep is None:
+        image.load()
+        plain = _eight_bits(ImageOps.exif_transpose(image))
+        return plain if wish.narrow.is_plain else Image.fromarray(_ranged(np.asarray(plain), wish.narrow))
+    if wish.wide is None:
+        raise WideImage
+    orientation = image.getexif().get(_ORIENTATION)
+    values = _ranged(deep, wish.wide)
+    turned = Image.fromarray(values)  # (H, W), or (H, W, 3 or 4)
+    turned.getexif()[_ORIENTATION] = orientation or 1
+    return _eight_bits(ImageOps.exif_transpose(turned))
+
+
+def _ranged(values: np.ndarray, wanted: Range) -> np.ndarray:
+    extent = Extent(float(values.min()), float(values.max()), False, values.dtype.kind in "iu")
+    return scaled(values, choose_range(extent, wanted, "the images"))
+
+
+_ORIENTATION = 0x0112
+
+
+def _deep_values(image: Image.Image) -> np.ndarray | None:
+    """Values (H, W) or (H, W, C) of an image that has more than 8 bits for each, None for any other image.
+
+    PIL keeps the upper 8 bits of 16-bit colour alone. Its decoders also take the other order of bytes, in which
+    the lower 8 bits are the upper ones.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        return np.asarray(image)
+    tiles = getattr(image, "tile", [])
+    modes = {_raw_mode(tile) for tile in tiles}
+    if len(modes) != 1 or (mode := modes.pop())[-4:] not in (";16B", ";16L") or mode.startswith("LA"):
+        return None
+    big = mode.endswith("B")
+    other = mode[:-1] + ("L" if big else "B")
+    stream = io.BytesIO(image.fp.getvalue())  # type: ignore[attr-defined]  # opened from memory, see _opened
+    first = np.asarray(image).astype(np.uint16)
+    with Image.open(stream) as again:
+        again.tile = [tile._replace(args=_with_raw_mode(tile.args, other)) for tile in again.tile]
+        second = np.asarray(again).astype(np.uint16)
+    return first * 256 + second
+
+
+def _raw_mode(tile: Any) -> str:
+    args = tile.args
+    return str(args[0] if isinstance(args, tuple) and args else args)
+
+
+def _with_raw_mode(args: Any, mode: str) -> Any:
+    return (mode, *args[1:]) if isinstance(args, tuple) else mode
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Any mode of PIL with 8 bits or fewer -> "L" or "RGB". What is transparent becomes white, as a viewer shows it."""
     if image.mode in ("L", "RGB"):
         if "transparency" not in image.info:
             return image
         image = image.convert("RGBA")
-    if image.mode.startswith("I"):
-        return _from_16_bit(image)
-    if image.mode == "F":
-        raise BadFile("floating-point pixels have no agreed range")
     if image.mode == "1":
         return image.convert("L")
     if image.mode == "P":
@@ -142,14 +239,6 @@ def _plain(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, image).convert("RGB")
     return image.convert("RGB")
-
-
-def _from_16_bit(image: Image.Image) -> Image.Image:
-    """Grey values 0..65535 -> 0..255, rounded to the nearest."""
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
-        raise BadFile(f"grey values reach from {values.min()} to {values.max()}, expected 0 to 65535")
-    return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
 
 
 def _resize(image: Image.Image, size: int) -> Image.Image:

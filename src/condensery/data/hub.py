@@ -6,12 +6,15 @@ import os
 import socket
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from condensery.data.columns import find_columns, image_item, label_array
-from condensery.data.listing import Item, Listing, Origin, make_listing
-from condensery.data.parquet import TEST_SPLITS
+from condensery.data.columns import columns_of, find_columns, image_item, label_array
+from condensery.data.listing import Item, Origin, Part, Reading
+from condensery.data.options import Options
+from condensery.data.parts import TRAIN, role
 from condensery.errors import BadInput, one_line
 
 PATIENCE_SECONDS = 3.0
@@ -20,8 +23,7 @@ PATIENCE_SECONDS = 3.0
 def hub_origin(
     hub_id: str,
     config: str | None,
-    test_fraction: float,
-    image_column: str | None,
+    options: Options,
     label_column: str | None,
     announce: Callable[[str], None],
 ) -> Origin:
@@ -29,14 +31,17 @@ def hub_origin(
 
     What was fetched once is found again without the network: the id stands for the content. A newer revision
     is taken once the cache entry is removed.
+
+    Args:
+        label_column: of a known set, where the user names none.
     """
     words = ("hub", hub_id, config or "")
 
-    def listing() -> Listing:
+    def read() -> Reading:
         announce(f"Fetching {hub_id} from the Hugging Face Hub")
-        return _listing(_fetch(hub_id, config), hub_id, test_fraction, image_column, label_column)
+        return _read(_fetch(hub_id, config), hub_id, options, label_column, " ".join(words))
 
-    return Origin(identity=words, content=lambda: " ".join(words), listing=listing)
+    return Origin(words, read)
 
 
 def _fetch(hub_id: str, config: str | None) -> Any:
@@ -72,23 +77,24 @@ def _need_network(hub_id: str) -> None:
         ) from error
 
 
-def _listing(sets: Any, hub_id: str, test_fraction: float, image: str | None, label: str | None) -> Listing:
+def _read(sets: Any, hub_id: str, options: Options, label_column: str | None, stamp: str) -> Reading:
+    first = next((name for name in sets if role(name) == TRAIN), next(iter(sets)))
+    columns = columns_of(sets[first].features.arrow_schema)
+    label = options.label_column or label_column
+    image, label = find_columns(columns, options.image_column, label, hub_id)
+    parts = []
+    for name, rows in sets.items():
+        own = columns_of(rows.features.arrow_schema)
+        labels = label_array(list(rows[label]), hub_id, name) if label in own else None
+        names = own[label].names if labels is not None and label is not None else None
+        parts.append(Part(name, labels, len(rows), partial(_items, rows, name, image, hub_id), names))
+    return Reading("data set of the Hugging Face Hub", tuple(parts), stamp=stamp)
+
+
+def _items(rows: Any, part: str, image: str, hub_id: str) -> Iterator[Item]:
     import datasets
 
-    if "train" not in sets:
-        raise BadInput(f"{hub_id} has no training part; it has: {', '.join(sets)}")
-    test = next((name for name in TEST_SPLITS if name in sets), None)
-    parts = {"train": sets["train"]} | ({"test": sets[test]} if test else {})
-    features = parts["train"].features
-    image, label = find_columns(dict(features), image, label, hub_id)
-    names = tuple(features[label].names) if hasattr(features[label], "names") else None
-    labels = {part: label_array(list(rows[label]), hub_id, part) for part, rows in parts.items()}
-
-    def items() -> Iterator[Item]:
-        for part, rows in parts.items():
-            if isinstance(features[image], datasets.Image):
-                rows = rows.cast_column(image, datasets.Image(decode=False))
-            for row, record in enumerate(rows.select_columns([image])):
-                yield image_item(f"row {row} of the {part} part of {hub_id}", record[image])
-
-    return make_listing(labels["train"], labels.get("test"), names, items, test_fraction, hub_id)
+    if isinstance(rows.features[image], datasets.Image):
+        rows = rows.cast_column(image, datasets.Image(decode=False))
+    for row, record in enumerate(rows.select_columns([image])):
+        yield image_item(f"row {row} of the {part} part of {hub_id}", record[image], Path)

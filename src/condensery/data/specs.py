@@ -22,6 +22,7 @@ class KnownSet:
         flip: whether a mirrored image keeps its label.
         config: the Hub configuration, None where there is only one.
         label_column: the label column on the Hub, None where there is only one.
+        folders: names that its downloads unpack to, besides `name`.
         measured_mean: the training images' own mean where `mean` is another set's, None where they agree.
     """
 
@@ -38,6 +39,7 @@ class KnownSet:
     config: str | None = None
     label_column: str | None = None
     measured_mean: tuple[float, ...] | None = None
+    folders: tuple[str, ...] = ()
 
     @property
     def true_mean(self) -> tuple[float, ...]:
@@ -50,7 +52,19 @@ KNOWN_SETS: dict[str, KnownSet] = {
     for known in (
         # Bundled with scikit-learn; the constants are measured on the default split.
         KnownSet("digits", "", 1, 8, 8, 10, 1438, (0.3064,), (0.3766,), flip=False),
-        KnownSet("mnist", "ylecun/mnist", 1, 28, 28, 10, 60_000, (0.1307,), (0.3081,), flip=False),
+        KnownSet(
+            "mnist",
+            "ylecun/mnist",
+            1,
+            28,
+            28,
+            10,
+            60_000,
+            (0.1307,),
+            (0.3081,),
+            flip=False,
+            folders=("MNIST",),
+        ),
         KnownSet(
             "fashion-mnist",
             "zalando-datasets/fashion_mnist",
@@ -58,6 +72,7 @@ KNOWN_SETS: dict[str, KnownSet] = {
             mean=(0.2861,),
             std=(0.3530,),
             flip=True,
+            folders=("FashionMNIST",),
         ),
         KnownSet(
             "svhn",
@@ -67,6 +82,7 @@ KNOWN_SETS: dict[str, KnownSet] = {
             std=(0.1980, 0.2010, 0.1970),
             flip=False,
             config="cropped_digits",
+            folders=("SVHN",),
         ),
         KnownSet(
             "cifar10",
@@ -75,6 +91,7 @@ KNOWN_SETS: dict[str, KnownSet] = {
             mean=(0.4914, 0.4822, 0.4465),
             std=(0.2023, 0.1994, 0.2010),
             flip=True,
+            folders=("cifar-10-batches-py", "cifar-10-batches-bin"),
         ),
         KnownSet(
             "cifar100",
@@ -84,6 +101,7 @@ KNOWN_SETS: dict[str, KnownSet] = {
             std=(0.2673, 0.2564, 0.2762),
             flip=True,
             label_column="fine_label",
+            folders=("cifar-100-python", "cifar-100-binary"),
         ),
         KnownSet(
             "tiny-imagenet",
@@ -93,6 +111,7 @@ KNOWN_SETS: dict[str, KnownSet] = {
             std=(0.229, 0.224, 0.225),
             flip=True,
             measured_mean=(0.4802, 0.4481, 0.3975),
+            folders=("tiny-imagenet-200",),
         ),
     )
 }

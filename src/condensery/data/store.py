@@ -119,20 +119,35 @@ def blocks(pixels: np.ndarray) -> Iterator[np.ndarray]:
         yield np.asarray(pixels[start : start + step])
 
 
-def mean_and_std(pixels: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Per-channel mean and standard deviation of uint8 (N, H, W, C), on the [0, 1] scale.
-
-    Counts how often each of the 256 values occurs, so the sums are exact whatever the size of the set.
-    """
+def value_counts(pixels: np.ndarray) -> np.ndarray:
+    """How often each of the 256 values occurs in each channel of uint8 (N, H, W, C): int64 (C, 256)."""
     counts = np.zeros((pixels.shape[3], 256), dtype=np.int64)
     for block in blocks(pixels):
         for channel in range(pixels.shape[3]):
             counts[channel] += np.bincount(block[..., channel].ravel(), minlength=256)
+    return counts
+
+
+def mean_and_std(counts: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Per-channel mean and standard deviation on the [0, 1] scale, from `value_counts`.
+
+    The sums are exact whatever the size of the set.
+    """
     values = np.arange(256, dtype=np.float64) / 255
     share = counts / counts.sum(axis=1, keepdims=True)
     mean = share @ values
     variance = (share * (values - mean[:, None]) ** 2).sum(axis=1)
     return tuple(mean.tolist()), tuple(np.sqrt(variance).tolist())
+
+
+def duplicates(train: np.ndarray, test: np.ndarray) -> int:
+    """How many images of `test` have the pixels of one of `train`; both uint8 (N, H, W, C)."""
+    known = {_image_digest(image) for image in train}
+    return sum(_image_digest(image) in known for image in test)
+
+
+def _image_digest(image: np.ndarray) -> bytes:
+    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 
 def fingerprint(class_names: tuple[str, ...], parts: list[tuple[np.ndarray, np.ndarray]]) -> str:

@@ -55,8 +55,13 @@ def subset(data: ImageData, classes: tuple[str, ...], cache: Cache) -> ImageData
         )
     key = digest(data.fingerprint, "classes", *classes)
     entry = cache.open(key) or cache.build(key, lambda folder: _write(data, classes, wanted, folder))
+    counts = [
+        np.bincount(labels, minlength=len(classes)).tolist()
+        for labels in (entry.train_labels, entry.test_labels)
+    ]
     return replace(
         data,
+        found=None if data.found is None else data.found.of_classes(wanted.tolist(), *counts),
         spec=replace(data.spec, class_names=classes),
         train=LabeledImages(entry.train, entry.train_labels),
         test=LabeledImages(entry.test, entry.test_labels),

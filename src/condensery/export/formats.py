@@ -1,0 +1,223 @@
+"""A synthetic set in formats that other tools read, with a word on what the 8-bit ones lose."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from condensery.artifact import unwritable, write_bytes
+from condensery.data.files import LITTER
+from condensery.errors import BadInput
+from condensery.export.picture import eight_bit
+from condensery.records import ImageSpec, SyntheticSet
+
+_SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "eval", "dev"}
+_LONGEST_NAME = 100  # characters of a folder name; file systems allow 255 bytes
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What an export wrote.
+
+    Attributes:
+        paths: the files, or the one folder, that were written.
+        lines: what a person should know about them.
+    """
+
+    paths: tuple[Path, ...]
+    lines: tuple[str, ...]
+
+
+def export(synthetic: SyntheticSet, format: str, out: str | Path) -> ExportResult:
+    """Write `synthetic` to `out`, atomically.
+
+    Args:
+        synthetic: the set.
+        format: a name in `FORMATS`: "npz" and "pt" keep every bit; "parquet" and "png" hold 8-bit pixels.
+        out: a new file (npz, pt, or a name ending in .parquet), otherwise a new or empty folder. A missing
+            ending .npz or .pt is added.
+
+    Raises:
+        BadInput: unknown format, another ending than .npz or .pt, `out` exists or cannot be written, the disk
+            is full.
+    """
+    if format not in FORMATS:
+        raise BadInput(f"unknown format {format!r}; choose one of {', '.join(FORMATS)}")
+    return FORMATS[format](synthetic, Path(out))
+
+
+def _npz(synthetic: SyntheticSet, out: Path) -> ExportResult:
+    arrays = {
+        "images": synthetic.images.detach().cpu().numpy(),  # float32 (M, C, H, W), normalised
+        "labels": synthetic.labels.cpu().numpy(),
+        "class_names": np.array(synthetic.spec.class_names),
+        "mean": np.array(synthetic.spec.mean),
+        "std": np.array(synthetic.spec.std),
+        "record": np.array(json.dumps(synthetic.record)),
+    }
+    out = _with_ending(out, ".npz")
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    _write_file(out, buffer.getvalue())
+    return ExportResult((out,), (f"{out}: {_exact(synthetic)} as numpy arrays",))
+
+
+def _pt(synthetic: SyntheticSet, out: Path) -> ExportResult:
+    content = {
+        "images": synthetic.images.detach().cpu().clone(),  # float32 (M, C, H, W), normalised
+        "labels": synthetic.labels.cpu().clone(),
+        "class_names": list(synthetic.spec.class_names),
+        "mean": list(synthetic.spec.mean),
+        "std": list(synthetic.spec.std),
+        "record": json.dumps(synthetic.record),
+    }
+    out = _with_ending(out, ".pt")
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    _write_file(out, buffer.getvalue())
+    return ExportResult(
+        (out,), (f"{out}: {_exact(synthetic)}; read it with torch.load(path, weights_only=True)",)
+    )
+
+
+def _parquet(synthetic: SyntheticSet, out: Path) -> ExportResult:
+    import datasets  # heavy, and needed here only
+    import pyarrow
+    import pyarrow.parquet
+
+    names = [str(name) for name in synthetic.spec.class_names]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=names)})
+    encoded = [{"bytes": _png_bytes(pixels), "path": None} for pixels in eight_bit(synthetic)]
+    columns = {"image": encoded, "label": synthetic.labels.tolist()}
+    # The schema carries the features, as `Dataset.to_parquet` would write them, without its progress bars.
+    table = pyarrow.Table.from_pydict(columns, schema=features.arrow_schema)
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(table, buffer)
+    if out.suffix == ".parquet":
+        _write_file(out, buffer.getvalue())
+    else:
+        shard = Path("data") / "train-00000-of-00001.parquet"
+        _write_folder(out, {shard: buffer.getvalue()})
+    line = f"{out}: {len(synthetic)} images in the Hugging Face layout, for datasets.load_dataset"
+    return ExportResult((out,), (line, *_losses(synthetic)))
+
+
+def _png(synthetic: SyntheticSet, out: Path) -> ExportResult:
+    folders = class_folders(synthetic.spec.class_names)
+    # A class called "train" at the top would be taken for the training part.
+    top = Path("train") if _SPLIT_NAMES & {name.casefold() for name in folders} else Path()
+    files: dict[Path, bytes] = {}
+    counts = [0] * len(folders)
+    for pixels, label in zip(eight_bit(synthetic), synthetic.labels.tolist(), strict=True):
+        files[top / folders[label] / f"{counts[label]:05d}.png"] = _png_bytes(pixels)
+        counts[label] += 1
+    _write_folder(out, files)
+    lines = [f"{out}: {len(synthetic)} PNG files, a folder for each of {len(folders)} classes"]
+    renamed = [(a, b) for a, b in zip(synthetic.spec.class_names, folders, strict=True) if a != b]
+    if renamed:
+        shown = ", ".join(f"{a!r} -> {b!r}" for a, b in renamed[:3]) + (", ..." if len(renamed) > 3 else "")
+        lines.append(f"{len(renamed)} class names do not suit a folder and were changed: {shown}")
+    if sorted(folders) != folders:
+        lines.append(
+            "Readers number classes by the alphabet of their folders, which is not the order of the labels"
+        )
+    return ExportResult((out,), (*lines, *_losses(synthetic)))
+
+
+FORMATS: dict[str, Callable[[SyntheticSet, Path], ExportResult]] = {
+    "npz": _npz,
+    "pt": _pt,
+    "parquet": _parquet,
+    "png": _png,
+}
+
+
+def class_folders(names: tuple[str, ...]) -> list[str]:
+    """Folder names for classes: safe on any file system, not hidden, all different even where case is ignored."""
+    folders: list[str] = []
+    taken: set[str] = set()
+    for c, name in enumerate(names):
+        safe = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", name)[:_LONGEST_NAME].strip().rstrip(".")
+        if not safe or safe.startswith(".") or safe.casefold() in LITTER:  # readers of folders skip these
+            safe = f"_{safe.lstrip('.')}"
+        if safe.casefold() in taken:
+            safe = f"{safe}_{c}"
+        while safe.casefold() in taken:
+            safe += "_"
+        taken.add(safe.casefold())
+        folders.append(safe)
+    return folders
+
+
+def _losses(synthetic: SyntheticSet) -> list[str]:
+    """What 8-bit pixels lose, in words."""
+    spec: ImageSpec = synthetic.spec
+    values = spec.denormalise(synthetic.images.detach().cpu()).permute(0, 2, 3, 1).numpy()
+    outside = (values < 0) | (values > 1)
+    clipped = np.abs(values - values.clip(0, 1)).max()
+    rounding = np.abs(values - eight_bit(synthetic) / 255)[~outside]
+    mean, most = (float(rounding.mean()), float(rounding.max())) if rounding.size else (0.0, 0.0)
+    return [
+        f"8-bit pixels lose: {100 * outside.mean():.1f} % of the values lay outside [0, 1] and were clipped, by up to "
+        f"{clipped:.2g}; the others were rounded, by {mean:.2g} on average and {most:.2g} at most",
+        "Train on the .npz or .pt export for the evaluated accuracy",
+    ]
+
+
+def _exact(synthetic: SyntheticSet) -> str:
+    return f"{len(synthetic)} images, every bit kept, normalised (pixels in [0, 1] are images * std + mean)"
+
+
+def _png_bytes(pixels: np.ndarray) -> bytes:
+    """uint8 (H, W, C) -> a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _with_ending(out: Path, ending: str) -> Path:
+    """`out` with the ending if it has none; BadInput if it has another, which would belie the content."""
+    if out.suffix and out.suffix.lower() != ending:
+        raise BadInput(f"--format {ending[1:]} writes a file that ends in {ending}, not {out}")
+    return out if out.suffix else out.with_name(out.name + ending)
+
+
+def _write_file(out: Path, content: bytes) -> None:
+    if out.exists() or out.is_symlink():
+        raise BadInput(f"{out} exists already: choose another --out, or remove it first")
+    _make_parents(out)
+    write_bytes(out, content)
+
+
+def _write_folder(out: Path, files: dict[Path, bytes]) -> None:
+    """Write all files into a folder beside `out`, then rename it: `out` is whole or not there."""
+    if out.is_symlink() or out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise BadInput(f"{out} exists already: choose another --out, or an empty folder")
+    _make_parents(out)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        for name, content in files.items():
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(temporary / name, content)
+        os.replace(temporary, out)
+    except OSError as error:
+        raise unwritable(out, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _make_parents(out: Path) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(out, error) from error

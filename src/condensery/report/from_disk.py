@@ -1,0 +1,275 @@
+"""A report from what lies on disk: run folders, set files, lines of evaluations and of measurements."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from condensery import artifact
+from condensery.errors import BadFile, BadInput, one_line
+from condensery.evaluation.honest import SCORES, WEIGHT
+from condensery.export.picture import eight_bit
+from condensery.records import SyntheticSet
+from condensery.report.contents import RANDOM, Curve, Gallery, Measurement, Report
+from condensery.report.features import feature_pictures
+from condensery.report.measurements import in_order, measurements, with_scores
+from condensery.report.tables import JSON_MARK, from_json
+from condensery.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class FoundSet:
+    """A set and what lies beside it.
+
+    Attributes:
+        path: its folder or file.
+        initial: before the first update; None where it was not kept.
+        curve: the content of curve.json, {} if there is none.
+        label: what it is called in place of its method, "" for nothing else.
+    """
+
+    path: Path
+    synthetic: SyntheticSet
+    initial: SyntheticSet | None
+    curve: dict[str, Any]
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one or several paths hold.
+
+    Attributes:
+        sets: in the order of the paths.
+        documents: evaluations as `condense evaluate` writes them, each with the file it comes from. See
+            `measurements` for what else they may hold.
+        lines: measurements with the scores that follow from them, as reports write them.
+        skipped: cell and reason, for what could not be measured.
+    """
+
+    sets: tuple[FoundSet, ...] = ()
+    documents: tuple[tuple[Path, dict[str, Any]], ...] = ()
+    lines: tuple[tuple[Path, Measurement], ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
+
+
+def report_of_found(
+    parts: Sequence[Found], *, title: str, command: str, scatter: bool, announce: Callable[[str], None]
+) -> Report:
+    """One report of all that was found.
+
+    Args:
+        parts: what each path holds, see `find`. For comparison folders too see `condensery.comparison.reports`.
+        title: of the report; "" makes one of the data's name.
+        command: that asks for this report.
+        scatter: draw the features of real and synthetic images, if the real ones can be loaded.
+        announce: called with lines of text for a person.
+
+    Raises:
+        BadInput: there is nothing, or not all was made from the same images.
+    """
+    if not parts:
+        raise BadInput("no run to report: give run folders, comparison folders, sets or .jsonl files")
+    found = Found(
+        tuple(one for part in parts for one in part.sets),
+        tuple(one for part in parts for one in part.documents),
+        tuple(one for part in parts for one in part.lines),
+        tuple(dict.fromkeys(one for part in parts for one in part.skipped)),
+    )
+    _require_same_classes(found.sets)
+    _require_same_images(found)
+    sets = [one.synthetic for one in found.sets]
+    measured = measurements(found.documents, sets)
+    for _, m in found.lines:
+        if not any(_same(m, other) for other in measured):
+            measured.append(m)
+    if not measured:
+        announce("no evaluation was found, so there are no accuracies: run condense evaluate first")
+    rows = with_scores(in_order(measured))
+    galleries = [gallery(one) for one in found.sets]
+    names = [one.subject for one in galleries]
+    curves = [drawn for one in found.sets if (drawn := curve(one))]
+    return Report(
+        title=title or f"Condensed {_data_name(found)}",
+        facts=(*_facts(found), *_weights(rows)),
+        measurements=rows,
+        galleries=tuple(sorted(galleries, key=lambda g: g.ipc)),
+        curves=tuple(sorted(curves, key=lambda c: c.ipc or 0)),
+        scatters=feature_pictures(sets, announce, names) if scatter and sets else (),
+        skipped=found.skipped,
+        command=command,
+    )
+
+
+def _same(a: Measurement, b: Measurement) -> bool:
+    """Whether both are the same networks on the same sets, whoever wrote them down."""
+    names = ("subject", "ipc", "condensed_with", "network", "protocol", "labels", "augmentation", "epochs")
+    alike = all(getattr(a, name) == getattr(b, name) for name in names)
+    return alike and sorted(a.accuracies) == sorted(b.accuracies)
+
+
+# ---- reading
+
+
+def find(path: Path) -> Found:
+    """What a run folder, a set file or a .jsonl file of evaluations or measurements holds."""
+    if path.suffix != ".jsonl" or path.is_dir() or not path.exists():
+        beside = evaluations(path / "evaluations.jsonl") if path.is_dir() else ()
+        return Found((found_set(path),), tuple(beside))
+    documents, lines = [], []
+    for _, line in evaluations(path):
+        if line.get("kind") != JSON_MARK:
+            documents.append((path, line))
+            continue
+        try:
+            lines.append((path, from_json(line)))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadFile(f"{path} holds a damaged measurement: write it again, or remove it") from error
+    return Found(documents=tuple(documents), lines=tuple(lines))
+
+
+def found_set(path: Path, label: str = "") -> FoundSet:
+    """A run folder or a set file. Raises BadInput if there is none."""
+    synthetic, initial, curve = artifact.load(path), None, {}
+    if path.is_dir():
+        start, log = RunFolder(path).initial_path, path / "curve.json"
+        initial = artifact.load(start) if start.exists() else None
+        curve = _document(log, log.read_text("utf-8")) if log.exists() else {}
+    return FoundSet(path, synthetic, initial, curve, label)
+
+
+def evaluations(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The lines of a file, with its path; none if there is no file."""
+    if not path.exists():
+        return
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadFile(f"{path} cannot be read as lines of JSON: {one_line(error)}") from error
+    for line in filter(str.strip, lines):
+        yield path, _document(path, line)
+
+
+def _document(path: Path, line: str) -> dict[str, Any]:
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BadFile(f"{path} is damaged: {line[:40]!r} is not JSON: delete it to go on without") from error
+    if not isinstance(document, dict):
+        raise BadFile(f"{path} is damaged: {line[:40]!r} is not a JSON object")
+    return document
+
+
+# ---- what must agree
+
+_ONE = "a report shows runs on one image set; make one for each"
+
+
+def _require_same_classes(sets: Sequence[FoundSet]) -> None:
+    """Raises BadInput if a set has other classes than the first."""
+    for other in sets[1:]:
+        first, ours, theirs = sets[0], sets[0].synthetic.spec.class_names, other.synthetic.spec.class_names
+        for c, (name, its_name) in enumerate(zip(ours, theirs, strict=False)):
+            if name != its_name:
+                raise BadInput(
+                    f"class {c} is {name!r} in {first.path} and {its_name!r} in {other.path}: {_ONE}"
+                )
+        if len(ours) != len(theirs):
+            raise BadInput(f"{first.path} has {len(ours)} classes and {other.path} has {len(theirs)}: {_ONE}")
+
+
+def _require_same_images(found: Found) -> None:
+    """Raises BadInput if anything was made from, or tested on, other images than the rest."""
+    origins = [(one.path, "source", one.synthetic.record.get("data", {})) for one in found.sets]
+    origins += [(path, "data", document) for path, document in found.documents]
+    origins += [(path, "data", {**m.record, "data": m.data}) for path, m in found.lines]
+    known = [
+        (p, record.get(key, "?"), record["fingerprint"])
+        for p, key, record in origins
+        if "fingerprint" in record
+    ]
+    for path, source, fingerprint in known:
+        if fingerprint != known[0][2]:
+            raise BadInput(
+                f"{known[0][0]} is about {known[0][1]} and {path} about {source}, which are different images: {_ONE}"
+            )
+
+
+# ---- what a report shows of it
+
+
+def gallery(found: FoundSet) -> Gallery:
+    """The images of a set. Raises BadFile if its initial set is of another shape."""
+    synthetic, record = found.synthetic, found.synthetic.record
+    initial = found.initial
+    if initial is not None and initial.images.shape != synthetic.images.shape:
+        raise BadFile(f"{found.path} is damaged: its initial set has another shape than its result")
+    return Gallery(
+        subject=found.label or str(record.get("method", found.path.stem)),
+        ipc=int(record.get("ipc", synthetic.labels.bincount().max())),
+        condensed_with=None if record.get("method") == RANDOM else record.get("network"),
+        seed=int(record.get("seed", 0)),
+        class_names=synthetic.spec.class_names,
+        labels=synthetic.labels.numpy(),
+        final=eight_bit(synthetic),
+        initial=None if initial is None else eight_bit(initial),
+    )
+
+
+def curve(found: FoundSet) -> Curve | None:
+    """What was measured while a set was made; None if that was nothing. Raises BadFile if it is damaged."""
+    if not found.curve.get("loss"):
+        return None
+    of = gallery(replace(found, initial=None))
+    try:
+        loss = tuple(map(float, found.curve["loss"]))
+        accuracy = tuple(
+            (int(e["step"]), float(e["mean"]), float(e["std"]), int(e["n"]))
+            for e in found.curve.get("accuracy", ())
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadFile(f"{found.path / 'curve.json'} is damaged: {one_line(error)}") from error
+    return Curve(of.subject, of.ipc, of.condensed_with, of.seed, loss, accuracy)
+
+
+def _weights(rows: Sequence[Measurement]) -> Iterator[tuple[str, str]]:
+    """The weights in LRS and ARS, if any are not the usual ones, and what they are of if there are several."""
+    found: dict[tuple[float, float], dict[str, None]] = {}
+    for m in rows:
+        if any(one.key in m.extra for one in SCORES):
+            pair = (m.extra.get("w", WEIGHT), m.extra.get("gamma", WEIGHT))
+            found.setdefault(pair, {})[f"{m.subject} with {m.ipc} per class"] = None
+    if set(found) - {(WEIGHT, WEIGHT)}:
+        of = {pair: f" ({'; '.join(names)})" if len(found) > 1 else "" for pair, names in found.items()}
+        said = (f"w {w:g}, gamma {gamma:g}{of[w, gamma]}" for w, gamma in found)
+        yield "Weights in LRS, ARS", "; ".join(said)
+
+
+def _data_name(found: Found) -> str:
+    names = [str(document.get("data", "")) for _, document in found.documents]
+    names += [m.data for _, m in found.lines]
+    names += [one.synthetic.spec.name for one in found.sets]
+    return Path(next((name for name in names if name and name != "custom"), "images")).name
+
+
+def _facts(found: Found) -> Iterator[tuple[str, str]]:
+    """About the images, and about the machines and the code that made the numbers."""
+    images = _data_name(found)
+    if found.sets:
+        spec = found.sets[0].synthetic.spec
+        colour = "grey" if spec.channels == 1 else "colour"
+        images += f": {spec.num_classes} classes, {spec.height} x {spec.width}, {colour}"
+    yield "Images", images
+    records = [one.synthetic.record for one in found.sets] + [document for _, document in found.documents]
+    records += [{**m.record, "protocol": m.protocol} for _, m in found.lines]
+    for name, key in (("Protocol", "protocol"), ("Hardware", "hardware"), ("Commit", "commit")):
+        if values := dict.fromkeys(str(record[key]) for record in records if record.get(key)):
+            yield name, ", ".join(values)
+    versions = [record["versions"] for record in records if isinstance(record.get("versions"), dict)]
+    if torch := dict.fromkeys(str(version.get("torch")) for version in versions):
+        yield "PyTorch", ", ".join(torch)
+    if days := sorted({str(record["time"])[:10] for record in records if record.get("time")}):
+        yield "Measured", " to ".join(dict.fromkeys((days[0], days[-1])))
