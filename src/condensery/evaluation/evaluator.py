@@ -242,10 +242,11 @@ def _load_sets(
         raise BadInput("no set to evaluate: give a run folder or a .safetensors file")
     loaded = [item if isinstance(item, SyntheticSet) else artifact.load(item) for item in items]
     for one in loaded:
-        if classes := one.record.get("shard"):
+        absent = sorted(set(range(one.spec.num_classes)) - set(one.labels.tolist()))
+        if absent:
             raise BadInput(
-                f"the set is a shard, which holds {len(classes)} of {one.spec.num_classes} classes: "
-                "merge all shards of its run, then evaluate the whole set"
+                f"the set has no image of {len(absent)} of {one.spec.num_classes} classes, "
+                f"such as {one.spec.class_names[absent[0]]!r}: evaluate a set of all classes"
             )
     for other in loaded[1:]:
         for key in ("method", "ipc"):
