@@ -258,3 +258,22 @@ def test_damaged_labels_are_named(run: Run, tmp_path: Path) -> None:
             BadFile, match=r"comparison\.json is damaged: delete it, and the same command goes on"
         ):
             of_folder(tmp_path / "out")
+
+
+def test_results_from_before_a_method_got_a_field_stay_in_its_row(run: Run, tmp_path: Path) -> None:
+    """Documents of then do not name the field, those of now do; the key is the same."""
+    run(["dm"], seeds=[0], whole=False)
+    (cell,) = (tmp_path / "out/cells").glob("*.json")
+    document = json.loads(cell.read_text())
+    assert "factor" in document["fields"] and "factor" not in document["record"]["set"]["fields"]
+    del document["fields"]["factor"]
+    cell.write_text(json.dumps(document))
+    (dm,) = run(["dm"], seeds=[0, 1], whole=False).measurements
+    assert (dm.subject, len(dm.accuracies)) == ("dm", 2)
+
+
+def test_a_method_that_is_not_there_any_more(run: Run, tmp_path: Path, monkeypatch: Any) -> None:
+    wanted = run(["mine=dm", "random"])
+    monkeypatch.delitem(condensery.METHODS, "dm")
+    found = of_folder(tmp_path / "out")
+    assert [m.accuracies for m in found.measurements] == [m.accuracies for m in wanted.measurements]

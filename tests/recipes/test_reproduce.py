@@ -65,6 +65,10 @@ def test_every_output_says_what_was_shrunk(done: Reproduction) -> None:
     assert f"| 32 | {100 * done.filled[0].ours.mean:.1f} / 90.6 ± 0.8 |" in paths["table.md"]
     (row,) = csv.DictReader(paths["table.csv"].splitlines())
     assert float(row["published_mean"]) == 0.906 and row["not_as_published"].count(";") == 2
+    assert (
+        list(row)[-3:] == ["images", "stored_images", "bytes"]
+        and row["images"] == row["stored_images"] == "10"
+    )
     document = json.loads(paths["table.jsonl"])
     assert document["accuracies"] == [[done.filled[0].ours.mean]] and document["data"] == "digits"
     json.dumps(output.to_json(done))

@@ -60,7 +60,7 @@ def label(
     place: Place,
     output: Output,
 ) -> None:
-    """Give a set a teacher's labels: one an image, or one for each of many views.
+    """Give a set a teacher's labels: of its images, or of many views.
 
     The teacher is trained on the real training images, or found in the cache, or
     loaded from a file. Views are stored so that any program can repeat them, see

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -125,10 +123,11 @@ def datasets(output: Output) -> None:
       condense run --data photos/ --size 32
     """
     from condensery.data import KNOWN_SETS
+    from condensery.data.sources import local_folder
 
     table = plain_table("name\nHub id", ">training\nimages", ">shape\nclasses", "mean\nstd", "here")
     for known in KNOWN_SETS.values():
-        here = "yes" if not known.hub_id or _local_folder(known) else "no"
+        here = "yes" if not known.hub_id or local_folder(known) else "no"
         table.add_row(
             (known.name, known.hub_id or "(bundled)"),
             f"{known.train_count:,}",
@@ -142,15 +141,10 @@ def datasets(output: Output) -> None:
     output.result([_known_json(known) for known in KNOWN_SETS.values()])
 
 
-def _local_folder(known: KnownSet) -> Path | None:
-    """Where the set lies under CONDENSERY_DATA, if it does."""
-    root = os.environ.get("CONDENSERY_DATA")
-    folder = Path(root).expanduser() / known.name if root else None
-    return folder if folder and folder.is_dir() else None
-
-
 def _known_json(known: KnownSet) -> dict[str, object]:
-    folder = _local_folder(known)
+    from condensery.data.sources import local_folder
+
+    folder = local_folder(known)
     return {
         "name": known.name,
         "channels": known.channels,

@@ -58,13 +58,11 @@ def _print_version(wanted: bool) -> None:
 def condense(
     show_version: Annotated[
         bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, metavar="", help="Print the version."
-        ),
+        typer.Option("--version", callback=_print_version, is_eager=True, hidden=True),
     ] = False,
 ) -> None:
     """Condense labelled images into a tiny set that trains networks almost as well.
-    Start: condense run --data digits --out demo. More: condense COMMAND --help
+    Start: condense run --data digits. More: condense COMMAND --help, --version.
     """
 
 

@@ -76,7 +76,7 @@ def reproduce(
             **scale.values,
             **{**jobs.values, "out": jobs.out or Path("reproductions") / name.lower()},
             command=ctx.obj,
-            callback=progress.news,
+            callback=progress.update,
             announce=progress.say,
         )
     _show(output, done)

@@ -114,8 +114,9 @@ def measurements(cells: Sequence[Job], folder: Folder, threads: int | None) -> t
             row = of_row[*subject, tested, s["labels"], s["augmentation"], s["epochs"]]
             place, networks = (made and made.key, cell.record["seed"]), sum(map(len, s["accuracies"]))
             row[place] = max(row.get(place, (0, cell)), (networks, cell), key=lambda one: one[0])
-        label = {"label": made.label} if made else {}
-        documents.append((folder.result_file(cell), {**document, **label, "scores": scores}))
+        # The fields of its key: what a method got later does not part older results from newer ones.
+        of_set = {"label": made.label, "fields": made.record["fields"]} if made else {}
+        documents.append((folder.result_file(cell), {**document, **of_set, "scores": scores}))
     order = {row[:2]: i for i, row in reversed(list(enumerate(of_row)))}
     found = [
         _completed(m, there[0][1]["data"], [cell for _, cell in of_row[_row(m)].values()], folder, threads)
@@ -136,14 +137,14 @@ def _completed(
     """With what is known of its jobs, and a paper's value only where that is about the same."""
     sets = {cell.made.key: cell.made for cell in cells if cell.made}
     documents = [document for one in sets.values() if (document := folder.document(one))]
-    method, fields = m.record.get("method"), m.record.get("fields")
+    made = next((one.record for one in sets.values()), {"method": None, "fields": None})
     # A teacher's labels and a second setting of a method are something else.
-    same = m.labels == "hard" and (m.subject in (method, WHOLE) or fields == all_fields(method or m.subject))
+    same = m.labels == "hard" and (m.subject in (made["method"], WHOLE) or _is_default(made))
     record = {
         "cells": [cell.key for cell in cells],
         "seeds": [one.record["seed"] for one in sets.values()],
-        "method": method,
-        "fields": fields,
+        "method": made["method"],
+        "fields": made["fields"],
         **{name: m.record[name] for name in ("fingerprint", *_ORIGIN)},
     }
     return replace(
@@ -154,6 +155,14 @@ def _completed(
         commands=tuple(dict.fromkeys(line for cell in cells for line in commands(cell, threads))),
         record=record,
     )
+
+
+def _is_default(made: Mapping[str, Any]) -> bool:
+    """Whether a method has its published settings; no if it is not there any more."""
+    try:
+        return made["fields"] == all_fields(made["method"])
+    except BadInput:
+        return False
 
 
 def _names_of_labels(there: Iterable[tuple[Job, Mapping[str, Any]]]) -> dict[tuple[str, str], str]:

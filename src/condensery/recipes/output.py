@@ -11,6 +11,7 @@ from typing import Any
 from condensery import artifact
 from condensery.published import ACCURACY, Published
 from condensery.recipes.reproduction import Filled, Reproduction, Value
+from condensery.report.tables import stored_images
 from condensery.report.writing import write_report
 from condensery.words import count
 
@@ -136,6 +137,9 @@ def record(done: Reproduction, one: Filled) -> dict[str, Any]:
         "published_std": cell.value and cell.value.std,
         "not_as_published": list(done.remarks),
         "commands": list(found.commands) if found else [],
+        "images": found and found.images,
+        "stored_images": found and stored_images(found),
+        "bytes": found and found.bytes,
     }
 
 

@@ -18,31 +18,16 @@ from condensery.records import SyntheticSet
 from condensery.report.contents import RANDOM, WHOLE, Measurement
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """What makes two scores measurements of the same thing."""
-
-    data: str
-    subject: str
-    method: str
-    fields: str  # JSON
-    steps: int | None
-    ipc: int | None
-    condensed_with: str | None
-    network: str
-    protocol: str
-    labels: str
-    augmentation: str
-    epochs: int
-
-
 @dataclass
 class _Pool:
-    """Scores of one kind. A row is known by what it was drawn from, so that no network is counted twice."""
+    """Scores of one kind. A row is known by what it was drawn from, so that no network is counted twice.
 
-    images: int
-    bytes: int
-    stored_images: int | None
+    `first` is the measurement without what several scores make together.
+    """
+
+    first: Measurement
+    method: str
+    fields: dict[str, Any] | None
     rows: dict[tuple[Any, ...], tuple[float, ...]] = field(default_factory=dict)
     seconds: dict[tuple[Any, ...], float] = field(default_factory=dict)
     make_seconds: dict[Any, float] = field(default_factory=dict)
@@ -80,18 +65,16 @@ def measurements(
     Raises:
         BadFile: a document is not an evaluation.
     """
-    pools: dict[_Kind, _Pool] = {}
+    pools: dict[str, _Pool] = {}
     for path, document in documents:
         try:
             for score in document["scores"]:
                 _add(pools, document, score)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadFile(f"{path} holds a line that is not an evaluation: {error!r}; remove it") from error
-    names = distinct_names([((kind.subject, kind.ipc), _settings(kind)) for kind in pools])
-    found = [
-        _measurement(kind, pool, name, sets) for (kind, pool), name in zip(pools.items(), names, strict=True)
-    ]
-    return in_order(found)
+    found = list(pools.values())
+    names = distinct_names([((pool.first.subject, pool.first.ipc), _settings(pool)) for pool in found])
+    return in_order([_measurement(pool, name, sets) for pool, name in zip(found, names, strict=True)])
 
 
 def in_order(found: Sequence[Measurement]) -> list[Measurement]:
@@ -101,27 +84,30 @@ def in_order(found: Sequence[Measurement]) -> list[Measurement]:
     return sorted(found, key=lambda m: (m.ipc is None, m.ipc or 0, place.get(m.subject, -1), m.epochs))
 
 
-def _add(pools: dict[_Kind, _Pool], document: Mapping[str, Any], score: Mapping[str, Any]) -> None:
+def _add(pools: dict[str, _Pool], document: Mapping[str, Any], score: Mapping[str, Any]) -> None:
     subject, of_set = str(score["subject"]), score["subject"] not in BASELINES
     method = RANDOM if of_set and document.get("method") == RANDOM else subject
     own = method not in BASELINES  # whose settings matter: one random selection is like another
-    kind = _Kind(
+    first = Measurement(
         data=Path(str(document["data"])).name,
         subject=str(document.get("label", method)) if own else method,
-        method=method,
-        fields=json.dumps(document.get("fields") if own else None, sort_keys=True),
-        steps=document.get("steps") if of_set else None,
         ipc=None if method == WHOLE else document.get("ipc"),
         condensed_with=document.get("condensed_with") if own else None,
         network=str(score["network"]),
         protocol=OWN if score.get("recipe") == OWN else str(document["protocol"]),
         labels=str(score.get("labels", "hard")),
-        augmentation=str(score.get("augmentation", "protocol")),
+        accuracies=(),
+        images=int(score["images"]),
+        bytes=int(score["bytes"]),
         epochs=int(score["epochs"]),
+        augmentation=str(score.get("augmentation", "protocol")),
+        steps=document.get("steps") if of_set else None,
+        stored_images=score.get("stored_images"),
     )
-    pool = pools.setdefault(
-        kind, _Pool(int(score["images"]), int(score["bytes"]), score.get("stored_images"))
-    )
+    fields = document.get("fields") if own else None
+    alike = replace(first, images=0, bytes=0, stored_images=None)  # of which that of the first set is shown
+    kind = json.dumps([vars(alike), method, fields], sort_keys=True)
+    pool = pools.setdefault(kind, _Pool(first, method, fields))
     rows = [tuple(float(value) for value in row) for row in score["accuracies"]]
     seeds, seed = list(document.get("set_seeds", ())) if of_set else [], document["seed"]
     for place, row in enumerate(
@@ -153,43 +139,32 @@ def distinct_names(found: Sequence[tuple[tuple[str, Any], Mapping[str, Any]]]) -
     return names
 
 
-def _settings(kind: _Kind) -> dict[str, Any]:
+def _settings(pool: _Pool) -> dict[str, Any]:
     """What a subject may be told from its likes by."""
-    method = {} if kind.method == kind.subject else {"method": kind.method}
-    steps = {} if kind.steps is None else {"steps": kind.steps}
-    return {**method, **(json.loads(kind.fields) or {}), **steps}
+    method = {} if pool.method == pool.first.subject else {"method": pool.method}
+    steps = {} if pool.first.steps is None else {"steps": pool.first.steps}
+    return {**method, **(pool.fields or {}), **steps}
 
 
-def _measurement(kind: _Kind, pool: _Pool, subject: str, sets: Sequence[SyntheticSet]) -> Measurement:
-    fields = json.loads(kind.fields) or {}
-    made = {"method": kind.method, "ipc": kind.ipc, "network": kind.condensed_with, "fields": fields}
+def _measurement(pool: _Pool, subject: str, sets: Sequence[SyntheticSet]) -> Measurement:
+    m, fields = pool.first, pool.fields or {}
+    made = {"method": pool.method, "ipc": m.ipc, "network": m.condensed_with, "fields": fields}
     records = [s.record for s in sets if all(s.record.get(name) == value for name, value in made.items())]
     try:
-        published = lookup(kind.data, kind.method, kind.ipc, kind.network, kind.condensed_with)
+        published = lookup(m.data, pool.method, m.ipc, m.network, m.condensed_with)
     except BadInput:  # a network that no longer exists
         published = None
-    return Measurement(
-        data=kind.data,
+    return replace(
+        m,
         subject=subject,
-        ipc=kind.ipc,
-        condensed_with=kind.condensed_with,
-        network=kind.network,
-        protocol=kind.protocol,
-        labels=kind.labels,
-        augmentation=kind.augmentation,
         accuracies=pool.accuracies(),
-        images=pool.images,
-        bytes=pool.bytes,
-        epochs=kind.epochs,
-        steps=kind.steps,
-        published_steps=published_steps(kind.method, fields, kind.ipc),
+        published_steps=published_steps(pool.method, fields, m.ipc),
         make_seconds=tuple(pool.make_seconds.values()),
         evaluate_seconds=sum(pool.seconds.values()),
         memory=max((record["memory"] for record in records if "memory" in record), default=None),
         published=published,
         commands=tuple(pool.commands),
         record=pool.record,
-        stored_images=pool.stored_images,
     )
 
 

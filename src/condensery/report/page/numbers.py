@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 
 from condensery.evaluation.honest import SCORES
 from condensery.report.contents import RANDOM, WHOLE, Measurement, Report
@@ -126,7 +125,7 @@ def accuracy_table(report: Report) -> str:
         ("Bytes", lambda m: number(readable_bytes(m.bytes), m.bytes)),
         ("Steps", _steps),
         ("Epochs", lambda m: number(f"{m.epochs:,}", m.epochs)),
-        *((name.replace("_", " ").capitalize(), partial(_further, name)) for name in further),
+        *(_further(name, rows) for name in further),
         ("", lambda m: Cell(f'<a href="#m{index[id(m)]}">how</a>')),
     ]
     caption = "Mean ± standard deviation over n networks, trained from scratch (sets x networks on each). "
@@ -171,10 +170,17 @@ def _steps(m: Measurement) -> Cell:
     return number("–" if m.steps is None else f"{m.steps:,}{of}", m.steps or 0)
 
 
-def _further(name: str, m: Measurement) -> Cell:
-    value = m.extra.get(name)
-    is_number = isinstance(value, int | float)
-    return Cell(text(further_text(value)), float(value) if is_number else None, is_number)
+def _further(name: str, rows: Sequence[Measurement]) -> Column:
+    """The column of a value that not all rows need to have, set as numbers if it holds nothing else."""
+    values = [m.extra.get(name) for m in rows]
+    is_numeric = all(value is None or isinstance(value, int | float) for value in values)
+
+    def cell(m: Measurement) -> Cell:
+        value = m.extra.get(name)
+        shown = "–" if value is None else text(further_text(value))
+        return number(shown, float(value or 0)) if is_numeric else Cell(shown)
+
+    return name.replace("_", " ").capitalize(), cell
 
 
 # ---- bars
