@@ -261,7 +261,7 @@ def test_an_npz_that_declares_too_much_is_refused_before_it_is_read(tmp_path: Pa
 def test_an_npz_whose_header_lies(tmp_path: Path) -> None:
     path = tmp_path / "set.npz"
     with zipfile.ZipFile(path, "w") as archive:
-        header = "{'descr': '|u1', 'fortran_order': False, 'shape': (60000, 3000, 3000), }\n".encode()
+        header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (60000, 3000, 3000), }\n"
         archive.writestr(
             "images.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(99)
         )
