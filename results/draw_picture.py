@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 import condensery
-from condensery.report.picture import eight_bit
+from condensery.export.picture import eight_bit
 
 HERE = Path(__file__).parent
 TARGET = HERE.parent / "docs/images/condensed.png"

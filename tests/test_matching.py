@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ from condensery.matching.distances import (
     squared_euclidean,
 )
 from condensery.matching.gradients import differentiable_gradient, gradient
+from condensery.matching.kernels import IllConditioned, ridge_predictions, ridge_solution
 from condensery.matching.moments import mean_embedding, segment_means, squared_gap
 
 RNG = Rng(0)
@@ -132,3 +134,59 @@ def test_segment_means_and_gap_by_hand() -> None:
     means = segment_means(matrix((1.0, 2.0), (3.0, 4.0), (10.0, 20.0)), [2, 1])
     assert means.tolist() == [[2, 3], [10, 20]]
     assert squared_gap(means, matrix((0.0, 3.0), (10.0, 17.0))).item() == 4 + 9
+
+
+# ---- kernel ridge regression
+
+
+def draw(*shape: int, name: str) -> Tensor:
+    return torch.randn(shape, generator=RNG.fork(name).torch())
+
+
+def test_ridge_predictions_are_those_of_numpy_in_double_precision() -> None:
+    features, targets, others = draw(6, 9, name="f"), draw(6, 3, name="y"), draw(5, 9, name="o")
+    f, y, o = (t.numpy().astype(np.float64) for t in (features, targets, others))
+    kernel = f @ f.T
+    expected = o @ f.T @ np.linalg.inv(kernel + 0.1 * np.trace(kernel) / 6 * np.eye(6)) @ y
+    found = ridge_predictions(features, targets, others, 0.1)
+    assert found.dtype == torch.float64
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12)
+
+
+def test_ridge_predictions_of_the_set_itself_are_its_targets() -> None:
+    features, targets = draw(6, 9, name="f"), draw(6, 3, name="y")
+    torch.testing.assert_close(ridge_predictions(features, targets, features, 1e-12).float(), targets)
+
+
+def test_ridge_solution_by_hand() -> None:
+    """K = diag(1, 3), ridge 1/2 of the mean diagonal 2: (diag(2, 4))^-1 y."""
+    solution = ridge_solution(torch.diag(torch.tensor([1.0, 3.0])).double(), torch.eye(2).double(), 0.5)
+    torch.testing.assert_close(solution, torch.diag(torch.tensor([0.5, 0.25])).double())
+
+
+def test_ridge_predictions_have_the_gradient_of_finite_differences() -> None:
+    features, targets = draw(4, 6, name="f").double(), draw(4, 3, name="y").double()
+    others = draw(5, 6, name="o").double()
+    assert torch.autograd.gradcheck(
+        lambda f, y: ridge_predictions(f, y, others, 0.01),
+        (features.requires_grad_(), targets.requires_grad_()),
+    )
+
+
+@pytest.mark.parametrize(("spoiled", "words"), [("twin", "cannot be solved"), ("nan", "not finite")])
+def test_a_kernel_that_cannot_be_solved_is_refused(spoiled: str, words: str) -> None:
+    features = draw(4, 6, name="f")
+    features[3] = features[0] if spoiled == "twin" else float("nan")
+    with pytest.raises(IllConditioned, match=f"kernel of 4 synthetic images .*{words}"):
+        ridge_predictions(features, draw(4, 3, name="y"), features, 0.0)
+
+
+def test_a_ridge_makes_twins_solvable() -> None:
+    features = draw(4, 6, name="f")
+    features[3] = features[0]
+    assert torch.isfinite(ridge_predictions(features, draw(4, 3, name="y"), features, 1e-6)).all()
+
+
+def test_features_that_are_all_zero_are_refused() -> None:
+    with pytest.raises(IllConditioned, match="cannot be solved"):
+        ridge_predictions(torch.zeros(4, 6), draw(4, 3, name="y"), torch.zeros(4, 6), 1e-6)

@@ -138,7 +138,7 @@ _RECORD: dict[str, Any] = {  # types of the keys that condensery itself reads; a
     "seconds": _Number,
     "loss": (*_Number, type(None)),
     **dict.fromkeys(("fields", "data", "labels"), dict),
-    **dict.fromkeys(("accuracies", "shard", "indices"), list),
+    **dict.fromkeys(("accuracies", "indices"), list),
 }
 _ACCURACY: dict[str, Any] = {"mean": _Number, "std": _Number, "n": int, "protocol": str, "network": str}
 _TEACHER: dict[str, Any] = {

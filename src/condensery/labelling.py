@@ -8,10 +8,11 @@ from typing import Any
 
 from condensery import artifact
 from condensery.data.sources import silent
-from condensery.errors import BadInput
 from condensery.evaluation.evaluator import real_images
 from condensery.provenance import pick_device
 from condensery.records import ImageData, SyntheticSet
+from condensery.run_folder import RunFolder
+from condensery.selection import reserved
 from condensery.synthetic import with_pixels
 from condensery.teaching import LabelSettings, TeacherSettings, get_teacher, label_images
 from condensery.words import percent, readable_bytes
@@ -39,19 +40,19 @@ def label(
         teacher: who labels them; None for the default teacher, trained on the real training images.
         pixels: store the images as 8-bit pixels, exactly where they are real ones.
         device: "auto", "cpu" or "cuda".
-        out: a new file for the result; None keeps it in memory.
+        out: a new folder for the result; None keeps it in memory.
         callback: called after each epoch of the teacher's training with the epochs done and those in all.
         announce: called with lines of text for a person.
         data_options: for `condensery.load_images`.
 
     Raises:
-        BadInput: a set that does not fit the data, a teacher of another task, or a file that exists already.
+        BadInput: a set that does not fit the data, a teacher of another task, or a folder that is taken.
     """
-    if out is not None and Path(out).exists():
-        raise BadInput(f"{out} exists already: choose another --out, or remove it first")
+    if out is not None:
+        RunFolder(Path(out)).require_free()
     found = synthetic if isinstance(synthetic, SyntheticSet) else artifact.load(synthetic)
     settings, asked = settings or LabelSettings(), teacher or TeacherSettings()
-    images = real_images(found, data, data_options)
+    images = real_images(found, data, data_options, announce)
     taught = get_teacher(images, asked, pick_device(device), callback)
     announce(
         f"teacher: {taught.name}, {percent(taught.accuracy)} % of the test images, "
@@ -64,9 +65,11 @@ def label(
         found = with_pixels(found)
         off = float((found.images - before.images).abs().max())
         announce(f"images are stored as 8-bit pixels, off by {off:.2g} at most in normalised space")
-    made = label_images(found, taught, settings)
+    with reserved(out) as folder:
+        made = label_images(found, taught, settings)
+        if folder:
+            folder.save_set(made)
+            folder.save_picture(made)
     views = "one label an image" if settings.views is None else f"{settings.views.count} views an image"
     announce(f"labels: {views}; {len(made)} images, {readable_bytes(made.bytes)} in all")
-    if out is not None:
-        artifact.save(made, out)
     return made

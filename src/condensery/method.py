@@ -34,6 +34,7 @@ class Task:
         ipc: synthetic images per class.
         device: where images and networks live.
         chunk: images per pass through a network where passes can be split, None for whole batches.
+        steps: updates that the run makes in all, for schedules; None for as many as the publication.
     """
 
     pool: ClassPool
@@ -41,6 +42,7 @@ class Task:
     ipc: int
     device: torch.device
     chunk: int | None = None
+    steps: int | None = None
 
     @property
     def spec(self) -> ImageSpec:
@@ -202,7 +204,7 @@ class Preparation:
     piece: str
     missing: tuple[str, ...]
     work: float
-    make: Callable[[int], None]
+    make: Callable[[int], object]
     without: Method
 
 
@@ -215,6 +217,9 @@ class Method(Protocol):
 
     Fields that a method got after it was published here stand in a class variable `later_fields`: while they are at
     their defaults, they change no key of a comparison that was begun before.
+
+    One whose steps depend on how many there are in all (`Task.steps`), such as by a learning rate that falls until the
+    last one, says so in a class variable `scheduled = True`: a run of it is resumed with the same number only.
 
     One whose `start` needs long work that runs share has a method `preparation(task, rng) -> Preparation | None`, where
     `rng` is that of `start`. It is done before, where it can be seen, estimated and interrupted.

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from condensery import artifact
 from condensery.errors import BadFile, BadInput
+from condensery.export import save_picture
 from condensery.records import SyntheticSet
-from condensery.report import save_picture
 
 
 @dataclass(frozen=True)

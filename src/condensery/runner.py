@@ -70,7 +70,7 @@ def condense(
 
     Raises:
         BadInput: something asked for does not exist or does not fit.
-        NonFinite: the loss or its gradient stopped being finite; the last good set is in `out`.
+        FailedWork: a step failed, such as by a loss that is no longer finite; the last good set is in `out`.
         Interrupted: Ctrl-C, after a checkpoint was written to `out`.
     """
     options = Options(device, checkpoint_every, time_limit, tuple(evaluate_at), protocol, callback, announce)
@@ -123,7 +123,7 @@ def resume_run(
 
     Args:
         out: the run folder.
-        steps: a new total; None keeps the run's.
+        steps: a new total, if the method's steps do not depend on it; None keeps the run's.
         options: device, checkpoints, time limit, ...; they may differ from the first session's.
         asked: settings that the run must have been started with.
         images: the run's data, if they are loaded already.
@@ -137,6 +137,7 @@ def resume_run(
     _require_same(settings, asked or {}, folder)
     if steps is not None:
         require_count("steps", steps)
+        _require_open_end(settings, steps, folder)
         settings = replace(settings, steps=steps)
     if images is None:
         images = load(settings.source, announce=options.announce, **settings.options)
@@ -166,6 +167,16 @@ def _require_same(settings: RunSettings, asked: Mapping[str, Any], folder: RunFo
     if ":" in settings.network and "network" not in asked:
         raise BadInput(
             f"the run in {folder.path} uses a network of your own: repeat --network {settings.network} to run its code"
+        )
+
+
+def _require_open_end(settings: RunSettings, steps: int, folder: RunFolder) -> None:
+    """Refuse another number of steps where the steps that were made depend on it."""
+    method = get_method(settings.method, **settings.fields)
+    if steps != settings.steps and getattr(method, "scheduled", False):
+        raise BadInput(
+            f"the run in {folder.path} was started with --steps {settings.steps}, on which every step of "
+            f"{method.name} depends: leave out --steps {steps} to go on with it, or choose another --out"
         )
 
 

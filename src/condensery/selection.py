@@ -106,7 +106,7 @@ def select(
         "data": origin(images, {**options, **images.options}),
         "accuracies": [],
     }
-    with _reserved(out) as folder:
+    with reserved(out) as folder:
         result = _run(selector, task, Rng(seed), record, callback, announce)
         if folder:
             folder.save_set(result)
@@ -125,7 +125,7 @@ def _configured(method: str | Selector, fields: Mapping[str, Any]) -> Selector:
 
 
 @contextlib.contextmanager
-def _reserved(out: str | Path | None) -> Iterator[RunFolder | None]:
+def reserved(out: str | Path | None) -> Iterator[RunFolder | None]:
     """The folder for the result; if there will be none, the folder is gone again too."""
     if out is None:
         yield None

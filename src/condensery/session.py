@@ -13,7 +13,7 @@ from typing import Any
 from condensery import driver
 from condensery.data import ClassPool
 from condensery.data.sources import silent
-from condensery.errors import BadInput, Interrupted
+from condensery.errors import BadInput, FailedWork, Interrupted
 from condensery.evaluation import Protocol, evaluate, get_protocol
 from condensery.evaluation.evaluator import Trained
 from condensery.method import Method, Task
@@ -94,7 +94,8 @@ class Session:
         pool = ClassPool(images.train, images.spec, device)
         require_enough(pool, settings.ipc)
         _require_reached(options.evaluate_at, settings.steps)
-        self.task = Task(pool, resolve(settings.network), settings.ipc, device, default_chunk(device))
+        network, chunk = resolve(settings.network), default_chunk(device)
+        self.task = Task(pool, network, settings.ipc, device, chunk, settings.steps)
         for note in method.check(self.task):
             options.announce(note)
         self.rng = driver.source(settings.seed)
@@ -150,7 +151,7 @@ class Session:
         """Step until done or stopped. Returns the set.
 
         Raises:
-            NonFinite: a loss is no longer finite; the last good set is saved.
+            FailedWork: a step failed, such as by a loss that is no longer finite; the last good set is saved.
             Interrupted: by a signal; everything is saved.
         """
         stopped: BaseException | None = None
@@ -160,15 +161,15 @@ class Session:
             try:
                 self._announce_estimate()
                 self._loop(signals)
-            except (_Stop, Interrupted, driver.NonFinite) as reason:
+            except (_Stop, Interrupted, FailedWork) as reason:
                 stopped = reason
             self._save()
             if self.folder:
                 self.folder.save_picture(self.result())
         where = f" in {self.folder.path}" if self.folder else ""
-        if isinstance(stopped, driver.NonFinite):
+        if isinstance(stopped, FailedWork):
             kept = f"; the set after step {self.state.step} is kept{where}" if where else ""
-            raise driver.NonFinite(f"{stopped}{kept}") from stopped
+            raise type(stopped)(f"{stopped}{kept}") from stopped
         if isinstance(stopped, Interrupted):
             raise stopped
         if stopped:
@@ -220,7 +221,7 @@ class Session:
             return
         try:
             cost = driver.estimate(self.method, self.task, self.rng, left)
-        except driver.NonFinite:  # the run itself will say so, and keep what it has
+        except FailedWork:  # the run itself will say so, and keep what it has
             return
         self.options.announce(
             f"about {readable_seconds(cost.seconds)} for {count(left, 'step')} ({cost.seconds / left:.3g} s each) and "

@@ -94,7 +94,7 @@ def test_damaged_image_among_good_ones(condense, photos, content):
     assert nothing_left()
 
 
-def test_file_that_is_no_image(condense, photos):
+def test_file_that_is_no_image_is_left_out_and_named(condense, photos):
     (photos / "cat" / "notes.txt").write_text("hello")
     done = condense("run --data photos --steps 1 --out demo", *TINY)
     assert done.code == 0 and "Not used: cat/notes.txt" in done.out, "said, and in nobody's way"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from PIL import Image
 
 import condensery
 from condensery import artifact
+from condensery.evaluation.honest import ScoreColumn
 
 pytestmark = pytest.mark.usefixtures("fast_protocol")
 
@@ -189,3 +190,28 @@ def test_class_names_are_printed_as_they_are(condense, demo):
 def test_a_single_network_has_no_spread(condense, demo):
     done = condense("evaluate demo --repeats 1 --baselines none")
     assert done.code == 0 and "± " not in done.out.splitlines()[2]
+
+
+def test_a_new_score_and_a_new_kind_of_labels_are_shown_by_themselves(condense, demo, monkeypatch):
+    """A made-up score beside the four, of a made-up kind of labels: the tables of evaluate and show take both."""
+    from condensery.cli import evaluation_tables
+
+    @dataclass(frozen=True)
+    class More(condensery.Honest):
+        made_up_score: float | None = None
+
+    def with_more(evaluation):
+        first = {**vars(evaluation.honest[0]), "labels": "fuzzy", "made_up_score": 0.875}
+        scores = tuple(replace(score, labels="fuzzy") for score in evaluation.scores)
+        return replace(evaluation, honest=(More(**first),), scores=scores)
+
+    real = evaluation_tables.honest_table
+    column = ScoreColumn("made_up_score", "MUS", "%", "made up for a test")
+    monkeypatch.setattr(evaluation_tables, "SCORES", (*evaluation_tables.SCORES, column))
+    monkeypatch.setattr(evaluation_tables, "honest_table", lambda evaluation: real(with_more(evaluation)))
+    done = condense("evaluate demo --whole-epochs 1")
+    assert done.code == 0 and "MUS %" in done.out and "87.5" in done.out and "fuzzy" in done.out
+    known = condensery.load(demo)
+    one = {**known.record["accuracies"][0], "labels": "fuzzy"}
+    condensery.save(replace(known, record={**known.record, "accuracies": [one]}), "fuzzy.safetensors")
+    assert ", fuzzy labels, n = 2" in condense("show fuzzy.safetensors").out

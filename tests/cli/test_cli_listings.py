@@ -26,6 +26,12 @@ def test_condense_alone_prints_help(condense, line):
     assert all(command in done.out for command in COMMANDS)
 
 
+def test_the_first_help_fits_one_screen(condense, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = condense("--help").out.splitlines()
+    assert len(lines) <= 24 and max(map(len, lines)) <= 80 and any("--version" in line for line in lines)
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_teaches_with_examples_and_fits(condense, monkeypatch, command, columns):

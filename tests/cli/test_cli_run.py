@@ -16,8 +16,8 @@ from condensery.cli import arguments
 from condensery.cli.declared import methods
 from condensery.cli.flags import owners
 from condensery.errors import BadInput
+from condensery.export.run_command import run_command
 from condensery.methods import METHODS
-from condensery.report.command import run_command
 
 ONE_EPOCH = replace(condensery.PROTOCOLS["quick"], name="one epoch", epochs=1, plain_epochs=1)
 
@@ -173,3 +173,27 @@ def test_times(text, expected):
 def test_times_that_are_none(text):
     with pytest.raises(BadInput, match="--time-limit takes"):
         arguments.seconds("--time-limit", text)
+
+
+def test_how_images_are_read_is_typed_kept_and_told(condense, photos, fast_protocol):
+    """Parts by name, damaged images left out: the set's command repeats it, and --resume takes no other."""
+    make_photos(Path("sets/learning"), count=6)
+    make_photos(Path("sets/check"), count=3)
+    Path("sets/learning/cat/broken.png").write_bytes(b"no picture")
+    line = "run --data sets --train-split learning --test-split check --steps 1 --out demo"
+    assert condense(line, *TINY).code == 2
+    done = condense(f"{line} --skip-damaged", *TINY)
+    assert done.code == 0 and "broken.png" in done.out, done
+    options = condensery.load("demo").record["data"]["options"]
+    assert options == {"train_split": "learning", "test_split": "check", "skip_damaged": True}
+    command = run_command(condensery.load("demo").record)
+    assert "--train-split learning --test-split check --skip-damaged --real-batch" in command
+    assert condense(command.removeprefix("condense "), "--out", "again").code == 0
+    assert torch.equal(condensery.load("demo").images, condensery.load("again").images)
+    assert "started with" in condense("run --resume --out demo --test-split learning").err
+
+
+@pytest.mark.parametrize("text", ["1", "a,b", "1,2,3", ""])
+def test_ranges_of_values_that_are_none(condense, text):
+    done = condense("run --data digits --value-range", text)
+    assert done.code == 2 and "--value-range takes two numbers, the lower one first" in done.err

@@ -43,7 +43,10 @@ CALL = "import sys; from condensery.cli.main import main; code = main(sys.argv[1
         ("--help", 0),
         ("--version", 0),
         ("methods", 0),
-        *((f"{command} --help", 0) for command in ("run", "select", "evaluate", "compare", "reproduce")),
+        *(
+            (f"{command} --help", 0)
+            for command in ("run", "select", "label", "evaluate", "compare", "reproduce")
+        ),
         *((f"{command} --help", 0) for command in ("report", "show", "export", "methods", "datasets")),
         ("runn", 2),
         ("--nonsense", 2),

@@ -191,7 +191,7 @@ def test_a_worker_that_cannot_reach_the_folder_sends_the_files(run: Run, tmp_pat
     """As on a node of a cluster, where a job has no folder."""
 
     def elsewhere(job: Job) -> Result:
-        return perform(replace(job, folder=None))
+        return perform(replace(job, folder=str(tmp_path / "elsewhere" / job.key)))
 
     run(out=tmp_path / "here")
     run(engine=Counting(elsewhere))
@@ -253,14 +253,14 @@ def test_soft_labels_and_the_scores_about_labels_and_augmentation(run: Run, tmp_
     ]
     hard, soft, floor, soft_floor, whole = found.measurements
     assert soft.bytes > hard.bytes
-    scores, of_soft = found.honest
-    assert [(h.subject, h.labels) for h in found.honest] == [("dm", "hard"), ("dm", "soft")]
-    assert scores.hard_label_recovery == whole.mean - hard.mean
-    assert scores.improvement_over_random == hard.mean - floor.mean
-    assert of_soft.improvement_over_random == soft.mean - soft_floor.mean
-    assert of_soft.hard_label_recovery == scores.hard_label_recovery
-    assert 0 < (scores.label_robust_score or 0) < 1 and 0 < (scores.augmentation_robust_score or 0) < 1
-    assert found.report(scatter=False).honest == found.honest
+    assert [(m.subject, m.labels) for m in found.measurements if m.extra] == [("dm", "hard"), ("dm", "soft")]
+    scores, of_soft = hard.extra, soft.extra
+    assert scores["hard_label_recovery"] == whole.mean - hard.mean
+    assert scores["improvement_over_random"] == hard.mean - floor.mean
+    assert of_soft["improvement_over_random"] == soft.mean - soft_floor.mean
+    assert of_soft["hard_label_recovery"] == scores["hard_label_recovery"]
+    assert 0 < scores["label_robust_score"] < 1 and 0 < scores["augmentation_robust_score"] < 1
+    assert found.report(scatter=False).measurements == found.measurements
     (made,) = (tmp_path / "out/sets").glob("dm-*")
     by_hand = condensery.evaluate(
         made,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, asdict, fields, replace
 from pathlib import Path
@@ -16,9 +18,10 @@ from torch import Tensor, nn
 
 import condensery
 from condensery import METHODS, BadInput, ImageData, Method, Rng, State, Task, driver, get_method
+from condensery.errors import Interrupted
 from condensery.matching.distances import DISTANCES
 from condensery.runner import resume_run
-from condensery.session import Options
+from condensery.session import Options, StepReport
 from condensery.synthetic.pixels import INITS
 from condensery.words import count
 
@@ -27,6 +30,9 @@ NAMES = sorted(METHODS)
 CONTRASTIVE = ("dcc", "dsac")  # class-wise in the warm-up, which every run here starts with
 GRADIENT_MATCHING = ("dc", "dsa", *CONTRASTIVE)
 CLASS_WISE = ("dm", *GRADIENT_MATCHING)
+WITHOUT_TERMS = ("patches",)  # select and crop, and minimise nothing
+EMBEDDING = ("dm", "frepo")  # they need a network with embed()
+FAST_RATE = {"frepo": {"image_lr": 0.03}}  # where the published rate shows nothing in 25 steps
 BATCH_NORM = "convnet+width=8+depth=2+norm=batch"
 
 Maker = Callable[..., Any]
@@ -38,6 +44,11 @@ def run(method: Method, task: Task, steps: int, rng: Rng = RNG) -> State:
     state = driver.begin(method, task, rng)
     *_, (last, _loss) = driver.trajectory(method, task, state, rng, steps)
     return last
+
+
+def require_terms(name: str) -> None:
+    if name in WITHOUT_TERMS:
+        pytest.skip("minimises nothing")
 
 
 def images_after(method: Method, task: Task, steps: int, rng: Rng = RNG) -> Tensor:
@@ -130,6 +141,7 @@ def test_global_generators_have_no_say(name: str, quick_method: Maker, make_task
 
 @pytest.mark.parametrize("network", ["convnet+width=8+depth=2", BATCH_NORM], ids=["plain", "batch-norm"])
 def test_gradient_reaches_every_image(name: str, network: str, quick_method: Maker, make_task: Maker) -> None:
+    require_terms(name)
     task, method = make_task(network, ipc=3), quick_method(name, augmentation="none")
     state = driver.begin(method, task, RNG)
     for term in method.terms(task, state, RNG):
@@ -158,8 +170,11 @@ def test_terms_touch_their_own_class_alone(name: str, quick_method: Maker, make_
 def test_loss_vanishes_when_the_synthetic_set_is_the_real_one(
     name: str, quick_method: Maker, make_task: Maker
 ) -> None:
+    """As far as its labels are the real ones too, not learned, and a regression has next to no ridge."""
+    require_terms(name)
     task = make_task(ipc=12)  # all there are
-    method = quick_method(name, real_batch=256, init="real", augmentation="none")
+    as_they_are = {"augmentation": "none", "labels": "fixed", "mirror": "no", "ridge": 1e-9}
+    method = quick_method(name, real_batch=256, init="real", **as_they_are)
     state = driver.begin(method, task, RNG)
     same = objective(method, task, state, RNG)
     with torch.no_grad():
@@ -169,19 +184,49 @@ def test_loss_vanishes_when_the_synthetic_set_is_the_real_one(
 
 def test_loss_on_probe_networks_falls(name: str, quick_method: Maker, make_task: Maker) -> None:
     """Networks and batches that no step of the run has seen."""
-    task, method = make_task(), quick_method(name, init="noise", augmentation="none")
+    require_terms(name)
+    task, method = (
+        make_task(),
+        quick_method(name, init="noise", augmentation="none", **FAST_RATE.get(name, {})),
+    )
 
     def probe(state: State) -> float:
         total = 0.0
         for k in range(4):
             source = Rng(99).fork("probe", k)
             network = task.new_network(source)
-            probed = replace(state, networks={"network": network})
+            probed = replace(state, networks=dict.fromkeys(state.networks, network))
             total += objective(method, task, probed, source)
         return total
 
     before = probe(driver.begin(method, task, RNG))
     assert probe(run(method, task, 25)) < 0.9 * before
+
+
+def interrupted_run(data: Path, name: str, stop: int, **settings: Any) -> None:
+    """A run that gets Ctrl-C after `stop` steps."""
+
+    def press(report: StepReport) -> None:
+        if report.step == stop:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted, match=f"stopped after step {stop} of"):
+        condensery.condense(data, name, callback=press, **settings)
+
+
+def test_another_number_of_steps_is_refused_where_steps_depend_on_it(
+    name: str, quick_fields: Maker, tiny_file: Path, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"ipc": 2, "network": "convnet+width=8+depth=2", "device": "cpu"}
+    condensery.condense(tiny_file, name, steps=2, out=tmp_path / "run", **settings, **quick_fields(name))
+    if not getattr(METHODS[name], "scheduled", False):
+        assert resume_run(tmp_path / "run", steps=3).record["step"] == 3
+        return
+    with pytest.raises(
+        BadInput, match=r"was started with --steps 2, on which every step of .* leave out --steps 3"
+    ):
+        resume_run(tmp_path / "run", steps=3)
+    assert resume_run(tmp_path / "run").record["steps"] == 2
 
 
 @pytest.mark.parametrize("stop", [1, 4, 5])
@@ -191,12 +236,15 @@ def test_stop_and_resume_is_bit_for_bit(
 ) -> None:
     """With 3 updates per network: after the first, after a new network's first, and in mid outer loop.
 
-    A warm-up of one network ends between them.
+    A warm-up of one network ends between them. A method with a schedule is interrupted, the others make fewer steps.
     """
     settings: dict[str, Any] = {"ipc": 2, "network": network, "seed": 11, "device": "cpu"}
     settings |= quick_fields(name, network_lr=0.1, outer_warmup=1)
     whole = condensery.condense(tiny_file, name, steps=7, **settings)
-    condensery.condense(tiny_file, name, steps=stop, out=tmp_path / "run", **settings)
+    if getattr(METHODS[name], "scheduled", False):
+        interrupted_run(tiny_file, name, stop, steps=7, out=tmp_path / "run", **settings)
+    else:
+        condensery.condense(tiny_file, name, steps=stop, out=tmp_path / "run", **settings)
     resumed = resume_run(tmp_path / "run", steps=7, options=Options(device="cpu"))
     assert torch.equal(whole.images, resumed.images)
     assert whole.record["loss"] == resumed.record["loss"]
@@ -215,7 +263,13 @@ def test_the_network_of_a_checkpoint_matters(name: str, quick_method: Maker, mak
 
 
 def test_batch_norm_statistics(name: str, quick_method: Maker, make_task: Maker) -> None:
-    """DC and its kin freeze the statistics of real images; DM embeds in training mode, all classes at once."""
+    """DC and its kin freeze the statistics of real images; DM embeds in training mode, all classes at once.
+
+    FRePo's are tested beside it.
+    """
+    require_terms(name)
+    if name == "frepo":
+        pytest.skip("has a pool of networks, which keep the statistics that they were trained with")
     task = make_task(BATCH_NORM, ipc=2)
     method = quick_method(name, norm_images=4, augmentation="none")
     state = driver.begin(method, task, RNG)
@@ -256,6 +310,7 @@ def test_frozen_statistics_follow_the_real_images(name: str, quick_method: Maker
 
 @pytest.mark.parametrize("init", INITS)
 def test_initialisations(name: str, init: str, quick_method: Maker, make_task: Maker) -> None:
+    require_terms(name)
     task = make_task(ipc=2)
     images = driver.begin(quick_method(name, init=init), task, RNG).synthetic.images.detach()
     for c in range(3):
@@ -266,6 +321,7 @@ def test_initialisations(name: str, init: str, quick_method: Maker, make_task: M
 
 
 def test_unknown_initialisation_refused(name: str, make_task: Maker) -> None:
+    require_terms(name)
     with pytest.raises(BadInput, match="unknown initialisation 'zeros'"):
         driver.begin(get_method(name, init="zeros"), make_task(), RNG)
 
@@ -290,8 +346,8 @@ def test_unknown_distance_refused(name: str, make_task: Maker) -> None:
 @pytest.mark.parametrize("network", ["mlp", "lenet"])
 def test_networks_without_embedding(name: str, network: str, quick_method: Maker, make_task: Maker) -> None:
     task, method = make_task(network), quick_method(name)
-    if name == "dm":
-        with pytest.raises(BadInput, match=f"dm matches embeddings and {network} has none"):
+    if name in EMBEDDING:
+        with pytest.raises(BadInput, match=f"{name} .* embeddings and {network} has none"):
             method.check(task)
     else:
         method.check(task)
@@ -305,6 +361,7 @@ def test_published_steps(name: str) -> None:
         "dsa": {1: 1000, 10: 10_000, 50: 50_000},
         "dcc": {1: 10_000, 10: 10_000, 50: 50_000},
         "dsac": {1: 10_000, 10: 10_000, 50: 50_000},
+        "frepo": {1: 500_000, 10: 500_000, 50: 500_000},
     }
     if name not in published:
         pytest.skip("no publication to compare with")
@@ -362,6 +419,7 @@ def test_bad_fields_refused(name: str, field: str, value: Any) -> None:
 
 
 def test_unknown_field_refused_with_the_nearest(name: str) -> None:
+    require_terms(name)
     with pytest.raises(BadInput, match="did you mean 'image_lr'"):
         get_method(name, imagelr=1.0)
 

@@ -165,6 +165,16 @@ def test_convnet_refuses_what_cannot_be() -> None:
         ConvNet(3, (32, 32), 10, width=6, norm="group")
     with pytest.raises(BadInput, match="width and depth"):
         ConvNet(3, (32, 32), 10, depth=0)
+    with pytest.raises(BadInput, match="growth of a ConvNet must be 1 or more, not 0"):
+        ConvNet(3, (32, 32), 10, growth=0)
+
+
+def test_filters_grow_from_block_to_block() -> None:
+    """FRePo's network: 128, 256 and 512 filters, 8,192 features."""
+    network = resolve("convnet+growth=2").build(make_spec(3, 32), Rng(0))
+    sizes = [tuple(m.weight.shape[:2]) for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert sizes == [(128, 3), (256, 128), (512, 256)]
+    assert network.embed(images(make_spec(3, 32))).shape == (2, 8192)
 
 
 def test_embedding_sizes_of_the_papers() -> None:

@@ -72,6 +72,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ("ConvNet", "convnet"),
         ("convnet+depth=4+norm=batch", "convnet+depth=4+norm=batch"),
         ("convnet+norm=BATCH+depth=3", "convnet+norm=batch"),
+        ("convnet+growth=2+depth=3", "convnet+growth=2"),
+        ("convnet+growth=1", "convnet"),
         ("ConvNetBN", "convnet+norm=batch"),
         ("ConvNetBN+width=64", "convnet+norm=batch+width=64"),
         ("ConvNetBN+norm=none", "convnet+norm=none"),

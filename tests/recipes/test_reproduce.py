@@ -13,8 +13,7 @@ import pytest
 from condensery.data import load
 from condensery.errors import BadInput
 from condensery.published import Published
-from condensery.recipes import Reproduction, grid, reproduce, written
-from condensery.recipes.book import get_recipe
+from condensery.recipes import Reproduction, get_recipe, output, reproduce
 
 FEW = {"real_batch": 8}
 
@@ -58,7 +57,7 @@ def test_ours_beside_theirs(done: Reproduction) -> None:
 
 def test_every_output_says_what_was_shrunk(done: Reproduction) -> None:
     shrunk = "dc 1,000 -> 2 steps at 1 per class, 5 -> 1 set, 20 -> 1 network on each"
-    paths = {path.name: path.read_text("utf-8") for path in written.write(done)}
+    paths = {path.name: path.read_text("utf-8") for path in output.write(done)}
     assert set(paths) == {"table.md", "table.csv", "table.jsonl", "report.html"}
     for name, text in paths.items():
         assert shrunk in text.replace("-&gt;", "->"), name
@@ -66,9 +65,13 @@ def test_every_output_says_what_was_shrunk(done: Reproduction) -> None:
     assert f"| 32 | {100 * done.filled[0].ours.mean:.1f} / 90.6 ± 0.8 |" in paths["table.md"]
     (row,) = csv.DictReader(paths["table.csv"].splitlines())
     assert float(row["published_mean"]) == 0.906 and row["not_as_published"].count(";") == 2
+    assert (
+        list(row)[-3:] == ["images", "stored_images", "bytes"]
+        and row["images"] == row["stored_images"] == "10"
+    )
     document = json.loads(paths["table.jsonl"])
     assert document["accuracies"] == [[done.filled[0].ours.mean]] and document["data"] == "digits"
-    json.dumps(written.to_json(done))
+    json.dumps(output.to_json(done))
 
 
 def test_the_same_call_again_does_nothing_new(done: Reproduction, folder: Path) -> None:
@@ -128,10 +131,10 @@ def test_unknown_things_are_refused_before_any_work(folder: Path) -> None:
 
 
 def test_percent_has_the_digits_of_the_papers() -> None:
-    assert grid.theirs(Published(0.917, 0.005, "", "")) == "91.7 ± 0.5"
-    assert grid.theirs(Published(0.1301, None, "", "")) == "13.01"
-    assert grid.theirs(Published(0.28, None, "", "")) == "28.0"
-    assert grid.theirs(None) == "-"
+    assert output.theirs(Published(0.917, 0.005, "", "")) == "91.7 ± 0.5"
+    assert output.theirs(Published(0.1301, None, "", "")) == "13.01"
+    assert output.theirs(Published(0.28, None, "", "")) == "28.0"
+    assert output.theirs(None) == "-"
 
 
 def test_a_figure_is_measured_by_the_diagnostics(folder: Path) -> None:
@@ -149,10 +152,10 @@ def test_a_figure_is_measured_by_the_diagnostics(folder: Path) -> None:
         found = values[row, "elsewhere"]
         assert found and found.n == 1 and 0 <= found.mean <= 1
     assert [finding["quantity"] for finding in done.findings] == ["kernel velocity"] * 2
-    assert "prints no numbers" in grid.markdown(done) and "/" not in grid.pair(
+    assert "prints no numbers" in output.markdown(done) and "/" not in output.pair(
         done.filled[1], done.recipe.quantity
     )
-    paths = {path.name for path in written.write(done)}
+    paths = {path.name for path in output.write(done)}
     assert "table.md" in paths
     (shrunk,) = [line for line in done.remarks if line.startswith("scale 0.01: ")]
     assert "50 -> 2 measured updates, too few for a new network to begin among them, 5 -> 1 set" in shrunk

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from condensery import Rng
-from condensery.report.scatter import scatters
+from condensery.report.features import scatters
 
 NAMES = ("a", "b")
 

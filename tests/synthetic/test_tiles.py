@@ -55,7 +55,7 @@ def test_impossible_tiles_are_refused(make_task, factor: int, ipc: int, message:
         start_images(make_task().pool, ipc, "real", factor, RNG)
 
 
-@pytest.mark.parametrize("name", ["dm", "dc", "dsa", "dcc", "dsac"])
+@pytest.mark.parametrize("name", ["dm", "dc", "dsa", "dcc", "dsac", "frepo"])
 def test_every_method_learns_tiles(name: str, quick_method, make_task) -> None:
     task, method = make_task(ipc=1), quick_method(name, factor=2, init="real")
     state = driver.begin(method, task, RNG)

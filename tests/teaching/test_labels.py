@@ -78,7 +78,7 @@ def test_seeds_records_and_files(teacher: Teacher, chosen: SyntheticSet, tmp_pat
     )
     assert artifact.digest(one) == artifact.digest(again) != artifact.digest(other)
     said = json.loads(json.dumps(one.record["labels"]))
-    assert LabelSettings.from_json(said) == replace(settings, temperature=20.0)
+    assert LabelSettings.from_json(said) == replace(settings, temperature=4.0)
     assert said["teacher"]["network"] == teacher.name and said["teacher"]["accuracy"] == teacher.accuracy
     artifact.save(with_pixels(one), tmp_path / "x.safetensors")
     loaded = artifact.load(tmp_path / "x.safetensors")
@@ -92,15 +92,15 @@ def test_seeds_records_and_files(teacher: Teacher, chosen: SyntheticSet, tmp_pat
 def test_how_a_set_with_views_wants_to_be_trained(teacher: Teacher, chosen: SyntheticSet) -> None:
     made = label_images(chosen, teacher, LabelSettings(ViewSampling(2)))
     recipe, augmentation = own_recipe(made.training)
-    assert augmentation == "none" and recipe == view_recipe(20, 20.0)
+    assert augmentation == "none" and recipe == view_recipe(20, 4.0)
     assert (recipe.loss, recipe.temperature, recipe.optimizer, recipe.schedule) == (
         "kl",
-        20.0,
+        4.0,
         "adamw",
         "cosine",
     )
-    assert [view_recipe(n, 20.0).epochs for n in (10, 50, 100, 5000)] == [1000, 600, 300, 300]
-    assert [view_recipe(n, 20.0).batch_size for n in (10, 50, 100)] == [10, 10, 50]
+    assert [view_recipe(n, 4.0).epochs for n in (10, 50, 100, 5000)] == [1000, 600, 300, 300]
+    assert [view_recipe(n, 4.0).batch_size for n in (10, 100, 110)] == [10, 10, 50]
 
 
 @pytest.mark.parametrize(

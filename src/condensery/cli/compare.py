@@ -92,7 +92,7 @@ def compare(
             **honesty.asked,
             **{**jobs.values, "out": out},
             command=ctx.obj,
-            callback=progress.news,
+            callback=progress.update,
             announce=progress.say,
             **resize.values,
             data_options=images.data_options,

@@ -35,7 +35,7 @@ class CompareProgress:
         """One line, above the table if there is one."""
         self.output.say(line, self.live)
 
-    def news(self, progress: Progress) -> None:
+    def update(self, progress: Progress) -> None:
         """Callback for `condensery.compare`."""
         self.progress = progress
         if not sys.stderr.isatty():

@@ -4,49 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from condensery.cli.output import Lines, plain_table
 from condensery.comparison.reports import Comparison
+from condensery.evaluation.honest import SCORES
 from condensery.report import write_report
-from condensery.report.contents import Measurement, honest_of
-from condensery.report.tables import HONEST
+from condensery.report.contents import Measurement
 from condensery.words import accuracy, percent, readable_bytes, readable_seconds
 
 _FILES = {"Page": "report.html", "Table": "table.md", "Numbers": "table.csv", "Lines": "results.jsonl"}
-
-
-def comparison_table(comparison: Comparison) -> Lines:
-    """A row for each measurement."""
-    found = comparison.measurements
-    made_with = len({one.condensed_with for one in found} - {None}) > 1
-    published = any(one.published for one in found)
-    soft = any(one.labels != "hard" for one in found)
-    known = comparison.honest
-    scores = {
-        short: name for short, name in HONEST.items() if any(getattr(h, name) is not None for h in known)
-    }
-    table = plain_table("method", ">ipc")
-    if made_with:
-        table.add_column("made with", overflow="fold")
-    table.add_column("network", overflow="fold", min_width=7)
-    if soft:
-        table.add_column("labels", no_wrap=True)
-    for name in ("accuracy %", "n", "images", "size", "steps", "to make"):
-        table.add_column(name, justify="right", no_wrap=True)
-    if published:
-        table.add_column("published", justify="right", no_wrap=True)
-    for short in scores:
-        table.add_column(short, justify="right", no_wrap=True)
-    for one in found:
-        row = [one.subject, str(one.ipc or "-")]
-        row += [one.condensed_with or "-"] if made_with else []
-        row += [one.network, *([one.labels] if soft else [])]
-        row += [accuracy(one.mean, one.std, one.n), str(one.n), str(one.images)]
-        row += [readable_bytes(one.bytes), _steps(one), _seconds(one)]
-        row += [_published(one)] if published else []
-        own = honest_of(known, one)
-        table.add_row(*row, *(percent(getattr(own, name, None)) for name in scores.values()))
-    return table
 
 
 def _steps(one: Measurement) -> str:
@@ -63,12 +30,45 @@ def _seconds(one: Measurement) -> str:
     return readable_seconds(seconds) if seconds >= 0.5 else "-"
 
 
-def _published(one: Measurement) -> str:
-    value = one.published
-    if value is None:
-        return "-"
-    spread = "" if value.std is None else f" ± {100 * value.std:.1f}"
-    return f"{100 * value.mean:.1f}{spread}"
+_COLUMNS: dict[str, Callable[[Measurement], str]] = {
+    "method": lambda one: one.subject,
+    "ipc": lambda one: str(one.ipc or "-"),
+    "made with": lambda one: one.condensed_with or "-",
+    "network": lambda one: one.network,
+    "labels": lambda one: one.labels,
+    "accuracy %": lambda one: accuracy(one.mean, one.std, one.n),
+    "n": lambda one: str(one.n),
+    "images": lambda one: str(one.images),
+    "size": lambda one: readable_bytes(one.bytes),
+    "steps": _steps,
+    "to make": _seconds,
+    "published": lambda one: accuracy(one.published.mean, one.published.std) if one.published else "-",
+    **{score.name: lambda one, key=score.key: percent(one.extra.get(key)) for score in SCORES if score.unit},
+}
+_OPTIONAL = ("published", *(score.name for score in SCORES))
+_LAYOUT: dict[str, dict[str, Any]] = {
+    "method": {},
+    "ipc": {"justify": "right"},
+    "made with": {"overflow": "fold"},
+    "network": {"overflow": "fold", "min_width": 7},
+    "labels": {"no_wrap": True},
+}
+
+
+def comparison_table(comparison: Comparison) -> Lines:
+    """A row for each measurement; columns in which nothing is said are left out."""
+    columns = {name: [text(one) for one in comparison.measurements] for name, text in _COLUMNS.items()}
+    if len(set(columns["made with"]) - {"-"}) < 2:
+        del columns["made with"]
+    if set(columns["labels"]) <= {"hard"}:
+        del columns["labels"]
+    columns = {k: texts for k, texts in columns.items() if k not in _OPTIONAL or set(texts) - {"-"}}
+    table = plain_table()
+    for name in columns:
+        table.add_column(name, **_LAYOUT.get(name, {"justify": "right", "no_wrap": True}))
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
+    return table
 
 
 def write_results(comparison: Comparison, announce: Callable[[str], None], scatter: bool) -> dict[str, Path]:
@@ -76,6 +76,4 @@ def write_results(comparison: Comparison, announce: Callable[[str], None], scatt
     report = comparison.report(announce, scatter)
     for name in _FILES.values():
         write_report(report, comparison.folder / name)
-    return {what: comparison.folder / name for what, name in _FILES.items()} | {
-        "Sets": comparison.folder / "sets"
-    }
+    return {what: comparison.folder / name for what, name in {**_FILES, "Sets": "sets"}.items()}

@@ -25,6 +25,8 @@ class Beside(OptionGroup, panel="What is compared"):
     """The real images (default: those that the set was made from)."""
     baselines: Annotated[Sequence[str], Flag(parse=arguments.words_or_none)] = ("random", "whole")
     """Some of random,whole, or none."""
+    teacher_weights: Annotated[Path | None, Flag("FILE")] = None
+    """Weights of the teacher that labelled the set, if it was not trained here: random images get its labels too."""
 
 
 class Scores(Honesty):
@@ -32,6 +34,11 @@ class Scores(Honesty):
     """Weight of IOR against HLR in LRS."""
     gamma: float = 0.5
     """Weight of augmented training in ARS."""
+
+
+class Recipes(OptionGroup, panel="How sets are judged"):
+    recipe: str = "both"
+    """common leaves out the recipe by which a set itself wants to be trained, own all but that."""
 
 
 class Place(Draws, panel="Run"):
@@ -52,6 +59,7 @@ def evaluate(
     beside: Beside,
     judge: Judge,
     networks: Networks,
+    recipes: Recipes,
     scores: Scores,
     place: Place,
     output: Output,
@@ -86,6 +94,7 @@ def evaluate(
             **beside.values,
             **judge.values,
             **networks.values,
+            **recipes.values,
             **asked,
             w=scores.w,
             gamma=scores.gamma,

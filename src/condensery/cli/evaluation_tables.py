@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from condensery.cli.output import Lines, plain_table
 from condensery.evaluation import Evaluation, Score
+from condensery.evaluation.honest import SCORES
 from condensery.words import accuracy, count, percent, readable_bytes, readable_seconds
 
 _RANGE = (
@@ -37,6 +38,10 @@ def accuracy_table(evaluation: Evaluation) -> Lines:
             str(score.epochs),
             readable_seconds(score.seconds),
         )
+    if teacher := evaluation.record.get("labelled_by"):
+        blank = [""] * len(extra)
+        size, found = readable_bytes(teacher["bytes"]), percent(teacher["accuracy"])
+        table.add_row("teacher", teacher["network"], *blank, "", size, found, "", "", "1", "", "")
     return table
 
 
@@ -54,26 +59,21 @@ def circumstances(evaluation: Evaluation) -> list[str]:
             f"trained on the whole set for {count(teacher['epochs'], 'epoch')}, seed {teacher['seed']}, "
             f"temperature {teacher['temperature']:g}; size counts them."
         )
-    return lines
+    return [*lines, *(f"{note[:1].upper()}{note[1:]}." for note in evaluation.notes)]
 
 
 def honest_table(evaluation: Evaluation) -> Lines | None:
     """The scores that follow from the accuracies; None if there is none."""
-    columns = {
-        "HLR": "hard_label_recovery",
-        "IOR": "improvement_over_random",
-        "LRS %": "label_robust_score",
-        "ARS %": "augmentation_robust_score",
-    }
     rows = evaluation.honest
-    known = {name: key for name, key in columns.items() if any(getattr(r, key) is not None for r in rows)}
-    if not known:
+    scores = [one for one in SCORES if one.unit and any(getattr(row, one.key) is not None for row in rows)]
+    if not scores:
         return None
-    soft = any(row.labels == "soft" for row in rows)
-    table = plain_table("set", "network", *(["labels"] if soft else []), *(f">{name}" for name in known))
+    told = any(row.labels != "hard" for row in rows)
+    heads = (f">{one.name} %" if one.unit == "%" else f">{one.name}" for one in scores)
+    table = plain_table("set", "network", *(["labels"] if told else []), *heads)
     for row in rows:
-        labels = [row.labels] if soft else []
-        values = [percent(getattr(row, key)) for key in known.values()]
+        values = [percent(getattr(row, one.key)) for one in scores]
+        labels = [row.labels] if told else []
         table.add_row(evaluation.scores[0].subject, row.network, *labels, *values)
     return table
 
@@ -96,5 +96,6 @@ def honest_lines(evaluation: Evaluation) -> list[str]:
 
 
 def _differing(scores: Sequence[Score]) -> list[str]:
-    """Which of labels and augmentation are not the same in all scores."""
-    return [name for name in ("labels", "augmentation") if len({getattr(s, name) for s in scores}) > 1]
+    """Which of these are not the same in all scores."""
+    names = ("labels", "augmentation", "recipe")
+    return [name for name in names if len({getattr(s, name) for s in scores}) > 1]

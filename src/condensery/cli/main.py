@@ -23,6 +23,7 @@ from condensery.cli import listings, output
 from condensery.cli.compare import compare
 from condensery.cli.evaluate import evaluate
 from condensery.cli.flags import command, without_flags
+from condensery.cli.label import label
 from condensery.cli.report import report
 from condensery.cli.reproduce import reproduce
 from condensery.cli.run import run
@@ -40,7 +41,7 @@ _INTERRUPTED_TYPER = 130  # what typer makes of a KeyboardInterrupt
 COMMANDS = {
     function.__name__: function
     for function in (
-        *(run, select, evaluate, compare, reproduce, report, show, export),
+        *(run, select, label, evaluate, compare, reproduce, report, show, export),
         *(listings.methods, listings.networks, listings.datasets),
     )
 }
@@ -57,13 +58,11 @@ def _print_version(wanted: bool) -> None:
 def condense(
     show_version: Annotated[
         bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, metavar="", help="Print the version."
-        ),
+        typer.Option("--version", callback=_print_version, is_eager=True, hidden=True),
     ] = False,
 ) -> None:
     """Condense labelled images into a tiny set that trains networks almost as well.
-    Start: condense run --data digits --out demo. More: condense COMMAND --help
+    Start: condense run --data digits. More: condense COMMAND --help, --version.
     """
 
 

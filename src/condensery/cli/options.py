@@ -47,9 +47,8 @@ class Images(OptionGroup, panel="Images"):
 
     @property
     def data_options(self) -> dict[str, Any]:
-        """Options of `condensery.load_images`."""
-        options = {name: value for name, value in self.values.items() if name != "data"}
-        return {**options, "skip_damaged": self.skip_damaged or None}
+        """Options of `condensery.load_images`: those that were typed, as a run keeps them."""
+        return {name: value for name, value in self.typed.items() if name != "data"}
 
 
 class Resize(OptionGroup, panel="Images"):

@@ -96,6 +96,14 @@ class SelectionProgress(Bar):
         self.update(round(report.done), max(1, round(report.total)), text)
 
 
+class TeacherProgress(Bar):
+    """The bar of a teacher's training."""
+
+    def trained(self, done: int, total: int) -> None:
+        """Callback for `condensery.label`."""
+        self.update(done, total, f"teacher  {done}/{total} epochs")
+
+
 class EvaluationProgress(Bar):
     """The bar of an evaluation."""
 

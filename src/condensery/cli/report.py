@@ -102,14 +102,13 @@ def measurement_table(measurements: tuple[Measurement, ...]) -> Lines:
 
 
 def _document(gathered: Report, path: Path, size: int) -> dict[str, object]:
-    from condensery.report.contents import honest_of
     from condensery.report.tables import row
 
     return {
         "report": str(path),
         "bytes": size,
         "title": gathered.title,
-        "measurements": [row(m, honest_of(gathered.honest, m)) for m in gathered.measurements],
+        "measurements": list(map(row, gathered.measurements)),
         "galleries": len(gathered.galleries),
         "curves": len(gathered.curves),
         "scatters": len(gathered.scatters),

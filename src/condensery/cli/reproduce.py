@@ -60,8 +60,8 @@ def reproduce(
       condense reproduce dm-main-cifar10 --columns DM,Random --workers 4
     """
     from condensery.cli.compare_progress import CompareProgress
+    from condensery.recipes import output as files
     from condensery.recipes import reproduce as fill
-    from condensery.recipes import written
 
     if name is None or name.lower() == "list":
         if cells.rows or cells.columns:
@@ -76,25 +76,25 @@ def reproduce(
             **scale.values,
             **{**jobs.values, "out": jobs.out or Path("reproductions") / name.lower()},
             command=ctx.obj,
-            callback=progress.news,
+            callback=progress.update,
             announce=progress.say,
         )
     _show(output, done)
-    for path in () if jobs.dry_run else written.write(done):
+    for path in () if jobs.dry_run else files.write(done):
         output.say(f"Written to {path}")
-    output.result(written.to_json(done))
+    output.result(files.to_json(done))
     return 0 if jobs.dry_run or done.complete else 1
 
 
 def _show(output: Output, done: Reproduction) -> None:
     """The table on the terminal; after a dry run with the published values alone."""
-    from condensery.recipes import grid
+    from condensery.recipes import output as files
 
-    for line in grid.caption(done):
+    for line in files.caption(done):
         output.say(line)
     table = plain_table("", *(f">{column}" for column in done.recipe.columns))
     for row in done.recipe.rows:
-        cells = (grid.pair(done.at(row, column), done.recipe.quantity) for column in done.recipe.columns)
+        cells = (files.pair(done.at(row, column), done.recipe.quantity) for column in done.recipe.columns)
         table.add_row(row, *cells)
     output.show(table)
     for problem in done.problems:
@@ -104,7 +104,7 @@ def _show(output: Output, done: Reproduction) -> None:
 def _list(output: Output) -> int:
     """Every recipe: where it is from, what it needs, what a published run takes."""
     from condensery.recipes import recipes
-    from condensery.recipes.book import cost
+    from condensery.recipes.catalog import cost
 
     table = plain_table("recipe\nsource", "data", ">cells", ">sets", ">updates", ">networks")
     known = recipes().values()
@@ -136,7 +136,7 @@ def _is_here(recipe: Recipe) -> bool:
 
 
 def _recipe_json(recipe: Recipe) -> dict[str, Any]:
-    from condensery.recipes.book import cost
+    from condensery.recipes.catalog import cost
     from condensery.recipes.images import where_from
 
     return {

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from condensery.cli import arguments
 from condensery.cli.declared import methods
@@ -13,10 +12,6 @@ from condensery.cli.output import Output
 from condensery.cli.progress import RunProgress
 from condensery.errors import BadInput
 from condensery.words import count, readable_seconds
-
-if TYPE_CHECKING:
-    from condensery.records import SyntheticSet
-    from condensery.session import Options
 
 _DECIDING = ("method", "ipc", "network", "seed")  # settings that a resumed run must share
 _OF_DATA = (
@@ -71,7 +66,7 @@ def run(
     """
     out = made.out or arguments.default_out(images.source, making.method, making.ipc, made.seed)
     from condensery.run_folder import RunFolder
-    from condensery.runner import condense
+    from condensery.runner import absolute_source, condense, resume_run
     from condensery.session import Options
 
     with RunProgress(output) as progress:
@@ -83,9 +78,16 @@ def run(
             callback=progress.step,
             announce=progress.say,
         )
-        if stopping.resume and RunFolder(out).exists:
-            typed = {**images.typed, **resize.typed, **making.typed, **made.typed}
-            synthetic = _go_on(out, typed, fields, options)
+        if stopping.resume and RunFolder(out).exists:  # whatever was typed must be what it was started with
+            asked = {
+                name: value for name, value in {**making.typed, **made.typed}.items() if name in _DECIDING
+            }
+            if images.data is not None:
+                asked["source"] = absolute_source(images.data)
+            kept = RunFolder(out).settings()
+            asked["options"] = {**kept.options, **images.data_options, **resize.typed}
+            asked["fields"] = fields.of(kept.method)
+            synthetic = resume_run(out, steps=making.steps, options=options, asked=asked)
         elif stopping.resume and images.data is None:
             raise BadInput(f"{out} holds no run to resume: to start one there, name the images with --data")
         else:
@@ -103,17 +105,3 @@ def run(
     loss = "-" if record["loss"] is None else f"{record['loss']:.4g}"
     took = f"{count(record['step'], 'step')}, {readable_seconds(record['seconds'])}"
     output.tell_set(out, synthetic, "images", ("Loss", f"{loss} after {took}"))
-
-
-def _go_on(out: Path, typed: dict[str, Any], fields: MethodFlags, options: Options) -> SyntheticSet:
-    """Resume; whatever was typed must be what the run was started with."""
-    from condensery.run_folder import RunFolder
-    from condensery.runner import absolute_source, resume_run
-
-    settings = RunFolder(out).settings()
-    asked = {name: typed[name] for name in _DECIDING if name in typed}
-    if "data" in typed:
-        asked["source"] = absolute_source(typed["data"])
-    asked["options"] = {**settings.options, **{name: typed[name] for name in _OF_DATA if name in typed}}
-    asked["fields"] = fields.of(settings.method)
-    return resume_run(out, steps=typed.get("steps"), options=options, asked=asked)

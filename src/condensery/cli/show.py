@@ -39,15 +39,15 @@ def show(run: RunPath, drawing: Drawing, output: Output) -> None:
     if per_class is not None and per_class < 1:
         raise BadInput(f"--per-class must be at least 1, not {per_class}")
     from condensery import artifact
-    from condensery.report import save_picture
-    from condensery.report.picture import value_range
+    from condensery.export import save_picture
+    from condensery.export.picture import value_range
 
     path = artifact.set_path(run)
     synthetic = artifact.load(path)
     drawn = drawing.out or path.with_suffix(".png")
     save_picture(synthetic, drawn, per_class)
     low, high, clipped = value_range(synthetic)
-    output.show(facts_table(_facts(path, synthetic, drawn)))
+    output.show(facts_table(_facts(path, synthetic, drawn, low, high, clipped)))
     output.result(
         {
             "set": str(path),
@@ -63,13 +63,12 @@ def show(run: RunPath, drawing: Drawing, output: Output) -> None:
     )
 
 
-def _facts(path: Path, synthetic: SyntheticSet, drawn: Path) -> list[tuple[str, str]]:
-    from condensery.report.picture import value_range
-
+def _facts(
+    path: Path, synthetic: SyntheticSet, drawn: Path, low: float, high: float, clipped: float
+) -> list[tuple[str, str]]:
     record, spec = synthetic.record, synthetic.spec
-    low, high, clipped = value_range(synthetic)
     shape = "x".join(map(str, spec.shape))
-    facts = [
+    return [
         ("Set", str(path)),
         (
             "Images",
@@ -82,7 +81,6 @@ def _facts(path: Path, synthetic: SyntheticSet, drawn: Path) -> list[tuple[str, 
         *(("Accuracy", _accuracy(one)) for one in _entries(record)),
         ("Picture", str(drawn)),
     ]
-    return facts
 
 
 def _origin(record: dict[str, Any]) -> list[tuple[str, str]]:
@@ -91,13 +89,13 @@ def _origin(record: dict[str, Any]) -> list[tuple[str, str]]:
     if "data" in record:
         facts.append(("Data", str(record["data"].get("source", "-"))))
     if "method" in record:
-        facts.append(("Method", record["method"]))
+        facts.append(("Method", str(record["method"])))
     if record.get("fields"):
         facts.append(("Fields", ", ".join(f"{name}={value}" for name, value in record["fields"].items())))
     if "indices" in record:
         facts.append(("Selected", _selected(record)))
     if "network" in record:
-        facts.append(("Network", record["network"]))
+        facts.append(("Network", str(record["network"])))
     if "step" in record:
         took = f", {readable_seconds(record['seconds'])}" if "seconds" in record else ""
         facts.append(("Steps", f"{record['step']} of {record.get('steps', '?')}{took}"))
@@ -122,9 +120,10 @@ def _entries(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _accuracy(one: dict[str, Any]) -> str:
     step = f"step {one['step']}, " if "step" in one else ""
-    soft = ", soft labels" if one.get("labels") == "soft" else ""
+    kind = one.get("labels", "hard")
+    labels = "" if kind == "hard" else f", {kind} labels"
     plain = " without augmentation" if one.get("augmentation") == "none" else ""
-    by = f"{step}{one['network']}, {one['protocol']}{plain}{soft}, n = {one['n']}"
+    by = f"{step}{one['network']}, {one['protocol']}{plain}{labels}, n = {one['n']}"
     return f"{accuracy(one['mean'], one['std'], one['n'])} %  ({by})"
 
 
@@ -158,7 +157,7 @@ def export(run: RunPath, wanted: Export, output: Output) -> None:
       condense export runs/mnist --format png --out mnist-images
     """
     from condensery import artifact
-    from condensery.report import export as export_set
+    from condensery.export import export as export_set
 
     result = export_set(artifact.load(run), wanted.format, wanted.out)
     for line in result.lines:

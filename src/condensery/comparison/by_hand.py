@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 
-from condensery.comparison.jobs import Job, set_job
+from condensery.comparison.jobs import Job, job_of
 from condensery.comparison.protocol_record import protocol_record
 from condensery.errors import BadInput
 from condensery.evaluation import get_protocol
+from condensery.export.run_command import run_command
 from condensery.methods import METHODS
-from condensery.report.command import run_command
 
 _FLAGS = {"network": "--teacher", "epochs": "--teacher-epochs", "temperature": "--temperature"}  # of labels
+_CHEAPEST = {"method": "random", "fields": {}, "ipc": 1, "network": None, "seed": 0, "steps": None}
 
 
-def commands(cell: Job, threads: int | None) -> Iterator[str]:
+def commands(cell: Job, threads: int | None) -> list[str]:
     """Make the set, and evaluate it; nothing where the protocol or a setting has no words on a command line."""
     record, protocol = cell.record, cell.record["protocol"]
     try:
-        known, options = protocol_record(get_protocol(protocol["name"])) == protocol, _options(cell)
+        if protocol_record(get_protocol(protocol["name"])) != protocol:
+            return []
+        options = _options(cell)
     except (BadInput, KeyError):
-        return
-    if not known:
-        return
-    environment = f"OMP_NUM_THREADS={threads} " if threads else ""
-    made = cell.made or _beside(cell)
-    yield f"{environment}{_make(made)} --out {shlex.quote(f'runs/{made.key}')}"
+        return []
+    # `condense evaluate` trains on the whole set beside some set
+    made = cell.made or job_of({"data": record["data"], **_CHEAPEST})
+    kind = {"step": made.record["steps"]} if made.record["method"] in METHODS else {"indices": []}
+    make = run_command({**made.record, "network": made.record["network"] or "convnet", **kind})
     words = ["condense", "evaluate", f"runs/{made.key}", "--networks", record["network"]]
     words += ["--protocol", protocol["name"], "--seed", str(record["seed"])]
     if cell.made:
@@ -34,20 +35,9 @@ def commands(cell: Job, threads: int | None) -> Iterator[str]:
     else:
         words += ["--repeats", "1", "--baselines", "whole", "--whole-epochs", str(record["epochs"])]
         words += ["--whole-repeats", str(record["repeats"])]
-    yield environment + shlex.join(words)
-
-
-def _beside(whole: Job) -> Job:
-    """The cheapest set, since `condense evaluate` trains on the whole set beside some set."""
-    nothing = {"fields": {}, "network": None, "steps": None}
-    record = {"data": whole.record["data"], "method": "random", "ipc": 1, "seed": 0, **nothing}
-    return set_job(record, "random")
-
-
-def _make(made: Job) -> str:
-    record = {**made.record, "network": made.record["network"] or "convnet"}
-    kind = {"step": record["steps"]} if record["method"] in METHODS else {"indices": []}
-    return run_command({**record, **kind})
+    environment = f"OMP_NUM_THREADS={threads} " if threads else ""
+    out = shlex.quote(f"runs/{made.key}")
+    return [f"{environment}{make} --out {out}", environment + shlex.join(words)]
 
 
 def _options(cell: Job) -> list[str]:

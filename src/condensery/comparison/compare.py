@@ -113,17 +113,17 @@ def compare(
     made_with = [resolve(name).canonical for name in condense_with]
     tested = [resolve(name).canonical for name in networks]
     repeats = protocol.repeats if repeats is None else repeats
-    counts = {"ipc": ipc, "repeats": [repeats], "whole_repeats": [whole_repeats]}
-    _require_at_least(1, **counts, whole_epochs=[whole_epochs], threads=[threads])
-    _require_some(ipc=ipc, seeds=seeds, condense_with=condense_with)
+    counts = {"ipc": ipc, "repeats": [repeats], "whole-repeats": [whole_repeats]}
+    _require_counts({**counts, "whole-epochs": [whole_epochs], "threads": [threads]})
+    for name, values in (("ipc", ipc), ("seeds", seeds), ("condense-with", condense_with)):
+        if not values:
+            raise BadInput(f"--{name} is empty: give at least one")
     if scale is not None and not 0 < scale < math.inf:
         raise BadInput(f"--scale must be more than 0, not {scale}")
     if scale is not None and isinstance(steps, int):
         raise BadInput(f"--steps {steps} and --scale {scale} say the same twice: give one of them")
     if whole_epochs is not None and not whole:
-        raise BadInput(
-            "--whole-epochs says how to train on the whole set, and --no-whole not to: leave one out"
-        )
+        raise BadInput("--whole-epochs trains on the whole set, and --no-whole does not: leave one out")
     if evaluate_at and min(evaluate_at) < 0:
         raise BadInput(f"--evaluate-at takes numbers of steps, not {min(evaluate_at)}")
     if soft_labels is not None and soft_labels.network is not None:
@@ -172,21 +172,15 @@ def compare(
             runner.close()
     found = measurements(run.cells, folder, threads)
     problems = tuple(dict.fromkeys(run.problems.values()))
-    return Comparison(folder.path, plan, sets(plan), run.cells, *found, problems, command)
+    return Comparison(folder.path, plan, sets(plan), run.cells, found, problems, command)
 
 
-def _require_at_least(least: int, **named: Iterable[float | None]) -> None:
-    """Raises BadInput for the first value that is less, with the name of its flag."""
-    for name, values in named.items():
+def _require_counts(counts: Mapping[str, Sequence[int | None]]) -> None:
+    """Raises BadInput for the first value below 1, with the name of its flag."""
+    for name, values in counts.items():
         for value in values:
-            if value is not None and value < least:
-                raise BadInput(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
-
-
-def _require_some(**named: Sequence[Any]) -> None:
-    for name, values in named.items():
-        if not values:
-            raise BadInput(f"--{name.replace('_', '-')} is empty: give at least one")
+            if value is not None and value < 1:
+                raise BadInput(f"--{name} must be at least 1, not {value}")
 
 
 def _unique(values: Iterable[Any]) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
@@ -31,11 +32,10 @@ def entries(
         BadInput: an unknown name or field, a label that is there twice, a value out of range.
     """
     asked = [_asked(one) for one in methods]
-    labels = [entry.label for entry in asked]
     if not asked:
         raise BadInput("nothing to compare: name methods with --methods, such as dm,dsa,random")
-    for label in labels:
-        if labels.count(label) > 1:
+    for label, times in Counter(entry.label for entry in asked).items():
+        if times > 1:
             raise BadInput(
                 f"{label!r} is there twice: give one a label of its own, such as {label}-2={label}"
             )
@@ -120,7 +120,7 @@ def _by_label(asked: Sequence[Entry], settings: Mapping[str, Any]) -> dict[str, 
 
 
 def _steps_by_label(asked: Sequence[Entry], steps: Steps) -> dict[str, int]:
-    condensing = [entry.label for entry in asked if entry.condenses]
+    condensing = [entry.label for entry in asked if entry.method in METHODS]
     counts = dict.fromkeys(condensing, steps) if isinstance(steps, int) else dict(steps or {})
     for label, count in counts.items():
         if label not in condensing:

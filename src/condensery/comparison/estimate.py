@@ -15,6 +15,7 @@ from condensery.comparison.protocol_record import protocol_from
 from condensery.coresets import SelectionTask, get_selector
 from condensery.data import ClassPool
 from condensery.data.pool import batches
+from condensery.errors import FailedWork
 from condensery.evaluation import SoftLabels
 from condensery.evaluation.scoring import Scorer, TrainingSetting
 from condensery.evaluation.teacher import teacher_to_train
@@ -38,7 +39,7 @@ class Stopwatch:
         self.pool = ClassPool(images.train, images.spec, self.device)
         self.protocol = protocol_from(plan.protocol)
         self.rng = Rng(0).fork("estimate")
-        self._measured: dict[tuple[object, ...], float] = {}
+        self._measured: dict[object, float] = {}
         self._foreseen: set[str] = set()  # networks that an earlier job will have trained
 
     def seconds(self, job: Job) -> float:
@@ -49,7 +50,8 @@ class Stopwatch:
 
     def _make(self, job: Job) -> float:
         record, network = job.record, resolve(job.record["network"])
-        task = Task(self.pool, network, record["ipc"], self.device, default_chunk(self.device))
+        chunk = default_chunk(self.device)
+        task = Task(self.pool, network, record["ipc"], self.device, chunk, record["steps"])
         method, before = get_method(record["method"], **record["fields"]), 0.0
         needed = driver.preparation(method, task, driver.source(record["seed"]))
         if needed is not None:
@@ -64,8 +66,8 @@ class Stopwatch:
     def _select(self, job: Job) -> float:
         """The selector's own measure of its work, in images that go through a training step."""
         record, network = job.record, resolve(job.record["network"] or "convnet")
-        chunk = default_chunk(self.device)
-        task = SelectionTask(self.pool, network, record["ipc"], self.device, chunk, to_train=self._to_train)
+        place = (self.pool, network, record["ipc"], self.device, default_chunk(self.device))
+        task = SelectionTask(*place, to_train=self._to_train)
         selector = get_selector(record["method"], **record["fields"])
         work = selector.work(task, Rng(record["seed"]).fork("select"))
         return work * self._training(network) if work else 0.0
@@ -74,7 +76,7 @@ class Stopwatch:
         """Seconds of one update."""
         try:
             return driver.estimate(method, task, self.rng, 1).seconds
-        except driver.NonFinite:  # the job itself will say so
+        except FailedWork:  # the job itself will say so
             return 0.0
 
     def _cell(self, cell: Job) -> float:
@@ -88,10 +90,8 @@ class Stopwatch:
             settings = scorer.settings(network, options.get("augmentation_robustness", False))
             count = self._count(cell.made)
             before = self._teacher(network, soft, record["seed"]) if soft else 0.0
-        epochs = record.get("epochs")
-        each = (
-            self._network(network, count, epochs, setting.augmentation == "protocol") for setting in settings
-        )
+        augmented = [setting.augmentation == "protocol" for setting in settings]
+        each = (self._network(network, count, record.get("epochs"), one) for one in augmented)
         return before + record["repeats"] * sum(each)
 
     def _count(self, made: Job) -> int:
@@ -101,13 +101,13 @@ class Stopwatch:
     def _network(self, network: NetworkFactory, count: int, epochs: int | None, augmented: bool) -> float:
         """To train one network on `count` images by the protocol, for `epochs` or its own number, and test it."""
         recipe = self.protocol.recipe(self.images.spec, network)
+
+        def step(size: int) -> float:
+            kind = ("train", network.canonical, size, augmented)
+            return self._once(kind, lambda: self._train(network, recipe, size, augmented))
+
         full, rest = divmod(count, recipe.batch_size)
-        epoch = 0.0
-        for times, size in ((full, recipe.batch_size), (1, rest)):
-            if times and size:
-                kind = ("train", network.canonical, size, augmented)
-                measure = lambda size=size: self._train(network, recipe, size, augmented)  # noqa: E731
-                epoch += times * self._once(kind, measure)
+        epoch = (full * step(recipe.batch_size) if full else 0.0) + (step(rest) if rest else 0.0)
         return (epochs or recipe.epochs) * epoch + self._tested(network)
 
     def _teacher(self, network: NetworkFactory, settings: SoftLabels, seed: int) -> float:
@@ -168,7 +168,7 @@ class Stopwatch:
             torch.cuda.synchronize(self.device)
         return time.perf_counter() - started
 
-    def _once(self, kind: tuple[object, ...], measure: Callable[[], float]) -> float:
+    def _once(self, kind: object, measure: Callable[[], float]) -> float:
         if kind not in self._measured:
             self._measured[kind] = measure()
         return self._measured[kind]

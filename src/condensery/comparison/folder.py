@@ -110,51 +110,31 @@ class Folder:
         """
         if self.path.is_file():
             raise BadInput(f"{self.path} is a file: choose a folder for --out")
-        before = self.asked()
+        before, where = self.asked(), self.path
         # Sets and cells without comparison.json are ours still: their keys say what they are.
-        if not before and self.path.is_dir() and any(one.name not in _OURS for one in self.path.iterdir()):
+        if not before and where.is_dir() and any(one.name not in _OURS for one in where.iterdir()):
             raise BadInput(
-                f"{self.path} is not empty and holds no comparison: choose an empty or new folder for --out"
+                f"{where} is not empty and holds no comparison: choose an empty or new folder for --out"
             )
         if before:
-            self._require_alike(before, plan, threads)
+            _require_alike(where, before, plan, threads)
         threads = (before and before.threads) or threads or max(1, torch.get_num_threads() // slots)
         labels = {**(before.labels if before else {}), **_labels(plan)}
         try:
-            for folder in (self.path / SETS, self.path / CELLS):
+            for folder in (where / SETS, where / CELLS):
                 folder.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / CELLS / ".lock").open("w")
+            lock = (where / CELLS / ".lock").open("w")
         except OSError as error:
-            raise artifact.unwritable(self.path, error) from error
+            raise artifact.unwritable(where, error) from error
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise BadInput(
-                    f"another condense compare is working in {self.path}: wait for it, or choose another --out"
-                ) from error
+                busy = f"another condense compare is working in {where}"
+                raise BadInput(f"{busy}: wait for it, or choose another --out") from error
             settings = {"format": _FORMAT, "command": command, "threads": threads, "plan": plan.to_json()}
-            _write(self.path / _SETTINGS, {**settings, "labels": labels}, 2)
+            _write(where / _SETTINGS, {**settings, "labels": labels}, 2)
             yield threads
-
-    def _require_alike(self, before: Asked, plan: Plan, threads: int | None) -> None:
-        old, where = before.plan, f"the comparison in {self.path}"
-        if old.fingerprint != plan.fingerprint:
-            raise BadInput(
-                f"{self.path} holds a comparison on {old.source} ({old.fingerprint[:12]}), not on {plan.source} "
-                f"({plan.fingerprint[:12]}): choose another --out"
-            )
-        if old.protocol != plan.protocol:
-            ours, theirs = plan.protocol["name"], old.protocol["name"]
-            differs = f"{theirs}, not {ours}" if ours != theirs else f"another {ours}"
-            raise BadInput(
-                f"{self.path} holds a comparison by protocol {differs}: choose another --out, or that protocol"
-            )
-        if before.threads and threads and before.threads != threads:
-            raise BadInput(
-                f"{where} was started with --threads {before.threads}, not {threads}: another number "
-                "rounds differently; leave it out, or choose another --out"
-            )
 
     # ---- what came of jobs
 
@@ -175,16 +155,17 @@ class Folder:
 
     def require_readable(self, jobs: Iterable[Job]) -> None:
         """Raises BadFile if the documents of some of these jobs are damaged, and names them all."""
-        damaged = []
+        broken = []
         for job in jobs:
             try:
                 self.document(job)
-            except BadFile:
-                damaged.append(str(self.result_file(job)))
-        if len(damaged) > 1:
-            raise BadFile(f"{' and '.join(damaged)} are damaged: delete them, and their cells are done again")
-        if damaged:
-            raise BadFile(f"{damaged[0]} is damaged: {_DO_AGAIN}")
+            except BadFile as error:
+                broken.append((str(self.result_file(job)), error))
+        if len(broken) > 1:
+            files = " and ".join(file for file, _ in broken)
+            raise BadFile(f"{files} are damaged: delete them, and their cells are done again")
+        if broken:
+            raise broken[0][1]
 
     def keep(self, job: Job, result: Result) -> None:
         """Write what came of a job: its files, then the document that says it is done."""
@@ -246,6 +227,25 @@ class Folder:
         others = (one for one in before if (one["cell"], one["reason"]) not in ours)
         kept = [one for one in others if not meant.issuperset(one.get("keys", ()))]
         _write(self.path / _PROBLEMS, [*kept, *ours.values()])
+
+
+def _require_alike(where: Path, before: Asked, plan: Plan, threads: int | None) -> None:
+    """Raises BadInput unless a plan fits what the folder holds."""
+    old = before.plan
+    if old.fingerprint != plan.fingerprint:
+        ours, theirs = (f"{one.source} ({one.fingerprint[:12]})" for one in (plan, old))
+        raise BadInput(f"{where} holds a comparison on {theirs}, not on {ours}: choose another --out")
+    if old.protocol != plan.protocol:
+        ours, theirs = plan.protocol["name"], old.protocol["name"]
+        differs = f"{theirs}, not {ours}" if ours != theirs else f"another {ours}"
+        raise BadInput(
+            f"{where} holds a comparison by protocol {differs}: choose another --out, or that protocol"
+        )
+    if before.threads and threads and before.threads != threads:
+        raise BadInput(
+            f"the comparison in {where} was started with --threads {before.threads}, not {threads}: another number "
+            "rounds differently; leave it out, or choose another --out"
+        )
 
 
 def read_document(path: Path, fix: str = _DO_AGAIN) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def _notes(made: Job, pool: ClassPool) -> dict[str, None]:
         network.parameter_count(pool.spec)
     place = (pool, network, record["ipc"], torch.device("cpu"))
     if record["method"] in METHODS:
-        notes = get_method(record["method"], **record["fields"]).check(Task(*place))
+        notes = get_method(record["method"], **record["fields"]).check(Task(*place, steps=record["steps"]))
     else:
         notes = get_selector(record["method"], **record["fields"]).check(SelectionTask(*place))
     return {f"{made.label}: {note}": None for note in notes}

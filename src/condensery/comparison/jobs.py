@@ -46,11 +46,6 @@ class Entry:
     steps: int | None = None
 
     @property
-    def condenses(self) -> bool:
-        """Whether it makes images, rather than selecting real ones."""
-        return self.method in METHODS
-
-    @property
     def uses_network(self) -> bool:
         """Whether the architecture matters: to all but random selection."""
         return self.method != "random"
@@ -58,22 +53,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared, how, and on what.
+    """What is compared, how, and on what: arguments of `condensery.compare`, checked, and facts of the images.
+
+    Every combination of entries, budgets (images per class), condense_with, networks and seeds is a cell.
 
     Attributes:
-        source, options: for `condensery.data.load`.
-        fingerprint, spec: of the images that were loaded.
-        train_images: in the whole training set.
-        entries, budgets (images per class), condense_with (architectures to match with), networks (architectures to
-            train and test), seeds (of the sets): every combination is a cell.
+        source, options, fingerprint, spec, train_images: of the images that were loaded.
         protocol: how networks are trained, see `protocol_record`.
-        repeats: networks for each set and architecture.
         evaluation: further options of `condensery.evaluate` as plain values, for every set.
-        scale: times the published number of updates; None for 1.
-        whole, whole_epochs, whole_repeats: whether networks are trained on the whole training set too; None
-            for as many optimiser steps as on the largest set.
-        evaluation_seed: a set with seed s is evaluated with seed evaluation_seed + s.
-        evaluate_at: updates after which a set that is being made is evaluated, for its curve; no part of any key.
     """
 
     source: str
@@ -117,10 +104,11 @@ class Plan:
 
     def steps(self, entry: Entry, ipc: int) -> int | None:
         """Updates of a set; None for selections."""
-        if not entry.condenses or entry.steps is not None:
-            return entry.steps if entry.condenses else None
+        if entry.method not in METHODS:
+            return None
         published = get_method(entry.method, **entry.fields).steps(ipc)
-        return published if self.scale is None else max(1, round(published * self.scale))
+        scaled = published if self.scale is None else max(1, round(published * self.scale))
+        return scaled if entry.steps is None else entry.steps
 
 
 @dataclass(frozen=True)
@@ -132,7 +120,7 @@ class Job:
         kind: "make", "evaluate" (networks trained on a set) or "whole" (on the whole training set).
         record: JSON-able; decides the result, with `files`.
         files: contents of input files by name, such as the set to evaluate.
-        folder: where a worker on this machine may keep checkpoints; None elsewhere. Changes no result.
+        folder: where a set is made; a worker on this machine finds its checkpoint there.
         device: "auto", "cpu" or "cuda".
         threads: of torch on a CPU; another number rounds differently. None leaves the worker's.
         label: what tables call the set that is made.
@@ -143,7 +131,7 @@ class Job:
     kind: str
     record: dict[str, Any]
     files: dict[str, bytes] = field(default_factory=dict)
-    folder: str | None = None
+    folder: str = ""
     device: str = "auto"
     threads: int | None = None
     label: str = ""
@@ -208,26 +196,37 @@ def sets(plan: Plan) -> list[Job]:
 def cells(plan: Plan) -> list[Job]:
     """Every cell of the plan in the order of its sets; those of the whole training set come last."""
     found = [_planned_cell(plan, made, network) for made in sets(plan) for network in plan.networks]
-    return found + ([_whole_cell(plan, network) for network in plan.networks] if plan.whole else [])
+    return found + [_whole_cell(plan, network) for network in (plan.networks if plan.whole else ())]
 
 
-def set_job(record: Mapping[str, Any], label: str) -> Job:
-    """The job that makes the set of a record. Raises KeyError or TypeError if the record is none of ours."""
-    own = {name: record[name] for name in _OF_A_SET}
-    network = [own["network"]] if own["network"] else []
-    words = [own["method"], f"ipc{own['ipc']}", *network, f"seed{own['seed']}"]
-    return Job(_key(words, own), MAKE, own, label=label)
+def job_of(record: Mapping[str, Any], label: str = "") -> Job:
+    """The job of a record; its set is called `label`, or as its method.
+
+    Raises:
+        KeyError, TypeError, ValueError: the record is none of ours.
+    """
+    if "method" in record:
+        own = {name: record[name] for name in _OF_A_SET}
+        network = [own["network"]] if own["network"] else []
+        words = [own["method"], f"ipc{own['ipc']}", *network, f"seed{own['seed']}"]
+        return Job(_key(words, own), MAKE, dict(record), label=label or own["method"])
+    made = job_of({"data": record["data"], **record["set"]}, label) if "set" in record else None
+    words = [
+        *(made.key.split("-")[:-1] if made else [WHOLE]),
+        "on",
+        record["network"],
+        record["protocol"]["name"],
+    ]
+    return Job(_key(words, record), EVALUATE if made else WHOLE, dict(record), made=made)
 
 
 def _planned_set(plan: Plan, entry: Entry, ipc: int, network: str | None, seed: int) -> Job:
     steps = plan.steps(entry, ipc)
     values = (plan.data, entry.method, entry.fields, ipc, network, seed, steps)
-    made = set_job(dict(zip(_OF_A_SET, values, strict=True)), entry.label)
-    at = [step for step in plan.evaluate_at if step <= (steps or -1)]
-    if not at:
-        return made
-    on_the_way = {"steps": at, "protocol": plan.protocol, "repeats": plan.repeats}
-    return replace(made, record={**made.record, ON_THE_WAY: on_the_way})
+    record: dict[str, Any] = dict(zip(_OF_A_SET, values, strict=True))
+    if at := [step for step in plan.evaluate_at if step <= (steps or -1)]:
+        record[ON_THE_WAY] = {"steps": at, "protocol": plan.protocol, "repeats": plan.repeats}
+    return job_of(record, entry.label)
 
 
 def _planned_cell(plan: Plan, made: Job, network: str) -> Job:
@@ -240,27 +239,23 @@ def _planned_cell(plan: Plan, made: Job, network: str) -> Job:
         "seed": plan.evaluation_seed + made.record["seed"],
         **plan.evaluation,
     }
-    words = [*made.key.split("-")[:-1], "on", network, plan.protocol["name"]]
-    return Job(_key(words, record), EVALUATE, record, made=made)
+    return replace(job_of(record), made=made)
 
 
 def _whole_cell(plan: Plan, network: str) -> Job:
+    """By default with at least the optimiser steps that a network gets on the largest set."""
+    spec = ImageSpec.from_json(plan.spec)
+    recipe = protocol_from(plan.protocol).recipe(spec, resolve(network))
+    equal = equal_epochs(recipe, max(plan.budgets) * spec.num_classes, plan.train_images)
     record = {
         "data": plan.data,
         "network": network,
         "protocol": plan.protocol,
         "repeats": plan.whole_repeats,
-        "epochs": plan.whole_epochs or _equal_epochs(plan, network),
+        "epochs": plan.whole_epochs or equal,
         "seed": plan.evaluation_seed,
     }
-    return Job(_key([WHOLE, "on", network, plan.protocol["name"]], record), WHOLE, record)
-
-
-def _equal_epochs(plan: Plan, network: str) -> int:
-    """Epochs on the whole set with at least the optimiser steps that a network gets on the largest set."""
-    spec = ImageSpec.from_json(plan.spec)
-    recipe = protocol_from(plan.protocol).recipe(spec, resolve(network))
-    return equal_epochs(recipe, max(plan.budgets) * spec.num_classes, plan.train_images)
+    return job_of(record)
 
 
 def _key(words: list[str], record: Mapping[str, Any]) -> str:

@@ -6,7 +6,6 @@ import json
 import platform
 import tempfile
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -60,33 +59,31 @@ def evaluation_options(job: Job) -> dict[str, Any]:
 
 def _make(job: Job) -> _Done:
     """A set, with the files of its run folder."""
-    record = job.record
+    record, out = job.record, Path(job.folder)
     measurable = reset_peak_memory(pick_device(job.device))
-    with nullcontext(job.folder) if job.folder else tempfile.TemporaryDirectory() as place:
-        out = Path(place) if job.folder else Path(place) / "run"
-        settings = {"ipc": record["ipc"], "seed": record["seed"], "device": job.device, "out": out}
-        settings |= {"network": record["network"]} if record["network"] else {}
-        if record["method"] in METHODS:
-            settings |= {"steps": record["steps"], "resume": True, **_on_the_way(record.get(ON_THE_WAY))}
-            condense(_images(record["data"]), record["method"], **settings, **record["fields"])
-        else:
-            select(_images(record["data"]), record["method"], **settings, **record["fields"])
-        made = artifact.load(out)
-        files = {name: (out / name).read_bytes() for name in _FILES if (out / name).exists()}
+    settings: dict[str, Any] = {
+        "ipc": record["ipc"],
+        "seed": record["seed"],
+        "device": job.device,
+        "out": out,
+    }
+    settings |= {"network": record["network"]} if record["network"] else {}
+    if record["method"] in METHODS:
+        settings |= {"steps": record["steps"], "resume": True}
+        if asked := record.get(ON_THE_WAY):
+            settings["protocol"] = replace(protocol_from(asked["protocol"]), repeats=asked["repeats"])
+            settings["evaluate_at"] = asked["steps"]
+        condense(_images(record["data"]), record["method"], **settings, **record["fields"])
+    else:
+        select(_images(record["data"]), record["method"], **settings, **record["fields"])
+    made = artifact.load(out)
     document = {
         "seconds": made.record.get("seconds"),
         "steps": made.record.get("step"),
         "memory": made.record.get("memory") if measurable else None,  # of this job alone
         "sha256": artifact.digest(made),
     }
-    return document, files
-
-
-def _on_the_way(asked: Mapping[str, Any] | None) -> dict[str, Any]:
-    if asked is None:
-        return {}
-    protocol = replace(protocol_from(asked["protocol"]), repeats=asked["repeats"])
-    return {"evaluate_at": asked["steps"], "protocol": protocol}
+    return document, {name: (out / name).read_bytes() for name in _FILES if (out / name).exists()}
 
 
 def _evaluate(job: Job) -> _Done:
@@ -114,17 +111,10 @@ def _whole(job: Job) -> _Done:
     """Accuracies of networks trained on the whole training set."""
     record, device = job.record, pick_device(job.device)
     images, protocol = _images(record["data"]), protocol_from(record["protocol"])
-    scorer = Scorer(images, protocol, record["seed"], device, None, None)
+    scorer = Scorer(images, protocol, record["seed"], device)
     score = scorer.score_whole(resolve(record["network"]), record["repeats"], record["epochs"])
-    document = {
-        "data": data_name(images),
-        "fingerprint": images.fingerprint,
-        "protocol": protocol.name,
-        "seed": record["seed"],
-        **environment(device),
-        "scores": [score.to_json()],
-    }
-    return document, {}
+    about = {"data": data_name(images), "fingerprint": images.fingerprint, "protocol": protocol.name}
+    return {**about, "seed": record["seed"], **environment(device), "scores": [score.to_json()]}, {}
 
 
 _KINDS = {MAKE: _make, EVALUATE: _evaluate, WHOLE: _whole}

@@ -13,8 +13,9 @@ from condensery.comparison.jobs import sets as sets_of
 from condensery.comparison.rows import done, measurements
 from condensery.data.sources import silent
 from condensery.errors import BadInput
-from condensery.gathering.features import feature_pictures
-from condensery.gathering.runs import (
+from condensery.report.contents import Measurement, Report
+from condensery.report.features import feature_pictures
+from condensery.report.from_disk import (
     Found,
     FoundSet,
     curve,
@@ -24,8 +25,7 @@ from condensery.gathering.runs import (
     gallery,
     report_of_found,
 )
-from condensery.report.contents import HonestScores, Measurement, Report, honest_of
-from condensery.report.tables import honest_values
+from condensery.report.tables import score_values
 from condensery.words import count
 
 Announce = Callable[[str], None]
@@ -40,8 +40,7 @@ class Comparison:
         plan: what was asked for (last); None where that is not known.
         sets, cells: the jobs, in the order in which they were asked for.
         measurements: one for each method, budget, architecture it was made with and architecture tested;
-            those of the whole training set last. Cells without any result have none.
-        honest: what accuracies come to beside random images and the whole set.
+            those of the whole training set last; each with its scores. Cells without any result have none.
         problems: cells that were skipped or failed.
         command: that made it, or "".
     """
@@ -51,17 +50,16 @@ class Comparison:
     sets: Sequence[Job]
     cells: Sequence[Job]
     measurements: tuple[Measurement, ...]
-    honest: tuple[HonestScores, ...] = ()
     problems: tuple[Problem, ...] = ()
     command: str = ""
 
     @staticmethod
     def of_all(folder: Folder) -> Comparison:
-        """Raises BadInput if nothing is done yet, or a file is damaged."""
+        """Of all commands. Raises BadInput if nothing is done yet, or a file is damaged."""
         asked, (sets, cells) = folder.asked(), done(folder)
         found = measurements(cells, folder, asked.threads if asked else None)
         problems = tuple(Problem(one["cell"], one["reason"]) for one in folder.problems())
-        return Comparison(folder.path, asked.plan if asked else None, sets, cells, *found, problems)
+        return Comparison(folder.path, asked.plan if asked else None, sets, cells, found, problems)
 
     @property
     def complete(self) -> bool:
@@ -76,15 +74,8 @@ class Comparison:
     def report(
         self, announce: Announce = silent, scatter: bool = True, title: str = "", command: str = ""
     ) -> Report:
-        """Everything that tables and pages show of it.
-
-        Args:
-            announce: called with lines of text for a person.
-            scatter: draw the features of real and synthetic images too, which takes a minute.
-            title: of the report; "" names the images and the methods.
-            command: that asks for the report; "" takes the comparison's.
-        """
-        found = [one for made in self.sets if (one := found_in(self.folder, made, announce))]
+        """Everything that tables and pages show of it. See `report_of`."""
+        found = [one for made in self.sets if (one := self._found(made, announce))]
         galleries = tuple(map(gallery, found))
         names, sets = [one.subject for one in galleries], [one.synthetic for one in found]
         labels = dict.fromkeys(made.label for made in self.sets)
@@ -92,7 +83,6 @@ class Comparison:
             title=title or f"{Path(self._data_name).name}: {', '.join(labels)}",
             facts=tuple(self._facts()),
             measurements=self.measurements,
-            honest=self.honest,
             galleries=galleries,
             curves=tuple(drawn for one in found if (drawn := curve(one))),
             scatters=feature_pictures(sets, announce, names) if scatter and sets else (),
@@ -110,12 +100,40 @@ class Comparison:
                     **vars(one),
                     **{"mean": one.mean, "std": one.std, "n": one.n},
                     "published": one.published and vars(one.published),
-                    "honest": honest_values(honest_of(self.honest, one)),
+                    "honest": score_values(one),
                 }
                 for one in self.measurements
             ],
             "problems": [vars(problem) for problem in self.problems],
         }
+
+    def _found(self, made: Job, announce: Announce = silent) -> FoundSet | None:
+        """A set with what lies beside it; None if it is not there or damaged, which takes no accuracy away."""
+        folder = Folder(self.folder)
+        try:
+            return found_set(folder.set_folder(made), made.label) if folder.is_done(made) else None
+        except BadInput as error:
+            announce(f"no pictures of {made.name}: {error}")
+            return None
+
+    def _by_hand(self) -> list[tuple[Path, dict[str, Any]]]:
+        """What `condense evaluate` said of its sets."""
+        folder = Folder(self.folder)
+        logs = [(made, folder.set_folder(made) / "evaluations.jsonl") for made in _once(self.sets)]
+        return [
+            (file, {**line, "label": made.label}) for made, log in logs for file, line in evaluations(log)
+        ]
+
+    def _among_others(self) -> Found:
+        """Sets and cells as runs and evaluations, each under the first of its labels: nothing counts twice."""
+        folder = Folder(self.folder)
+        documents = [
+            (folder.result_file(cell), {**document, **({"label": cell.made.label} if cell.made else {})})
+            for cell in _once(self.cells)
+            if (document := folder.document(cell))
+        ]
+        sets = [one for made in _once(self.sets) if (one := self._found(made))]
+        return Found(tuple(sets), (*self._by_hand(), *documents), skipped=self.skipped)
 
     @property
     def _data(self) -> dict[str, Any]:
@@ -175,47 +193,14 @@ def report_of(
         comparison = Comparison.of_all(folders[0])
         if not comparison.measurements:
             announce("no cell is done yet, so there are no accuracies: let the comparison go on")
-        if by_hand := len(_by_hand(comparison)):
+        if by_hand := len(comparison._by_hand()):
             announce(
                 f"{count(by_hand, 'evaluation')} of its sets by condense evaluate: "
                 f"condense report {comparison.folder}/sets/* shows them"
             )
         return comparison.report(announce, scatter, title, command)
-    found = [_found(Comparison.of_all(one)) if one.exists else find(one.path) for one in folders]
+    found = [Comparison.of_all(one)._among_others() if one.exists else find(one.path) for one in folders]
     return report_of_found(found, title=title, command=command, scatter=scatter, announce=announce)
-
-
-def found_in(folder: Path, made: Job, announce: Announce = silent) -> FoundSet | None:
-    """A set with what lies beside it; None if it is not there or damaged, which takes no accuracy away."""
-    if not Folder(folder).is_done(made):
-        return None
-    try:
-        return found_set(Folder(folder).set_folder(made), made.label)
-    except BadInput as error:
-        announce(f"no pictures of {made.name}: {error}")
-        return None
-
-
-def _found(comparison: Comparison) -> Found:
-    """Sets and cells as runs and evaluations, each under the first of its labels, so that nothing counts twice."""
-    folder = Folder(comparison.folder)
-    documents = [
-        (folder.result_file(cell), {**document, **({"label": cell.made.label} if cell.made else {})})
-        for cell in _once(comparison.cells)
-        if (document := folder.document(cell))
-    ]
-    sets = (found_in(folder.path, made) for made in _once(comparison.sets))
-    there = tuple(one for one in sets if one)
-    return Found(there, (*_by_hand(comparison), *documents), skipped=comparison.skipped)
-
-
-def _by_hand(comparison: Comparison) -> list[tuple[Path, dict[str, Any]]]:
-    """What `condense evaluate` said of its sets."""
-    return [
-        (file, {**line, "label": made.label})
-        for made in _once(comparison.sets)
-        for file, line in evaluations(Folder(comparison.folder).set_folder(made) / "evaluations.jsonl")
-    ]
 
 
 def _once(jobs: Iterable[Job]) -> list[Job]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +12,18 @@ from typing import Any
 from condensery.comparison.by_hand import commands
 from condensery.comparison.entries import all_fields
 from condensery.comparison.folder import CELLS, MADE, SETS, Folder, damaged, read_document
-from condensery.comparison.jobs import EVALUATE, Job, set_job
+from condensery.comparison.jobs import MAKE, Job, job_of
 from condensery.errors import BadInput
-from condensery.gathering import honest
-from condensery.gathering.measuring import distinct_names, published_steps
-from condensery.published import lookup
-from condensery.report.contents import RANDOM, WHOLE, HonestScores, Measurement, Published
+from condensery.report.contents import RANDOM, WHOLE, Measurement
+from condensery.report.measurements import distinct_names, with_scores
+from condensery.report.measurements import measurements as joined
 
 _ORIGIN = ("time", "hardware", "versions", "commit")
-_SCORE = ("labels", "augmentation", "accuracies", "images", "bytes", "epochs", "seconds")
-_CELL = ("data", "network", "protocol", "repeats", "seed")
+_CELL = {  # what a report needs of the document of a cell, of its record and of its scores
+    "document": ("data", *_ORIGIN),
+    "record": ("data", "network", "protocol", "repeats", "seed"),
+    "scores": ("labels", "augmentation", "accuracies", "images", "bytes", "epochs", "seconds"),
+}
 
 
 # ---- the jobs that are done
@@ -36,44 +39,34 @@ def done(folder: Folder) -> tuple[list[Job], list[Job]]:
     """
     asked = folder.asked()
     known = asked.plan.networks if asked else ()
-    made = [_set_of(read_document(file), file) for file in sorted((folder.path / SETS).glob(f"*/{MADE}"))]
-    cells = [_cell_of(file) for file in sorted((folder.path / CELLS).glob("*.json"))]
+    made = [_read(file) for file in sorted((folder.path / SETS).glob(f"*/{MADE}"))]
+    cells = [_read(file) for file in sorted((folder.path / CELLS).glob("*.json"))]
     if not made and not cells:
         raise BadInput(f"{folder.path} holds a comparison in which nothing is done yet: let it run first")
     sets = _labelled([*made, *(cell.made for cell in cells if cell.made)], asked.labels if asked else {})
-    cells.sort(key=lambda cell: _place(cell.record["network"], known))
-    of_sets = [
-        replace(cell, made=one) for one in sets for cell in cells if cell.made and cell.made.key == one.key
-    ]
-    whole = [cell for cell in cells if cell.made is None]
-    return [one for one in sets if folder.is_done(one)], [*of_sets, *whole]
+    place = {network: i for i, network in enumerate(known)}
+    cells.sort(key=lambda cell: (place.get(cell.record["network"], len(known)), cell.record["network"]))
+    by_set: dict[str, list[Job]] = {}
+    for cell in cells:
+        by_set.setdefault(cell.made.key if cell.made else WHOLE, []).append(cell)
+    of_sets = [replace(cell, made=one) for one in sets for cell in by_set.get(one.key, ())]
+    return [one for one in sets if folder.is_done(one)], [*of_sets, *by_set.get(WHOLE, ())]
 
 
-def _set_of(document: Mapping[str, Any], file: Path) -> Job:
-    """A set, called as its method. Raises BadFile if the document is none of ours."""
-    try:
-        return set_job(document["record"], document["record"]["method"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise damaged(file) from error
-
-
-def _cell_of(file: Path) -> Job:
-    """A cell, its set called as its method. Raises BadFile if the document is none of ours."""
+def _read(file: Path) -> Job:
+    """A job that is done, its set called as its method. Raises BadFile if the document is none of ours."""
     document = read_document(file)
     try:
-        record, scores = document["record"], document["scores"]
-        for there, names in ((document, ("data", *_ORIGIN)), (record, _CELL), *((s, _SCORE) for s in scores)):
-            for name in names:
-                there[name]
-        of_set = {"data": record["data"], **record["set"]} if "set" in record else None
-    except (KeyError, TypeError) as error:
+        job = job_of(document["record"])
+        if job.kind == MAKE:
+            return job
+        parts = [("document", document), ("record", job.record), *(("scores", s) for s in document["scores"])]
+        missing = [name for part, there in parts for name in _CELL[part] if name not in there]
+        if missing:
+            raise KeyError(missing[0])
+        return replace(job, key=file.stem)
+    except (KeyError, TypeError, ValueError) as error:
         raise damaged(file) from error
-    made = _set_of({"record": of_set}, file) if of_set else None
-    return Job(file.stem, EVALUATE if made else WHOLE, record, made=made)
-
-
-def _place(network: str, known: Sequence[str]) -> tuple[int, str]:
-    return (known.index(network) if network in known else len(known), network)
 
 
 def _labelled(made: Iterable[Job], labels: Mapping[str, Sequence[str]]) -> list[Job]:
@@ -103,127 +96,91 @@ def _labelled(made: Iterable[Job], labels: Mapping[str, Sequence[str]]) -> list[
 # ---- their rows
 
 
-def measurements(
-    cells: Iterable[Job], folder: Folder, threads: int | None
-) -> tuple[tuple[Measurement, ...], tuple[HonestScores, ...]]:
-    """What cells give as far as they are done, budget by budget, and the scores that follow.
+def measurements(cells: Sequence[Job], folder: Folder, threads: int | None) -> tuple[Measurement, ...]:
+    """What cells give as far as they are done, budget by budget, with the scores that follow.
 
-    Networks of one set and seed that several cells trained are counted once.
+    Seeds are together; networks of one set and seed that several cells trained are counted once.
     """
     there = [(cell, document) for cell in cells if (document := folder.document(cell))]
-    names = _names_of_labels(there)
-    rows: dict[tuple[object, ...], dict[tuple[str, int], Measurement]] = {}
+    names, documents = _names_of_labels(there), []
+    of_row: dict[tuple[object, ...], dict[object, tuple[int, Job]]] = defaultdict(dict)
     for cell, document in there:
-        for score in document["scores"]:
-            one = _measurement(cell, document, score, names, folder, threads)
-            kind = (one.subject, one.ipc, one.condensed_with, one.network, _json(cell.record["protocol"]))
-            row = rows.setdefault((*kind, one.labels, one.augmentation, one.epochs), {})
-            place = (cell.made.key if cell.made else WHOLE, cell.record["seed"])
-            # Longer lists of networks begin with the shorter ones, so the longest is all of them.
-            if place not in row or one.n > row[place].n:
-                row[place] = one
-    # The whole set comes last; of several trainings on it the longest.
-    found = sorted(map(_together, rows.values()), key=lambda m: (m.ipc is None, m.ipc or m.epochs))
+        made, settings, tested = cell.made, _settings_of_labels(cell), cell.record["network"]
+        scores = [
+            {**s, "labels": names.get((s["labels"], settings), s["labels"])} for s in document["scores"]
+        ]
+        subject = (made.label, made.record["ipc"], made.record["network"]) if made else (WHOLE, None, None)
+        for s in scores:
+            row = of_row[*subject, tested, s["labels"], s["augmentation"], s["epochs"]]
+            place, networks = (made and made.key, cell.record["seed"]), sum(map(len, s["accuracies"]))
+            row[place] = max(row.get(place, (0, cell)), (networks, cell), key=lambda one: one[0])
+        # The fields of its key: what a method got later does not part older results from newer ones.
+        of_set = {"label": made.label, "fields": made.record["fields"]} if made else {}
+        documents.append((folder.result_file(cell), {**document, **of_set, "scores": scores}))
+    order = {row[:2]: i for i, row in reversed(list(enumerate(of_row)))}
+    found = [
+        _completed(m, there[0][1]["data"], [cell for _, cell in of_row[_row(m)].values()], folder, threads)
+        for m in joined(documents)
+    ]
+    found.sort(key=lambda m: (m.ipc is None, m.ipc or m.epochs, order[m.subject, m.ipc]))
     # Without augmentation is only there for the score about it.
-    return tuple(one for one in found if one.augmentation == "protocol"), honest(found)
+    return tuple(one for one in with_scores(found) if one.augmentation == "protocol")
 
 
-def _together(row: Mapping[tuple[str, int], Measurement]) -> Measurement:
-    """Measurements by set and seed of the networks as one."""
-    sets: dict[str, list[Measurement]] = {}
-    for (made, _), one in row.items():
-        sets.setdefault(made, []).append(one)
-    all_of_them, firsts = list(row.values()), [some[0] for some in sets.values()]
-    return replace(
-        all_of_them[0],
-        accuracies=tuple(
-            tuple(value for one in some for value in one.accuracies[0]) for some in sets.values()
-        ),
-        make_seconds=tuple(seconds for one in firsts for seconds in one.make_seconds),
-        evaluate_seconds=sum(one.evaluate_seconds for one in all_of_them),
-        memory=max((one.memory for one in firsts if one.memory), default=None),
-        commands=tuple(dict.fromkeys(line for one in all_of_them for line in one.commands)),
-        record={
-            **all_of_them[0].record,
-            "cells": [key for one in all_of_them for key in one.record["cells"]],
-            "seeds": [seed for one in firsts for seed in one.record["seeds"]],
-        },
-    )
+def _row(m: Measurement) -> tuple[object, ...]:
+    return m.subject, m.ipc, m.condensed_with, m.network, m.labels, m.augmentation, m.epochs
 
 
-def _measurement(
-    cell: Job,
-    document: Mapping[str, Any],
-    score: Mapping[str, Any],
-    names: Mapping[tuple[str, str], str],
-    folder: Folder,
-    threads: int | None,
+def _completed(
+    m: Measurement, data: str, cells: Sequence[Job], folder: Folder, threads: int | None
 ) -> Measurement:
-    """One score of a cell."""
-    made, of_set = cell.made, (cell.made.record if cell.made else {})
-    making = (folder.document(made) if made else None) or {}
-    labels = str(score["labels"])
-    return Measurement(
-        data=document["data"],
-        subject=made.label if made else WHOLE,
-        ipc=of_set.get("ipc"),
-        condensed_with=of_set.get("network"),
-        network=cell.record["network"],
-        protocol=cell.record["protocol"]["name"],
-        labels=names.get((labels, _json(_settings(cell))), labels),
-        augmentation=score["augmentation"],
-        accuracies=(tuple(value for row in score["accuracies"] for value in row),),
-        images=score["images"],
-        bytes=score["bytes"],
-        epochs=score["epochs"],
-        steps=of_set.get("steps"),
-        published_steps=published_steps(of_set["method"], of_set["fields"], of_set["ipc"]) if made else None,
-        make_seconds=(making["seconds"] or 0.0,) if making else (),
-        evaluate_seconds=score["seconds"],
-        memory=making.get("memory"),
-        published=_published(document["data"], cell) if labels == "hard" else None,
-        commands=tuple(commands(cell, threads)),
-        record={
-            "cells": [cell.key],
-            "seeds": [of_set["seed"]] if made else [],
-            "method": of_set.get("method"),
-            "fields": of_set.get("fields"),
-            "fingerprint": cell.record["data"]["fingerprint"],
-            **{name: document[name] for name in _ORIGIN},
-        },
+    """With what is known of its jobs, and a paper's value only where that is about the same."""
+    sets = {cell.made.key: cell.made for cell in cells if cell.made}
+    documents = [document for one in sets.values() if (document := folder.document(one))]
+    made = next((one.record for one in sets.values()), {"method": None, "fields": None})
+    # A teacher's labels and a second setting of a method are something else.
+    same = m.labels == "hard" and (m.subject in (made["method"], WHOLE) or _is_default(made))
+    record = {
+        "cells": [cell.key for cell in cells],
+        "seeds": [one.record["seed"] for one in sets.values()],
+        "method": made["method"],
+        "fields": made["fields"],
+        **{name: m.record[name] for name in ("fingerprint", *_ORIGIN)},
+    }
+    return replace(
+        m,
+        data=data,
+        memory=max((one["memory"] for one in documents if one["memory"]), default=None),
+        published=m.published if same else None,
+        commands=tuple(dict.fromkeys(line for cell in cells for line in commands(cell, threads))),
+        record=record,
     )
+
+
+def _is_default(made: Mapping[str, Any]) -> bool:
+    """Whether a method has its published settings; no if it is not there any more."""
+    try:
+        return made["fields"] == all_fields(made["method"])
+    except BadInput:
+        return False
 
 
 def _names_of_labels(there: Iterable[tuple[Job, Mapping[str, Any]]]) -> dict[tuple[str, str], str]:
     """What labels other than hard ones are called: by what differs where there are several of a kind."""
     kinds = {
-        (str(score["labels"]), _json(_settings(cell))): _settings(cell)
+        (str(score["labels"]), _settings_of_labels(cell)): None
         for cell, document in there
         for score in document["scores"]
         if score["labels"] != "hard"
     }
-    names = distinct_names([((labels, None), settings) for (labels, _), settings in kinds.items()])
+    names = distinct_names([((labels, None), json.loads(settings)) for labels, settings in kinds])
     return dict(zip(kinds, names, strict=True))
 
 
-def _settings(cell: Job) -> dict[str, Any]:
-    """Of labels: those options of an evaluation that have settings, together."""
+def _settings_of_labels(cell: Job) -> str:
+    """Those options of an evaluation that have settings, together, as JSON."""
     options = (value for value in cell.evaluation.values() if isinstance(value, dict))
-    return {name: value for option in options for name, value in option.items()}
-
-
-def _published(data: str, cell: Job) -> Published | None:
-    """The paper's value; none for a second setting of a method, which is about something else."""
-    network = cell.record["network"]
-    try:
-        if cell.made is None:
-            return lookup(data, WHOLE, None, network)
-        made = cell.made.record
-        if cell.made.label != made["method"] and made["fields"] != all_fields(made["method"]):
-            return None
-        return lookup(data, made["method"], made["ipc"], network, made["network"])
-    except BadInput:  # a network or a method that is not there any more
-        return None
+    return _json({name: value for option in options for name, value in option.items()})
 
 
 def _json(value: Any) -> str:

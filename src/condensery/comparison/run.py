@@ -119,7 +119,7 @@ class Run:
                 return None
             job = missing.pop(min(ready, key=lambda job: _ORDER[job.kind]).key)
             progress.running.add(job.key)
-            folder = str(self.folder.free_folder(job)) if job.kind == MAKE else None
+            folder = str(self.folder.free_folder(job)) if job.kind == MAKE else ""
             files = {SET: self.folder.set_bytes(job.made)} if job.made else {}
             return replace(job, files=files, folder=folder, device=self.device, threads=threads)
 

@@ -15,7 +15,7 @@ from condensery.data.sources import silent
 from condensery.errors import BadInput
 from condensery.evaluation.honest import WEIGHT, Honest, check_weights, honest_scores, missing_lines
 from condensery.evaluation.protocols import Protocol, get_protocol
-from condensery.evaluation.scores import OWN, Score
+from condensery.evaluation.scores import COMMON, OWN, Score
 from condensery.evaluation.scoring import (
     BASELINES,
     HARD,
@@ -27,10 +27,10 @@ from condensery.evaluation.scoring import (
     held_labels,
 )
 from condensery.evaluation.teacher import SoftLabels
+from condensery.export.run_command import run_command
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.provenance import environment, pick_device
 from condensery.records import ImageData, SyntheticSet
-from condensery.report.command import run_command
 from condensery.training import own_recipe
 from condensery.views import Views
 from condensery.words import count, percent, readable_bytes
@@ -81,6 +81,7 @@ def evaluate(
     seed: int = 0,
     device: str = "auto",
     callback: Callable[[Trained], None] | None = None,
+    recipe: str = "both",
     teacher_weights: str | Path | None = None,
     announce: Callable[[str], None] = silent,
     **data_options: Any,
@@ -107,6 +108,7 @@ def evaluate(
         seed: decides weights, order, augmentation, random selections and teachers.
         device: "auto", "cpu" or "cuda".
         callback: called after every trained network.
+        recipe: "common" leaves out the sets' own recipe, "own" all but that; "both" shows both.
         teacher_weights: the file of weights that labelled the set, if it was labelled so, for random images.
         announce: called with lines of text for a person.
         data_options: for `condensery.data.load`.
@@ -118,6 +120,7 @@ def evaluate(
     protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
     repeats = protocol.repeats if repeats is None else repeats
     _check(repeats, whole_repeats, whole_epochs, baselines)
+    _check_recipe(recipe, synthetic[0])
     check_weights(w, gamma)
     factories = _factories(synthetic[0], networks, protocol)
     data = real_images(synthetic[0], data, data_options, announce)
@@ -131,7 +134,10 @@ def evaluate(
     scorer = Scorer(data, protocol, seed, pick_device(device), soft_labels, callback, teacher_weights)
     obstacle = scorer.labelling_obstacle(synthetic[0])
     plan = _Plan(synthetic, repeats, tuple(baselines), whole_repeats, whole_epochs, obstacle is None)
-    settings = {f: scorer.settings(f, augmentation_robustness, synthetic[0]) for f in factories}
+    settings = {
+        f: [s for s in scorer.settings(f, augmentation_robustness, synthetic[0]) if _wanted(recipe, s)]
+        for f in factories
+    }
     scorer.total = plan.networks(settings.values()) + scorer.teachers_needed(factories)
     scores = tuple(
         score for factory in factories for score in plan.scores(scorer, factory, settings[factory])
@@ -144,7 +150,7 @@ def evaluate(
     record = _record(synthetic, data, protocol, seed, scorer.device)
     record["teachers"] = [teacher.to_json() for teacher in scorer.teachers.values()]
     record["labelled_by"] = _labelled_by(synthetic[0], scorer)
-    notes = _notes(synthetic[0], scorer.settings(factories[0], False, synthetic[0]), record["labelled_by"])
+    notes = _notes(synthetic[0], settings[factories[0]], record["labelled_by"])
     return Evaluation(scores, record, honest, missing, notes)
 
 
@@ -163,9 +169,10 @@ def _notes(
     lines = []
     if isinstance(synthetic.targets, Views):
         views = synthetic.targets
+        common = any(setting.held and setting.recipe == COMMON for setting in settings)
         lines.append(
-            f"labels: {views.per_image} views an image stored with the set ({readable_bytes(views.nbytes)}), by the "
-            "common protocol at temperature 1 without further augmentation"
+            f"labels: {views.per_image} views an image stored with the set ({readable_bytes(views.nbytes)})"
+            + (", by the common protocol at temperature 1 without further augmentation" if common else "")
         )
     elif synthetic.targets is not None:
         lines.append(f"labels: {held_labels(synthetic)}, one an image, stored with the set")
@@ -198,21 +205,29 @@ class _Plan:
 
     def networks(self, settings: Iterable[Sequence[TrainingSetting]]) -> int:
         """How many are trained with these settings for each architecture."""
-        each, whole = len(self.sets) * self.repeats, self.whole_repeats * ("whole" in self.baselines)
-        return sum(sum(each * (1 + self._random(s)) for s in of_one) + whole for of_one in settings)
+        each = len(self.sets) * self.repeats
+        return sum(
+            each * (1 + self._random(s)) + self.whole_repeats * self._whole(s)
+            for one in settings
+            for s in one
+        )
 
     def scores(
         self, scorer: Scorer, factory: NetworkFactory, settings: Sequence[TrainingSetting]
     ) -> Iterator[Score]:
         """Of one architecture: set, random and whole in the first setting, set and random in the others."""
-        for i, setting in enumerate(settings):
+        for setting in settings:
             yield scorer.score_sets(self.sets, factory, self.repeats, setting)
             if self._random(setting):
                 yield scorer.score_random(self.sets[0], factory, len(self.sets) * self.repeats, setting)
-            if "whole" in self.baselines and i == 0:
+            if self._whole(setting):
                 recipe = scorer.protocol.recipe(scorer.data.spec, factory)
                 as_long = equal_epochs(recipe, len(self.sets[0]), len(scorer.data.train))
                 yield scorer.score_whole(factory, self.whole_repeats, self.whole_epochs or as_long)
+
+    def _whole(self, setting: TrainingSetting) -> bool:
+        """Whether the whole set is trained on: with its classes, by the common protocol."""
+        return "whole" in self.baselines and setting == TrainingSetting()
 
     def _random(self, setting: TrainingSetting) -> bool:
         """Whether random images are trained on in this setting."""
@@ -227,10 +242,11 @@ def _load_sets(
         raise BadInput("no set to evaluate: give a run folder or a .safetensors file")
     loaded = [item if isinstance(item, SyntheticSet) else artifact.load(item) for item in items]
     for one in loaded:
-        if classes := one.record.get("shard"):
+        absent = sorted(set(range(one.spec.num_classes)) - set(one.labels.tolist()))
+        if absent:
             raise BadInput(
-                f"the set is a shard, which holds {len(classes)} of {one.spec.num_classes} classes: "
-                "merge all shards of its run, then evaluate the whole set"
+                f"the set has no image of {len(absent)} of {one.spec.num_classes} classes, "
+                f"such as {one.spec.class_names[absent[0]]!r}: evaluate a set of all classes"
             )
     for other in loaded[1:]:
         for key in ("method", "ipc"):
@@ -283,6 +299,17 @@ def real_images(
         data = load(source, announce=announce, **{**origin.get("options", {}), **options})
     _check_same_classes(synthetic, data)
     return data
+
+
+def _wanted(recipe: str, setting: TrainingSetting) -> bool:
+    return recipe == "both" or (setting.recipe == OWN) == (recipe == "own")
+
+
+def _check_recipe(recipe: str, synthetic: SyntheticSet) -> None:
+    if recipe not in ("both", "common", "own"):
+        raise BadInput(f"unknown recipe {recipe!r}; choose both, common or own")
+    if recipe == "own" and not synthetic.training:
+        raise BadInput("the set has no recipe of its own: leave out --recipe own")
 
 
 def _check(repeats: int, whole_repeats: int, whole_epochs: int | None, baselines: Sequence[str]) -> None:

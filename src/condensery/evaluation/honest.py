@@ -15,7 +15,59 @@ from typing import Any
 
 from condensery.errors import BadInput
 from condensery.evaluation.scores import COMMON, Score
-from condensery.report.contents import WEIGHT
+
+WEIGHT = 0.5  # w and gamma where nothing else was asked for
+
+
+@dataclass(frozen=True)
+class ScoreColumn:
+    """How tables name a field of `Honest`; a score that is listed in `SCORES` is in every report.
+
+    Attributes:
+        key: the field.
+        name: short, for heads of tables.
+        unit: "points" or "%" for fractions that are shown in percent, "" for plain numbers.
+        meaning: in a few words.
+        weighs: of a weight, the score that it is in, without which it says nothing.
+    """
+
+    key: str
+    name: str
+    unit: str
+    meaning: str
+    weighs: str = ""
+
+
+SCORES = (
+    ScoreColumn(
+        "hard_label_recovery",
+        "HLR",
+        "points",
+        "points lost to the whole set, with hard labels; 0 is nothing lost",
+    ),
+    ScoreColumn(
+        "improvement_over_random",
+        "IOR",
+        "points",
+        "points gained on random images; 0 is no better than random",
+    ),
+    ScoreColumn(
+        "label_robust_score",
+        "LRS",
+        "%",
+        "both together; 26.9 is no better than random and no worse than the whole set",
+    ),
+    ScoreColumn(
+        "augmentation_robust_score",
+        "ARS",
+        "%",
+        "gain on random images with and without augmentation together",
+    ),
+    ScoreColumn("w", "w", "", "weight of IOR in LRS", weighs="label_robust_score"),
+    ScoreColumn(
+        "gamma", "gamma", "", "weight of IOR with augmentation in ARS", weighs="augmentation_robust_score"
+    ),
+)
 
 
 def hard_label_recovery(whole: float, condensed: float) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 from condensery import artifact
 from condensery.errors import BadInput
 from condensery.evaluation.evaluator import BASELINES, Evaluation
+from condensery.evaluation.scores import OWN
 from condensery.records import SyntheticSet
 
 
@@ -75,7 +76,7 @@ def _summary(evaluation: Evaluation, index: int) -> list[dict[str, Any]]:
     record = evaluation.record
     return [
         {
-            "protocol": record["protocol"],
+            "protocol": OWN if score.recipe == OWN else record["protocol"],
             "network": score.network,
             "labels": score.labels,
             "augmentation": score.augmentation,

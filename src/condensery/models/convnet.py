@@ -20,14 +20,15 @@ from condensery.models.layers import (
 
 
 class ConvNet(nn.Module):
-    """Equal blocks of 3x3 convolution, norm, activation and 2x2 pooling, then a linear head.
+    """Blocks of 3x3 convolution, norm, activation and 2x2 pooling, then a linear head.
 
     Args:
         channels: of the images. Grey images get 2 more pixels of padding per side, so that 28 becomes 32.
         image_size: (height, width), any size that the poolings can halve `depth` times.
         num_classes: length of the output.
-        width: filters of each convolution.
+        width: filters of the first convolution.
         depth: number of blocks.
+        growth: filters of a convolution over those of the one before; FRePo's network has 2.
         norm, activation, pooling: see `condensery.models.layers`.
 
     Raises:
@@ -44,6 +45,7 @@ class ConvNet(nn.Module):
         *,
         width: int = 128,
         depth: int = 3,
+        growth: int = 1,
         norm: Norm = "instance",
         activation: Activation = "relu",
         pooling: Pooling = "avg",
@@ -51,22 +53,26 @@ class ConvNet(nn.Module):
         super().__init__()
         if width < 1 or depth < 1:
             raise BadInput(f"a ConvNet needs width and depth of 1 or more, not {width} and {depth}")
+        if growth < 1:
+            raise BadInput(f"growth of a ConvNet must be 1 or more, not {growth}")
         extra = 2 if channels == 1 else 0
         rows, columns = image_size[0] + 2 * extra, image_size[1] + 2 * extra
         if pooling != "none":
             _check_depth(image_size, min(rows, columns), depth)
         layers: list[nn.Module] = []
+        filters = width
         for block in range(depth):
             first = block == 0
-            inputs, padding = (channels, 1 + extra) if first else (width, 1)
-            layers.append(nn.Conv2d(inputs, width, 3, padding=padding))
-            layers += make_norm(norm, (width, rows, columns))
+            inputs, padding = (channels, 1 + extra) if first else (filters, 1)
+            filters = width * growth**block
+            layers.append(nn.Conv2d(inputs, filters, 3, padding=padding))
+            layers += make_norm(norm, (filters, rows, columns))
             layers.append(make_activation(activation))
             if pooling != "none":
                 layers += make_pooling(pooling)
                 rows, columns = rows // 2, columns // 2
         self.features = nn.Sequential(*layers)
-        self.head = nn.Linear(width * rows * columns, num_classes)
+        self.head = nn.Linear(filters * rows * columns, num_classes)
 
     def embed(self, x: Tensor) -> Tensor:
         """Images (N, C, H, W) -> flattened output of the last block (N, D), the input of the head."""

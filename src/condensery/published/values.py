@@ -1,6 +1,6 @@
 """The papers' tables as package data, and the published value of a cell.
 
-A file here holds the tables of one paper, each as printed: columns, rows, and percents with ±. What makes a cell
+A file here holds tables of one paper, each as printed: columns, rows, and percents with ±. What makes a cell
 (data, method, network, ...) is merged from `cell`, the row, the column and the value itself, later ones first; `fields`
 are merged one by one. A value "-" is a cell that the source leaves out and that can be filled; "" is none at all.
 Of a table with `split` each data set stands on its own. Tables with `main` answer `lookup`, in this order of papers.
@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any
 
+from condensery.errors import BadInput, did_you_mean
 from condensery.models.registry import resolve
 
-PAPERS = ("dc", "dsa", "dm", "dcc")
+FILES = ("dc", "dsa", "dm", "dcc", "figures")
+"""One for each paper in order; figures are those that print no numbers."""
 WHOLE = "whole"  # the method of cells that stand for training on the whole set
+ACCURACY = "test accuracy in %"
 _PERCENT = re.compile(r"(\d+\.\d+)(?:±(\d+\.\d+))?")
 
 
@@ -66,29 +69,61 @@ class PublishedCell:
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """One table of a paper, or its part for one data set.
+    """One table or figure of a paper, or its part for one data set.
 
     Attributes:
         name: of the recipe that fills it.
         source: paper and number of the table.
         title: what it compares, in our words.
-        main: whether its cells answer `lookup`.
         cells: row by row.
+        main: whether its cells answer `lookup`.
+        quantity: what is measured; all but accuracy is measured by `condensery.diagnostics`.
+        sets, networks: with different seeds, and trained on each; what all papers report if nothing else is said.
     """
 
     name: str
     source: str
     title: str
-    main: bool
     cells: tuple[PublishedCell, ...]
+    main: bool = False
+    quantity: str = ACCURACY
+    sets: int = 5
+    networks: int = 20
+
+    @property
+    def data(self) -> str:
+        """Name of the image set."""
+        return self.cells[0].data
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(cell.row for cell in self.cells))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(cell.column for cell in self.cells))
+
+    def only(self, rows: Sequence[str], columns: Sequence[str]) -> PublishedTable:
+        """This table with some rows and columns, in any case of letters; none given keeps all.
+
+        Raises:
+            BadInput: there is no such row or column, or no cell where they meet.
+        """
+        kept_rows, kept_columns = _chosen("row", rows, self.rows), _chosen("column", columns, self.columns)
+        cells = tuple(c for c in self.cells if c.row in kept_rows and c.column in kept_columns)
+        if not cells:
+            raise BadInput(
+                f"{self.name} has no cell in row {', '.join(rows)} and column {', '.join(columns)}"
+            )
+        return replace(self, cells=cells)
 
 
 @cache
 def tables() -> tuple[PublishedTable, ...]:
     """All tables, in order of the papers; those that are split by data set are several."""
     found = []
-    for paper in PAPERS:
-        text = resources.files("condensery.published").joinpath(f"{paper}.toml").read_text(encoding="utf-8")
+    for name in FILES:
+        text = resources.files("condensery.published").joinpath(f"{name}.toml").read_text(encoding="utf-8")
         for document in tomllib.loads(text)["table"]:
             found += _split(document, tuple(_cells(document)))
     return tuple(found)
@@ -123,13 +158,24 @@ def _canonical(network: str | None) -> str | None:
 
 def _split(document: dict[str, Any], cells: tuple[PublishedCell, ...]) -> Iterator[PublishedTable]:
     """The table, or one for each of its data sets."""
-    facts = (document["source"], document["title"], document.get("main", False))
+    optional = {key: document[key] for key in ("main", "quantity", "networks") if key in document}
+    whole = PublishedTable(document["name"], document["source"], document["title"], cells, **optional)
     if not document.get("split", False):
-        yield PublishedTable(document["name"], *facts, cells)
+        yield whole
         return
     for data in dict.fromkeys(cell.data for cell in cells):
         own = tuple(cell for cell in cells if cell.data == data)
-        yield PublishedTable(f"{document['name']}-{data.removeprefix('imagenet32-')}", *facts, own)
+        yield replace(whole, name=f"{whole.name}-{data.removeprefix('imagenet32-')}", cells=own)
+
+
+def _chosen(kind: str, asked: Sequence[str], there: Sequence[str]) -> Sequence[str]:
+    by_lower = {label.lower(): label for label in there}
+    for label in asked:
+        if label.lower() not in by_lower:
+            raise BadInput(
+                f"there is no {kind} {label!r}; there are {', '.join(there)}{did_you_mean(label, by_lower)}"
+            )
+    return [by_lower[label.lower()] for label in asked] or there
 
 
 def _cells(document: dict[str, Any]) -> Iterator[PublishedCell]:

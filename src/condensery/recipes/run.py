@@ -1,18 +1,17 @@
-"""`reproduce`: fill the table of a paper, cell by cell, through the engine and the store of comparisons."""
+"""`reproduce`: fill a table of a paper by comparisons, and measure what a figure shows on the sets they made."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from condensery import artifact
 from condensery.comparison.compare import compare
-from condensery.comparison.engines import Engine, pick_engine
+from condensery.comparison.engines import pick_engine
 from condensery.comparison.folder import Folder, Problem
 from condensery.comparison.perform import perform
 from condensery.comparison.reports import Comparison
@@ -20,15 +19,16 @@ from condensery.comparison.run import Listener, NothingToDo
 from condensery.data import KNOWN_SETS, load
 from condensery.data.sources import silent
 from condensery.errors import BadInput
-from condensery.published import PublishedCell
+from condensery.methods import get_method
+from condensery.published import ACCURACY, PublishedCell
 from condensery.recipes import figures
-from condensery.recipes.book import ACCURACY, VELOCITY, Recipe, get_recipe
-from condensery.recipes.filled import Filled, Reproduction, Value
+from condensery.recipes.catalog import Recipe, get_recipe
+from condensery.recipes.changes import Changes
 from condensery.recipes.images import find_images
-from condensery.recipes.portions import Portion, place, portions
-from condensery.recipes.shrinking import Changes
+from condensery.recipes.parts import parts, place
+from condensery.recipes.reproduction import Filled, Reproduction, Value
 from condensery.records import ImageData, SyntheticSet
-from condensery.report.contents import Measurement
+from condensery.runner import condense
 
 
 def reproduce(
@@ -72,9 +72,9 @@ def reproduce(
         BadInput: an unknown name, row, column or field, or images that are not here.
         Interrupted: Ctrl-C; the same call goes on.
     """
-    recipe = get_recipe(recipe) if isinstance(recipe, str) else recipe
-    _require_own_folder(Path(out), recipe)
-    recipe = recipe.only(rows, columns)
+    recipe, out = get_recipe(recipe) if isinstance(recipe, str) else recipe, Path(out)
+    _require_own(out, recipe)
+    recipe, announce = recipe.only(rows, columns), _once(announce)
     changes = Changes(scale, settings or {})
     changes.require_known(recipe)
     source = (
@@ -83,28 +83,119 @@ def reproduce(
     given = {name: value for name, value in data_options.items() if value is not None}
     images = load(source, announce=announce, **given)
     remarks = (*changes.lines(recipe), *_other_images(recipe, images))
-    announce = _once(announce)
     for line in remarks:
         announce(f"not as published: {line}")
+    to_compare, networks = parts(figures.cells_to_make(recipe), changes), 1
+    if recipe.quantity == ACCURACY:
+        to_compare, networks = parts(recipe.cells, changes), changes.count(recipe.networks)
     if not dry_run:
-        _claim(Path(out), recipe)
-    kitchen = _Kitchen(recipe, changes, images, Path(out), device, threads, dry_run, command)
+        _prepare(out, recipe, (part.protocol for part in to_compare))
+    done, impossible = [], []
     with closing(pick_engine(workers, ray, gpus_per_job, perform)) as engine:
-        try:
-            comparisons, impossible = kitchen.compare_all(engine, callback, announce)
-        except NothingToDo:
-            _release(Path(out))
-            raise
-    filled, findings = kitchen.filled(comparisons)
+        for part in to_compare:
+            try:
+                found = compare(
+                    images,
+                    part.entries,
+                    out=out / part.protocol,
+                    ipc=part.budgets,
+                    networks=part.networks,
+                    condense_with=(part.condense_with,),
+                    seeds=range(changes.count(recipe.sets)),
+                    protocol=part.protocol,
+                    repeats=networks,
+                    scale=None if scale == 1 else scale,
+                    whole=part.whole,
+                    whole_repeats=networks,
+                    engine=engine,
+                    device=device,
+                    threads=threads,
+                    dry_run=dry_run,
+                    command=command,
+                    callback=callback,
+                    announce=announce,
+                )
+            except NothingToDo as refusal:
+                impossible.append(Problem(part.name, str(refusal), foreseen=True))
+                announce(f"skipped: {part.name}: {refusal}")
+            else:
+                done.append(found)
+    if impossible and not done:
+        _release(out)
+        raise NothingToDo(impossible[0].reason)
+    filled, findings = _accuracies(recipe, changes, done), []
+    if recipe.quantity != ACCURACY and not dry_run:
+        filled, findings = _diagnosed(recipe, changes, images, done, device)
     return Reproduction(
-        recipe, Path(out), _name(images), filled, remarks, comparisons, impossible, findings, command
+        recipe,
+        out,
+        _name(images),
+        tuple(filled),
+        remarks,
+        tuple(done),
+        tuple(impossible),
+        tuple(findings),
+        command,
     )
 
+
+def _accuracies(recipe: Recipe, changes: Changes, done: Iterable[Comparison]) -> list[Filled]:
+    """Each cell with what was measured for it."""
+    found: dict[tuple[object, ...], Value] = {
+        (m.subject, m.ipc, m.condensed_with, m.network, m.protocol): Value(
+            m.mean, m.std, m.n, len(m.accuracies), m
+        )
+        for comparison in done
+        for m in comparison.measurements
+    }
+    return [Filled(cell, found.get(place(cell, changes))) for cell in recipe.cells]
+
+
+def _diagnosed(
+    recipe: Recipe, changes: Changes, images: ImageData, done: Sequence[Comparison], device: str
+) -> tuple[list[Filled], list[dict[str, Any]]]:
+    """Each cell with what a diagnostic says of the sets of its row, and the findings behind them."""
+    findings: dict[tuple[str, str], dict[str, Any]] = {}
+    filled = []
+    for cell in recipe.cells:
+        key = (cell.row, cell.network)
+        if key not in findings:
+            if recipe.quantity == figures.VELOCITY:
+                made = _begun(cell, changes, images, changes.count(recipe.sets), device)
+            else:
+                made = _made(cell, changes, done)
+            if made:
+                findings[key] = figures.measure(recipe, changes, images, made, cell.network, device)
+        filled.append(Filled(cell, figures.value(cell, findings[key]) if key in findings else None))
+    return filled, list(findings.values())
+
+
+def _begun(
+    cell: PublishedCell, changes: Changes, images: ImageData, seeds: int, device: str
+) -> list[SyntheticSet]:
+    """Sets after one update, whose records say how a cell's sets are made."""
+    method = get_method(cell.method, **changes.entry(cell).fields)
+    made: dict[str, Any] = {"ipc": cell.ipc, "network": cell.condensed_with, "steps": 1, "device": device}
+    return [condense(images, method, seed=seed, **made) for seed in range(seeds)]
+
+
+def _made(cell: PublishedCell, changes: Changes, done: Iterable[Comparison]) -> list[SyntheticSet]:
+    """The sets of a cell that are there."""
+    label = changes.entry(cell).label
+    return [
+        artifact.load(Folder(one.folder).set_folder(made))
+        for one in done
+        for made in one.sets
+        if made.label == label and made.record["ipc"] == cell.ipc and Folder(one.folder).is_done(made)
+    ]
+
+
+# ---- the folder: its mark, the sets, and one comparison for each protocol, which all share the sets
 
 _MARK = "recipe.json"
 
 
-def _require_own_folder(out: Path, recipe: Recipe) -> None:
+def _require_own(out: Path, recipe: Recipe) -> None:
     """Raises BadInput if `out` holds anything but this recipe's earlier results."""
     if out.is_file():
         raise BadInput(f"{out} is a file: choose a folder for --out")
@@ -120,138 +211,26 @@ def _require_own_folder(out: Path, recipe: Recipe) -> None:
         raise BadInput(f"{out} holds the results of recipe {there}, not {recipe.name}: choose another --out")
 
 
-def _claim(out: Path, recipe: Recipe) -> None:
-    """Say in the folder whose results it holds."""
+def _prepare(out: Path, recipe: Recipe, protocols: Iterable[str]) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
+        artifact.write_text(out / _MARK, json.dumps({"recipe": recipe.name}) + "\n")
+        for protocol in protocols:
+            for folder in (out / "sets", out / protocol):
+                folder.mkdir(exist_ok=True)
+            if not (out / protocol / "sets").is_symlink():
+                os.symlink(Path("..") / "sets", out / protocol / "sets")
     except OSError as error:
         raise artifact.unwritable(out, error) from error
-    artifact.write_text(out / _MARK, json.dumps({"recipe": recipe.name}) + "\n")
 
 
 def _release(out: Path) -> None:
     """Take the mark back where nothing was done."""
     if not list(out.rglob("made.json")):
         (out / _MARK).unlink(missing_ok=True)
-        with suppress(OSError):  # not empty
-            out.rmdir()
 
 
-@dataclass(frozen=True)
-class _Kitchen:
-    """Everything that one run of a recipe has at hand."""
-
-    recipe: Recipe
-    changes: Changes
-    images: ImageData
-    out: Path
-    device: str
-    threads: int | None
-    dry_run: bool
-    command: str
-
-    def portions(self) -> list[Portion]:
-        """The comparisons to make; those of figures only make sets, and judge each by one network."""
-        if self.recipe.quantity == VELOCITY:
-            return []
-        found = portions(self.recipe.cells, self.changes)
-        if self.recipe.quantity == ACCURACY:
-            return found
-        narrow = [replace(one, networks=(one.condense_with,)) for one in found]
-        return [one for i, one in enumerate(narrow) if one not in narrow[:i]]
-
-    def compare_all(
-        self, engine: Engine, callback: Listener | None, announce: Callable[[str], None]
-    ) -> tuple[tuple[Comparison, ...], tuple[Problem, ...]]:
-        """What was compared, and what cannot be. Raises NothingToDo if that is everything."""
-        done, impossible = [], []
-        for portion in self.portions():
-            try:
-                done.append(self.compare(portion, engine, callback, announce))
-            except NothingToDo as refusal:
-                impossible.append(Problem(portion.name, str(refusal), foreseen=True))
-                announce(f"skipped: {portion.name}: {refusal}")
-        if impossible and not done:
-            raise NothingToDo(impossible[0].reason)
-        return tuple(done), tuple(impossible)
-
-    def compare(
-        self,
-        portion: Portion,
-        engine: Engine,
-        callback: Listener | None,
-        announce: Callable[[str], None],
-    ) -> Comparison:
-        """Make the sets of a portion, and train and test networks on them."""
-        networks = self.changes.count(self.recipe.networks) if self.recipe.quantity == ACCURACY else 1
-        return compare(
-            self.images,
-            portion.contenders,
-            out=self._folder(portion.protocol),
-            ipc=portion.budgets,
-            networks=portion.networks,
-            condense_with=(portion.condense_with,),
-            seeds=range(self.changes.count(self.recipe.sets)),
-            protocol=portion.protocol,
-            repeats=networks,
-            scale=None if self.changes.scale == 1 else self.changes.scale,
-            whole=portion.whole,
-            whole_repeats=networks,
-            engine=engine,
-            device=self.device,
-            threads=self.threads,
-            dry_run=self.dry_run,
-            command=self.command,
-            callback=callback,
-            announce=announce,
-        )
-
-    def filled(
-        self, comparisons: Sequence[Comparison]
-    ) -> tuple[tuple[Filled, ...], tuple[dict[str, Any], ...]]:
-        """Each cell with what was measured, and the findings of diagnostics behind it."""
-        if self.recipe.quantity == ACCURACY:
-            found = {_place(one): one for comparison in comparisons for one in comparison.measurements}
-            cells = self.recipe.cells
-            return tuple(Filled(c, Value.of(found.get(place(c, self.changes)))) for c in cells), ()
-        findings: dict[tuple[str, str], dict[str, Any]] = {}
-        filled = []
-        for cell in self.recipe.cells:
-            key = (cell.row, cell.network)
-            if key not in findings and (made := self._sets(cell, comparisons)):
-                findings[key] = figures.measure(
-                    self.recipe.quantity, cell, self.images, made, self.changes, self.device
-                )
-            filled.append(figures.filled(cell, findings[key]) if key in findings else Filled(cell, None))
-        return tuple(filled), tuple(findings.values())
-
-    def _sets(self, cell: PublishedCell, comparisons: Iterable[Comparison]) -> list[SyntheticSet]:
-        """Those of a cell's row that are there."""
-        if self.dry_run:
-            return []
-        if self.recipe.quantity == VELOCITY:
-            seeds = self.changes.count(self.recipe.sets)
-            return list(figures.begun(cell, self.images, self.changes, seeds, self.device))
-        label = self.changes.contender(cell).label
-        return [
-            artifact.load(Folder(one.folder).set_folder(made))
-            for one in comparisons
-            for made in one.sets
-            if made.label == label and made.record["ipc"] == cell.ipc and Folder(one.folder).is_done(made)
-        ]
-
-    def _folder(self, protocol: str) -> Path:
-        """The folder of a protocol, in which the sets are those of the whole recipe."""
-        folder = self.out / protocol
-        if not self.dry_run:
-            try:
-                (self.out / "sets").mkdir(parents=True, exist_ok=True)
-                folder.mkdir(exist_ok=True)
-                if not (folder / "sets").is_symlink():
-                    os.symlink(Path("..") / "sets", folder / "sets")
-            except OSError as error:
-                raise artifact.unwritable(self.out, error) from error
-        return folder
+# ---- for people
 
 
 def _once(announce: Callable[[str], None]) -> Callable[[str], None]:
@@ -273,12 +252,5 @@ def _name(images: ImageData) -> str:
 def _other_images(recipe: Recipe, images: ImageData) -> list[str]:
     """A line if the images are not those of the recipe, as far as these can be told."""
     own = recipe.data not in KNOWN_SETS and images.spec.name == "custom"
-    return (
-        []
-        if own or images.spec.name == recipe.data
-        else [f"the images are {_name(images)}, not {recipe.data}"]
-    )
-
-
-def _place(one: Measurement) -> tuple[object, ...]:
-    return (one.subject, one.ipc, one.condensed_with, one.network, one.protocol)
+    alike = own or images.spec.name == recipe.data
+    return [] if alike else [f"the images are {_name(images)}, not {recipe.data}"]

@@ -1,7 +1,5 @@
-"""What people look at, and what other tools read."""
+"""What lies on disk -> rows of measurements -> tables and a page."""
 
-from condensery.report.export import FORMATS, ExportResult, export
-from condensery.report.picture import picture, save_picture
 from condensery.report.writing import require_writable, write_report
 
-__all__ = ["FORMATS", "ExportResult", "export", "picture", "require_writable", "save_picture", "write_report"]
+__all__ = ["require_writable", "write_report"]

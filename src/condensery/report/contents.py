@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +11,6 @@ from condensery.published import WHOLE as WHOLE  # the subject of measurements o
 from condensery.published import Published as Published
 
 RANDOM = "random"  # the subject of measurements on random real images
-WEIGHT = 0.5  # w and gamma of the honest scores where nothing else was asked for
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,8 @@ class Measurement:
         labels: "hard" or "soft"; with what tells teachers apart where there are several.
         augmentation: "protocol" (what the protocol says) or "none" (left out on purpose).
         accuracies: fractions; a row for each set (seed), a value for each network trained on it.
-        images, bytes: of one set, labels included.
+        images: that networks are trained on, in one set.
+        bytes: of one set as it is stored, labels included.
         epochs: passes that each network was trained for.
         steps, published_steps: updates that made the set, and the publication's; None for selections.
         make_seconds: to make each set; empty for the whole set.
@@ -39,6 +38,9 @@ class Measurement:
         published: the paper's value, None where unknown.
         commands: that make the number again, in order.
         record: everything else that was written down about it, JSON-able.
+        stored_images: in one set, where fewer or more are stored than are trained on; None: the same.
+        extra: further columns of tables, by name: the scores in `condensery.evaluation.honest.SCORES`, and any other
+            value, text or number.
     """
 
     data: str
@@ -61,6 +63,8 @@ class Measurement:
     published: Published | None = None
     commands: tuple[str, ...] = ()
     record: dict[str, Any] = field(default_factory=dict)
+    stored_images: int | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -75,41 +79,6 @@ class Measurement:
     def std(self) -> float:
         """Population standard deviation over all networks of all sets, as published numbers have it."""
         return float(np.std(np.concatenate(self.accuracies)))
-
-
-@dataclass(frozen=True)
-class HonestScores:
-    """How much of an accuracy is due to the images (docs/evaluation.md); None where a measurement is missing.
-
-    Attributes:
-        subject, ipc, condensed_with, network, protocol, labels: of the measurement.
-        hard_label_recovery, improvement_over_random: differences of accuracies, fractions.
-        label_robust_score, augmentation_robust_score: fractions in [0, 1].
-        w, gamma: weights in these two.
-    """
-
-    subject: str
-    ipc: int | None
-    condensed_with: str | None
-    network: str
-    protocol: str
-    labels: str
-    hard_label_recovery: float | None
-    improvement_over_random: float | None
-    label_robust_score: float | None
-    augmentation_robust_score: float | None
-    w: float = WEIGHT
-    gamma: float = WEIGHT
-
-    def is_of(self, m: Measurement) -> bool:
-        """Whether these are the scores of a measurement; those without augmentation have none of their own."""
-        names = ("subject", "ipc", "condensed_with", "network", "protocol", "labels")
-        return m.augmentation == "protocol" and all(getattr(self, n) == getattr(m, n) for n in names)
-
-
-def honest_of(scores: Iterable[HonestScores], m: Measurement) -> HonestScores | None:
-    """Those of a measurement; None where nothing can be said."""
-    return next((one for one in scores if one.is_of(m)), None)
 
 
 @dataclass(frozen=True)
@@ -188,7 +157,6 @@ class Report:
         galleries, curves, scatters: may be empty.
         skipped: cell and reason, for what could not be measured.
         command: that made the whole of it, or "".
-        honest: scores that follow from the measurements.
     """
 
     title: str
@@ -199,4 +167,3 @@ class Report:
     scatters: tuple[Scatter, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     command: str = ""
-    honest: tuple[HonestScores, ...] = ()

@@ -5,36 +5,62 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields, replace
 from typing import Any
 
-from condensery.report.contents import WEIGHT, HonestScores, Measurement, Published, Report, honest_of
+from condensery.evaluation.honest import SCORES, WEIGHT
+from condensery.report.contents import Measurement, Published, Report
 from condensery.words import accuracy, percent, readable_bytes
 
 MARKDOWN_MARK = "<!-- condensery report -->"
 JSON_MARK = "condensery measurement"
 
-HONEST = {
-    "HLR": "hard_label_recovery",
-    "IOR": "improvement_over_random",
-    "LRS": "label_robust_score",
-    "ARS": "augmentation_robust_score",
-}
-"""The fields of `HonestScores` by their short names."""
+
+# ---- what all tables share
 
 
-def honest_values(scores: HonestScores | None) -> dict[str, float | None]:
-    """The four scores and the weights of those that have one, by field; None for what is not known."""
-    found: dict[str, float | None] = {name: getattr(scores, name, None) for name in HONEST.values()}
-    weights = {"w": "label_robust_score", "gamma": "augmentation_robust_score"}
-    return found | {
-        name: None if scores is None or found[of] is None else getattr(scores, name)
-        for name, of in weights.items()
-    }
+def score_values(m: Measurement) -> dict[str, float | None]:
+    """Every score that is known of, with its weights; None for what a row does not have."""
+    return {column.key: m.extra.get(column.key) for column in SCORES}
 
 
-def row(m: Measurement, scores: HonestScores | None = None) -> dict[str, Any]:
+def further_columns(m: Measurement) -> dict[str, Any]:
+    """What a row holds beside the columns and scores that all rows have."""
+    known = score_values(m)
+    return {name: value for name, value in m.extra.items() if name not in known}
+
+
+def further_text(value: Any) -> str:
+    """A value of a further column, for people."""
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def stored_images(m: Measurement) -> int:
+    """Images in one set as it is stored."""
+    return m.images if m.stored_images is None else m.stored_images
+
+
+def judged_otherwise(m: Measurement) -> bool:
+    """Whether the published value was found by another protocol than the number beside it."""
+    return m.published is not None and m.published.protocol not in ("", m.protocol)
+
+
+def make_seconds(m: Measurement) -> float:
+    """Mean seconds to make one set; 0 where none was made."""
+    return sum(m.make_seconds) / len(m.make_seconds) if m.make_seconds else 0.0
+
+
+def sets_by_networks(m: Measurement) -> str:
+    """ "3 x 5": sets, and networks trained on each; "7 on 3" where they got different numbers."""
+    sizes = {len(networks) for networks in m.accuracies}
+    return f"{len(m.accuracies)} x {sizes.pop()}" if len(sizes) == 1 else f"{m.n} on {len(m.accuracies)}"
+
+
+# ---- for programs
+
+
+def row(m: Measurement) -> dict[str, Any]:
     """A measurement as plain values by column: fractions, minutes, bytes; None where nothing is known."""
     published = m.published
     return {
@@ -62,97 +88,94 @@ def row(m: Measurement, scores: HonestScores | None = None) -> dict[str, Any]:
         "make_minutes": make_seconds(m) / 60 if m.make_seconds else None,
         "evaluate_minutes": m.evaluate_seconds / 60,
         "memory": m.memory,
-        **honest_values(scores),
+        **score_values(m),
+        "stored_images": stored_images(m),
+        **further_columns(m),
     }
 
 
 COLUMNS = tuple(
     row(Measurement("", "", None, None, "", "", "", ((0.0,),), images=0, bytes=0, epochs=0))
-)  # one list of names, for the head of the CSV too
-
-
-def judged_otherwise(m: Measurement) -> bool:
-    """Whether the published value was found by another protocol than the number beside it."""
-    return m.published is not None and m.published.protocol not in ("", m.protocol)
-
-
-def make_seconds(m: Measurement) -> float:
-    """Mean seconds to make one set; 0 where none was made."""
-    return sum(m.make_seconds) / len(m.make_seconds) if m.make_seconds else 0.0
-
-
-def sets_by_networks(m: Measurement) -> str:
-    """ "3 x 5": sets, and networks trained on each; "7 on 3" where they got different numbers."""
-    sizes = {len(networks) for networks in m.accuracies}
-    return f"{len(m.accuracies)} x {sizes.pop()}" if len(sizes) == 1 else f"{m.n} on {len(m.accuracies)}"
+)  # what every row has, for the head of a CSV without any
 
 
 def csv_text(report: Report) -> str:
     """CSV with a head line; fractions, minutes and bytes as they are."""
+    rows = list(map(row, report.measurements))
+    columns = dict.fromkeys([*COLUMNS, *(name for one in rows for name in one)])
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(buffer, list(columns), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row(m, honest_of(report.honest, m)) for m in report.measurements)
+    writer.writerows(rows)
     return buffer.getvalue()
 
 
 def json_lines(report: Report) -> str:
-    """A JSON object for each measurement: every accuracy, the honest scores, the commands and the record."""
+    """A JSON object for each measurement: every accuracy, the scores, the commands and the record."""
     lines = []
     for m in report.measurements:
-        facts = {"mean": m.mean, "std": m.std, "n": m.n, "honest": honest_values(honest_of(report.honest, m))}
+        facts = {
+            "mean": m.mean,
+            "std": m.std,
+            "n": m.n,
+            "honest": score_values(m),
+            "extra": further_columns(m),
+        }
         lines.append(json.dumps({"kind": JSON_MARK, **asdict(m), **facts}) + "\n")
     return "".join(lines)
 
 
-def from_json(document: Mapping[str, Any]) -> tuple[Measurement, HonestScores | None]:
-    """Inverse of a line of `json_lines`.
+def from_json(document: Mapping[str, Any]) -> Measurement:
+    """Inverse of a line of `json_lines`, also of older ones, which know fewer columns.
 
     Raises:
         KeyError, TypeError, ValueError, AttributeError: it is none.
     """
-    known: dict[str, Any] = {f.name: document[f.name] for f in fields(Measurement)}
-    for name in ("accuracies", "make_seconds", "commands"):
+    known: dict[str, Any] = {f.name: document[f.name] for f in fields(Measurement) if f.name in document}
+    for name in ("make_seconds", "commands"):
         known[name] = tuple(known[name])
     known["accuracies"] = tuple(tuple(map(float, networks)) for networks in known["accuracies"])
     known["published"] = known["published"] and Published(**known["published"])
     m = Measurement(**known)
     if not m.n:
         raise ValueError("no accuracies")
-    values = {name: value for name, value in document.get("honest", {}).items() if value is not None}
-    if not values:
-        return m, None
-    scores = {name: values.get(name) for name in HONEST.values()}
-    weights = {name: values.get(name, WEIGHT) for name in ("w", "gamma")}
-    where = (m.subject, m.ipc, m.condensed_with, m.network, m.protocol, m.labels)
-    return m, HonestScores(*where, **scores, **weights)
+    said = {name: value for name, value in document.get("honest", {}).items() if value is not None}
+    return replace(m, extra={**m.extra, **said})
+
+
+# ---- for people
+
+_NUMERIC = ("accuracy, %", "published, %", "n", "ipc", "steps", "minutes", "bytes", "memory")
 
 
 def markdown(report: Report) -> str:
     """One table, in percent; columns that say nothing in any row are left out."""
-    rows = [_readable(m, honest_of(report.honest, m)) for m in report.measurements]
-    names = [name for name in (rows[0] if rows else {}) if any(one[name] != "-" for one in rows)]
-    numeric = ("accuracy, %", "published, %", "n", "ipc", "steps", "minutes", "bytes", "memory", *_SCORES)
+    rows = list(map(_readable, report.measurements))
+    scores = [f"{one.name}, %" if one.unit else one.name for one in SCORES]
+    known = dict.fromkeys(name for one in rows for name in one)
+    names = [name for name in known if any(one.get(name, "-") != "-" for one in rows)]
     lines = [MARKDOWN_MARK, "", f"# {_cell(report.title)}", ""]
     if names:
-        lines.append(_line(names))
-        lines.append(_line(["---:" if name in numeric else "---" for name in names]))
-        lines += [_line([one[name] for name in names]) for one in rows]
+        marks = ["---:" if name in _NUMERIC or name in scores else "---" for name in names]
+        lines += map(_line, (names, marks, *([one.get(name, "-") for name in names] for one in rows)))
         lines += ["", "Mean ± standard deviation over n networks (sets x networks trained on each)."]
-        lines += [_MEANING] if set(names) & set(_SCORES) else []
+        if set(names) & set(scores):
+            *most, last = (one.name for one in SCORES if one.unit)
+            meant = f"{', '.join(most)} and {last}: docs/evaluation.md"
+            lines += [f"{meant}; a weight w or gamma that is not shown is {WEIGHT:g}."]
         if "published by" in names:
             lines += ["A protocol beside a published value: it was judged by that one, not by the row's."]
     lines += [f"* not measured: {_cell(cell)}: {_cell(why)}" for cell, why in report.skipped]
     return "\n".join(lines) + "\n"
 
 
-_SCORES = (*(f"{name}, %" for name in HONEST), "w", "gamma")
-_MEANING = f"HLR, IOR, LRS and ARS: docs/evaluation.md; a weight w or gamma that is not shown is {WEIGHT:g}."
-
-
-def _readable(m: Measurement, scores: HonestScores | None) -> dict[str, str]:
-    published = m.published
-    steps = "-" if m.steps is None else f"{m.steps:,}"
+def _readable(m: Measurement) -> dict[str, str]:
+    published, steps, extra = m.published, "-" if m.steps is None else f"{m.steps:,}", further_columns(m)
+    scores = {}
+    for one in SCORES:
+        value = m.extra.get(one.key)
+        weight = "-" if value in (None, WEIGHT) else f"{value:g}"  # one that is not the usual one
+        scores |= {f"{one.name}, %": percent(value)} if one.unit else {one.name: weight}
     return {
         "data": _cell(m.data),
         "subject": _cell(m.subject),
@@ -168,16 +191,12 @@ def _readable(m: Measurement, scores: HonestScores | None) -> dict[str, str]:
         "published by": published.protocol if judged_otherwise(m) and published else "-",
         "steps": steps if m.published_steps is None else f"{steps} of {m.published_steps:,}",
         "minutes": f"{make_seconds(m) / 60:.1f}" if m.make_seconds else "-",
+        "images stored": f"{stored_images(m):,} for {m.images:,}" if stored_images(m) != m.images else "-",
         "bytes": readable_bytes(m.bytes),
         "memory": "-" if m.memory is None else readable_bytes(m.memory),
-        **{f"{name}, %": percent(getattr(scores, key, None)) for name, key in HONEST.items()},
-        **{name: _weight(honest_values(scores)[name]) for name in ("w", "gamma")},
+        **scores,
+        **{_cell(name.replace("_", " ")): _cell(further_text(value)) for name, value in extra.items()},
     }
-
-
-def _weight(value: float | None) -> str:
-    """A weight that is not the usual one."""
-    return "-" if value in (None, WEIGHT) else f"{value:g}"
 
 
 def _cell(text: str) -> str:
@@ -188,5 +207,5 @@ def _cell(text: str) -> str:
     return escaped
 
 
-def _line(cells: list[str]) -> str:
+def _line(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"

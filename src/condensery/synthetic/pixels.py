@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,16 @@ from condensery.synthetic.learned import Content
 INITS = ("noise", "real")
 
 
+def labels_as_leaves(targets: Tensor | None) -> dict[str, Tensor]:
+    """Learned labels by the name of their leaf; nothing if labels are not learned."""
+    return {} if targets is None else {"targets": targets}
+
+
+def kept(targets: Tensor | None) -> Tensor | None:
+    """Learned labels as they are saved."""
+    return None if targets is None else targets.detach().cpu().clone()
+
+
 @dataclass(frozen=True)
 class Pixels:
     """Images that are leaves themselves.
@@ -24,11 +35,13 @@ class Pixels:
         ipc: images per class.
         targets: float32 (num_classes * ipc, num_classes), learned labels, requires grad; None if the labels are the
             classes.
+        training: how the set wants to be trained, see `Content`.
     """
 
     images: Tensor
     ipc: int
     targets: Tensor | None = None
+    training: dict[str, Any] = field(default_factory=dict)
 
     @property
     def labels(self) -> Tensor:
@@ -41,15 +54,11 @@ class Pixels:
         return self.images[c * self.ipc : (c + 1) * self.ipc]
 
     def leaves(self) -> dict[str, Tensor]:
-        return (
-            {"images": self.images}
-            if self.targets is None
-            else {"images": self.images, "targets": self.targets}
-        )
+        return {"images": self.images} | labels_as_leaves(self.targets)
 
     def content(self) -> Content:
-        targets = None if self.targets is None else self.targets.detach().cpu().clone()
-        return Content(self.images.detach().cpu().clone(), self.labels.cpu(), targets)
+        images, labels = self.images.detach().cpu().clone(), self.labels.cpu()
+        return Content(images, labels, kept(self.targets), training=self.training)
 
     @staticmethod
     def start(pool: ClassPool, ipc: int, init: str, rng: Rng) -> Pixels:

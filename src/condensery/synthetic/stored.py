@@ -42,7 +42,14 @@ def enlarged_tiles(images: Tensor, factor: int) -> Tensor:
     rows, columns = height // factor, width // factor
     tiles = images.reshape(count, channels, factor, rows, factor, columns)
     tiles = tiles.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, rows, columns)
-    return F.interpolate(tiles, size=(height, width), mode="bilinear", align_corners=False)
+    return enlarged(tiles, (height, width))
+
+
+def enlarged(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """`images` (N, C, h, w) at `size` (height, width), by bilinear interpolation without aligned corners."""
+    if images.shape[-2:] == size:
+        return images
+    return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
 
 
 def require_factor(factor: int, height: int, width: int) -> None:

@@ -6,7 +6,8 @@ section 4: a factor of 2 gives four training images for the bytes of one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ from condensery.data.pool import ClassPool
 from condensery.errors import BadInput
 from condensery.rng import Rng
 from condensery.synthetic.learned import Content
-from condensery.synthetic.pixels import Pixels
+from condensery.synthetic.pixels import Pixels, kept, labels_as_leaves
 from condensery.synthetic.stored import enlarged_tiles, require_factor
 
 
@@ -28,11 +29,16 @@ class Tiles:
         stored: float32 (num_classes * ipc, C, H, W) in normalised space, requires grad: factor x factor tiles each.
         ipc: stored images per class.
         factor: tiles along each side.
+        targets: float32 (num_classes * ipc * factor^2, num_classes), learned labels of the images, requires grad; None
+            if the labels are the classes.
+        training: how the set wants to be trained, see `Content`.
     """
 
     stored: Tensor
     ipc: int
     factor: int
+    targets: Tensor | None = None
+    training: dict[str, Any] = field(default_factory=dict)
 
     @property
     def images(self) -> Tensor:
@@ -50,14 +56,15 @@ class Tiles:
         return enlarged_tiles(self.stored[c * self.ipc : (c + 1) * self.ipc], self.factor)
 
     def leaves(self) -> dict[str, Tensor]:
-        return {"tiles": self.stored}
+        return {"tiles": self.stored} | labels_as_leaves(self.targets)
 
     def content(self) -> Content:
         stored = {
             "tiles.images": self.stored.detach().cpu().clone(),
             "tiles.factor": torch.tensor(self.factor),
         }
-        return Content(self.images.detach().cpu(), self.labels.cpu(), stored=stored)
+        images, labels = self.images.detach().cpu(), self.labels.cpu()
+        return Content(images, labels, kept(self.targets), stored, self.training)
 
 
 def start_images(pool: ClassPool, ipc: int, init: str, factor: int, rng: Rng) -> Pixels | Tiles:

@@ -1,8 +1,15 @@
 """What teachers say: networks trained on the real images, views of images, and their labels."""
 
 from condensery.teaching.labels import LabelSettings, label_images, view_recipe
-from condensery.teaching.sampling import ViewSampling
-from condensery.teaching.teacher import Teacher, TeacherSettings, get_teacher, teacher_recipe
+from condensery.teaching.sampling import ViewSampling, random_boxes
+from condensery.teaching.teacher import (
+    Teacher,
+    TeacherSettings,
+    get_teacher,
+    teacher_network,
+    teacher_preparation,
+    teacher_recipe,
+)
 
 __all__ = [
     "LabelSettings",
@@ -11,6 +18,9 @@ __all__ = [
     "ViewSampling",
     "get_teacher",
     "label_images",
+    "random_boxes",
+    "teacher_network",
+    "teacher_preparation",
     "teacher_recipe",
     "view_recipe",
 ]

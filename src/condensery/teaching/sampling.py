@@ -53,7 +53,7 @@ class ViewSampling:
             flip: whether half of the views are mirrored.
         """
         shape = (images, self.count)
-        drawn = {"boxes": _boxes(shape, self.smallest, rng.fork("boxes"))}
+        drawn = {"boxes": random_boxes(shape, self.smallest, rng.fork("boxes"))}
         if flip:
             drawn["flips"] = torch.randint(2, shape, generator=rng.fork("flips").torch()).to(torch.uint8)
         if self.patches and images > 1:
@@ -67,7 +67,7 @@ class ViewSampling:
         return {"count": self.count, "smallest": self.smallest, "patches": self.patches}
 
 
-def _boxes(shape: tuple[int, int], smallest: float, rng: Rng) -> Tensor:
+def random_boxes(shape: tuple[int, ...], smallest: float, rng: Rng) -> Tensor:
     """uint8 (*shape, 4): boxes of area U[smallest, 1] and logarithmic aspect ratio, anywhere in the image."""
     area, ratio, down, right = torch.rand(4, *shape, generator=rng.torch())
     area = smallest + (1 - smallest) * area

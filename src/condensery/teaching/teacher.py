@@ -35,6 +35,7 @@ from condensery.data import ClassPool, PoolImages
 from condensery.data.cache import Cache, digest
 from condensery.data.pool import batches
 from condensery.errors import BadInput, one_line
+from condensery.method import Method, Preparation
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.records import ImageData, ImageSpec
 from condensery.rng import Rng
@@ -345,6 +346,14 @@ class _Training:
                 callback(epoch + 1, stage)
         return network
 
+    def missing(self, stage: int) -> list[int]:
+        """Epochs up to `stage` that are to be trained before the network after it is there; none if it is not kept."""
+        if self.folder is None:
+            return []
+        there = [e for e in range(1, stage + 1) if (self.folder / f"{e:05}.safetensors").exists()]
+        going_on = [e for e in there if (self.folder / f"{e:05}.optimizer.safetensors").exists()]
+        return [] if stage in there else list(range(max(going_on, default=0) + 1, stage + 1))
+
     def _latest(self, network: nn.Module, optimizer: torch.optim.Optimizer, stage: int) -> int:
         """Restore the latest epoch before `stage` that training can go on from; returns it, 0 if there is none."""
         for epoch in range(stage - 1, 0, -1):
@@ -393,3 +402,33 @@ class _Training:
             os.close(handle)
             save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, name)
             os.replace(name, self.folder / f"{epoch:05}{part}.safetensors")
+
+
+def teacher_network(pool: ClassPool, settings: TeacherSettings, device: torch.device) -> nn.Module:
+    """The network of `get_teacher`, in evaluation mode, for methods that see no test image."""
+    if settings.weights is not None:
+        factory = settings.factory(pool.spec)
+        network = factory.build(pool.spec, Rng(0)).to(device)
+        load_weights(network, Path(settings.weights), factory.name)
+    else:
+        training = _Training(pool, settings.factory(pool.spec), settings, device)
+        network = training.network_at(settings.stage or training.recipe.epochs, None)
+    require_same_task(network, pool)
+    return network.eval()
+
+
+def teacher_preparation(
+    pool: ClassPool, settings: TeacherSettings, device: torch.device, without: Method
+) -> Preparation | None:
+    """The epochs of `teacher_network` that are still to be trained; `without` is a method that needs none."""
+    if settings.weights is not None:
+        return None
+    training = _Training(pool, settings.factory(pool.spec), settings, device)
+    missing = training.missing(settings.stage or training.recipe.epochs)
+    return Preparation(
+        piece="teacher epoch",
+        missing=tuple(f"{training.folder}/{epoch:05}" for epoch in missing),
+        work=float(len(pool.labels)),
+        make=lambda k: training.network_at(missing[k], None),
+        without=without,
+    )

@@ -40,7 +40,5 @@ def pick_engine(
     if workers is not None and workers > 1:
         return LocalProcesses(perform, workers, gpus_per_job)
     if gpus_per_job is not None:
-        raise BadInput(
-            "--gpus-per-job shares GPUs among --workers or the nodes of --ray: ask for one of them"
-        )
+        raise BadInput("--gpus-per-job shares GPUs among --workers or nodes of --ray: ask for one of them")
     return InProcess(perform)

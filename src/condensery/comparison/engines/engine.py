@@ -1,4 +1,4 @@
-"""What an engine is, the one of this process, and the loop that keeps any engine busy."""
+"""What an engine is, the one of this process, and the loop that keeps any of them busy."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from condensery.comparison.jobs import Job, Result
 from condensery.errors import CondenseryError, FailedWork, one_line
 from condensery.session import Interrupted
 
-TRIES = 3
-"""How often a job is begun before it is held to be what kills its workers."""
+TRIES = 3  # how often a job is begun before it is held to be what kills its workers
 _LOOK = 5.0  # seconds between looks at the engine while no job ends
 
 Perform = Callable[[Job], Result]
@@ -29,12 +28,10 @@ class LostWorker(Exception):
 
 
 class Engine(Protocol):
-    """Runs jobs somewhere. Engines differ in where, and in how many at a time."""
+    """Runs jobs somewhere. Engines differ in where, and in how many at a time: `slots`, by now."""
 
     @property
-    def slots(self) -> int:
-        """How many jobs run at a time, by now."""
-        ...
+    def slots(self) -> int: ...
 
     def submit(self, job: Job) -> Future[Result]:
         """Begin a job in a free slot."""
@@ -56,8 +53,9 @@ class Engine(Protocol):
 class InProcess:
     """Does each job in this process when it is submitted. See `Engine`."""
 
+    slots = 1
+
     def __init__(self, perform: Perform) -> None:
-        self.slots = 1
         self._perform = perform
 
     def submit(self, job: Job) -> Future[Result]:
@@ -99,14 +97,14 @@ def results(engine: Engine, next_job: Callable[[], Job | None]) -> Iterator[tupl
                 result = engine.result(future)
             except LostWorker as how:
                 lost[job.key] += 1
-                if lost[job.key] >= TRIES:
+                if lost[job.key] == TRIES:
                     raise FailedWork(
                         f"job {job.key} lost its worker {TRIES} times, the last one {how}: "
                         "if memory ran out, run fewer jobs at a time or lower --real-batch"
                     ) from how
                 again.append(job)
-                continue
-            yield job, result
+            else:
+                yield job, result
 
 
 def do(perform: Perform, job: Job, worker: str) -> Result:

@@ -9,10 +9,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -42,8 +40,13 @@ class LocalProcesses:
     """
 
     def __init__(self, perform: Perform, workers: int, gpus_per_job: float | None = None) -> None:
+        try:
+            import pebble
+        except ImportError as error:
+            raise BadInput("--workers needs Pebble, which is not installed: pip install pebble") from error
+        pebble.CONSTS.term_timeout = _GRACE
         self.slots = workers
-        self._perform, self._pebble = perform, _import_pebble()
+        self._perform, self._pebble = perform, pebble
         self._gpus = _gpu_of_each(workers, gpus_per_job)
         self._threads = max(1, torch.get_num_threads() // workers)
         self._pools: dict[int, Any] = {}  # by slot
@@ -51,20 +54,20 @@ class LocalProcesses:
 
     def submit(self, job: Job) -> Future[Result]:
         slot = min(set(range(self.slots)) - set(self._slot.values()))
-        resource_tracker.ensure_running()  # it lets Ctrl-C through again when it starts, so it must not do so below
         if (
             slot in self._pools and not self._pools[slot].active
         ):  # its process died while it had nothing to do
             _stop([self._pools.pop(slot)])
-        with _no_interrupts():
+        resource_tracker.ensure_running()  # it lets Ctrl-C through again when it starts, so it must not do so below
+        # Threads and processes that start now never get Ctrl-C: who starts them stops them.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
             if slot not in self._pools:
-                self._pools[slot] = self._pebble.ProcessPool(
-                    1,
-                    initializer=_begin,
-                    initargs=(self._threads, self._gpus[slot]),
-                    context=multiprocessing.get_context("spawn"),
-                )
+                begin, spawn = (self._threads, self._gpus[slot]), multiprocessing.get_context("spawn")
+                self._pools[slot] = self._pebble.ProcessPool(1, 0, _begin, begin, spawn)
             future = self._pools[slot].schedule(_do, (self._perform, job))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._slot[future] = slot
         return future
 
@@ -89,15 +92,6 @@ class LocalProcesses:
         _stop(list(self._pools.values()))
         self._pools.clear()
         self._slot.clear()
-
-
-def _import_pebble() -> Any:
-    try:
-        import pebble
-    except ImportError as error:
-        raise BadInput("--workers needs Pebble, which is not installed: pip install pebble") from error
-    pebble.CONSTS.term_timeout = _GRACE
-    return pebble
 
 
 def _stop(pools: list[Any]) -> None:
@@ -126,16 +120,6 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-@contextmanager
-def _no_interrupts() -> Iterator[None]:
-    """Threads and processes that start inside never get Ctrl-C: who started them stops them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _gpu_of_each(workers: int, per_job: float | None) -> list[str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ class RayCluster:
         self._running: dict[Future[Result], Any] = {}  # references of Ray's
         self._claim = (threads or 1, self._gpus)  # CPUs and GPUs of a job, as far as it is known
         self._fitting: set[tuple[int, float]] = set()  # claims that a node had room for
-        self._nowhere_since: float | None = None
+        self._last_fit = time.monotonic()
 
     @property
     def slots(self) -> int:
@@ -69,9 +70,7 @@ class RayCluster:
         if job.device.startswith("cuda") and not self._gpus:
             raise BadInput(f"--device {job.device} was asked for, but jobs claim no GPU of the Ray cluster")
         on_cpu = job.device == "cpu" or not self._gpus
-        job = replace(
-            job, device="cpu" if on_cpu else "cuda", folder=None
-        )  # "auto" must not depend on the node
+        job = replace(job, device="cpu" if on_cpu else "cuda")  # "auto" must not depend on the node
         cpus, gpus = self._claim = (job.threads or 1, 0.0 if on_cpu else self._gpus)
         if self._claim not in self._fitting and not self._fits():
             raise BadInput(
@@ -79,6 +78,7 @@ class RayCluster:
                 "start a larger node, or lower --gpus-per-job or the threads"
             )
         self._fitting.add(self._claim)  # where a node is lost, another may come
+        self._last_fit = time.monotonic()
         # Ray's own retries never end for a job that runs out of memory; ours are counted
         options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": 0, "name": job.key}
         reference = self._do.options(**options).remote(self._perform, job)
@@ -100,11 +100,9 @@ class RayCluster:
             raise LostWorker(f"by {type(error).__name__}") from error
 
     def check(self) -> None:
-        if self._fits():
-            self._nowhere_since = None
-        elif self._nowhere_since is None:
-            self._nowhere_since = time.monotonic()
-        elif time.monotonic() - self._nowhere_since > _PATIENCE:
+        now = time.monotonic()
+        self._last_fit = now if self._fits() else self._last_fit
+        if now - self._last_fit > _PATIENCE:
             raise FailedWork("no node is left in the Ray cluster that is large enough for a job")
 
     def close(self) -> None:
@@ -123,15 +121,17 @@ class RayCluster:
 
 
 def _do_on_node(perform: Perform, job: Job) -> Result:
-    return do(perform, job, f"Ray node {socket.gethostname()}, process {os.getpid()}")
+    """A node cannot see the folders of the machine that asks."""
+    with tempfile.TemporaryDirectory() as place:
+        job = replace(job, folder=f"{place}/run")
+        return do(perform, job, f"Ray node {socket.gethostname()}, process {os.getpid()}")
 
 
 def import_ray(address: str) -> Any:
     """The module, imported so that it stays quiet and gives up on an address in bounded time. Raises BadInput."""
-    settings = dict(_ENVIRONMENT)
-    if address != "local":  # 20 are the default, of 40 seconds each where something else than Ray listens
-        settings["RAY_NUM_REDIS_GET_RETRIES"] = "1"
-    for name, value in settings.items():
+    # 20 tries are the default, of 40 seconds each where something else than Ray listens
+    tries = {} if address == "local" else {"RAY_NUM_REDIS_GET_RETRIES": "1"}
+    for name, value in {**_ENVIRONMENT, **tries}.items():
         os.environ.setdefault(name, value)
     try:
         with _quiet():
@@ -151,9 +151,8 @@ def _connect(ray: Any, address: str) -> bool:
         with _quiet():
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise BadInput(
-            f"cannot use a Ray cluster at {address}: {one_line(error)}; start one with: ray start --head"
-        ) from error
+        why = f"cannot use a Ray cluster at {address}: {one_line(error)}"
+        raise BadInput(f"{why}; start one with: ray start --head") from error
     return True
 
 
@@ -165,9 +164,8 @@ def _require_answer(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER).close()
     except OSError as error:
-        raise BadInput(
-            f"no Ray cluster answers at {address} ({one_line(error)}): start one with: ray start --head"
-        ) from error
+        why = f"no Ray cluster answers at {address} ({one_line(error)})"
+        raise BadInput(f"{why}: start one with: ray start --head") from error
 
 
 @contextmanager

@@ -89,6 +89,11 @@ def shares(label: str, values: Iterable[float], from_zero: bool = False) -> Axis
     return Axis(label, ticks[0], high, ticks, show=lambda v: f"{100 * v:g}")
 
 
+def reach(series: Iterable[Line]) -> list[float]:
+    """Where the whiskers of lines end."""
+    return [v for line in series for _, y, s in line.points for v in (y - (s or 0), y + (s or 0))]
+
+
 def bars(title: str, description: str, items: Sequence[Bar], ceiling: float | None = None) -> str:
     """Horizontal bars from zero, whiskers of one standard deviation, a diamond at the published value.
 
@@ -104,23 +109,13 @@ def bars(title: str, description: str, items: Sequence[Bar], ceiling: float | No
     def x(value: float) -> float:
         return axis.place(min(max(value, 0.0), axis.high), 6, WIDTH - 12)
 
-    parts = [_grid(axis, x, base)]
+    parts = [_line_at(x(tick), 0, f"V{base}") for tick in axis.ticks]
+    parts += [_text("tick", f"{x(tick):.1f}", base + 14, axis.show(tick), "middle") for tick in axis.ticks]
+    parts.append(_text("label", WIDTH / 2, base + 29, axis.label, "middle"))
     if ceiling is not None:
-        parts.append(f'<path class="ceiling" d="M{x(ceiling):.1f} 0V{base}"/>')
+        parts.append(_line_at(x(ceiling), 0, f"V{base}", "ceiling"))
     parts += [_bar(bar, i * _ROW, x) for i, bar in enumerate(items)]
     return _svg(title, description, base + 34, parts)
-
-
-def _grid(axis: Axis, x: Callable[[float], float], base: float) -> str:
-    marks = "".join(f'<path class="grid" d="M{x(tick):.1f} 0V{base}"/>' for tick in axis.ticks)
-    names = "".join(
-        f'<text class="tick" x="{x(tick):.1f}" y="{base + 14}" text-anchor="middle">{axis.show(tick)}</text>'
-        for tick in axis.ticks
-    )
-    label = (
-        f'<text class="label" x="{WIDTH / 2}" y="{base + 29}" text-anchor="middle">{text(axis.label)}</text>'
-    )
-    return marks + names + label
 
 
 def _bar(bar: Bar, top: float, x: Callable[[float], float]) -> str:
@@ -129,17 +124,16 @@ def _bar(bar: Bar, top: float, x: Callable[[float], float]) -> str:
     beside = f" (published {accuracy(*bar.published)})" if bar.published else ""
     parts = [
         f"<title>{text(bar.label)}: {value} %{beside}</title>",
-        f'<text x="6" y="{top + 16}">{text(_shortened(bar.label, 30))}</text>',
-        f'<text class="value" x="{WIDTH - 6}" y="{top + 16}" text-anchor="end">{value}</text>',
+        _text("", 6, top + 16, _shortened(bar.label, 30)),
+        _text("value", WIDTH - 6, top + 16, value, "end"),
         f'<rect class="bar s{bar.colour}" x="6" y="{top + 21}" width="{x(bar.value) - 6:.1f}" height="11" rx="2"/>',
     ]
     if bar.spread:
         low, high = x(bar.value - bar.spread), x(bar.value + bar.spread)
         caps = "".join(f"M{end:.1f} {middle - 4}v8" for end in (low, high))
-        parts.append(f'<path class="whisker" d="M{low:.1f} {middle}H{high:.1f}{caps}"/>')
+        parts.append(_line_at(low, middle, f"H{high:.1f}{caps}", "whisker"))
     if bar.published:
-        at = x(bar.published[0])
-        parts.append(f'<path class="published" d="M{at:.1f} {middle - 6}l6 6l-6 6l-6-6z"/>')
+        parts.append(_line_at(x(bar.published[0]), middle - 6, "l6 6l-6 6l-6-6z", "published"))
     return "<g>" + "".join(parts) + "</g>"
 
 
@@ -158,64 +152,52 @@ def lines(
         return x_axis.place(value, _LEFT + 8, WIDTH - _RIGHT - 8)
 
     def y(value: float) -> float:
-        low = max(value, y_axis.low)
-        return y_axis.place(min(low, y_axis.high), _HEIGHT - _BOTTOM, _TOP)
+        return y_axis.place(min(max(value, y_axis.low), y_axis.high), base, _TOP)
 
-    parts = [_axes(x_axis, y_axis, x, y)]
+    base, right, parts = _HEIGHT - _BOTTOM, WIDTH - _RIGHT, []
+    for tick in y_axis.ticks:
+        parts.append(f'<path class="grid" d="M{_LEFT} {y(tick):.1f}H{right}"/>')
+        parts.append(_text("tick", _LEFT - 6, f"{y(tick) + 4:.1f}", y_axis.show(tick), "end"))
+    for tick in x_axis.ticks:
+        parts.append(_line_at(x(tick), base, "v4"))
+        parts.append(_text("tick", f"{x(tick):.1f}", base + 16, x_axis.show(tick), "middle"))
+    parts.append(_text("label", 2, 11, y_axis.label))
+    parts.append(_text("label", (_LEFT + WIDTH) / 2, _HEIGHT - 4, x_axis.label, "middle"))
     if ceiling:
         at = y(ceiling[0])
         above = at - 4 if at > _TOP + 14 else at + 13
-        parts.append(f'<path class="ceiling" d="M{_LEFT} {at:.1f}H{WIDTH - _RIGHT}"/>')
-        parts.append(
-            f'<text class="tick" x="{WIDTH - _RIGHT}" y="{above:.1f}" text-anchor="end">{text(ceiling[1])}</text>'
-        )
+        parts.append(f'<path class="ceiling" d="M{_LEFT} {at:.1f}H{right}"/>')
+        parts.append(_text("tick", right, f"{above:.1f}", ceiling[1], "end"))
     for i, line in enumerate(series):
         nudge = (i - (len(series) - 1) / 2) * 3 if marked else 0.0  # whiskers at one budget do not overlap
-        parts.append(_line(line, i if marked else None, x, y, nudge, y_axis))
+        places = [(x(a) + nudge, y(b), y(b - (s or 0)), y(b + (s or 0))) for a, b, s in line.points]
+        parts.append(_line(line, i if marked else None, places, y_axis))
     return _svg(title, description, _HEIGHT, parts)
 
 
-def _axes(x_axis: Axis, y_axis: Axis, x: Callable[[float], float], y: Callable[[float], float]) -> str:
-    base = _HEIGHT - _BOTTOM
-    parts = []
-    for tick in y_axis.ticks:
-        parts.append(f'<path class="grid" d="M{_LEFT} {y(tick):.1f}H{WIDTH - _RIGHT}"/>')
-        parts.append(
-            f'<text class="tick" x="{_LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{y_axis.show(tick)}</text>'
-        )
-    for tick in x_axis.ticks:
-        parts.append(f'<path class="grid" d="M{x(tick):.1f} {base}v4"/>')
-        parts.append(
-            f'<text class="tick" x="{x(tick):.1f}" y="{base + 16}" text-anchor="middle">{x_axis.show(tick)}</text>'
-        )
-    middle = (_LEFT + WIDTH) / 2
-    parts.append(f'<text class="label" x="2" y="11">{text(y_axis.label)}</text>')
-    below = f'x="{middle}" y="{_HEIGHT - 4}" text-anchor="middle"'
-    parts.append(f'<text class="label" {below}>{text(x_axis.label)}</text>')
-    return "".join(parts)
-
-
 def _line(
-    line: Line,
-    shape: int | None,
-    x: Callable[[float], float],
-    y: Callable[[float], float],
-    nudge: float,
-    y_axis: Axis,
+    line: Line, shape: int | None, places: Sequence[tuple[float, float, float, float]], y_axis: Axis
 ) -> str:
-    places = [(x(a) + nudge, y(b)) for a, b, _ in line.points]
-    path = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in places)
+    """A line through `places`: x, y, and the ends of the whisker there."""
+    path = "M" + "L".join(f"{at:.1f} {height:.1f}" for at, height, _, _ in places)
     parts = [f'<path class="line s{line.colour}" d="{path}"/>'] if len(places) > 1 else []
-    for (at, height), (value, mean, spread) in zip(places, line.points, strict=True):
+    for (at, height, low, high), (value, mean, spread) in zip(places, line.points, strict=True):
         if spread:
-            low, high = y(mean - spread), y(mean + spread)
             caps = "".join(f"M{at - 3:.1f} {end:.1f}h6" for end in (low, high))
-            path = f"M{at:.1f} {low:.1f}V{high:.1f}{caps}"
-            parts.append(f'<path class="whisker s{line.colour}" d="{path}"/>')
+            parts.append(_line_at(at, f"{low:.1f}", f"V{high:.1f}{caps}", f"whisker s{line.colour}"))
         if shape is not None or len(places) == 1:
             said = f"{text(line.label)}, {value:g}: {y_axis.show(round(mean, 4))}"
             parts.append(_mark(line.colour, shape or 0, at, height, f"<title>{said}</title>"))
     return "<g>" + "".join(parts) + "</g>"
+
+
+def _text(kind: str, x: object, y: object, said: str, anchor: str = "") -> str:
+    kind, anchor = f' class="{kind}"' if kind else "", f' text-anchor="{anchor}"' if anchor else ""
+    return f'<text{kind} x="{x}" y="{y}"{anchor}>{text(said)}</text>'
+
+
+def _line_at(x: float, y: object, path: str, kind: str = "grid") -> str:
+    return f'<path class="{kind}" d="M{x:.1f} {y}{path}"/>'
 
 
 _MARKS = (  # shapes tell lines apart where colours do not
@@ -270,16 +252,12 @@ def scatter(plot: Scatter, title: str) -> str:
 
 def _class_names(plot: Scatter, real: np.ndarray) -> list[str]:
     """The name of each class where the middle of its real images is, if there are few enough to read."""
-    if len(plot.class_names) > 2 * COLOURS:
-        return []
     parts = []
-    for c, name in enumerate(plot.class_names):
+    for c, name in enumerate(plot.class_names) if len(plot.class_names) <= 2 * COLOURS else ():
         mine = real[plot.real_labels == c]
         if len(mine):
             a, b = np.median(mine, 0)
-            parts.append(
-                f'<text class="place" x="{a:.1f}" y="{b:.1f}" text-anchor="middle">{text(_shortened(name, 14))}</text>'
-            )
+            parts.append(_text("place", f"{a:.1f}", f"{b:.1f}", _shortened(name, 14), "middle"))
     return parts
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import html
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 _KEPT = "\n\t"
 
@@ -38,45 +39,52 @@ class Cell:
         """The cell; with the name of its `column`, which stands beside it where rows are cards."""
         kinds = " ".join(filter(None, ("num" if self.numeric else "", self.kind)))
         attributes = f' class="{kinds}"' if kinds else ""
-        attributes += (
-            f' role=cell data-k="{text(column)}"' if column else ""
-        )  # a card is no row to some browsers
+        # a card is no row to some browsers
+        attributes += f' role=cell data-k="{text(column)}"' if column else ""
         attributes += f' style="{self.style}"' if self.style else ""
         attributes += f' data-v="{self.value!r}"' if self.value is not None else ""
         return f"<td{attributes}>{self.html}</td>"
 
 
-def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Cell]], sortable: bool = True) -> str:
+Column = tuple[str, Callable[[Any], Cell]]
+"""The head of a column, and what makes its cell of a row."""
+
+
+def table(caption: str, columns: Sequence[Column], rows: Iterable[Any], sortable: bool = True) -> str:
     """A table in a container of its own, which scrolls sideways, with a hint, where it is too narrow.
 
     On a phone the rows of a sortable table are cards: cells of kind "who" and "main" first, the others below.
 
     Args:
         caption: HTML.
-        head: texts of the columns.
-        rows: of cells; the first cell of a row is its head.
+        columns: the first says what a row is about.
+        rows: whatever the columns make cells of.
     """
-    rows = list(rows)
-    right = [cell.numeric for cell in rows[0]] if rows else [False] * len(head)
+    cells = [[make(row) for _, make in columns] for row in rows]
+    names = [name for name, _ in columns]
+    right = [cell.numeric for cell in cells[0]] if cells else [False] * len(names)
     kind, row, column = (
         (' class=cards role="table"', " role=row", " role=columnheader") if sortable else ("",) * 3
     )
-    names = "".join(
+    head = "".join(
         f'<th scope="col"{column}{" class=num" * numeric}>{_sorter(name) if sortable else breakable(name)}</th>'
-        for name, numeric in zip(head, right, strict=True)
+        for name, numeric in zip(names, right, strict=True)
     )
-    body = "".join(_row(row, head if sortable else ()) for row in rows)
+    beside = names if sortable else [""] * len(names)
+    body = "".join(
+        f"<tr{row}>{''.join(cell.render(name) for cell, name in zip(one, beside, strict=True))}</tr>\n"
+        for one in cells
+    )
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="table"><table{kind}>'
-        f"<caption>{caption}</caption><thead><tr{row}>{names}</tr></thead>\n<tbody>{body}</tbody></table></div>"
+        f"<caption>{caption}</caption><thead><tr{row}>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
         '<p class="hint" hidden>→ Scroll sideways: there is more.</p>'
     )
 
 
-def _row(cells: Sequence[Cell], keys: Sequence[str]) -> str:
-    """A row, its cells with the names of their columns if there are `keys`."""
-    named = zip(cells, keys or [""] * len(cells), strict=True)
-    return f"<tr{' role=row' * bool(keys)}>" + "".join(cell.render(key) for cell, key in named) + "</tr>\n"
+def number(shown: str, value: float, kind: str = "") -> Cell:
+    """A cell that is set flush right and sorted by its value."""
+    return Cell(shown, value, numeric=True, kind=kind)
 
 
 def breakable(value: object) -> str:

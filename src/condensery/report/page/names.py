@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from condensery.report.contents import WHOLE, Measurement
+from condensery.report.contents import RANDOM, WHOLE, Measurement
 from condensery.report.page.charts import COLOURS
+from condensery.report.page.elements import Cell, Column, breakable, number, text
 from condensery.words import accuracy, count
 
-RANDOM = "random"
 T = TypeVar("T")
 
 
@@ -31,26 +31,42 @@ def subject_name(subject: str) -> str:
     return {WHOLE: "whole training set", RANDOM: "random images"}.get(subject, subject)
 
 
+_PHRASES: dict[str, Callable[[Any], str]] = {
+    "condensed_with": "with {}".format,
+    "network": "on {}".format,
+    "protocol": str,
+    "labels": "{} labels".format,
+    "augmentation": lambda value: "not augmented" if value == "none" else "augmented",
+    "epochs": lambda number: count(number, "epoch"),
+    "steps": lambda number: count(number, "step"),
+    "seed": "seed {}".format,
+}
+
+
+def differing(item: Any, among: Sequence[Any], *attributes: str) -> list[str]:
+    """["with convnet", "seed 0"]: those of `attributes` in which not all `among` are alike."""
+    said = {a: getattr(item, a) for a in attributes if varies(among, a)}
+    return [_PHRASES[a](value) for a, value in said.items() if value is not None]
+
+
 def names_within(group: Sequence[Measurement]) -> list[str]:
     """A name for each measurement that tells it from the others of its group."""
-    alike = groups(group, lambda m: m.subject)
-    found = []
-    for m in group:
-        more = [
-            said
-            for attribute, said in (
-                ("condensed_with", f"with {m.condensed_with}"),
-                ("network", f"on {m.network}"),
-                ("protocol", m.protocol),
-                ("labels", f"{m.labels} labels"),
-                ("augmentation", "not augmented" if m.augmentation == "none" else "augmented"),
-                ("epochs", count(m.epochs, "epoch")),
-                ("steps", count(m.steps, "step") if m.steps is not None else ""),
-            )
-            if varies(alike[m.subject], attribute) and said
-        ]
-        found.append(subject_name(m.subject) + (f" ({', '.join(more)})" if more else ""))
-    return found
+    return [_name(m, group, *(a for a in _PHRASES if a != "seed")) for m in group]
+
+
+def series_name(m: Measurement, group: Sequence[Measurement]) -> str:
+    """A name for the sets of a measurement at any budget."""
+    return _name(m, group, "condensed_with", "labels")
+
+
+def _name(m: Measurement, group: Sequence[Measurement], *attributes: str) -> str:
+    more = differing(m, [other for other in group if other.subject == m.subject], *attributes)
+    return subject_name(m.subject) + (f" ({', '.join(more)})" if more else "")
+
+
+def spread(m: Measurement) -> float | None:
+    """The standard deviation; a single network has none."""
+    return m.std if m.n > 1 else None
 
 
 def budget(ipc: int | None) -> str:
@@ -72,6 +88,26 @@ def ceiling_of(measurements: Iterable[Measurement], like: Measurement) -> Measur
 def circumstances(m: Measurement) -> tuple[str, str, str, str]:
     """What must be equal for accuracies to be compared: images, network, protocol, augmentation."""
     return m.data, m.network, m.protocol, m.augmentation
+
+
+BUDGET: Column = ("Images per class", lambda m: number(str(m.ipc or "all"), float(m.ipc or 1e12)))
+MADE_BY: Column = ("Made by", lambda m: Cell(f"<b>{text(subject_name(m.subject))}</b>", kind="who"))
+
+
+NAMES = {
+    "data": "images",
+    "condensed_with": "condensed with",
+    "network": "network trained",
+    "protocol": "protocol",
+    "labels": "labels",
+    "augmentation": "augmentation",
+}
+"""Of what may be the same in all rows of a table."""
+
+
+def place(attribute: str) -> Column:
+    """The column of one of `NAMES`; selections and the whole set are condensed with nothing."""
+    return NAMES[attribute].capitalize(), lambda m: Cell(breakable(getattr(m, attribute) or "–"), kind="name")
 
 
 class Colours:

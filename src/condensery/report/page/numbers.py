@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from condensery.report.contents import WHOLE, Measurement, Report
-from condensery.report.page.charts import Axis, Bar, Line, bars, legend, lines, shares
-from condensery.report.page.elements import Cell, breakable, figure, panels, paragraphs, table, text
+from condensery.evaluation.honest import SCORES
+from condensery.report.contents import RANDOM, WHOLE, Measurement, Report
+from condensery.report.page.charts import Axis, Bar, Line, bars, legend, lines, reach, shares
+from condensery.report.page.elements import (
+    Cell,
+    Column,
+    breakable,
+    figure,
+    number,
+    panels,
+    paragraphs,
+    table,
+    text,
+)
 from condensery.report.page.names import (
-    RANDOM,
+    BUDGET,
+    MADE_BY,
+    NAMES,
     Colours,
     budget,
     ceiling_of,
@@ -16,10 +29,13 @@ from condensery.report.page.names import (
     found,
     groups,
     names_within,
+    place,
+    series_name,
+    spread,
     subject_name,
     varies,
 )
-from condensery.report.tables import judged_otherwise, sets_by_networks
+from condensery.report.tables import further_columns, further_text, judged_otherwise, sets_by_networks
 from condensery.words import accuracy, percent, readable_bytes
 
 _MOST_SENTENCES = 12
@@ -46,51 +62,37 @@ def _sentence(group: Sequence[Measurement], whole: Measurement | None, among: Se
     names = dict(zip(map(id, group), names_within(group), strict=True))
     ranked = sorted(group, key=lambda m: -m.mean)
     own = [m for m in ranked if m.subject != RANDOM]
-    best = own[0] if own else ranked[0]
-    parts = [f"<b>{text(budget(best.ipc))}</b>{_where(best, among)}: "]
-    parts.append(f"<b>{text(names[id(best)])}</b> {_leads(best, own)} <b>{found(best)}</b>")
-    parts += _beside_random(best, [m for m in ranked if m.subject == RANDOM], names)
+    chance = [m for m in ranked if m.subject == RANDOM]
+    best = (own or chance)[0]
+    where = [getattr(best, attribute) for attribute in ("network", "protocol") if varies(among, attribute)]
+    where += ["without augmentation"] if best.augmentation == "none" else []
+    parts = [f"<b>{text(budget(best.ipc))}</b>"]
+    parts.append(f' <span class="muted">({text(", ".join(where))})</span>: ' if where else ": ")
+    leads = f"is the best of {len(own)} with" if len(own) > 1 else "reaches"
+    parts.append(f"<b>{text(names[id(best)])}</b> {leads} <b>{found(best)}</b>")
+    if own:
+        parts.append(_beside(best, chance[0], names) if chance else ", with no random images beside it")
     near = [names[id(m)] for m in own[1:] if not _apart(best, m)]
     if near and best.n > 1:
         more = f" and {len(near) - _MOST_NAMES} more" if len(near) > _MOST_NAMES else ""
         parts.append(f". Not clearly below it: {text(', '.join(near[:_MOST_NAMES]) + more)}")
     if whole and whole.mean:
-        parts.append(
-            f". That is {percent(best.mean / whole.mean)} % of what the whole training set gives ({found(whole)})"
-        )
+        share = percent(best.mean / whole.mean)
+        parts.append(f". That is {share} % of what the whole training set gives ({found(whole)})")
     return "".join(parts) + "."
 
 
-def _leads(best: Measurement, own: Sequence[Measurement]) -> str:
-    return f"is the best of {len(own)} with" if len(own) > 1 else "reaches"
-
-
-def _where(m: Measurement, among: Sequence[Measurement]) -> str:
-    said = [m.network] if varies(among, "network") else []
-    said += [m.protocol] if varies(among, "protocol") else []
-    said += ["without augmentation"] if m.augmentation == "none" else []
-    return f' <span class="muted">({text(", ".join(said))})</span>' if said else ""
-
-
-def _beside_random(best: Measurement, chance: Sequence[Measurement], names: dict[int, str]) -> list[str]:
-    if not chance:
-        return [", with no random images beside it"] if best.subject != RANDOM else []
-    other = chance[0]
-    if other is best:
-        return []
-    gap = best.mean - other.mean
+def _beside(best: Measurement, chance: Measurement, names: dict[int, str]) -> str:
+    """How far a set is from random images, and whether that is more than the spreads."""
+    gap = best.mean - chance.mean
     side = "above" if gap > 0 else "below"
-    said = f"{abs(100 * gap):.1f} points {side} {text(names[id(other)])} at {found(other)}, "
-    if min(best.n, other.n) == 1:
-        return [f", {said}", "from a single network, so no spread is known"]
-    if _apart(best, other):
-        single = (
-            ""
-            if len(other.accuracies) > 1
-            else ", though of one selection: how selections differ is not in them"
-        )
-        return [f", {said}", f"more than both spreads together{single}"]
-    return [f", {said}", "which is within the spreads: no difference is shown"]
+    said = f", {abs(100 * gap):.1f} points {side} {text(names[id(chance)])} at {found(chance)}, "
+    if min(best.n, chance.n) == 1:
+        return f"{said}from a single network, so no spread is known"
+    if not _apart(best, chance):
+        return f"{said}which is within the spreads: no difference is shown"
+    single = ", though of one selection: how selections differ is not in them"
+    return f"{said}more than both spreads together{single if len(chance.accuracies) == 1 else ''}"
 
 
 def _apart(a: Measurement, b: Measurement) -> bool:
@@ -100,34 +102,34 @@ def _apart(a: Measurement, b: Measurement) -> bool:
 
 # ---- the table
 
-_CONSTANT = (
-    ("data", "images"),
-    ("condensed_with", "condensed with"),
-    ("network", "network trained"),
-    ("protocol", "protocol"),
-    ("labels", "labels"),
-    ("augmentation", "augmentation"),
-)
-
 
 def accuracy_table(report: Report) -> str:
     """Every measurement. What is the same in all rows is said once, above."""
-    measurements = report.measurements
-    if not measurements:
+    rows = report.measurements
+    if not rows:
         return ""
-    shown = [pair for pair in _CONSTANT if varies(_with_it(measurements, pair[0]), pair[0])]
-    same = [
-        f"{name} <b>{text(getattr(_with_it(measurements, attribute)[0], attribute))}</b>"
-        for attribute, name in _CONSTANT
-        if (attribute, name) not in shown and getattr(_with_it(measurements, attribute)[0], attribute)
+    shown, same = [], []
+    for attribute, name in NAMES.items():
+        values = dict.fromkeys(getattr(m, attribute) for m in rows if getattr(m, attribute) is not None)
+        shown += [place(attribute)] if len(values) > 1 else []
+        same += [f"{name} <b>{text(*values)}</b>"] if len(values) == 1 else []
+    further = dict.fromkeys(name for m in rows for name in further_columns(m))
+    index = {id(m): i for i, m in enumerate(rows)}
+    columns: list[Column] = [
+        BUDGET,
+        MADE_BY,
+        *shown,
+        ("Accuracy, %", _accuracy),
+        ("n", lambda m: number(sets_by_networks(m), m.n)),
+        *([("Published, %", _published)] if any(m.published for m in rows) else []),
+        ("Bytes", lambda m: number(readable_bytes(m.bytes), m.bytes)),
+        ("Steps", _steps),
+        ("Epochs", lambda m: number(f"{m.epochs:,}", m.epochs)),
+        *(_further(name, rows) for name in further),
+        ("", lambda m: Cell(f'<a href="#m{index[id(m)]}">how</a>')),
     ]
-    published = any(m.published for m in measurements)
-    head = ["Images per class", "Made by", *(name.capitalize() for _, name in shown)]
-    head += ["Accuracy, %", "n", *(["Published, %"] if published else []), "Bytes", "Steps", "Epochs", ""]
-    rows = [_row(i, m, [a for a, _ in shown], published) for i, m in enumerate(measurements)]
     caption = "Mean ± standard deviation over n networks, trained from scratch (sets x networks on each). "
-    shown_as = table(caption + "In all rows: " + ", ".join(same) + ".", head, rows)
-    return shown_as + paragraphs(_sources(measurements))
+    return table(f"{caption}In all rows: {', '.join(same)}.", columns, rows) + paragraphs(_sources(rows))
 
 
 def _sources(measurements: Sequence[Measurement]) -> list[str]:
@@ -149,41 +151,36 @@ def _protocols(measurements: Iterable[Measurement]) -> str:
     return " or ".join(dict.fromkeys(m.protocol for m in measurements if judged_otherwise(m)))
 
 
-def _with_it(measurements: Sequence[Measurement], attribute: str) -> Sequence[Measurement]:
-    """Those for which `attribute` means something: selections and the whole set are condensed with nothing."""
-    return [m for m in measurements if getattr(m, attribute) is not None] or measurements
-
-
-def _row(index: int, m: Measurement, shown: Sequence[str], published: bool) -> list[Cell]:
-    cells = [
-        Cell("all" if m.ipc is None else str(m.ipc), float(m.ipc or 1e12), numeric=True),
-        Cell(f"<b>{text(subject_name(m.subject))}</b>", kind="who"),
-        *(Cell(breakable(getattr(m, attribute) or "–"), kind="name") for attribute in shown),
-        Cell(f"<b>{percent(m.mean)}</b>" + (f" ± {percent(m.std)}" if m.n > 1 else ""), m.mean, True, "main"),
-        Cell(sets_by_networks(m), m.n, True),
-    ]
-    if published:
-        cells.append(_published(m))
-    cells.append(Cell(readable_bytes(m.bytes), m.bytes, True))
-    cells.append(Cell(_steps(m), m.steps or 0, True))
-    cells.append(Cell(f"{m.epochs:,}", m.epochs, True))
-    return [*cells, Cell(f'<a href="#m{index}">how</a>')]
+def _accuracy(m: Measurement) -> Cell:
+    return number(f"<b>{percent(m.mean)}</b>" + (f" ± {percent(m.std)}" if m.n > 1 else ""), m.mean, "main")
 
 
 def _published(m: Measurement) -> Cell:
     if m.published is None:
-        return Cell("–", -1.0, True)
+        return number("–", -1.0)
     said = accuracy(m.published.mean, m.published.std)
     other = f" <small>by {text(m.published.protocol)}</small>" if judged_otherwise(m) else ""
-    return Cell(
-        f'<span title="{text(m.published.source)}">{said}</span>{other}', m.published.mean, True, "theirs"
+    return number(
+        f'<span title="{text(m.published.source)}">{said}</span>{other}', m.published.mean, "theirs"
     )
 
 
-def _steps(m: Measurement) -> str:
-    if m.steps is None:
-        return "–"
-    return f"{m.steps:,}" + (f" <small>of {m.published_steps:,}</small>" if m.published_steps else "")
+def _steps(m: Measurement) -> Cell:
+    of = f" <small>of {m.published_steps:,}</small>" if m.published_steps else ""
+    return number("–" if m.steps is None else f"{m.steps:,}{of}", m.steps or 0)
+
+
+def _further(name: str, rows: Sequence[Measurement]) -> Column:
+    """The column of a value that not all rows need to have, set as numbers if it holds nothing else."""
+    values = [m.extra.get(name) for m in rows]
+    is_numeric = all(value is None or isinstance(value, int | float) for value in values)
+
+    def cell(m: Measurement) -> Cell:
+        value = m.extra.get(name)
+        shown = "–" if value is None else text(further_text(value))
+        return number(shown, float(value or 0)) if is_numeric else Cell(shown)
+
+    return name.replace("_", " ").capitalize(), cell
 
 
 # ---- bars
@@ -207,41 +204,26 @@ def bar_charts(report: Report, colours: Colours) -> str:
 def _judged(measurements: Sequence[Measurement]) -> str:
     """, judged by dc-2021 or dm-2023 where ours is by quick"""
     theirs = dict.fromkeys(m.published.protocol for m in measurements if m.published and judged_otherwise(m))
-    return (
-        text(f", judged by {' or '.join(theirs)} where ours is by {_protocols(measurements)}")
-        if theirs
-        else ""
-    )
+    said = f", judged by {' or '.join(theirs)} where ours is by {_protocols(measurements)}"
+    return text(said) if theirs else ""
 
 
 def _bar_chart(
     group: Sequence[Measurement], chosen: Sequence[Measurement], report: Report, colours: Colours
 ) -> str:
-    first = group[0]
-    names = _with_protocol(group) if varies(group, "protocol") else names_within(group)
+    first, names, whole = group[0], names_within(group), None
+    if varies(group, "protocol"):  # which then has to be said of each
+        names = [n if m.protocol in n else f"{n} · {m.protocol}" for n, m in zip(names, group, strict=True)]
+    else:
+        whole = ceiling_of(report.measurements, first)
     items = [
-        Bar(
-            name,
-            m.mean,
-            m.std if m.n > 1 else None,
-            colours[m.subject],
-            (m.published.mean, m.published.std) if m.published else None,
-        )
+        Bar(name, m.mean, spread(m), colours[m.subject], m.published and (m.published.mean, m.published.std))
         for name, m in zip(names, group, strict=True)
     ]
-    whole = None if varies(group, "protocol") else ceiling_of(report.measurements, first)
     title = budget(first.ipc) + (f", tested on {first.network}" if varies(chosen, "network") else "")
     said = "; ".join(f"{name}: {found(m)}" for name, m in zip(names, group, strict=True))
     note = f"<p class=muted>Dashed: the whole training set, {found(whole)}</p>" if whole else ""
     return figure(text(title), bars(title, said, items, whole.mean if whole else None), note)
-
-
-def _with_protocol(group: Sequence[Measurement]) -> list[str]:
-    """Names where not all were tested by one protocol, which has to be said of each."""
-    return [
-        name if m.protocol in name else f"{name} · {m.protocol}"
-        for name, m in zip(names_within(group), group, strict=True)
-    ]
 
 
 # ---- accuracy against budget
@@ -270,33 +252,19 @@ def _against_budget(
     unit = whole.mean if relative and whole else 1.0
     series = []
     for members in groups(group, lambda m: (m.subject, m.condensed_with, m.labels)).values():
-        points = [
-            (m.ipc or 0, m.mean / unit, m.std / unit if m.n > 1 else None)
-            for m in sorted(members, key=lambda m: m.ipc or 0)
-        ]
-        series.append(Line(_series_name(members[0], group), tuple(points), colours[members[0].subject]))
+        ordered = sorted(members, key=lambda m: m.ipc or 0)
+        points = tuple((m.ipc or 0, m.mean / unit, (spread(m) or 0) / unit or None) for m in ordered)
+        series.append(Line(series_name(members[0], group), points, colours[members[0].subject]))
     ceiling = (whole.mean / unit, f"whole set {percent(whole.mean / unit)}") if whole else None
     label = "% of the whole set's accuracy" if relative else "test accuracy, %"
-    values = [v for line in series for _, y, s in line.points for v in (y - (s or 0), y + (s or 0))]
-    y_axis = shares(label, values + ([ceiling[0]] if ceiling else []))
-    where = [first for a in ("network", "protocol") if varies(chosen, a) for first in [getattr(group[0], a)]]
-    title = ("Relative to the whole training set" if relative else "Accuracy against budget") + (
-        f" ({', '.join(where)})" if where else ""
-    )
-    drawn = lines(title, "; ".join(line.label for line in series), series, _budgets(group), y_axis, ceiling)
-    return figure(text(title), drawn, legend((line.label, line.colour) for line in series))
-
-
-def _series_name(m: Measurement, group: Sequence[Measurement]) -> str:
-    alike = [other for other in group if other.subject == m.subject]
-    more = [f"with {m.condensed_with}"] if varies(alike, "condensed_with") else []
-    more += [f"{m.labels} labels"] if varies(alike, "labels") else []
-    return subject_name(m.subject) + (f" ({', '.join(more)})" if more else "")
-
-
-def _budgets(group: Sequence[Measurement]) -> Axis:
+    y_axis = shares(label, reach(series) + ([ceiling[0]] if ceiling else []))
     marks = tuple(sorted({float(m.ipc) for m in group if m.ipc}))
-    return Axis("images per class", marks[0], marks[-1], marks, log=True)
+    x_axis = Axis("images per class", marks[0], marks[-1], marks, log=True)
+    where = [getattr(group[0], a) for a in ("network", "protocol") if varies(chosen, a)]
+    title = "Relative to the whole training set" if relative else "Accuracy against budget"
+    title += f" ({', '.join(where)})" if where else ""
+    drawn = lines(title, "; ".join(line.label for line in series), series, x_axis, y_axis, ceiling)
+    return figure(text(title), drawn, legend((line.label, line.colour) for line in series))
 
 
 # ---- across architectures
@@ -309,15 +277,12 @@ def heat_maps(report: Report) -> str:
     for group in groups(chosen, lambda m: (m.data, m.ipc, m.protocol, m.augmentation)).values():
         if not varies(group, "network"):
             continue
-        crossed = {
-            s
-            for s, members in groups(group, lambda m: m.subject).items()
-            if varies(members, "condensed_with")
-        }
+        by_subject = groups(group, lambda m: m.subject)
+        crossed = {s for s, members in by_subject.items() if varies(members, "condensed_with")}
         where = budget(group[0].ipc) + (f", {group[0].protocol}" if varies(chosen, "protocol") else "")
         for subject in sorted(crossed):
-            members = [m for m in group if m.subject == subject]
-            maps.append(_heat_map(f"{subject_name(subject)}, {where}", members, "condensed with"))
+            title = f"{subject_name(subject)}, {where}"
+            maps.append(_heat_map(title, by_subject[subject], "condensed with"))
         rest = [m for m in group if m.subject not in crossed]
         if varies(rest, "network"):
             maps.append(_heat_map(f"{'Others' if crossed else 'All'}, {where}", rest, "made by"))
@@ -327,15 +292,15 @@ def heat_maps(report: Report) -> str:
 def _heat_map(title: str, members: Sequence[Measurement], corner: str) -> str:
     networks = list(dict.fromkeys(m.network for m in members))
     low, high = min(m.mean for m in members), max(m.mean for m in members)
-    rows = []
-    for row in groups(members, lambda m: (m.subject, m.condensed_with, m.labels)).values():
-        name = _origin(row[0], members) if corner == "condensed with" else _series_name(row[0], members)
-        cells = {m.network: m for m in row}
-        head = Cell(f"<b>{breakable(name)}</b>", kind="name")
-        rows.append([head, *(_heat(cells.get(n), low, high) for n in networks)])
+    name_of = _origin if corner == "condensed with" else series_name
+    rows = groups(members, lambda m: (m.subject, m.condensed_with, m.labels)).values()
+    columns: list[Column] = [
+        (corner, lambda row: Cell(f"<b>{breakable(name_of(row[0], members))}</b>", kind="name")),
+    ]
+    columns += [(n, lambda row, n=n: _heat({m.network: m for m in row}.get(n), low, high)) for n in networks]
     caption = f"{text(title)}: test accuracy, %, by the network that was trained"
     kinds = "heat many" if len(networks) > _FEW_NETWORKS else "heat"
-    return f'<div class="{kinds}">{table(caption, [corner, *networks], rows, sortable=False)}</div>'
+    return f'<div class="{kinds}">{table(caption, columns, rows, sortable=False)}</div>'
 
 
 def _origin(m: Measurement, members: Sequence[Measurement]) -> str:
@@ -353,38 +318,20 @@ def _heat(m: Measurement | None, low: float, high: float) -> Cell:
 
 # ---- how much is due to the images
 
-_SCORES = (
-    ("HLR", "hard_label_recovery", "points lost to the whole set, with hard labels; 0 is nothing lost"),
-    ("IOR", "improvement_over_random", "points gained on random images; 0 is no better than random"),
-    (
-        "LRS, %",
-        "label_robust_score",
-        "both together; 26.9 is no better than random and no worse than the whole set",
-    ),
-    ("ARS, %", "augmentation_robust_score", "gain on random images with and without augmentation together"),
-)
-
 
 def honest_table(report: Report) -> str:
     """The scores that follow from the accuracies of a set, of random images and of the whole set."""
-    known = [one for one in _SCORES if any(getattr(h, one[1]) is not None for h in report.honest)]
-    if not known:
-        return ""
-    places = [(a, name) for a, name in _CONSTANT[1:5] if varies(report.honest, a)]
-    rows = [
-        [
-            Cell(str(h.ipc), float(h.ipc or 0), True),
-            Cell(f"<b>{text(subject_name(h.subject))}</b>", kind="who"),
-            *(Cell(breakable(getattr(h, a) or "–"), kind="name") for a, _ in places),
-            *(Cell(percent(getattr(h, key)), getattr(h, key) or 0.0, True) for _, key, _ in known),
-        ]
-        for h in report.honest
+    known = [one for one in SCORES if one.unit and any(one.key in m.extra for m in report.measurements)]
+    rows = [m for m in report.measurements if any(one.key in m.extra for one in known)]
+    columns: list[Column] = [
+        BUDGET,
+        MADE_BY,
+        *(place(a) for a in NAMES if a not in ("data", "augmentation") and varies(rows, a)),
     ]
-    caption = "; ".join(f"{name.removesuffix(', %')}: {meaning}" for name, _, meaning in known) + "."
-    head = [
-        "Images per class",
-        "Made by",
-        *(name.capitalize() for _, name in places),
-        *(n for n, _, _ in known),
-    ]
-    return table(caption, head, rows)
+    for one in known:
+        head = f"{one.name}, %" if one.unit == "%" else one.name
+        columns.append(
+            (head, lambda m, key=one.key: number(percent(m.extra.get(key)), m.extra.get(key, 0.0)))
+        )
+    caption = "; ".join(f"{one.name}: {one.meaning}" for one in known) + "."
+    return table(caption, columns, rows) if rows else ""

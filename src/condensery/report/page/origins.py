@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from dataclasses import replace
 
 from condensery.report.contents import WHOLE, Measurement, Report
-from condensery.report.page.elements import Cell, breakable, command, fold, paragraphs, table, text
-from condensery.report.page.names import budget, found, groups, subject_name, varies
-from condensery.report.tables import csv_text, json_lines, make_seconds
+from condensery.report.page.elements import Cell, Column, command, fold, number, paragraphs, table, text
+from condensery.report.page.names import BUDGET, MADE_BY, budget, found, groups, place, subject_name, varies
+from condensery.report.tables import csv_text, json_lines, make_seconds, stored_images
 from condensery.words import count, percent, readable_bytes, readable_seconds
 
 
@@ -18,41 +18,45 @@ def costs(report: Report) -> str:
     kinds = groups(report.measurements, lambda m: (m.data, m.subject, m.ipc, m.condensed_with, m.steps))
     if not kinds:
         return ""
-    whole = max((m.bytes for m in report.measurements if m.subject == WHOLE), default=0)
-    crossed = varies([m for m in report.measurements if m.condensed_with], "condensed_with")
-    head = [
-        "Images per class",
-        "Made by",
-        *(["Condensed with"] if crossed else []),
-        "Steps",
-        "Time for a set",
+    rows = [
+        replace(
+            group[0],
+            evaluate_seconds=sum(m.evaluate_seconds for m in group),
+            memory=max(m.memory or 0 for m in group),
+        )
+        for group in kinds.values()
     ]
-    head += ["Peak memory", "Images", "Bytes", *(["Share of the whole"] if whole else []), "Time to evaluate"]
-    rows = [_cost_row(group, whole, crossed) for group in kinds.values()]
+    whole = max((m.bytes for m in report.measurements if m.subject == WHOLE), default=0)
+    columns: list[Column] = [BUDGET, MADE_BY]
+    if varies([m for m in report.measurements if m.condensed_with], "condensed_with"):
+        columns.append(place("condensed_with"))
+    columns += [
+        ("Steps", lambda m: number("–" if m.steps is None else f"{m.steps:,}", m.steps or 0)),
+        ("Time for a set", lambda m: _seconds(make_seconds(m))),
+        ("Peak memory", lambda m: number(readable_bytes(m.memory) if m.memory else "–", m.memory)),
+    ]
+    if any(stored_images(m) != m.images for m in rows):
+        columns.append(("Images stored", lambda m: number(f"{stored_images(m):,}", stored_images(m))))
+    columns += [
+        ("Images", lambda m: number(f"{m.images:,}", m.images)),
+        ("Bytes", lambda m: number(readable_bytes(m.bytes), m.bytes, "main")),
+    ]
+    if whole:
+        columns.append(
+            ("Share of the whole", lambda m: number(f"{_small_percent(m.bytes / whole)} %", m.bytes))
+        )
+    columns.append(
+        ("Time to evaluate", lambda m: number(readable_seconds(m.evaluate_seconds), m.evaluate_seconds))
+    )
     caption = (
         "Time for a set is the mean over sets, steps alone. Peak memory is the process's, on a GPU torch's. "
         "Bytes are those of images and labels in memory."
     )
-    return table(caption, head, rows)
+    return table(caption, columns, rows)
 
 
-def _cost_row(group: Sequence[Measurement], whole: int, crossed: bool) -> list[Cell]:
-    m = group[0]
-    seconds, evaluating = make_seconds(m), sum(one.evaluate_seconds for one in group)
-    memory = max((one.memory or 0 for one in group), default=0)
-    share = f"{_small_percent(m.bytes / whole)} %" if whole else ""
-    return [
-        Cell("all" if m.ipc is None else str(m.ipc), float(m.ipc or 1e12), True),
-        Cell(f"<b>{text(subject_name(m.subject))}</b>", kind="who"),
-        *([Cell(breakable(m.condensed_with or "–"), kind="name")] if crossed else []),
-        Cell("–" if m.steps is None else f"{m.steps:,}", m.steps or 0, True),
-        Cell(readable_seconds(seconds) if seconds else "–", seconds, True),
-        Cell(readable_bytes(memory) if memory else "–", memory, True),
-        Cell(f"{m.images:,}", m.images, True),
-        Cell(readable_bytes(m.bytes), m.bytes, True, "main"),
-        *([Cell(share, m.bytes, True)] if whole else []),
-        Cell(readable_seconds(evaluating), evaluating, True),
-    ]
+def _seconds(seconds: float) -> Cell:
+    return number(readable_seconds(seconds) if seconds else "–", seconds)
 
 
 def _small_percent(share: float) -> str:
@@ -62,8 +66,11 @@ def _small_percent(share: float) -> str:
 
 def skipped(report: Report) -> str:
     """What could not be measured, and why."""
-    rows = [[Cell(f"<b>{text(cell)}</b>"), Cell(text(why))] for cell, why in report.skipped]
-    return table("Not measured", ["What", "Why"], rows, sortable=False) if rows else ""
+    columns: list[Column] = [
+        ("What", lambda one: Cell(f"<b>{text(one[0])}</b>")),
+        ("Why", lambda one: Cell(text(one[1]))),
+    ]
+    return table("Not measured", columns, report.skipped, sortable=False) if report.skipped else ""
 
 
 def details(report: Report) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from condensery.report.contents import Curve, Gallery, Report, Scatter
-from condensery.report.page.charts import Axis, Line, legend, lines, nice_ticks, scatter, shares
+from condensery.report.page.charts import Axis, Line, legend, lines, nice_ticks, reach, scatter, shares
 from condensery.report.page.elements import figure, fold, panels, paragraphs, text
-from condensery.report.page.names import Colours, budget, groups, subject_name, varies
+from condensery.report.page.names import Colours, budget, differing, groups, subject_name
 from condensery.report.page.sprites import Sprite, sprites
 
 _SHOWN_SIZE = 64  # an image is enlarged by a whole factor to about so many pixels, fewer if there are many
@@ -23,35 +23,18 @@ _MOST_POINTS = 240  # of a loss curve
 def galleries(report: Report) -> tuple[str, str]:
     """The galleries, and the style rules that hold their pictures."""
     made, notes = sprites(report.galleries)
+    if made:
+        before = ", <kbd>i</kbd> shows it before condensation" if any(one.initial for one in made) else ""
+        notes = [f"Choose an image to enlarge it; the arrow keys go on{before}.", *notes]
     parts = [_gallery(i, sprite, report.galleries) for i, sprite in enumerate(made)]
-    if any(sprite.initial for sprite in made):
-        notes = [
-            "Choose an image to enlarge it; the arrow keys go on, <kbd>i</kbd> shows it before condensation.",
-            *notes,
-        ]
-    elif made:
-        notes = ["Choose an image to enlarge it; the arrow keys go on.", *notes]
     return paragraphs(notes) + "".join(parts) if parts else "", "".join(map(_rules, range(len(made)), made))
 
 
-def set_name(item: Gallery | Curve, among: Sequence[Gallery] | Sequence[Curve]) -> str:
-    """dm, 10 images per class, condensed with convnet, seed 0: what tells it from the others."""
-    said = [subject_name(item.subject), budget(item.ipc)]
-    if item.condensed_with and varies(among, "condensed_with"):
-        said.append(f"condensed with {item.condensed_with}")
-    if varies(among, "seed"):
-        said.append(f"seed {item.seed}")
-    return ", ".join(said)
-
-
 def _zoom(sprite: Sprite) -> float:
-    height, width = sprite.gallery.final.shape[1:3]
+    """A whole factor that makes images about as large as they are shown; a fraction for very large ones."""
+    size = max(sprite.gallery.final.shape[1:3])
     target = _SHOWN_SIZE if max(sprite.counts) <= 10 else _SHOWN_SIZE / 2
-    return (
-        max(1, target // max(height, width))
-        if max(height, width) <= target * 2
-        else target * 2 / max(height, width)
-    )
+    return max(1, target // size) if size <= target * 2 else target * 2 / size
 
 
 def _rules(index: int, sprite: Sprite) -> str:
@@ -75,7 +58,9 @@ def _rules(index: int, sprite: Sprite) -> str:
 def _gallery(index: int, sprite: Sprite, among: Sequence[Gallery]) -> str:
     gallery = sprite.gallery
     height, width = gallery.final.shape[1:3]
-    name = set_name(gallery, among)
+    said = [f"condensed {word}" for word in differing(gallery, among, "condensed_with")]
+    said += differing(gallery, among, "seed")
+    name = ", ".join([subject_name(gallery.subject), budget(gallery.ipc), *said])
     rows = "".join(
         f'<div class="row" style="--r:{c}"><b>{text(label)}</b><span>'
         + "".join(f"<i style=--c:{k}></i>" for k in range(shown))
@@ -121,47 +106,35 @@ def curves(report: Report, colours: Colours) -> str:
 
 
 def _accuracy_chart(group: Sequence[Curve], colours: Colours) -> str:
-    series = [
-        Line(
-            _curve_name(curve, group),
-            tuple((float(step), mean, std if n > 1 else None) for step, mean, std, n in curve.accuracy),
-            colours[curve.subject],
-        )
-        for curve in group
-    ]
-    values = [v for line in series for _, y, s in line.points for v in (y - (s or 0), y + (s or 0))]
+    series = []
+    for curve in group:
+        name = ", ".join([subject_name(curve.subject), *differing(curve, group, "condensed_with", "seed")])
+        points = ((float(step), mean, std if n > 1 else None) for step, mean, std, n in curve.accuracy)
+        series.append(Line(name, tuple(points), colours[curve.subject]))
     steps = max(x for line in series for x, _, _ in line.points)
-    title = f"Accuracy while condensing, {budget(group[0].ipc)}"
-    drawn = lines(title, "accuracy by step", series, _step_axis(steps), shares("test accuracy, %", values))
+    title, y_axis = (
+        f"Accuracy while condensing, {budget(group[0].ipc)}",
+        shares("test accuracy, %", reach(series)),
+    )
+    drawn = lines(title, "accuracy by step", series, _step_axis(steps), y_axis)
     return figure(text(title), drawn, legend((line.label, line.colour) for line in series))
 
 
-def _curve_name(curve: Curve, among: Sequence[Curve]) -> str:
-    said = [subject_name(curve.subject)]
-    said += [f"with {curve.condensed_with}"] if varies(among, "condensed_with") else []
-    said += [f"seed {curve.seed}"] if varies(among, "seed") else []
-    return ", ".join(said)
-
-
 def _loss_chart(group: Sequence[Curve], among: Sequence[Curve], colours: Colours) -> str:
-    series = [
-        Line(f"seed {curve.seed}", _thinned(curve.loss), colours[curve.subject])
-        for curve in group
-        if curve.loss
-    ]
+    drawn = [curve for curve in group if curve.loss]
+    series = [Line(f"seed {curve.seed}", _thinned(curve.loss), colours[curve.subject]) for curve in drawn]
     values = [y for line in series for _, y, _ in line.points]
     steps = max(x for line in series for x, _, _ in line.points)
-    low, high = min(values), max(values)
-    several = f", {len(series)} seeds" if len(series) > 1 else ""
-    one = group[0]
-    title = (
-        f"Loss: {subject_name(one.subject)}, {budget(one.ipc)}"
-        + (f", with {one.condensed_with}" if varies(among, "condensed_with") else "")
-        + several
-    )
+    named = [
+        subject_name(group[0].subject),
+        budget(group[0].ipc),
+        *differing(group[0], among, "condensed_with"),
+    ]
+    named += [f"{len(series)} seeds"] if len(series) > 1 else []
+    title = f"Loss: {', '.join(named)}"
     said = f"from {values[0]:.4g} to {series[0].points[-1][1]:.4g} in {steps:g} steps"
-    drawn = lines(title, said, series, _step_axis(steps), _loss_axis(low, high), marked=False)
-    return figure(text(title), drawn)
+    axes = (_step_axis(steps), _loss_axis(min(values), max(values)))
+    return figure(text(title), lines(title, said, series, *axes, marked=False))
 
 
 def _thinned(loss: Sequence[float]) -> tuple[tuple[float, float, None], ...]:

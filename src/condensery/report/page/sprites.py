@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from PIL import Image
@@ -41,30 +42,26 @@ class Sprite:
 
 def sprites(galleries: Sequence[Gallery], limit: int = BUDGET) -> tuple[list[Sprite], list[str]]:
     """As much of the galleries as fits into `limit` bytes, and lines that say what was left out."""
-    for classes in _CLASSES:
-        for per_class in _PER_CLASS:
-            thin = [_thinned(gallery, per_class, classes) for gallery in galleries]
-            if sum(len(g.labels) for g in thin) > _MOST_IMAGES:
-                continue
-            made = _within(thin, limit)
-            if made is not None:
-                return made, _left_out(galleries, thin)
+    for classes, per_class in product(_CLASSES, _PER_CLASS):
+        thin = [_thinned(gallery, per_class, classes) for gallery in galleries]
+        few = sum(len(g.labels) for g in thin) <= _MOST_IMAGES
+        if few and (made := _within(thin, limit)) is not None:
+            return made, _left_out(galleries, thin)
     for kept in range(len(galleries) - 1, 0, -1):
-        made = _within([_thinned(g, 1, _CLASSES[-1]) for g in galleries[:kept]], limit)
-        if made is not None:
-            return made, [
-                f"Only the first {kept} of {len(galleries)} galleries are shown, one image of each class"
-            ]
+        if made := _within([_thinned(g, 1, _CLASSES[-1]) for g in galleries[:kept]], limit):
+            few = f"{kept} of {len(galleries)} galleries are shown, one image of each class"
+            return made, [f"Only the first {few}"]
     return [], ["No gallery is shown: its images are too large for a page"] if galleries else []
 
 
 def _within(galleries: Sequence[Gallery], limit: int) -> list[Sprite] | None:
     """The galleries as sprites, or None as soon as they are larger than `limit`."""
-    made, size = [], 0
+    made = []
     for gallery in galleries:
-        made.append(_sprite(gallery))
-        size += made[-1].size
-        if size > limit:
+        counts = tuple(np.bincount(gallery.labels, minlength=len(gallery.class_names)).tolist())
+        initial = "" if gallery.initial is None else _png(gallery.initial, gallery.labels, counts)
+        made.append(Sprite(gallery, counts, _png(gallery.final, gallery.labels, counts), initial))
+        if sum(sprite.size for sprite in made) > limit:
             return None
     return made
 
@@ -91,18 +88,11 @@ def _left_out(before: Sequence[Gallery], after: Sequence[Gallery]) -> list[str]:
     for old, new in zip(before, after, strict=True):
         if len(new.class_names) < len(old.class_names):
             lines.append(f"Only the first {len(new.class_names)} of {len(old.class_names)} classes are shown")
-        per_class = int(np.bincount(new.labels).max()) if len(new.labels) else 0
-        if per_class < (int(np.bincount(old.labels).max()) if len(old.labels) else 0):
-            lines.append(
-                f"At most {count(per_class, 'image')} of each class are shown, so that the page stays small"
-            )
+        was, per_class = (max(np.bincount(one.labels), default=0) for one in (old, new))
+        if per_class < was:
+            shown = count(int(per_class), "image")
+            lines.append(f"At most {shown} of each class are shown, so that the page stays small")
     return list(dict.fromkeys(lines))
-
-
-def _sprite(gallery: Gallery) -> Sprite:
-    counts = tuple(np.bincount(gallery.labels, minlength=len(gallery.class_names)).tolist())
-    initial = "" if gallery.initial is None else _png(gallery.initial, gallery.labels, counts)
-    return Sprite(gallery, counts, _png(gallery.final, gallery.labels, counts), initial)
 
 
 def _png(images: np.ndarray, labels: np.ndarray, counts: Sequence[int]) -> str:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +14,9 @@ import torch
 from PIL import Image
 
 from condensery import BadInput, ImageSpec, SyntheticSet, load_images
-from condensery.report import FORMATS, export
-from condensery.report.export import class_folders
-from condensery.report.picture import eight_bit, picture, save_picture
+from condensery.export import FORMATS, export
+from condensery.export.formats import class_folders
+from condensery.export.picture import eight_bit, picture, save_picture
 
 
 def make_set(channels: int = 3, names: tuple[str, ...] = ("cat", "dog"), ipc: int = 3) -> SyntheticSet:
@@ -203,3 +204,23 @@ def test_the_picture_shows_the_pixels_of_the_export(channels):
         top = 4 + c * (8 * zoom + 4)
         tile = drawn[top : top + 8 * zoom, -9 * zoom - 4 : -4][::zoom, ::zoom]
         assert np.array_equal(tile, np.broadcast_to(pixels, (8, 9, 3)))
+
+
+# ---- labels of a set's own
+
+
+@pytest.mark.parametrize("format", sorted(FORMATS))
+def test_targets_are_kept_or_the_loss_is_said(tmp_path, format):
+    plain = make_set()
+    targets = torch.full((len(plain), plain.spec.num_classes), 0.5)
+    own = replace(plain, targets=targets, training={"loss": "mse"})
+    done = export(own, format, tmp_path / "set")
+    said = "Labels are the classes: the set's own targets and way of training are left out"
+    assert (said in done.lines) == (format in ("parquet", "png"))
+    assert said not in export(plain, format, tmp_path / "plain").lines
+    if format == "npz":
+        with np.load(tmp_path / "set.npz", allow_pickle=False) as arrays:
+            assert np.array_equal(arrays["targets"], targets.numpy())
+            assert json.loads(str(arrays["training"])) == {"loss": "mse"}
+    if format == "pt":
+        assert torch.equal(torch.load(tmp_path / "set.pt", weights_only=True)["targets"], targets)

@@ -36,7 +36,7 @@ def run_command(record: Mapping[str, Any]) -> str:
     settings = {**data.get("options", {}), **record["fields"]}
     for key, value in settings.items():
         if value != defaults.get(key):
-            words += [f"--{key.replace('_', '-')}", _word(value)]
+            words += [f"--{key.replace('_', '-')}", *([] if value is True else [_word(value)])]
     return shlex.join(words)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from condensery import ImageData, SyntheticSet, artifact
-from condensery.gathering import features
+from condensery.report import features
 from condensery.report.contents import Scatter
 
 Sets = Sequence[SyntheticSet]

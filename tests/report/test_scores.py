@@ -5,20 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from test_measuring import document, found, score
+from test_measurements import document, found, score
 
 from condensery import BadInput
 from condensery.data.sources import silent
 from condensery.evaluation.honest import augmentation_robust_score, label_robust_score
-from condensery.gathering import honest
-from condensery.gathering.runs import Found, report_of_found
 from condensery.report import write_report
-from condensery.report.contents import Report
+from condensery.report.contents import Measurement, Report
+from condensery.report.from_disk import Found, report_of_found
+from condensery.report.measurements import with_scores
 from condensery.report.page import html
 from condensery.report.tables import COLUMNS, csv_text, json_lines, markdown
+
+
+def scored(rows: Sequence[Measurement]) -> list[Measurement]:
+    """Those that come to something beside random images or the whole set."""
+    return [m for m in with_scores(rows) if m.extra]
 
 
 def test_all_scores_by_hand():
@@ -29,18 +35,26 @@ def test_all_scores_by_hand():
         score("dm", [0.45], augmentation="none"),
         score("random", [0.35], augmentation="none"),
     ]
-    (h,) = honest(found(document(*scores), document(score("whole", [0.6], epochs=1), ipc=1)))
-    assert (h.subject, h.ipc, h.network, h.labels) == ("dm", 10, "convnet", "hard")
-    assert h.hard_label_recovery == pytest.approx(0.3), "of two whole sets the longer training counts"
-    assert h.improvement_over_random == pytest.approx(0.2)
-    assert h.label_robust_score == pytest.approx(label_robust_score(0.2, 0.3))
-    assert h.augmentation_robust_score == pytest.approx(augmentation_robust_score(0.2, 0.1))
+    (m,) = scored(found(document(*scores), document(score("whole", [0.6], epochs=1), ipc=1)))
+    assert (m.subject, m.ipc, m.network, m.labels, m.augmentation) == (
+        "dm",
+        10,
+        "convnet",
+        "hard",
+        "protocol",
+    )
+    assert m.extra["hard_label_recovery"] == pytest.approx(0.3), (
+        "of two whole sets the longer training counts"
+    )
+    assert m.extra["improvement_over_random"] == pytest.approx(0.2)
+    assert m.extra["label_robust_score"] == pytest.approx(label_robust_score(0.2, 0.3))
+    assert m.extra["augmentation_robust_score"] == pytest.approx(augmentation_robust_score(0.2, 0.1))
 
 
 def test_other_budgets_networks_and_protocols_do_not_count():
-    assert honest(found(document(score("dm", [0.5])), document(score("random", [0.3]), ipc=1))) == ()
-    assert honest(found(document(score("dm", [0.5]), score("random", [0.3], network="mlp")))) == ()
-    assert honest(found(document(score("dm", [0.5])), document(score("whole", [0.3]), protocol="x"))) == ()
+    assert scored(found(document(score("dm", [0.5])), document(score("random", [0.3]), ipc=1))) == []
+    assert scored(found(document(score("dm", [0.5]), score("random", [0.3], network="mlp")))) == []
+    assert scored(found(document(score("dm", [0.5])), document(score("whole", [0.3]), protocol="x"))) == []
 
 
 def test_weights_of_an_evaluation_are_kept_and_shown():
@@ -54,10 +68,10 @@ def test_weights_of_an_evaluation_are_kept_and_shown():
         honest=[{"network": "convnet", "labels": "hard", **weights}],
     )
     usual = document(score("dc", [0.4]), method="dc")
-    dc, dm = sorted(honest(found(asked, usual)), key=lambda h: h.subject)
-    assert (dm.w, dm.gamma, dc.w, dc.gamma) == (0.9, 0.25, 0.5, 0.5)
-    assert dm.label_robust_score == pytest.approx(label_robust_score(0.2, 0.3, w=0.9))
-    assert dm.augmentation_robust_score == pytest.approx(augmentation_robust_score(0.2, 0.1, gamma=0.25))
+    dc, dm = (m.extra for m in sorted(scored(found(asked, usual)), key=lambda m: m.subject))
+    assert (dm["w"], dm["gamma"], dc["w"]) == (0.9, 0.25, 0.5) and "gamma" not in dc
+    assert dm["label_robust_score"] == pytest.approx(label_robust_score(0.2, 0.3, w=0.9))
+    assert dm["augmentation_robust_score"] == pytest.approx(augmentation_robust_score(0.2, 0.1, gamma=0.25))
     report = report_of_lines(asked, usual)
     weights_of = "w 0.9, gamma 0.25 (dm with 10 per class); w 0.5, gamma 0.5 (dc with 10 per class)"
     assert dict(report.facts)["Weights in LRS, ARS"] == weights_of
@@ -78,7 +92,7 @@ def report_of_lines(*documents) -> Report:
 
 def test_tables_hold_the_scores():
     measured = found(document(score("dm", [0.5]), score("random", [0.3]), score("whole", [0.8], epochs=40)))
-    report = Report("t", (), tuple(measured), honest=honest(measured))
+    report = Report("t", (), with_scores(measured))
     by_subject = {row["subject"]: row for row in csv.DictReader(io.StringIO(csv_text(report)))}
     dm = by_subject["dm"]
     assert float(dm["hard_label_recovery"]) == pytest.approx(0.3)
@@ -105,6 +119,6 @@ def test_tables_of_versions_without_these_columns_are_replaced(tmp_path):
 
 def test_the_page_shows_what_is_known():
     measured = found(document(score("dm", [0.5]), score("random", [0.3])))
-    page = html(Report("t", (), tuple(measured), honest=honest(measured)))
+    page = html(Report("t", (), with_scores(measured)))
     assert "Due to the images" in page and ">IOR<" in page and ">20.0</td>" in page
     assert ">HLR<" not in page and "LRS" not in page

@@ -10,16 +10,19 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from condensery.artifact import unwritable, write_bytes
 from condensery.data.files import LITTER
 from condensery.errors import BadInput
-from condensery.records import ImageSpec, SyntheticSet
-from condensery.report.picture import eight_bit
+from condensery.export.picture import eight_bit
+from condensery.records import SyntheticSet
+from condensery.views import Views
 
 _SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "eval", "dev"}
 _LONGEST_NAME = 100  # characters of a folder name; file systems allow 255 bytes
@@ -57,23 +60,29 @@ def export(synthetic: SyntheticSet, format: str, out: str | Path) -> ExportResul
 
 
 def _npz(synthetic: SyntheticSet, out: Path) -> ExportResult:
-    arrays = {
-        "images": synthetic.images.detach().cpu().numpy(),  # float32 (M, C, H, W), normalised
-        "labels": synthetic.labels.cpu().numpy(),
-        "class_names": np.array(synthetic.spec.class_names),
-        "mean": np.array(synthetic.spec.mean),
-        "std": np.array(synthetic.spec.std),
-        "record": np.array(json.dumps(synthetic.record)),
-    }
-    out = _with_ending(out, ".npz")
-    buffer = io.BytesIO()
+    out, buffer = _with_ending(out, ".npz"), io.BytesIO()
+    arrays = {k: v.numpy() if isinstance(v, Tensor) else np.array(v) for k, v in _content(synthetic).items()}
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     _write_file(out, buffer.getvalue())
-    return ExportResult((out,), (f"{out}: {_exact(synthetic)} as numpy arrays",))
+    return ExportResult(
+        (out,), (f"{out}: {_EXACT.format(len(synthetic))} as numpy arrays", *_no_views(synthetic))
+    )
 
 
 def _pt(synthetic: SyntheticSet, out: Path) -> ExportResult:
-    content = {
+    out, buffer = _with_ending(out, ".pt"), io.BytesIO()
+    torch.save(_content(synthetic), buffer)
+    _write_file(out, buffer.getvalue())
+    line = f"{out}: {_EXACT.format(len(synthetic))}; read it with torch.load(path, weights_only=True)"
+    return ExportResult((out,), (line, *_no_views(synthetic)))
+
+
+_EXACT = "{} images, every bit kept, normalised (pixels in [0, 1] are images * std + mean)"
+
+
+def _content(synthetic: SyntheticSet) -> dict[str, Any]:
+    """Every bit of a set but for labels of views."""
+    content: dict[str, Any] = {
         "images": synthetic.images.detach().cpu().clone(),  # float32 (M, C, H, W), normalised
         "labels": synthetic.labels.cpu().clone(),
         "class_names": list(synthetic.spec.class_names),
@@ -81,13 +90,17 @@ def _pt(synthetic: SyntheticSet, out: Path) -> ExportResult:
         "std": list(synthetic.spec.std),
         "record": json.dumps(synthetic.record),
     }
-    out = _with_ending(out, ".pt")
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    _write_file(out, buffer.getvalue())
-    return ExportResult(
-        (out,), (f"{out}: {_exact(synthetic)}; read it with torch.load(path, weights_only=True)",)
-    )
+    if isinstance(synthetic.targets, Tensor):
+        content["targets"] = synthetic.targets.detach().cpu().clone()  # float32 (M, classes)
+    if synthetic.training:
+        content["training"] = json.dumps(synthetic.training)
+    return content
+
+
+def _no_views(synthetic: SyntheticSet) -> list[str]:
+    if not isinstance(synthetic.targets, Views):
+        return []
+    return ["The labels of its views are left out: labels are the classes; the set's own file holds them"]
 
 
 def _parquet(synthetic: SyntheticSet, out: Path) -> ExportResult:
@@ -160,22 +173,20 @@ def class_folders(names: tuple[str, ...]) -> list[str]:
 
 
 def _losses(synthetic: SyntheticSet) -> list[str]:
-    """What 8-bit pixels lose, in words."""
-    spec: ImageSpec = synthetic.spec
+    """What 8-bit pixels and classes as labels lose, in words."""
+    spec = synthetic.spec
     values = spec.denormalise(synthetic.images.detach().cpu()).permute(0, 2, 3, 1).numpy()
     outside = (values < 0) | (values > 1)
     clipped = np.abs(values - values.clip(0, 1)).max()
     rounding = np.abs(values - eight_bit(synthetic) / 255)[~outside]
     mean, most = (float(rounding.mean()), float(rounding.max())) if rounding.size else (0.0, 0.0)
+    own = synthetic.targets is not None or synthetic.training
     return [
+        *(["Labels are the classes: the set's own targets and way of training are left out"] if own else []),
         f"8-bit pixels lose: {100 * outside.mean():.1f} % of the values lay outside [0, 1] and were clipped, by up to "
         f"{clipped:.2g}; the others were rounded, by {mean:.2g} on average and {most:.2g} at most",
         "Train on the .npz or .pt export for the evaluated accuracy",
     ]
-
-
-def _exact(synthetic: SyntheticSet) -> str:
-    return f"{len(synthetic)} images, every bit kept, normalised (pixels in [0, 1] are images * std + mean)"
 
 
 def _png_bytes(pixels: np.ndarray) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from condensery.gathering.measuring import measurements
+from condensery.report.measurements import measurements
 
 
 def score(subject: str, *rows: list[float], **more: Any) -> dict[str, Any]:

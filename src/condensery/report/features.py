@@ -1,4 +1,4 @@
-"""Real and synthetic images under one small trained network, in the plane."""
+"""Real and synthetic images under one small trained network, in the plane by PCA and by t-SNE."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from condensery.models.registry import resolve
 from condensery.provenance import pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.report.contents import Scatter
-from condensery.report.scatter import scatters
 from condensery.rng import Rng
 from condensery.training import Recipe, TensorImages, default_chunk, fit
 from condensery.words import count
@@ -25,10 +24,10 @@ from condensery.words import count
 NETWORK = "convnet+width=32"
 EPOCHS = 10
 MOST_REAL = 1000  # real images that are trained on and drawn
-MOST_SETS = (
-    12  # methods of which a set is drawn: more than that cannot be read, and t-SNE takes seconds for each
-)
+MOST_SETS = 12  # methods of which a set is drawn: more cannot be read, and t-SNE takes seconds for each
 _PIXELS = 32 * 32 * MOST_REAL  # larger images: fewer of them
+_REDUCED = 50  # dimensions that t-SNE is given: enough, and far faster than thousands
+_PERPLEXITY = 30.0
 
 
 class NamedSet(NamedTuple):
@@ -69,23 +68,50 @@ def features_of(sets: Sequence[NamedSet], data: ImageData) -> tuple[Scatter, ...
     rng, device = Rng(0).fork("features"), pick_device("auto")
     real, labels = _real_images(data, rng, device)
     network = resolve(NETWORK).build(data.spec, rng.fork("network")).to(device)
-    chunk = default_chunk(device)
     recipe = Recipe(epochs=EPOCHS, batch_size=32)
-    fit(network, TensorImages(real, labels), recipe, rng.fork("training"), chunk=chunk)
+    fit(network, TensorImages(real, labels), recipe, rng.fork("training"), chunk=default_chunk(device))
     where = f"{NETWORK} after {count(EPOCHS, 'epoch')} on {count(len(real), 'real image')}"
-    features = _features(network, real)
-    found = []
+    of_real = (_features(network, real), labels.cpu().numpy())
+    found: list[Scatter] = []
     for name, title, one in sets:
-        synthetic = _features(network, one.images.to(device))
-        pictures = scatters(
-            title,
-            data.spec.class_names,
-            (features, labels.cpu().numpy()),
-            (synthetic, one.labels.numpy()),
-            rng.fork("scatter"),
-        )
+        of_set = (_features(network, one.images.to(device)), one.labels.numpy())
+        pictures = scatters(title, data.spec.class_names, of_real, of_set, rng.fork("scatter"))
         found += [replace(picture, subject=name, network=where) for picture in pictures]
     return tuple(found)
+
+
+def scatters(
+    title: str,
+    class_names: tuple[str, ...],
+    real: tuple[np.ndarray, np.ndarray],
+    synthetic: tuple[np.ndarray, np.ndarray],
+    rng: Rng,
+) -> tuple[Scatter, Scatter]:
+    """One picture by PCA, fitted to the real images alone, and one by t-SNE, fitted to both.
+
+    Args:
+        title: which set.
+        class_names: one per class.
+        real, synthetic: features (N, D) and labels (N,) of each; at least 3 real images.
+        rng: decides the t-SNE.
+    """
+    from sklearn.decomposition import PCA  # heavy, and needed here only
+    from sklearn.manifold import TSNE
+
+    both, reals = np.concatenate([real[0], synthetic[0]]).astype(np.float64), len(real[0])
+    components = min(_REDUCED, reals, both.shape[1])
+    flat = PCA(components, svd_solver="full").fit(both[:reals]).transform(both)  # (N + M, components)
+    tsne = TSNE(
+        perplexity=min(_PERPLEXITY, (len(both) - 1) / 3),
+        init="pca",
+        learning_rate="auto",
+        random_state=rng.fork("t-SNE").entropy % 2**32,
+    ).fit_transform(flat.astype(np.float32))
+
+    def plot(projection: str, points: np.ndarray) -> Scatter:
+        return Scatter(title, projection, class_names, points[:reals], real[1], points[reals:], synthetic[1])
+
+    return plot("PCA", flat[:, :2]), plot("t-SNE", np.asarray(tsne))
 
 
 def _chosen(sets: Sequence[SyntheticSet], names: Sequence[str]) -> list[NamedSet]:
@@ -110,8 +136,7 @@ def _real_images(data: ImageData, rng: Rng, device: torch.device) -> tuple[Tenso
     """Equally many training images of each class, as far as there are: (N, C, H, W), (N,)."""
     spec = data.spec
     pool = ClassPool(data.train, spec, device)
-    most = min(MOST_REAL, _PIXELS // (spec.height * spec.width))
-    per_class = max(5, most // spec.num_classes)
+    per_class = max(5, min(MOST_REAL, _PIXELS // (spec.height * spec.width)) // spec.num_classes)
     parts = [pool.sample(c, per_class, rng.fork("real", c)) for c in range(spec.num_classes)]
     labels = torch.arange(len(parts)).repeat_interleave(torch.tensor([len(part) for part in parts]))
     return torch.cat(parts), labels.to(device)

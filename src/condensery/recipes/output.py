@@ -1,16 +1,55 @@
-"""Ours beside theirs as text: Markdown, CSV and JSON lines. Percent only where a person reads them."""
+"""The files of a recipe that was run: ours beside theirs. Percent only where a person reads it."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+from pathlib import Path
 from typing import Any
 
-from condensery.published import Published
-from condensery.recipes.book import ACCURACY
-from condensery.recipes.filled import Filled, Reproduction, Value
+from condensery import artifact
+from condensery.published import ACCURACY, Published
+from condensery.recipes.reproduction import Filled, Reproduction, Value
+from condensery.report.tables import stored_images
+from condensery.report.writing import write_report
 from condensery.words import count
+
+
+def write(done: Reproduction) -> list[Path]:
+    """Write table.md, table.csv and table.jsonl, and report.html with the images; older ones are replaced.
+
+    Raises:
+        BadInput: the folder cannot be written.
+    """
+    cells = [record(done, one) for one in done.filled]
+    lines = "".join(json.dumps(cell) + "\n" for cell in cells)
+    texts = {"table.md": markdown(done), "table.csv": _csv_text(cells), "table.jsonl": lines}
+    try:
+        done.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise artifact.unwritable(done.folder, error) from error
+    for name, text in texts.items():
+        artifact.write_text(done.folder / name, text)
+    write_report(done.report(), done.folder / "report.html")
+    return [done.folder / name for name in (*texts, "report.html")]
+
+
+def to_json(done: Reproduction) -> dict[str, Any]:
+    """Everything as one JSON-able document."""
+    return {
+        "recipe": done.recipe.name,
+        "title": done.recipe.title,
+        "source": done.recipe.source,
+        "quantity": done.recipe.quantity,
+        "folder": str(done.folder),
+        "data": done.images,
+        "not_as_published": list(done.remarks),
+        "cells": [record(done, one) for one in done.filled],
+        "findings": list(done.findings),
+        "problems": [vars(problem) for problem in done.problems],
+        "command": done.command,
+    }
 
 
 def ours(value: Value | None, quantity: str) -> str:
@@ -71,21 +110,6 @@ def markdown(done: Reproduction) -> str:
     return "\n".join(text).rstrip() + "\n"
 
 
-def csv_text(done: Reproduction) -> str:
-    """A line for each cell; accuracies are fractions."""
-    buffer = io.StringIO()
-    rows = [_flat(record(done, one)) for one in done.filled]
-    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
-
-
-def json_lines(done: Reproduction) -> str:
-    """A JSON object for each cell, with every accuracy and what differs from the published run."""
-    return "".join(json.dumps(record(done, one)) + "\n" for one in done.filled)
-
-
 def record(done: Reproduction, one: Filled) -> dict[str, Any]:
     """A cell as plain values; None where nothing is known."""
     cell, value, found = one.cell, one.ours, one.ours and one.ours.measurement
@@ -113,11 +137,19 @@ def record(done: Reproduction, one: Filled) -> dict[str, Any]:
         "published_std": cell.value and cell.value.std,
         "not_as_published": list(done.remarks),
         "commands": list(found.commands) if found else [],
+        "images": found and found.images,
+        "stored_images": found and stored_images(found),
+        "bytes": found and found.bytes,
     }
 
 
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    """Without the single accuracies and commands, fields and remarks as text."""
-    row = {key: value for key, value in row.items() if key not in ("accuracies", "commands")}
-    row["fields"] = " ".join(f"{name}={value}" for name, value in row["fields"].items())
-    return {**row, "not_as_published": "; ".join(row["not_as_published"])}
+def _csv_text(cells: list[dict[str, Any]]) -> str:
+    """A line for each cell without its single accuracies and commands, fields and remarks as text."""
+    columns = [name for name in cells[0] if name not in ("accuracies", "commands")]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for cell in cells:
+        fields = " ".join(f"{name}={value}" for name, value in cell["fields"].items())
+        writer.writerow({**cell, "fields": fields, "not_as_published": "; ".join(cell["not_as_published"])})
+    return buffer.getvalue()

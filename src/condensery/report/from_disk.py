@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from condensery import artifact
-from condensery.data.sources import silent
 from condensery.errors import BadFile, BadInput, one_line
-from condensery.gathering.features import feature_pictures
-from condensery.gathering.honest import honest
-from condensery.gathering.measuring import in_order, measurements
+from condensery.evaluation.honest import SCORES, WEIGHT
+from condensery.export.picture import eight_bit
 from condensery.records import SyntheticSet
-from condensery.report.contents import RANDOM, WEIGHT, Curve, Gallery, HonestScores, Measurement, Report
-from condensery.report.picture import eight_bit
-from condensery.report.tables import HONEST, JSON_MARK, from_json
+from condensery.report.contents import RANDOM, Curve, Gallery, Measurement, Report
+from condensery.report.features import feature_pictures
+from condensery.report.measurements import in_order, measurements, with_scores
+from condensery.report.tables import JSON_MARK, from_json
 from condensery.run_folder import RunFolder
 
 
@@ -53,44 +52,25 @@ class Found:
 
     sets: tuple[FoundSet, ...] = ()
     documents: tuple[tuple[Path, dict[str, Any]], ...] = ()
-    lines: tuple[tuple[Path, Measurement, HonestScores | None], ...] = ()
+    lines: tuple[tuple[Path, Measurement], ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
 
 
-def report_of_runs(
-    paths: Sequence[str | Path],
-    *,
-    title: str = "",
-    command: str = "",
-    scatter: bool = True,
-    announce: Callable[[str], None] = silent,
+def report_of_found(
+    parts: Sequence[Found], *, title: str, command: str, scatter: bool, announce: Callable[[str], None]
 ) -> Report:
-    """Gather what `paths` hold into one report.
+    """One report of all that was found.
 
     Args:
-        paths: run folders, .safetensors files, or .jsonl files of evaluations or measurements. For comparison
-            folders too see `condensery.comparison.reports`.
+        parts: what each path holds, see `find`. For comparison folders too see `condensery.comparison.reports`.
         title: of the report; "" makes one of the data's name.
         command: that asks for this report.
         scatter: draw the features of real and synthetic images, if the real ones can be loaded.
         announce: called with lines of text for a person.
 
     Raises:
-        BadInput: a path that holds nothing of this kind, or runs that were not made from the same images.
+        BadInput: there is nothing, or not all was made from the same images.
     """
-    return report_of_found(
-        [find(Path(path)) for path in paths],
-        title=title,
-        command=command,
-        scatter=scatter,
-        announce=announce,
-    )
-
-
-def report_of_found(
-    parts: Sequence[Found], *, title: str, command: str, scatter: bool, announce: Callable[[str], None]
-) -> Report:
-    """One report of all that was found; see `report_of_runs`."""
     if not parts:
         raise BadInput("no run to report: give run folders, comparison folders, sets or .jsonl files")
     found = Found(
@@ -102,42 +82,26 @@ def report_of_found(
     _require_same_classes(found.sets)
     _require_same_images(found)
     sets = [one.synthetic for one in found.sets]
-    measured, scores = _measured(found, sets)
+    measured = measurements(found.documents, sets)
+    for _, m in found.lines:
+        if not any(_same(m, other) for other in measured):
+            measured.append(m)
     if not measured:
         announce("no evaluation was found, so there are no accuracies: run condense evaluate first")
-    galleries = tuple(map(gallery, found.sets))
+    rows = with_scores(in_order(measured))
+    galleries = [gallery(one) for one in found.sets]
     names = [one.subject for one in galleries]
-    pictures = feature_pictures(sets, announce, names) if scatter and sets else ()
+    curves = [drawn for one in found.sets if (drawn := curve(one))]
     return Report(
         title=title or f"Condensed {_data_name(found)}",
-        facts=(*_facts(found), *_weights(scores)),
-        measurements=tuple(measured),
-        honest=scores,
+        facts=(*_facts(found), *_weights(rows)),
+        measurements=rows,
         galleries=tuple(sorted(galleries, key=lambda g: g.ipc)),
-        curves=tuple(sorted((c for one in found.sets if (c := curve(one))), key=lambda c: c.ipc or 0)),
-        scatters=pictures,
+        curves=tuple(sorted(curves, key=lambda c: c.ipc or 0)),
+        scatters=feature_pictures(sets, announce, names) if scatter and sets else (),
         skipped=found.skipped,
         command=command,
     )
-
-
-def _measured(
-    found: Found, sets: Sequence[SyntheticSet]
-) -> tuple[list[Measurement], tuple[HonestScores, ...]]:
-    """All measurements and the scores that follow; a line about what is there already is left out."""
-    measured = measurements(found.documents, sets)
-    scores: list[HonestScores] = []
-    for _, m, said in found.lines:
-        if not any(_same(m, other) for other in measured):
-            measured.append(m)
-            scores += [said] if said else []
-    computed = honest(measured)
-    said_of = [replace(one, **_NO_SCORES) for one in scores]
-    scores += [one for one in computed if replace(one, **_NO_SCORES) not in said_of]
-    return in_order(measured), tuple(scores)
-
-
-_NO_SCORES: dict[str, Any] = {**dict.fromkeys(HONEST.values()), "w": WEIGHT, "gamma": WEIGHT}
 
 
 def _same(a: Measurement, b: Measurement) -> bool:
@@ -151,39 +115,30 @@ def _same(a: Measurement, b: Measurement) -> bool:
 
 
 def find(path: Path) -> Found:
-    """What a run folder, a set file or a .jsonl file holds."""
-    if path.is_dir():
-        return Found((found_set(path),), tuple(evaluations(path / "evaluations.jsonl")))
-    if path.suffix == ".jsonl" and path.exists():
-        lines = list(evaluations(path))
-        written = [(path, line) for path, line in lines if line.get("kind") == JSON_MARK]
-        return Found(
-            documents=tuple(one for one in lines if one[1].get("kind") != JSON_MARK),
-            lines=tuple((path, *_line(path, line)) for path, line in written),
-        )
-    return Found((found_set(path),))
-
-
-def _line(path: Path, document: dict[str, Any]) -> tuple[Measurement, HonestScores | None]:
-    try:
-        return from_json(document)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadFile(f"{path} holds a damaged measurement: write it again, or remove it") from error
+    """What a run folder, a set file or a .jsonl file of evaluations or measurements holds."""
+    if path.suffix != ".jsonl" or path.is_dir() or not path.exists():
+        beside = evaluations(path / "evaluations.jsonl") if path.is_dir() else ()
+        return Found((found_set(path),), tuple(beside))
+    documents, lines = [], []
+    for _, line in evaluations(path):
+        if line.get("kind") != JSON_MARK:
+            documents.append((path, line))
+            continue
+        try:
+            lines.append((path, from_json(line)))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadFile(f"{path} holds a damaged measurement: write it again, or remove it") from error
+    return Found(documents=tuple(documents), lines=tuple(lines))
 
 
 def found_set(path: Path, label: str = "") -> FoundSet:
     """A run folder or a set file. Raises BadInput if there is none."""
-    synthetic = artifact.load(path)
-    folder = path if path.is_dir() else None
-    initial = RunFolder(folder).initial_path if folder else None
-    curve = folder / "curve.json" if folder else None
-    return FoundSet(
-        path,
-        synthetic,
-        artifact.load(initial) if initial and initial.exists() else None,
-        _document(curve, curve.read_text("utf-8")) if curve and curve.exists() else {},
-        label,
-    )
+    synthetic, initial, curve = artifact.load(path), None, {}
+    if path.is_dir():
+        start, log = RunFolder(path).initial_path, path / "curve.json"
+        initial = artifact.load(start) if start.exists() else None
+        curve = _document(log, log.read_text("utf-8")) if log.exists() else {}
+    return FoundSet(path, synthetic, initial, curve, label)
 
 
 def evaluations(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -210,6 +165,8 @@ def _document(path: Path, line: str) -> dict[str, Any]:
 
 # ---- what must agree
 
+_ONE = "a report shows runs on one image set; make one for each"
+
 
 def _require_same_classes(sets: Sequence[FoundSet]) -> None:
     """Raises BadInput if a set has other classes than the first."""
@@ -218,30 +175,26 @@ def _require_same_classes(sets: Sequence[FoundSet]) -> None:
         for c, (name, its_name) in enumerate(zip(ours, theirs, strict=False)):
             if name != its_name:
                 raise BadInput(
-                    f"class {c} is {name!r} in {first.path} and {its_name!r} in {other.path}: "
-                    "a report shows runs on one image set; make one for each"
+                    f"class {c} is {name!r} in {first.path} and {its_name!r} in {other.path}: {_ONE}"
                 )
         if len(ours) != len(theirs):
-            raise BadInput(
-                f"{first.path} has {len(ours)} classes and {other.path} has {len(theirs)}: "
-                "a report shows runs on one image set; make one for each"
-            )
+            raise BadInput(f"{first.path} has {len(ours)} classes and {other.path} has {len(theirs)}: {_ONE}")
 
 
 def _require_same_images(found: Found) -> None:
     """Raises BadInput if anything was made from, or tested on, other images than the rest."""
-    origins = [
-        (one.path, data.get("source", "?"), data["fingerprint"])
-        for one in found.sets
-        if "fingerprint" in (data := one.synthetic.record.get("data", {}))
+    origins = [(one.path, "source", one.synthetic.record.get("data", {})) for one in found.sets]
+    origins += [(path, "data", document) for path, document in found.documents]
+    origins += [(path, "data", {**m.record, "data": m.data}) for path, m in found.lines]
+    known = [
+        (p, record.get(key, "?"), record["fingerprint"])
+        for p, key, record in origins
+        if "fingerprint" in record
     ]
-    origins += [(p, d.get("data", "?"), d["fingerprint"]) for p, d in found.documents if "fingerprint" in d]
-    origins += [(p, m.data, m.record["fingerprint"]) for p, m, _ in found.lines if "fingerprint" in m.record]
-    for path, source, fingerprint in origins[1:]:
-        if fingerprint != origins[0][2]:
+    for path, source, fingerprint in known:
+        if fingerprint != known[0][2]:
             raise BadInput(
-                f"{origins[0][0]} is about {origins[0][1]} and {path} about {source}, which are different images: "
-                "a report shows runs on one image set; make one for each"
+                f"{known[0][0]} is about {known[0][1]} and {path} about {source}, which are different images: {_ONE}"
             )
 
 
@@ -272,21 +225,23 @@ def curve(found: FoundSet) -> Curve | None:
         return None
     of = gallery(replace(found, initial=None))
     try:
+        loss = tuple(map(float, found.curve["loss"]))
         accuracy = tuple(
             (int(e["step"]), float(e["mean"]), float(e["std"]), int(e["n"]))
             for e in found.curve.get("accuracy", ())
         )
-        loss = tuple(map(float, found.curve["loss"]))
     except (KeyError, TypeError, ValueError) as error:
         raise BadFile(f"{found.path / 'curve.json'} is damaged: {one_line(error)}") from error
     return Curve(of.subject, of.ipc, of.condensed_with, of.seed, loss, accuracy)
 
 
-def _weights(scores: Sequence[HonestScores]) -> Iterator[tuple[str, str]]:
+def _weights(rows: Sequence[Measurement]) -> Iterator[tuple[str, str]]:
     """The weights in LRS and ARS, if any are not the usual ones, and what they are of if there are several."""
     found: dict[tuple[float, float], dict[str, None]] = {}
-    for one in scores:
-        found.setdefault((one.w, one.gamma), {})[f"{one.subject} with {one.ipc} per class"] = None
+    for m in rows:
+        if any(one.key in m.extra for one in SCORES):
+            pair = (m.extra.get("w", WEIGHT), m.extra.get("gamma", WEIGHT))
+            found.setdefault(pair, {})[f"{m.subject} with {m.ipc} per class"] = None
     if set(found) - {(WEIGHT, WEIGHT)}:
         of = {pair: f" ({'; '.join(names)})" if len(found) > 1 else "" for pair, names in found.items()}
         said = (f"w {w:g}, gamma {gamma:g}{of[w, gamma]}" for w, gamma in found)
@@ -295,31 +250,26 @@ def _weights(scores: Sequence[HonestScores]) -> Iterator[tuple[str, str]]:
 
 def _data_name(found: Found) -> str:
     names = [str(document.get("data", "")) for _, document in found.documents]
-    names += [m.data for _, m, _ in found.lines]
+    names += [m.data for _, m in found.lines]
     names += [one.synthetic.spec.name for one in found.sets]
-    name = next((name for name in names if name and name != "custom"), "images")
-    return Path(name).name
+    return Path(next((name for name in names if name and name != "custom"), "images")).name
 
 
 def _facts(found: Found) -> Iterator[tuple[str, str]]:
     """About the images, and about the machines and the code that made the numbers."""
+    images = _data_name(found)
     if found.sets:
         spec = found.sets[0].synthetic.spec
-        size = f"{spec.height} x {spec.width}, {'grey' if spec.channels == 1 else 'colour'}"
-        yield "Images", f"{_data_name(found)}: {spec.num_classes} classes, {size}"
-    else:
-        yield "Images", _data_name(found)
+        colour = "grey" if spec.channels == 1 else "colour"
+        images += f": {spec.num_classes} classes, {spec.height} x {spec.width}, {colour}"
+    yield "Images", images
     records = [one.synthetic.record for one in found.sets] + [document for _, document in found.documents]
-    records += [{**m.record, "protocol": m.protocol} for _, m, _ in found.lines]
+    records += [{**m.record, "protocol": m.protocol} for _, m in found.lines]
     for name, key in (("Protocol", "protocol"), ("Hardware", "hardware"), ("Commit", "commit")):
-        values = dict.fromkeys(str(record[key]) for record in records if record.get(key))
-        if values:
+        if values := dict.fromkeys(str(record[key]) for record in records if record.get(key)):
             yield name, ", ".join(values)
-    torch = dict.fromkeys(
-        str(r["versions"].get("torch")) for r in records if isinstance(r.get("versions"), dict)
-    )
-    if torch:
+    versions = [record["versions"] for record in records if isinstance(record.get("versions"), dict)]
+    if torch := dict.fromkeys(str(version.get("torch")) for version in versions):
         yield "PyTorch", ", ".join(torch)
-    days = sorted(str(record["time"])[:10] for record in records if record.get("time"))
-    if days:
-        yield "Measured", days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+    if days := sorted({str(record["time"])[:10] for record in records if record.get("time")}):
+        yield "Measured", " to ".join(dict.fromkeys((days[0], days[-1])))

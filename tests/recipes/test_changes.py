@@ -8,8 +8,8 @@ import pytest
 
 from condensery.errors import BadInput
 from condensery.recipes import get_recipe
-from condensery.recipes.portions import portions
-from condensery.recipes.shrinking import Changes, published_steps
+from condensery.recipes.changes import Changes
+from condensery.recipes.parts import parts
 
 
 def test_a_hundredth_of_steps_sets_and_networks() -> None:
@@ -26,11 +26,9 @@ def test_nothing_changed_says_nothing() -> None:
 
 
 def test_steps_are_those_of_the_fields_of_the_table_and_of_the_user() -> None:
-    (cell,) = get_recipe("dm-main-tiny-imagenet").only(["1 per class"], ["DM"]).cells
-    assert published_steps(cell) == 10_000
-    assert Changes(0.1).steps(cell) == 1000
+    recipe = get_recipe("dm-main-tiny-imagenet").only(["1 per class"], ["DM"])
+    assert "dm 10,000 -> 1,000 steps at 1 per class" in Changes(0.1).lines(recipe)[0]
     changes = Changes(0.5, {"iterations": 40})
-    assert changes.steps(cell) == 20
     told = changes.lines(get_recipe("dm-main-tiny-imagenet").only([], ["DM"]))
     assert told[0] == "set by hand: iterations = 40"
     assert "dm 10,000 -> 20 steps at 1 per class" in told[1]
@@ -38,11 +36,11 @@ def test_steps_are_those_of_the_fields_of_the_table_and_of_the_user() -> None:
 
 def test_warm_up_and_preparation_shrink_with_the_run() -> None:
     recipe = get_recipe("dcc-warmup-cifar10").only(["DCC"], ["bilevel at 1", "no warm-up at 1"])
-    none, bilevel = (Changes(0.1).contender(cell).fields for cell in recipe.cells)
+    none, bilevel = (Changes(0.1).entry(cell).fields for cell in recipe.cells)
     assert bilevel["outer_warmup"] == 25 and "outer_warmup" not in none
     assert "outer_warmup 250 -> 25" in Changes(0.1).lines(recipe)[0]
     trained = get_recipe("dm-networks").only(["1 per class"], ["Random", "30-40"])
-    fields = [Changes(0.01).contender(cell).fields for cell in trained.cells]
+    fields = [Changes(0.01).entry(cell).fields for cell in trained.cells]
     assert fields == [{}, {"weights": "30-40", "trained_networks": 10}]
 
 
@@ -50,7 +48,7 @@ def test_a_setting_reaches_the_methods_that_have_it_and_the_named_one_wins() -> 
     recipe = get_recipe("dm-main-cifar10").only(["10 per class"], ["Random", "DC", "DM"])
     changes = Changes(settings={"real_batch": 8, "dm.real_batch": 16, "dc.inner_loop": 2})
     changes.require_known(recipe)
-    random, dc, dm = (changes.contender(cell).fields for cell in recipe.cells)
+    random, dc, dm = (changes.entry(cell).fields for cell in recipe.cells)
     assert random == {} and dc == {"real_batch": 8, "inner_loop": 2} and dm == {"real_batch": 16}
 
 
@@ -72,22 +70,22 @@ def test_a_scale_that_is_none(scale: float) -> None:
         Changes(scale)
 
 
-def test_portions_hold_every_cell_and_no_more() -> None:
-    (one,) = portions(get_recipe("dc-main-svhn").cells, Changes())
-    assert [c.label for c in one.contenders] == ["random", "herding", "k-center", "forgetting", "dc"]
+def test_parts_hold_every_cell_and_no_more() -> None:
+    (one,) = parts(get_recipe("dc-main-svhn").cells, Changes())
+    assert [c.label for c in one.entries] == ["random", "herding", "k-center", "forgetting", "dc"]
     assert one.budgets == (1, 10, 50) and one.networks == ("convnet",) and one.whole
-    rows = portions(get_recipe("dc-cross-architecture").cells, Changes())
+    rows = parts(get_recipe("dc-cross-architecture").cells, Changes())
     assert len(rows) == 6 and all(len(p.networks) == 6 and not p.whole for p in rows)
-    assert rows[0].contenders[0].fields == {"image_lr": 0.01}
-    by_protocol = portions(get_recipe("dsa-main-cifar10").cells, Changes())
-    assert {p.protocol: [c.method for c in p.contenders] for p in by_protocol} == {
+    assert rows[0].entries[0].fields == {"image_lr": 0.01}
+    by_protocol = parts(get_recipe("dsa-main-cifar10").cells, Changes())
+    assert {p.protocol: [c.method for c in p.entries] for p in by_protocol} == {
         "dc-2021": ["random", "herding", "forgetting", "dc"],
         "dsa-2021": ["dsa"],
     }
 
 
 @pytest.mark.parametrize("name", ["dsa-schemes", "dm-main-cifar100", "dc-distances", "dm-number-of-images"])
-def test_portions_count_what_the_cells_count(name: str) -> None:
+def test_parts_count_what_the_cells_count(name: str) -> None:
     recipe = get_recipe(name)
     wanted = {
         (c.method, c.fields, c.ipc, c.condensed_with or "convnet", c.network, c.protocol)
@@ -96,8 +94,8 @@ def test_portions_count_what_the_cells_count(name: str) -> None:
     }
     found = [
         (c.method, tuple(sorted(c.fields.items())), ipc, p.condense_with, network, p.protocol)
-        for p in portions(recipe.cells, Changes())
-        for c in p.contenders
+        for p in parts(recipe.cells, Changes())
+        for c in p.entries
         for ipc in p.budgets
         for network in p.networks
     ]

@@ -15,9 +15,9 @@ from condensery.evaluation import get_protocol
 from condensery.method import Task
 from condensery.methods import METHODS, get_method
 from condensery.models.registry import resolve
-from condensery.published import WHOLE
+from condensery.published import ACCURACY, WHOLE
 from condensery.recipes import Recipe, get_recipe, recipes
-from condensery.recipes.book import ACCURACY, cost
+from condensery.recipes.catalog import cost
 from condensery.recipes.images import find_images, where_from
 from condensery.records import ImageSpec, LabeledImages
 

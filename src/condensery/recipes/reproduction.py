@@ -10,7 +10,7 @@ from typing import Any
 from condensery.comparison.folder import Problem
 from condensery.comparison.reports import Comparison
 from condensery.published import PublishedCell
-from condensery.recipes.book import Recipe
+from condensery.recipes.catalog import Recipe
 from condensery.report.contents import Measurement, Report
 
 
@@ -30,10 +30,6 @@ class Value:
     n: int
     sets: int
     measurement: Measurement | None = None
-
-    @staticmethod
-    def of(one: Measurement | None) -> Value | None:
-        return one and Value(one.mean, one.std, one.n, len(one.accuracies), one)
 
 
 @dataclass(frozen=True)
@@ -92,30 +88,26 @@ class Reproduction:
         facts = [("Table", f"{self.recipe.source}: {self.recipe.title}")]
         facts += [("Not as published", line) for line in self.remarks]
         facts += dict.fromkeys(fact for report in reports for fact in report.facts)
-        measurements = _once(map(_beside_published, self.filled))
-        scores = _once(one for report in reports for one in report.honest)
+        measured = (
+            replace(one.ours.measurement, published=one.cell.value)
+            for one in self.filled
+            if one.ours and one.ours.measurement
+        )
         return Report(
             title=f"{self.recipe.name}: {self.recipe.title}",
             facts=tuple(facts),
-            measurements=tuple(measurements),
-            honest=tuple(one for one in scores if any(map(one.is_of, measurements))),
-            galleries=tuple(_once(one for report in reports for one in report.galleries)),
-            curves=tuple(_once(one for report in reports for one in report.curves)),
+            measurements=_once(measured),
+            galleries=_once(one for report in reports for one in report.galleries),
+            curves=_once(one for report in reports for one in report.curves),
             skipped=tuple((problem.cell, problem.reason) for problem in self.problems),
             command=self.command,
         )
 
 
-def _beside_published(one: Filled) -> Measurement | None:
-    measurement = one.ours and one.ours.measurement
-    return measurement and replace(measurement, published=one.cell.value)
-
-
-def _once(found: Iterable[Any]) -> list[Any]:
-    """Without None, and without what is about the same set, network and protocol as something before it."""
+def _once(found: Iterable[Any]) -> tuple[Any, ...]:
+    """Without what is about the same set, network and protocol as something before it."""
     kept: dict[tuple[Any, ...], Any] = {}
     names = ("subject", "ipc", "condensed_with", "seed", "network", "protocol")
     for one in found:
-        if one is not None:
-            kept.setdefault(tuple(getattr(one, name, None) for name in names), one)
-    return list(kept.values())
+        kept.setdefault(tuple(getattr(one, name, None) for name in names), one)
+    return tuple(kept.values())

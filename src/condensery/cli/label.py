@@ -1,0 +1,102 @@
+"""`condense label`: give a set the labels of a teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from condensery.cli.flags import Flag, OptionGroup
+from condensery.cli.options import Draws
+from condensery.cli.output import Output
+from condensery.cli.progress import TeacherProgress
+from condensery.words import readable_seconds
+
+
+class Labels(OptionGroup, panel="Labels"):
+    views: int = 30
+    """Views of each image, each with a label of its own; 0 for one label an image."""
+    temperature: float | None = None
+    """Labels are softmax(logits / this) (default: 4 for views, which their recipe trains at too; 1 otherwise)."""
+    smallest_crop: float = 0.5
+    """Least share of an image's area that a view shows."""
+    patches: float = 1.0
+    """Share of views that get a patch of another image (CutMix)."""
+    label_bits: int = 8
+    """8 or 16, for each class of a view's label."""
+    largest: int | None = None
+    """Classes kept of a view's label (default: all up to 20 classes, beyond that the 10 largest)."""
+    epochs: int | None = None
+    """Of the recipe by which the set wants to be trained (default: 300 to 1000, more for fewer images)."""
+    pixels: bool = False
+    """Store the images as 8-bit pixels: exact for real images, rounded for others."""
+
+
+class Taught(OptionGroup, panel="Teacher"):
+    data: str | None = None
+    """The real images (default: those that the set was made from)."""
+    teacher: Annotated[str | None, Flag("NETWORK")] = None
+    """Its architecture (default: a ConvNet with batch norm, 32 wide for grey images, 64 for colour)."""
+    teacher_epochs: int | None = None
+    """Its epochs on the whole set (default: 3 for grey images, 10 for colour, or as many as make 1000 steps)."""
+    teacher_stage: int | None = None
+    """Take its weights after this epoch: a weaker teacher, which may suit few images."""
+    teacher_weights: Annotated[Path | None, Flag("FILE")] = None
+    """Weights of --teacher from a .safetensors or .pt file, in place of training."""
+
+
+class Place(Draws, panel="Run"):
+    out: Path | None = None
+    """Folder for the result (default: the set's folder with -viewsN or -labels added)."""
+
+
+def label(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors file.", show_default=False)
+    ],
+    labels: Labels,
+    taught: Taught,
+    place: Place,
+    output: Output,
+) -> None:
+    """Give a set a teacher's labels: of its images, or of many views.
+
+    The teacher is trained on the real training images, or found in the cache, or
+    loaded from a file. Views are stored so that any program can repeat them, see
+    docs/file-format.md. condense evaluate trains on the labels that a set holds,
+    beside random images with labels of the same teacher.
+
+    Examples:
+
+      condense label runs/mnist --views 30
+      condense label runs/mnist --views 0 --temperature 4 --out runs/mnist-soft
+      condense label runs/photos --teacher my.nets:Net --teacher-weights net.pt
+    """
+    from condensery.labelling import label as label_set
+    from condensery.teaching import LabelSettings, TeacherSettings, ViewSampling
+
+    views = ViewSampling(labels.views, labels.smallest_crop, labels.patches) if labels.views else None
+    settings = LabelSettings(
+        views, labels.temperature, labels.label_bits, labels.largest, labels.epochs, place.seed
+    )
+    teacher = TeacherSettings(
+        taught.teacher, taught.teacher_epochs, taught.teacher_stage, weights=taught.teacher_weights
+    )
+    folder = run.parent if run.name == "set.safetensors" else run.with_suffix("") if run.is_file() else run
+    out = place.out or folder.with_name(f"{folder.name}-{f'views{labels.views}' if views else 'labels'}")
+    with TeacherProgress(output) as progress:
+        made = label_set(
+            run,
+            taught.data,
+            settings=settings,
+            teacher=teacher,
+            pixels=labels.pixels,
+            device=place.device,
+            out=out,
+            callback=progress.trained,
+            announce=progress.say,
+        )
+    output.tell_set(
+        out, made, "images with labels", ("Time", readable_seconds(made.record["labels"]["seconds"]))
+    )
