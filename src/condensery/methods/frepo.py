@@ -97,9 +97,8 @@ class FRePo:
             f"the learning rate falls from {self.image_lr:g} to {FLOOR * self.image_lr:g} over the "
             f"{self._total(task):,} steps of this run",
         ]
-        reach = (
-            (1 + FLOOR) / 2 * self.image_lr * self._total(task)
-        )  # LAMB's steps have the length of the rate
+        # A step of LAMB has the length of its rate, whose mean is (1 + FLOOR) / 2 of the first one.
+        reach = (1 + FLOOR) / 2 * self.image_lr * self._total(task)
         if reach < 1:
             notes.append(
                 f"in so few steps images and labels move by about {100 * reach:.2g} % of their length at most: "
