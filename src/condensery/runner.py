@@ -9,7 +9,8 @@ from typing import Any
 
 from condensery.coresets import SELECTORS
 from condensery.data import load
-from condensery.data.sources import path_of, silent
+from condensery.data.places import path_of
+from condensery.data.sources import silent
 from condensery.errors import BadInput
 from condensery.evaluation import Protocol
 from condensery.method import Method

@@ -97,7 +97,19 @@ def test_damaged_image_among_good_ones(condense, photos, content):
 def test_file_that_is_no_image_is_left_out_and_named(condense, photos):
     (photos / "cat" / "notes.txt").write_text("hello")
     done = condense("run --data photos --steps 1 --out demo", *TINY)
-    assert done.code == 0 and "Not used: cat/notes.txt" in done.out
+    assert done.code == 0 and "Not used: cat/notes.txt" in done.out, "said, and in nobody's way"
+    (photos / "cat" / "broken.png").write_text("hello")
+    refused(condense("run --data photos --out other"), "broken.png", "--skip-damaged")
+    done = condense("run --data photos --skip-damaged --steps 1 --out other", *TINY)
+    assert done.code == 0 and "1 damaged image (" in done.out
+
+
+def test_parts_and_ranges_that_are_not_there(condense, photos):
+    refused(condense("run --data photos --test-split exam --out demo"), "no part 'exam'", "cat")
+    refused(condense("run --data photos --value-range 9,1 --out demo"), "value_range", "lower one first")
+    refused(condense("run --data photos --value-range 9 --out demo"), "--value-range", "two numbers")
+    refused(condense("run --data photos --value-range 0,3 --out demo"), "outside --value-range 0,3")
+    assert nothing_left()
 
 
 def test_sizes_that_differ(condense, photos):

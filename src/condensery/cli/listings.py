@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +13,8 @@ from condensery.cli.output import Output, plain_table
 from condensery.plugins import configure
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from condensery.data import KnownSet
 
 _PUBLISHED_IPC = (1, 10, 50)
@@ -18,6 +22,7 @@ _OWN_IMAGES = """
 Your own images, as --data:
   photos/     a folder with one sub-folder per class, or with train/ and test/
   table/      a folder of Parquet files, or one .parquet file, laid out as on the Hub
+  download/   a set as it unpacks: idx, CIFAR archives, SVHN .mat, USPS, TinyImageNet, GTSRB, ...
   set.npz     arrays images and labels, or x_train, y_train, x_test, y_test
   owner/name  a Hugging Face Hub id, or owner/name:config
 Known sets are read from the folder that CONDENSERY_DATA names if they lie there by
@@ -123,7 +128,7 @@ def datasets(output: Output) -> None:
       condense run --data photos/ --size 32
     """
     from condensery.data import KNOWN_SETS
-    from condensery.data.sources import local_folder
+    from condensery.data.places import found_under, local_folder
 
     table = plain_table("name\nHub id", ">training\nimages", ">shape\nclasses", "mean\nstd", "here")
     for known in KNOWN_SETS.values():
@@ -138,13 +143,13 @@ def datasets(output: Output) -> None:
     output.show(table)
     for line in _OWN_IMAGES.splitlines():
         output.say(line)
-    output.result([_known_json(known) for known in KNOWN_SETS.values()])
+    folder = os.environ.get("CONDENSERY_DATA")
+    for name, kind, place in found_under(folder) if folder else ():
+        output.say(f"Found under CONDENSERY_DATA: {place.name} ({kind}), --data {name}")
+    output.result([_known_json(known, local_folder(known)) for known in KNOWN_SETS.values()])
 
 
-def _known_json(known: KnownSet) -> dict[str, object]:
-    from condensery.data.sources import local_folder
-
-    folder = local_folder(known)
+def _known_json(known: KnownSet, folder: Path | None) -> dict[str, object]:
     return {
         "name": known.name,
         "channels": known.channels,

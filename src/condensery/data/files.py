@@ -20,7 +20,7 @@ DEEPEST = 64
 """Folders inside folders that are followed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class File:
     """A file below a source: its name relative to the source ("/" between parts), its size and its time."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,6 +11,7 @@ import numpy as np
 
 from condensery.data.files import File, Tree, summary
 from condensery.data.formats.layout import Layout, Node, nodes
+from condensery.data.formats.lists import SUFFIXES as LISTS
 from condensery.data.formats.lists import Labelled, find_list
 from condensery.data.listing import Item, Part, Reading
 from condensery.data.options import Options
@@ -33,29 +35,26 @@ def read_folder(tree: Tree, options: Options) -> Reading:
             f"{tree.root} holds no class folders; expected one sub-folder with images for each class"
             f"{_endings(tree.files)}"
         )
-    layout = Layout(tree.root, options, lambda node: _list_of(tree, node, options) is not None)
+    lists = _Lists(tree, options)
+    layout = Layout(tree.root, options, lambda node: lists.of(node) is not None)
     found = layout.parts(root)
     found.sort(key=lambda named: (named[0] not in layout.asked_train, role(named[0]) != TRAIN))
-    reader = _Reader(tree, options)
+    reader = _Reader(tree, lists)
     parts = [reader.part(name, node) for name, node in found]
-    if options.label_column is not None and not reader.lists:
+    if options.label_column is not None and not reader.used_lists:
         options.require_no_columns(tree.root)
     taken = {file.name for _, node in found for file in node.files() if file.is_image}
-    lists = {file.name for file in reader.lists}
+    taken |= {file.name for file in reader.used_lists}
     beside = [node for node in layout.aside if node.is_filled]
-    covered = tuple(node.prefix for node in beside)
-    rest = [
-        file
-        for file in tree.files
-        if file.name not in taken | lists and not file.name.startswith(covered or ("\0",))
-    ]
+    taken |= {file.name for node in beside for file in node.files()}
+    rest = [file for file in tree.files if file.name not in taken]
     unused = [f"{node.prefix} ({sum(1 for _ in node.images()):,} images)" for node in beside]
     unused += [said] if (said := summary(rest)) else []
     unused += [
         f"the link {name.rstrip('/')}, which leads back to a folder it lies in" for name in tree.circles
     ]
     return Reading(
-        "images with a list of labels" if reader.lists and not reader.has_folders else "class folders",
+        "images with a list of labels" if reader.used_lists and not reader.has_folders else "class folders",
         tuple(parts),
         tuple(reader.used),
         notes=(*layout.notes, *reader.notes),
@@ -68,15 +67,15 @@ class _Reader:
     """Turns folders into parts; the first one says which classes there are."""
 
     tree: Tree
-    options: Options
+    lists: _Lists
     classes: tuple[str, ...] = ()
     has_folders: bool = False
     used: list[File] = field(default_factory=list)
-    lists: list[File] = field(default_factory=list)
+    used_lists: list[File] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def part(self, name: str, node: Node) -> Part:
-        listed = _list_of(self.tree, node, self.options, frozenset(self.classes))
+        listed = self.lists.of(node, frozenset(self.classes))
         if listed is not None:
             return self._listed(name, node, listed)
         is_first = not self.classes
@@ -95,7 +94,7 @@ class _Reader:
     def _listed(self, name: str, node: Node, listed: Labelled) -> Part:
         images = list(node.images())
         self.used += images
-        self.lists.append(listed.file)
+        self.used_lists.append(listed.file)
         self.notes.append(f"classes of {name or 'the images'} stand in {listed.file.name}")
         labels = np.array(listed.labels, dtype=np.str_)
         self.classes = self.classes or tuple(np.unique(labels).tolist())
@@ -127,32 +126,34 @@ class _Reader:
                     listed = tuple(dict.fromkeys(file.path.read_text("utf-8", "replace").split()))
                 except OSError as error:
                     raise BadFile(f"cannot read {file.path}: {one_line(error)}") from error
-                if set(listed) == names and file not in self.lists:
-                    self.lists.append(file)
+                if set(listed) == names and file not in self.used_lists:
+                    self.used_lists.append(file)
                     self.notes.append(f"the order of the classes is that of {file.name}")
                 if set(listed) == names:
                     return listed
         return tuple(sorted(names))
 
 
-def _list_of(
-    tree: Tree, node: Node, options: Options, classes: frozenset[str] = frozenset()
-) -> Labelled | None:
-    """The list that names the images of a folder that has no class folders."""
-    images = list(node.images()) if node.is_flat or (node.has_images and not node.filled) else []
-    if not images:
-        return None
-    crowds: dict[str, int] = {}
-    pictured = {file.folder for file in tree.files if file.is_image}
-    for file in tree.files:
-        crowds[file.folder] = crowds.get(file.folder, 0) + 1
-    where = images[0].folder
-    near = [
-        file
-        for file in tree.files
-        if where.startswith(file.folder) or (file.folder not in pictured and crowds[file.folder] <= FEW_FILES)
-    ]
-    return find_list(images, near, options.label_column, classes)
+class _Lists:
+    """Finds the list that names the images of a folder without class folders."""
+
+    def __init__(self, tree: Tree, options: Options) -> None:
+        self.column = options.label_column
+        files = Counter(file.folder for file in tree.files)
+        pictured = {file.folder for file in tree.files if file.is_image}
+        self.files = [file for file in tree.files if file.suffix in LISTS]
+        self.apart = {
+            folder for folder, count in files.items() if folder not in pictured and count <= FEW_FILES
+        }
+
+    def of(self, node: Node, classes: frozenset[str] = frozenset()) -> Labelled | None:
+        """The labels of the images in `node`; None if there are class folders, or no list names the images."""
+        if not node.is_flat:
+            return None
+        images = list(node.images())
+        where = images[0].folder
+        near = [file for file in self.files if where.startswith(file.folder) or file.folder in self.apart]
+        return find_list(images, near, self.column, classes)
 
 
 def _items(images: Iterable[File]) -> Iterator[Item]:
