@@ -241,7 +241,7 @@ def _normalised(
     if normalisation == "auto":
         normalisation = "bytes" if whole else "unit" if 0 <= low and high <= 1 else "data"
         said = {"bytes": "pixels from 0 to 255", "unit": "pixels from 0 to 1"}
-        said["data"] = f"normalised with the data's mean {spec.mean} and std {spec.std}"
+        said["data"] = f"normalised with the data's mean {_few(spec.mean)} and std {_few(spec.std)}"
         announce(f"values from {low:.3g} to {high:.3g} are read as {said[normalisation]} (--normalisation)")
     top = {"bytes": 255, "unit": 1}.get(normalisation)
     images = images.float()
@@ -261,6 +261,10 @@ def _normalised(
             "--normalisation unit"
         )
     return images
+
+
+def _few(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)
 
 
 def _labels(
