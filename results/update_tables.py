@@ -14,8 +14,6 @@ from typing import Any
 
 from condensery.coresets import SELECTORS
 from condensery.methods import get_method
-from condensery.methods.dcc import DCC, DSAC
-from condensery.methods.dsa import DSA
 from condensery.published import Published, lookup, tables
 from condensery.words import readable_bytes
 
@@ -171,7 +169,7 @@ def contrast(found: list[dict[str, Any]]) -> list[str]:
             if not wanted or score["subject"] != subject or score["network"] != MAIN:
                 continue
             fields = run["fields"]
-            outer, inner = loops(get_method(subject, **fields))
+            outer, inner = get_method(subject, **fields).loops(1)
             cells = (
                 SUBJECTS[subject],
                 fields["init"],
@@ -183,13 +181,6 @@ def contrast(found: list[dict[str, Any]]) -> list[str]:
             )
             lines.append(f"| {' | '.join(map(str, cells))} |")
     return lines
-
-
-def loops(method: Any) -> tuple[int, int]:
-    """Updates of the images for each network, and epochs between two of them, at 1 image per class."""
-    if isinstance(method, (DSA, DSAC)):
-        method = method.matching if isinstance(method, DSA) else method.contrastive
-    return (method.class_wise(1) if isinstance(method, DCC) else method).loops(1)
 
 
 def at_once(fields: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -142,7 +143,8 @@ def datasets(output: Output) -> None:
     output.show(table)
     for line in _OWN_IMAGES.splitlines():
         output.say(line)
-    for name, kind, place in found_under(os.environ.get("CONDENSERY_DATA") or "/nowhere"):
+    folder = os.environ.get("CONDENSERY_DATA")
+    for name, kind, place in found_under(folder) if folder else ():
         output.say(f"Found under CONDENSERY_DATA: {place.name} ({kind}), --data {name}")
     output.result([_known_json(known, local_folder(known)) for known in KNOWN_SETS.values()])
 
