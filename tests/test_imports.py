@@ -41,6 +41,7 @@ ROOMS = (
     "runner",
     "selection",
     "labelling",
+    "importing",
     "report",
     "comparison",
     "recipes",
