@@ -38,6 +38,7 @@ ROOMS = (
     "diagnostics",
     "run_folder",
     "session",
+    "presets",
     "runner",
     "selection",
     "labelling",
