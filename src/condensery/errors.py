@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-
 LONGEST = 300
 """Letters of another library's message that are repeated; some of them quote the bytes of a file."""
 
