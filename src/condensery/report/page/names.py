@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from condensery.report.contents import RANDOM, WHOLE, Measurement
 from condensery.report.page.charts import COLOURS
-from condensery.report.page.elements import Cell, Column, breakable, number, text
 from condensery.words import accuracy, count
 
 T = TypeVar("T")
@@ -49,9 +48,9 @@ def differing(item: Any, among: Sequence[Any], *attributes: str) -> list[str]:
     return [_PHRASES[a](value) for a, value in said.items() if value is not None]
 
 
-def names_within(group: Sequence[Measurement]) -> list[str]:
-    """A name for each measurement that tells it from the others of its group."""
-    return [_name(m, group, *(a for a in _PHRASES if a != "seed")) for m in group]
+def name_within(m: Measurement, group: Sequence[Measurement]) -> str:
+    """A name that tells a measurement from the others of its group."""
+    return _name(m, group, *(a for a in _PHRASES if a != "seed"))
 
 
 def series_name(m: Measurement, group: Sequence[Measurement]) -> str:
@@ -90,32 +89,8 @@ def circumstances(m: Measurement) -> tuple[str, str, str, str]:
     return m.data, m.network, m.protocol, m.augmentation
 
 
-BUDGET: Column = ("Images per class", lambda m: number(str(m.ipc or "all"), float(m.ipc or 1e12)))
-MADE_BY: Column = ("Made by", lambda m: Cell(f"<b>{text(subject_name(m.subject))}</b>", kind="who"))
-
-
-NAMES = {
-    "data": "images",
-    "condensed_with": "condensed with",
-    "network": "network trained",
-    "protocol": "protocol",
-    "labels": "labels",
-    "augmentation": "augmentation",
-}
-"""Of what may be the same in all rows of a table."""
-
-
-def place(attribute: str) -> Column:
-    """The column of one of `NAMES`; selections and the whole set are condensed with nothing."""
-    return NAMES[attribute].capitalize(), lambda m: Cell(breakable(getattr(m, attribute) or "–"), kind="name")
-
-
-class Colours:
+def colours_of(subjects: Iterable[str]) -> dict[str, int]:
     """One colour number for each subject, the same all over a page. Random images are the last, a grey."""
-
-    def __init__(self, subjects: Iterable[str]) -> None:
-        own = [s for s in dict.fromkeys(subjects) if s not in (RANDOM, WHOLE)]
-        self._numbers = {s: i % (COLOURS - 1) for i, s in enumerate(own)}
-
-    def __getitem__(self, subject: str) -> int:
-        return self._numbers.get(subject, COLOURS - 1)
+    known = dict.fromkeys(subjects, COLOURS - 1)
+    own = [subject for subject in known if subject not in (RANDOM, WHOLE)]
+    return {**known, **{subject: i % (COLOURS - 1) for i, subject in enumerate(own)}}

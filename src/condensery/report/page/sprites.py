@@ -18,6 +18,7 @@ BUDGET = 6_500_000  # bytes of all pictures in base64; the rest of a page must f
 _MOST_IMAGES = 12_000  # elements that a browser draws without trouble
 _PER_CLASS = (10**9, 50, 30, 20, 10, 5, 3, 2, 1)
 _CLASSES = (10**9, 200, 100, 50, 20, 10)
+_SHOWN_SIZE = 64  # an image is enlarged by a whole factor to about so many pixels, fewer if there are many
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,18 @@ class Sprite:
     @property
     def size(self) -> int:
         return len(self.final) + len(self.initial)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of an image."""
+        return self.gallery.final.shape[1:3]
+
+    @property
+    def zoom(self) -> float:
+        """A whole factor that makes images about as large as they are shown; a fraction for very large ones."""
+        size = max(self.shape)
+        target = _SHOWN_SIZE if max(self.counts) <= 10 else _SHOWN_SIZE / 2
+        return max(1, target // size) if size <= target * 2 else target * 2 / size
 
 
 def sprites(galleries: Sequence[Gallery], limit: int = BUDGET) -> tuple[list[Sprite], list[str]]:
