@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from condensery import words
+from condensery.report import tables
 from condensery.report.contents import Report
-from condensery.report.page import numbers, origins, pictures
-from condensery.report.page.names import colours_of
+from condensery.report.page import names, numbers, origins, pictures
 from condensery.report.page.sprites import sprites
-from condensery.words import accuracy
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -22,7 +23,7 @@ _SIGNS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # that no pag
 
 def html(report: Report) -> str:
     """The page, as text to be written in UTF-8."""
-    colours = colours_of(m.subject for m in (*report.measurements, *report.curves))
+    colours = names.colours_of(m.subject for m in (*report.measurements, *report.curves))
     made, left_out = sprites(report.galleries)
     sections = (
         ("outcome", "In short", numbers.outcome(report)),
@@ -38,11 +39,10 @@ def html(report: Report) -> str:
         ("skipped", "Not measured", origins.skipped(report)),
         ("details", "Every number", origins.details(report)),
     )
-    page = templates().get_template("page.html.jinja")
-    shown = [section for section in sections if section[2]]
-    text = page.render(mark=MARK, report=report, sections=shown, sprites=made, style=_file("style.css"),
-                       script=_file("script.js"))  # fmt: skip
-    return without_control_signs(text)
+    style, script = (files(__name__).joinpath(name).read_text("utf-8") for name in ("style.css", "script.js"))
+    shown = {"report": report, "sections": [one for one in sections if one[2]], "sprites": made}
+    page = templates().get_template("page.html.jinja").render(shown, mark=MARK, style=style, script=script)
+    return without_control_signs(page)
 
 
 def without_control_signs(text: str) -> str:
@@ -55,13 +55,11 @@ def templates() -> Environment:
     """The templates, which escape whatever is put into them."""
     from jinja2 import Environment, PackageLoader, StrictUndefined  # needed only where a page is made
 
-    loader = PackageLoader("condensery.report.page")
-    found = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    found.filters |= {"fixed": "{:.1f}".format, "accuracy": accuracy}
+    strict = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    found = Environment(loader=PackageLoader(__name__), **strict)
+    known = {
+        name: word for room in (words, tables, names) for name, word in vars(room).items() if callable(word)
+    }
+    found.filters |= {**known, "small_percent": origins.small_percent, "fixed": "{:.1f}".format}
+    found.filters["as_json"] = partial(json.dumps, indent=2, ensure_ascii=False)
     return found
-
-
-def _file(name: str) -> str:
-    return files("condensery.report.page").joinpath(name).read_text("utf-8")

@@ -30,6 +30,28 @@ def subject_name(subject: str) -> str:
     return {WHOLE: "whole training set", RANDOM: "random images"}.get(subject, subject)
 
 
+NAMES = {
+    "data": "images",
+    "condensed_with": "condensed with",
+    "network": "network trained",
+    "protocol": "protocol",
+    "labels": "labels",
+    "augmentation": "augmentation",
+}
+"""Of what may be the same in all rows of a table, or has a column."""
+
+
+def values_of(rows: Sequence[Any]) -> dict[str, list[Any]]:
+    """By attribute of `NAMES` the values that rows have, of those that have one."""
+    found = {a: dict.fromkeys(getattr(m, a) for m in rows) for a in NAMES}
+    return {a: [value for value in values if value is not None] for a, values in found.items()}
+
+
+def varying(rows: Sequence[Any]) -> list[tuple[str, str]]:
+    """(attribute, head) of the columns that tell rows apart."""
+    return [(a, NAMES[a].capitalize()) for a, values in values_of(rows).items() if len(values) > 1]
+
+
 _PHRASES: dict[str, Callable[[Any], str]] = {
     "condensed_with": "with {}".format,
     "network": "on {}".format,

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from condensery.evaluation.honest import SCORES
 from condensery.report.contents import RANDOM, WHOLE, Measurement, Report
 from condensery.report.page.charts import Axis, Bar, Figure, Line, bars, lines, reach, shares
-from condensery.report.page.columns import (
-    BUDGET,
-    MADE_BY,
-    NAMES,
-    Cell,
-    Column,
-    Table,
-    number,
-    values_of,
-    varying,
-    whole_number,
-)
 from condensery.report.page.names import (
+    NAMES,
     budget,
     ceiling_of,
     circumstances,
@@ -31,14 +19,12 @@ from condensery.report.page.names import (
     series_name,
     spread,
     subject_name,
+    values_of,
     varies,
+    varying,
 )
-from condensery.report.tables import further_columns, further_text, judged_otherwise, sets_by_networks
-from condensery.words import accuracy, percent, readable_bytes
-
-_MOST_SENTENCES = 12
-_MOST_NAMES = 4  # of sets that are as good as the best
-_FEW_NETWORKS = 3  # columns of a heat map whose names fit side by side on a phone
+from condensery.report.tables import further_columns, judged_otherwise
+from condensery.words import percent
 
 Part = tuple[str, Any]
 """The macro of parts.html.jinja that shows something, and what it shows."""
@@ -62,50 +48,29 @@ def outcome(report: Report) -> list[Part]:
     """What came out, budget by budget: the best set, and whether it is above random images beyond the spreads."""
     chosen = _of_sets(report)
     by_budget = groups(chosen, lambda m: (m.ipc, circumstances(m))).values()
-    said = [_sentence(group, ceiling_of(report.measurements, group[0]), chosen) for group in by_budget]
-    left = len(said) - _MOST_SENTENCES
-    more: list[Part] = [("paragraphs", [f"{left} more combinations are in the table."])] if left > 0 else []
-    return [("outcome", said[:_MOST_SENTENCES]), *more] if said else []
+    found = [_best(group, ceiling_of(report.measurements, group[0]), chosen) for group in by_budget]
+    return [("outcome", found)] if found else []
 
 
-def _sentence(
+def _best(
     group: Sequence[Measurement], whole: Measurement | None, among: Sequence[Measurement]
-) -> dict[str, str]:
-    """The parts of a sentence, of which some are bold."""
+) -> dict[str, Any]:
+    """The best set of a group, what is not clearly below it, and what stands beside it."""
     ranked = sorted(group, key=lambda m: -m.mean)
     own = [m for m in ranked if m.subject != RANDOM]
-    chance = [m for m in ranked if m.subject == RANDOM]
-    best, rest = (own or chance)[0], ""
-    if own:
-        rest = _beside(best, chance[0], group) if chance else ", with no random images beside it"
-    near = [name_within(m, group) for m in own[1:] if not _apart(best, m)]
-    if near and best.n > 1:
-        more = f" and {len(near) - _MOST_NAMES} more" if len(near) > _MOST_NAMES else ""
-        rest += f". Not clearly below it: {', '.join(near[:_MOST_NAMES])}{more}"
-    if whole and whole.mean:
-        share = percent(best.mean / whole.mean)
-        rest += f". That is {share} % of what the whole training set gives ({found(whole)})"
+    chance = next((m for m in ranked if m.subject == RANDOM), None)
+    best = (own or ranked)[0]
     return {
-        "budget": budget(best.ipc),
-        "where": _where(best, among, "without augmentation" if best.augmentation == "none" else ""),
+        "m": best,
         "name": name_within(best, group),
-        "leads": f"is the best of {len(own)} with" if len(own) > 1 else "reaches",
-        "found": found(best),
-        "rest": rest,
+        "where": _where(best, among, "without augmentation" if best.augmentation == "none" else ""),
+        "sets": len(own),
+        "chance": chance,
+        "chance_name": chance and name_within(chance, group),
+        "is_apart": chance and _apart(best, chance),
+        "near": [name_within(m, group) for m in own[1:] if best.n > 1 and not _apart(best, m)],
+        "whole": whole,
     }
-
-
-def _beside(best: Measurement, chance: Measurement, group: Sequence[Measurement]) -> str:
-    """How far a set is from random images, and whether that is more than the spreads."""
-    gap = best.mean - chance.mean
-    side = "above" if gap > 0 else "below"
-    said = f", {abs(100 * gap):.1f} points {side} {name_within(chance, group)} at {found(chance)}, "
-    if min(best.n, chance.n) == 1:
-        return f"{said}from a single network, so no spread is known"
-    if not _apart(best, chance):
-        return f"{said}which is within the spreads: no difference is shown"
-    single = ", though of one selection: how selections differ is not in them"
-    return f"{said}more than both spreads together{single if len(chance.accuracies) == 1 else ''}"
 
 
 def _apart(a: Measurement, b: Measurement) -> bool:
@@ -121,71 +86,25 @@ def accuracy_table(report: Report) -> list[Part]:
     rows = report.measurements
     if not rows:
         return []
-    index = {id(m): i for i, m in enumerate(rows)}
-    columns: list[Column] = [
-        BUDGET,
-        MADE_BY,
-        *varying(rows),
-        ("Accuracy, %", _accuracy),
-        ("n", lambda m: number(sets_by_networks(m), m.n)),
-        *([("Published, %", _published)] if any(m.published for m in rows) else []),
-        ("Bytes", lambda m: number(readable_bytes(m.bytes), m.bytes)),
-        ("Steps", lambda m: whole_number(m.steps, f"of {m.published_steps:,}" if m.published_steps else "")),
-        ("Epochs", lambda m: whole_number(m.epochs)),
-        *(_further(name, rows) for name in dict.fromkeys(name for m in rows for name in further_columns(m))),
-        ("", lambda m: Cell("how", link=f"#m{index[id(m)]}")),
-    ]
-    caption = "Mean ± standard deviation over n networks, trained from scratch (sets x networks on each). "
-    same = [(name, values[0]) for a, name in NAMES.items() if len(values := values_of(rows, a)) == 1]
-    return [("table", Table(caption, columns, rows, same=same)), ("paragraphs", _sources(rows))]
+    further = {name: [m.extra.get(name) for m in rows] for m in rows for name in further_columns(m)}
+    same = [(NAMES[a], values[0]) for a, values in values_of(rows).items() if len(values) == 1]
+    shown = {"rows": rows, "varying": varying(rows), "same": same, "sources": _sources(rows)}
+    return [("accuracies", {**shown, "further": {name: _are_numbers(further[name]) for name in further}})]
 
 
-def _sources(measurements: Sequence[Measurement]) -> list[str]:
-    """Where published values are from and by which protocol, and that ours are by another one."""
-    known = dict.fromkeys((m.published.source, m.published.protocol) for m in measurements if m.published)
-    if not known:
-        return []
-    said = "Published: " + "; ".join(f"{source} (by {protocol})" for source, protocol in known) + "."
-    if any(map(judged_otherwise, measurements)):
-        said += (
-            f" Ours are by {_protocols(measurements)}: a protocol below a published value says that it was judged "
-            "by that one, so the two numbers differ by more than the sets."
-        )
-    return [said]
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return all(value is None or isinstance(value, int | float) for value in values)
 
 
-def _protocols(measurements: Sequence[Measurement], theirs: bool = False) -> str:
-    """Ours, beside published values of another protocol, or theirs."""
-    apart = [m for m in measurements if judged_otherwise(m)]
-    return " or ".join(
-        dict.fromkeys(m.published.protocol if theirs and m.published else m.protocol for m in apart)
-    )
-
-
-def _accuracy(m: Measurement) -> Cell:
-    rest = f" ± {percent(m.std)}" if m.n > 1 else ""
-    return number(percent(m.mean), m.mean, "main", strong=True, rest=rest)
-
-
-def _published(m: Measurement) -> Cell:
-    if m.published is None:
-        return number("–", -1.0)
-    said, other = accuracy(m.published.mean, m.published.std), f"by {m.published.protocol}"
-    more = {"title": m.published.source, "small": other if judged_otherwise(m) else ""}
-    return number(said, m.published.mean, "theirs", **more)
-
-
-def _further(name: str, rows: Sequence[Measurement]) -> Column:
-    """The column of a value that not all rows need to have, set as numbers if it holds nothing else."""
-    values = [m.extra.get(name) for m in rows]
-    is_numeric = all(value is None or isinstance(value, int | float) for value in values)
-
-    def cell(m: Measurement) -> Cell:
-        value = m.extra.get(name)
-        shown = "–" if value is None else further_text(value)
-        return number(shown, float(value or 0)) if is_numeric else Cell(shown)
-
-    return name.replace("_", " ").capitalize(), cell
+def _sources(rows: Sequence[Measurement]) -> dict[str, list[Any]]:
+    """Where published values are from and by which protocol; the protocols where ours is another one."""
+    published = [m.published for m in rows if m.published]
+    apart = [(m.protocol, m.published.protocol) for m in rows if m.published and judged_otherwise(m)]
+    return {
+        "sources": list(dict.fromkeys((one.source, one.protocol) for one in published)),
+        "ours": list(dict.fromkeys(ours for ours, _ in apart)),
+        "theirs": list(dict.fromkeys(theirs for _, theirs in apart)),
+    }
 
 
 # ---- bars
@@ -196,12 +115,7 @@ def bar_charts(report: Report, colours: Mapping[str, int]) -> list[Part]:
     chosen = _of_sets(report)
     by_budget = groups(chosen, lambda m: (m.data, m.ipc, m.network)).values()
     figures = [_bar_chart(group, chosen, report, colours) for group in by_budget]
-    note = "Whiskers: one standard deviation on either side; none for a single network."
-    if any(m.published for m in chosen):
-        theirs, ours = _protocols(chosen, theirs=True), _protocols(chosen)
-        judged = f", judged by {theirs} where ours is by {ours}" if theirs else ""
-        note += f" Diamond ◇: the published value{judged}."
-    return [("panels", figures), ("paragraphs", [note])] if figures else []
+    return [("panels", figures), ("bar_notes", _sources(chosen))] if figures else []
 
 
 def _bar_chart(
@@ -281,33 +195,24 @@ def heat_maps(report: Report) -> list[Part]:
     return [("maps", maps)] if maps else []
 
 
-def _heat_map(title: str, members: Sequence[Measurement], corner: str) -> Table:
-    networks = list(dict.fromkeys(m.network for m in members))
+def _heat_map(title: str, members: Sequence[Measurement], corner: str) -> dict[str, Any]:
+    """A row for each origin, with what was found by network."""
     name_of = _origin if corner == "condensed with" else series_name
     rows = groups(members, lambda m: (m.subject, m.condensed_with, m.labels)).values()
-    columns: list[Column] = [
-        (corner, lambda row: Cell(name_of(row[0], members), kind="name", strong=True)),
-        *((network, partial(_heat, network, members)) for network in networks),
-    ]
-    caption = f"{title}: test accuracy, %, by the network that was trained"
-    kind = "heat many" if len(networks) > _FEW_NETWORKS else "heat"
-    return Table(caption, columns, rows, sortable=False, kind=kind)
+    means = [m.mean for m in members]
+    return {
+        "title": title,
+        "corner": corner,
+        "networks": list(dict.fromkeys(m.network for m in members)),
+        "rows": [(name_of(row[0], members), {m.network: m for m in row}) for row in rows],
+        "low": min(means),
+        "span": max(means) - min(means),
+    }
 
 
 def _origin(m: Measurement, members: Sequence[Measurement]) -> str:
     """The network that the set was condensed with, and the labels where they differ."""
     return f"{m.condensed_with}" + (f", {m.labels} labels" if varies(members, "labels") else "")
-
-
-def _heat(network: str, members: Sequence[Measurement], row: Sequence[Measurement]) -> Cell:
-    """The last of a row that was found with `network`, coloured by its place among all `members`."""
-    m = {m.network: m for m in row}.get(network)
-    if m is None:
-        return Cell("–", kind="none")
-    means = [one.mean for one in members]
-    share = (m.mean - min(means)) / (max(means) - min(means)) if max(means) > min(means) else 0.5
-    more = {"small": f"± {percent(m.std)}" if m.n > 1 else "", "style": f"--v:{share:.2f}"}
-    return number(percent(m.mean), m.mean, "cell high" if share > 0.55 else "cell", **more)
 
 
 # ---- how much is due to the images
@@ -317,13 +222,4 @@ def honest_table(report: Report) -> list[Part]:
     """The scores that follow from the accuracies of a set, of random images and of the whole set."""
     known = [one for one in SCORES if one.unit and any(one.key in m.extra for m in report.measurements)]
     rows = [m for m in report.measurements if any(one.key in m.extra for one in known)]
-    columns: list[Column] = [BUDGET, MADE_BY, *varying(rows)]
-    for one in known:
-        head = f"{one.name}, %" if one.unit == "%" else one.name
-        columns.append((head, partial(_score, one.key)))
-    caption = "; ".join(f"{one.name}: {one.meaning}" for one in known) + "."
-    return [("table", Table(caption, columns, rows))] if rows else []
-
-
-def _score(key: str, m: Measurement) -> Cell:
-    return number(percent(m.extra.get(key)), m.extra.get(key, 0.0))
+    return [("scores", {"rows": rows, "varying": varying(rows), "scores": known})] if rows else []

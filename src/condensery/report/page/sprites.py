@@ -55,16 +55,14 @@ class Sprite:
 
 def sprites(galleries: Sequence[Gallery], limit: int = BUDGET) -> tuple[list[Sprite], list[str]]:
     """As much of the galleries as fits into `limit` bytes, and lines that say what was left out."""
-    for classes, per_class in product(_CLASSES, _PER_CLASS):
-        thin = [_thinned(gallery, per_class, classes) for gallery in galleries]
+    tries = [(len(galleries), *most) for most in product(_CLASSES, _PER_CLASS)]
+    tries += [(kept, _CLASSES[-1], _PER_CLASS[-1]) for kept in range(len(galleries) - 1, 0, -1)]
+    for kept, classes, per_class in tries:
+        thin = [_thinned(gallery, per_class, classes) for gallery in galleries[:kept]]
         few = sum(len(g.labels) for g in thin) <= _MOST_IMAGES
         if few and (made := _within(thin, limit)) is not None:
-            return made, _left_out(galleries, thin)
-    for kept in range(len(galleries) - 1, 0, -1):
-        if made := _within([_thinned(g, 1, _CLASSES[-1]) for g in galleries[:kept]], limit):
-            few = f"{kept} of {len(galleries)} galleries are shown, one image of each class"
-            return made, [f"Only the first {few}"]
-    return [], ["No gallery is shown: its images are too large for a page"] if galleries else []
+            return made, _left_out(galleries, kept, classes, per_class)
+    return [], ["No gallery is shown: its images are too large for a page"]
 
 
 def _within(galleries: Sequence[Gallery], limit: int) -> list[Sprite] | None:
@@ -81,31 +79,23 @@ def _within(galleries: Sequence[Gallery], limit: int) -> list[Sprite] | None:
 
 def _thinned(gallery: Gallery, per_class: int, classes: int) -> Gallery:
     """The first images of the first classes."""
-    place = np.zeros(len(gallery.labels), int)  # of each image within its class
-    for c in np.unique(gallery.labels):
-        mine = gallery.labels == c
-        place[mine] = np.arange(mine.sum())
-    keep = (place < per_class) & (gallery.labels < classes)
-    initial = None if gallery.initial is None else gallery.initial[keep]
-    return replace(
-        gallery,
-        class_names=gallery.class_names[:classes],
-        labels=gallery.labels[keep],
-        final=gallery.final[keep],
-        initial=initial,
-    )
+    shown = range(min(classes, len(gallery.class_names)))
+    keep = np.sort(np.concatenate([np.flatnonzero(gallery.labels == c)[:per_class] for c in shown]))
+    names, initial = gallery.class_names[:classes], None if gallery.initial is None else gallery.initial[keep]
+    images = {"labels": gallery.labels[keep], "final": gallery.final[keep], "initial": initial}
+    return replace(gallery, class_names=names, **images)
 
 
-def _left_out(before: Sequence[Gallery], after: Sequence[Gallery]) -> list[str]:
+def _left_out(galleries: Sequence[Gallery], kept: int, classes: int, per_class: int) -> list[str]:
     lines = []
-    for old, new in zip(before, after, strict=True):
-        if len(new.class_names) < len(old.class_names):
-            lines.append(f"Only the first {len(new.class_names)} of {len(old.class_names)} classes are shown")
-        was, per_class = (max(np.bincount(one.labels), default=0) for one in (old, new))
-        if per_class < was:
-            shown = count(int(per_class), "image")
-            lines.append(f"At most {shown} of each class are shown, so that the page stays small")
-    return list(dict.fromkeys(lines))
+    if kept < len(galleries):
+        return [f"Only the first {kept} of {len(galleries)} galleries are shown, one image of each class"]
+    if (all_classes := max((len(g.class_names) for g in galleries), default=0)) > classes:
+        lines.append(f"Only the first {classes} of {all_classes} classes are shown")
+    if any(np.bincount(g.labels).max() > per_class for g in galleries):
+        shown = count(per_class, "image")
+        lines.append(f"At most {shown} of each class are shown, so that the page stays small")
+    return lines
 
 
 def _png(images: np.ndarray, labels: np.ndarray, counts: Sequence[int]) -> str:
