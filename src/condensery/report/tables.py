@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from itertools import chain
 from typing import Any
 
@@ -115,11 +115,11 @@ def from_json(document: Mapping[str, Any]) -> Measurement:
         known[name] = tuple(known[name])
     known["accuracies"] = tuple(tuple(map(float, networks)) for networks in known["accuracies"])
     known["published"] = known["published"] and Published(**known["published"])
-    m = Measurement(**known)
+    said = {name: value for name, value in document.get("honest", {}).items() if value is not None}
+    m = Measurement(**{**known, "extra": {**known.get("extra", {}), **said}})
     if not m.n:
         raise ValueError("no accuracies")
-    said = {name: value for name, value in document.get("honest", {}).items() if value is not None}
-    return replace(m, extra={**m.extra, **said})
+    return m
 
 
 # ---- for people

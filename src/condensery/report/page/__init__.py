@@ -25,7 +25,7 @@ def html(report: Report) -> str:
     """The page, as text to be written in UTF-8."""
     colours = names.colours_of(m.subject for m in (*report.measurements, *report.curves))
     made, left_out = sprites(report.galleries)
-    sections = (
+    sections = (  # the macro of sections.html.jinja, the name, and what is shown if there is any
         ("outcome", "In short", numbers.outcome(report)),
         ("accuracy", "Accuracy", numbers.accuracy_table(report)),
         ("bars", "Side by side", numbers.bar_charts(report, colours)),
@@ -36,7 +36,7 @@ def html(report: Report) -> str:
         ("curves", "Curves", pictures.curves(report, colours)),
         ("scatter", "Features", pictures.scatters(report)),
         ("costs", "Time, memory, bytes", origins.costs(report)),
-        ("skipped", "Not measured", origins.skipped(report)),
+        ("skipped", "Not measured", report.skipped),
         ("details", "Every number", origins.details(report)),
     )
     style, script = (files(__name__).joinpath(name).read_text("utf-8") for name in ("style.css", "script.js"))
@@ -57,9 +57,10 @@ def templates() -> Environment:
 
     strict = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     found = Environment(loader=PackageLoader(__name__), **strict)
-    known = {
-        name: word for room in (words, tables, names) for name, word in vars(room).items() if callable(word)
-    }
-    found.filters |= {**known, "small_percent": origins.small_percent, "fixed": "{:.1f}".format}
+    said = [words.accuracy, words.count, words.percent, words.readable_bytes, words.readable_seconds]
+    said += [names.budget, names.found, names.subject_name, origins.small_percent]
+    said += [tables.further_text, tables.judged_otherwise, tables.make_seconds]
+    said += [tables.sets_by_networks, tables.stored_images]
+    found.filters |= {word.__name__: word for word in said} | {"fixed": "{:.1f}".format}
     found.filters["as_json"] = partial(json.dumps, indent=2, ensure_ascii=False)
     return found

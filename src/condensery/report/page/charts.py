@@ -22,15 +22,10 @@ ACROSS, DOWN = (52, 342), (208, 26)  # where the scales of a chart with two axes
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with its title.
+    """A chart with its title, for the macro `kind` of charts.svg.jinja, which is given the values of `chart`.
 
-    Attributes:
-        kind: which template draws it: "bars", "lines" or "scatter".
-        title, described: for all, and for those who do not see the drawing.
-        chart: what is drawn, by the names that the template has for it.
-        legend: (name, colour) of each line, in their order.
-        key: (name, colour) of each class.
-        note: a line below.
+    `described` is for those who do not see the drawing, `note` stands below; `legend` has (name, colour) of each line,
+    `key` of each class.
     """
 
     kind: str
@@ -117,9 +112,7 @@ def bars(
 ) -> Figure:
     """Horizontal bars from zero, whiskers of one standard deviation, a diamond at the published value.
 
-    Args:
-        items: from top to bottom.
-        ceiling: a fraction to mark with a line: the whole training set.
+    `ceiling` is a fraction to mark with a line: the whole training set.
     """
     ends = [b.value + (b.spread or 0) for b in items] + [b.published[0] for b in items if b.published]
     axis = shares("test accuracy, %", [*ends, ceiling or 0], from_zero=True)
@@ -149,18 +142,12 @@ def scatter(plot: Scatter) -> Figure:
     height = float((high - low)[1]) * scale + 24
     places = np.stack([(both[:, 0] - low[0]) * scale + 12, height - 12 - (both[:, 1] - low[1]) * scale], 1)
     real, synthetic = np.split(places, [len(plot.real)])
-    dots, named = [], []
-    kinds = (
-        ("real", real, plot.real_labels),
-        *((k, synthetic, plot.synthetic_labels) for k in ("halo", "synthetic")),
-    )
-    for kind, points, labels in kinds:
-        for c in range(len(plot.class_names)):
-            path = "".join(f"M{a:.1f} {b:.1f}h0" for a, b in points[labels == c])
-            dots += [(kind, c % COLOURS, path)] if path else []
-    for c, name in enumerate(plot.class_names) if len(plot.class_names) <= 2 * COLOURS else ():
-        mine = real[plot.real_labels == c]
-        named += [(*np.median(mine, 0).tolist(), name)] if len(mine) else []
+    layers = [("real", real, plot.real_labels)]  # from the lowest to the topmost
+    layers += [(kind, synthetic, plot.synthetic_labels) for kind in ("halo", "synthetic")]
+    classes, few = range(len(plot.class_names)), len(plot.class_names) <= 2 * COLOURS
+    dots = [(kind, c % COLOURS, points[labels == c]) for kind, points, labels in layers for c in classes]
+    own = [(name, real[plot.real_labels == c]) for c, name in enumerate(plot.class_names) if few]
+    named = [(*np.median(points, 0), name) for name, points in own if len(points)]
     described = f"{len(real)} real images as small dots, {len(synthetic)} of the set as large ones"
     key = [(name, c) for c, name in enumerate(plot.class_names)][:COLOURS]
     key += [("colours repeat", -1)] if len(plot.class_names) > COLOURS else []

@@ -26,9 +26,6 @@ from condensery.report.page.names import (
 from condensery.report.tables import further_columns, judged_otherwise
 from condensery.words import percent
 
-Part = tuple[str, Any]
-"""The macro of parts.html.jinja that shows something, and what it shows."""
-
 
 def _of_sets(report: Report) -> list[Measurement]:
     """All but the whole training set."""
@@ -44,12 +41,11 @@ def _where(m: Measurement, among: Sequence[Measurement], *more: str) -> str:
 # ---- the outcome in words
 
 
-def outcome(report: Report) -> list[Part]:
+def outcome(report: Report) -> list[dict[str, Any]]:
     """What came out, budget by budget: the best set, and whether it is above random images beyond the spreads."""
     chosen = _of_sets(report)
     by_budget = groups(chosen, lambda m: (m.ipc, circumstances(m))).values()
-    found = [_best(group, ceiling_of(report.measurements, group[0]), chosen) for group in by_budget]
-    return [("outcome", found)] if found else []
+    return [_best(group, ceiling_of(report.measurements, group[0]), chosen) for group in by_budget]
 
 
 def _best(
@@ -81,19 +77,14 @@ def _apart(a: Measurement, b: Measurement) -> bool:
 # ---- the table
 
 
-def accuracy_table(report: Report) -> list[Part]:
+def accuracy_table(report: Report) -> dict[str, Any]:
     """Every measurement. What is the same in all rows is said once, above."""
     rows = report.measurements
-    if not rows:
-        return []
-    further = {name: [m.extra.get(name) for m in rows] for m in rows for name in further_columns(m)}
     same = [(NAMES[a], values[0]) for a, values in values_of(rows).items() if len(values) == 1]
     shown = {"rows": rows, "varying": varying(rows), "same": same, "sources": _sources(rows)}
-    return [("accuracies", {**shown, "further": {name: _are_numbers(further[name]) for name in further}})]
-
-
-def _are_numbers(values: Sequence[Any]) -> bool:
-    return all(value is None or isinstance(value, int | float) for value in values)
+    further = dict.fromkeys(name for m in rows for name in further_columns(m))
+    are_numbers = (all(isinstance(m.extra.get(name), int | float | None) for m in rows) for name in further)
+    return {**shown, "further": dict(zip(further, are_numbers, strict=True))} if rows else {}
 
 
 def _sources(rows: Sequence[Measurement]) -> dict[str, list[Any]]:
@@ -110,28 +101,28 @@ def _sources(rows: Sequence[Measurement]) -> dict[str, list[Any]]:
 # ---- bars
 
 
-def bar_charts(report: Report, colours: Mapping[str, int]) -> list[Part]:
+def bar_charts(report: Report, colours: Mapping[str, int]) -> dict[str, Any]:
     """One chart for each budget and network."""
     chosen = _of_sets(report)
     by_budget = groups(chosen, lambda m: (m.data, m.ipc, m.network)).values()
     figures = [_bar_chart(group, chosen, report, colours) for group in by_budget]
-    return [("panels", figures), ("bar_notes", _sources(chosen))] if figures else []
+    return {"figures": figures, "sources": _sources(chosen)} if figures else {}
 
 
 def _bar_chart(
     group: Sequence[Measurement], chosen: Sequence[Measurement], report: Report, colours: Mapping[str, int]
 ) -> Figure:
-    first, names, whole = group[0], [name_within(m, group) for m in group], None
+    named, whole = [(name_within(m, group), m) for m in group], None
     if varies(group, "protocol"):  # which then has to be said of each
-        names = [n if m.protocol in n else f"{n} · {m.protocol}" for n, m in zip(names, group, strict=True)]
+        named = [(name if m.protocol in name else f"{name} · {m.protocol}", m) for name, m in named]
     else:
-        whole = ceiling_of(report.measurements, first)
+        whole = ceiling_of(report.measurements, group[0])
     items = [
         Bar(name, m.mean, spread(m), colours[m.subject], m.published and (m.published.mean, m.published.std))
-        for name, m in zip(names, group, strict=True)
+        for name, m in named
     ]
-    title = budget(first.ipc) + (f", tested on {first.network}" if varies(chosen, "network") else "")
-    said = "; ".join(f"{name}: {found(m)}" for name, m in zip(names, group, strict=True))
+    title = budget(group[0].ipc) + (f", tested on {group[0].network}" if varies(chosen, "network") else "")
+    said = "; ".join(f"{name}: {found(m)}" for name, m in named)
     note = f"Dashed: the whole training set, {found(whole)}" if whole else ""
     return bars(title, said, items, whole.mean if whole else None, note)
 
@@ -139,7 +130,7 @@ def _bar_chart(
 # ---- accuracy against budget
 
 
-def budget_charts(report: Report, colours: Mapping[str, int]) -> list[Part]:
+def budget_charts(report: Report, colours: Mapping[str, int]) -> list[Figure]:
     """Accuracy against images per class, and as a share of what the whole training set gives."""
     chosen, figures = _of_sets(report), []
     for group in groups(chosen, circumstances).values():
@@ -147,7 +138,7 @@ def budget_charts(report: Report, colours: Mapping[str, int]) -> list[Part]:
         relative = (False, True) if whole and whole.mean else (False,)
         if varies(group, "ipc"):
             figures += [_against_budget(group, chosen, whole, colours, one) for one in relative]
-    return [("panels", figures)] if figures else []
+    return figures
 
 
 def _against_budget(
@@ -176,7 +167,7 @@ def _against_budget(
 # ---- across architectures
 
 
-def heat_maps(report: Report) -> list[Part]:
+def heat_maps(report: Report) -> list[dict[str, Any]]:
     """Condensed with one architecture (rows), tested on another (columns)."""
     chosen = [m for m in report.measurements if m.subject != WHOLE]
     maps = []
@@ -192,7 +183,7 @@ def heat_maps(report: Report) -> list[Part]:
         rest = [m for m in group if m.subject not in crossed]
         if varies(rest, "network"):
             maps.append(_heat_map(f"{'Others' if crossed else 'All'}, {where}", rest, "made by"))
-    return [("maps", maps)] if maps else []
+    return maps
 
 
 def _heat_map(title: str, members: Sequence[Measurement], corner: str) -> dict[str, Any]:
@@ -218,8 +209,8 @@ def _origin(m: Measurement, members: Sequence[Measurement]) -> str:
 # ---- how much is due to the images
 
 
-def honest_table(report: Report) -> list[Part]:
+def honest_table(report: Report) -> dict[str, Any]:
     """The scores that follow from the accuracies of a set, of random images and of the whole set."""
     known = [one for one in SCORES if one.unit and any(one.key in m.extra for m in report.measurements)]
     rows = [m for m in report.measurements if any(one.key in m.extra for one in known)]
-    return [("scores", {"rows": rows, "varying": varying(rows), "scores": known})] if rows else []
+    return {"rows": rows, "varying": varying(rows), "scores": known} if rows else {}

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
+from typing import Any
 
 from condensery.report.contents import WHOLE, Report
 from condensery.report.page.names import groups, values_of
-from condensery.report.page.numbers import Part
 from condensery.report.tables import csv_text, json_lines, stored_images
 from condensery.words import percent
 
 
-def costs(report: Report) -> list[Part]:
+def costs(report: Report) -> dict[str, Any]:
     """Time, memory and bytes of each kind of set."""
     kinds = groups(report.measurements, lambda m: (m.data, m.subject, m.ipc, m.condensed_with, m.steps))
     rows = [
@@ -29,7 +29,7 @@ def costs(report: Report) -> list[Part]:
         "origin": len(values_of(rows)["condensed_with"]) > 1,
         "stored": any(stored_images(m) != m.images for m in rows),
     }
-    return [("costs", shown)] if rows else []
+    return shown if rows else {}
 
 
 def small_percent(share: float) -> str:
@@ -37,12 +37,7 @@ def small_percent(share: float) -> str:
     return percent(share) if share >= 0.00995 else f"{100 * share:.2g}"
 
 
-def skipped(report: Report) -> list[Part]:
-    """What could not be measured, and why."""
-    return [("skipped", report.skipped)] if report.skipped else []
-
-
-def details(report: Report) -> list[Part]:
+def details(report: Report) -> dict[str, Any]:
     """For each number the accuracies behind it, the commands and the record; all numbers as files."""
     kinds = {"report.csv": ("text/csv", csv_text), "report.jsonl": ("application/json", json_lines)}
     files = [
@@ -50,4 +45,4 @@ def details(report: Report) -> list[Part]:
         for name, (kind, make) in kinds.items()
     ]
     known = report.measurements or report.command
-    return [("details", {"files": files if report.measurements else [], "report": report})] if known else []
+    return {"files": files if report.measurements else [], "report": report} if known else {}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from condensery.report.contents import Curve, Gallery, Report
 from condensery.report.page.charts import Axis, Figure, Line, lines, nice_ticks, reach, scatter, shares
 from condensery.report.page.names import budget, differing, groups, subject_name
-from condensery.report.page.numbers import Part
 from condensery.report.page.sprites import Sprite
 
 _MOST_POINTS = 240  # of a loss curve
@@ -18,10 +18,10 @@ _MOST_POINTS = 240  # of a loss curve
 # ---- galleries
 
 
-def galleries(report: Report, sprites: Sequence[Sprite], notes: Sequence[str]) -> list[Part]:
+def galleries(report: Report, sprites: Sequence[Sprite], notes: Sequence[str]) -> dict[str, Any]:
     """The galleries, each with its name."""
     named = [(_name(sprite.gallery, report.galleries), sprite) for sprite in sprites]
-    return [("galleries", {"named": named, "notes": notes})] if named or notes else []
+    return {"named": named, "notes": notes} if report.galleries else {}
 
 
 def _name(gallery: Gallery, among: Sequence[Gallery]) -> str:
@@ -33,7 +33,7 @@ def _name(gallery: Gallery, among: Sequence[Gallery]) -> str:
 # ---- curves
 
 
-def curves(report: Report, colours: Mapping[str, int]) -> list[Part]:
+def curves(report: Report, colours: Mapping[str, int]) -> dict[str, Any]:
     """The loss of every set, and accuracy on the way where it was measured."""
     measured = groups((curve for curve in report.curves if curve.accuracy), lambda c: c.ipc)
     figures = [_accuracy_chart(group, colours) for group in measured.values()]
@@ -42,7 +42,7 @@ def curves(report: Report, colours: Mapping[str, int]) -> list[Part]:
     figures += [_loss_chart(group, report.curves, colours) for group in kinds.values()]
     thinned = any(len(curve.loss) > _MOST_POINTS for curve in report.curves)
     note = f"Long curves are means over parts of equal length, {_MOST_POINTS} at most."
-    return [("panels", figures), ("paragraphs", [note] if thinned else [])] if figures else []
+    return {"figures": figures, "notes": [note] if thinned else []} if figures else {}
 
 
 def _accuracy_chart(group: Sequence[Curve], colours: Mapping[str, int]) -> Figure:
@@ -94,16 +94,8 @@ def _loss_axis(losses: Sequence[float]) -> Axis:
 # ---- features
 
 
-def scatters(report: Report) -> list[Part]:
+def scatters(report: Report) -> dict[str, Any]:
     """Real and synthetic images in the plane: one projection after the other, so that methods stand side by side."""
-    if not report.scatters:
-        return []
-    kinds = groups(report.scatters, lambda plot: plot.projection).values()
-    return [("paragraphs", [_drawn(report)]), *(("panels", list(map(scatter, kind))) for kind in kinds)]
-
-
-def _drawn(report: Report) -> str:
-    """Whose features these are, and which sets are drawn and which are not."""
     networks = dict.fromkeys(plot.network for plot in report.scatters if plot.network)
     said = [f"Features of {network}." for network in networks]
     said.append("Of each method one set is drawn, with the most images per class.")
@@ -111,4 +103,5 @@ def _drawn(report: Report) -> str:
     left = dict.fromkeys(subject_name(g.subject) for g in report.galleries if g.subject not in drawn)
     if left:
         said.append(f"Not drawn, so that the page can be read: {', '.join(left)}.")
-    return " ".join(said)
+    kinds = groups(report.scatters, lambda plot: plot.projection).values()
+    return {"said": " ".join(said), "kinds": [list(map(scatter, kind)) for kind in kinds]} if kinds else {}
