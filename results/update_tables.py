@@ -169,7 +169,7 @@ def contrast(found: list[dict[str, Any]]) -> list[str]:
             if not wanted or score["subject"] != subject or score["network"] != MAIN:
                 continue
             fields = run["fields"]
-            outer, inner = loops(get_method(subject, **fields))
+            outer, inner = get_method(subject, **fields).loops(1)
             cells = (
                 SUBJECTS[subject],
                 fields["init"],

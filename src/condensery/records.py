@@ -250,6 +250,15 @@ class SyntheticSet:
         return len(self) if content is None else len(content)
 
     @property
+    def label_kind(self) -> str:
+        """What a network is trained towards: "hard" (classes), "soft" (probabilities), "learned" or "views (30)"."""
+        if isinstance(self.targets, Views):
+            return f"views ({self.targets.per_image})"
+        if self.targets is None:
+            return "hard"
+        return "learned" if self.training.get("loss") == "mse" else "soft"
+
+    @property
     def bytes(self) -> int:
         """Bytes of the tensors in a file of the set: images or what makes them, classes, and targets."""
         images = sum(t.nbytes for t in self.stored.values()) if self.stored else self.images.nbytes

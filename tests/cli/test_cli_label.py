@@ -9,7 +9,6 @@ import pytest
 import torch
 
 import condensery
-from condensery.evaluation.scoring import held_labels
 
 TEACHER = "--teacher convnet+width=8+depth=2+norm=batch --teacher-epochs 4"
 SELECT = "select --data digits --method random --ipc 2 --network convnet+width=8+depth=1 --out demo"
@@ -27,7 +26,7 @@ def test_labels_views_and_says_what_it_did(condense, demo):
     assert "off by 0 at most" in done.out and "labels: 5 views an image; 20 images, " in done.out
     assert "demo-views5/set.safetensors  (20 images with labels" in done.out
     made = condensery.load("demo-views5")
-    assert held_labels(made) == "views (5)" and torch.equal(made.images, condensery.load("demo").images)
+    assert made.label_kind == "views (5)" and torch.equal(made.images, condensery.load("demo").images)
     assert {path.name for path in Path("demo-views5").iterdir()} == {"set.safetensors", "set.png"}
 
 
@@ -46,7 +45,7 @@ def test_one_label_an_image_and_json(condense, demo):
     done = condense(f"label demo/set.safetensors --views 0 {TEACHER} --json")
     document = json.loads(done.out)
     assert document["out"] == "demo-labels" and document["images"] == 20
-    assert held_labels(condensery.load("demo-labels")) == "soft"
+    assert condensery.load("demo-labels").label_kind == "soft"
 
 
 def test_evaluate_shows_both_tracks_and_the_teacher(condense, demo, fast_protocol):
@@ -63,7 +62,7 @@ def test_evaluate_shows_both_tracks_and_the_teacher(condense, demo, fast_protoco
         (False, "hard"), (False, "views (3)"), (True, "views (3)"),
     ]  # fmt: skip
     assert condense("report demo-views3 --no-scatter --out page.html").code == 0
-    assert condense("show demo-views3").code == 0
+    assert "views (3), of convnet+width=8+depth=2+norm=batch" in condense("show demo-views3").out
 
 
 def test_weights_from_a_file(condense, demo, fast_protocol):

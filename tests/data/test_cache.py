@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from pictures import noise, png
 
-from condensery.data import load, sources
+from condensery.data import building, load
 from condensery.data.cache import Cache
 from condensery.data.store import PixelFile
 from condensery.errors import BadInput
@@ -25,8 +25,8 @@ from condensery.errors import BadInput
 def decodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """One element for every time that a set was decoded."""
     seen: list[str] = []
-    decode_all = sources.decode_all
-    monkeypatch.setattr(sources, "decode_all", lambda *args: seen.append("decoded") or decode_all(*args))
+    decode_all = building.decode_all
+    monkeypatch.setattr(building, "decode_all", lambda *args: seen.append("decoded") or decode_all(*args))
     return seen
 
 

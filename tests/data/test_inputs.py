@@ -104,6 +104,32 @@ def listed(
     m.write(root / to, "\n".join(([head] if head else []) + lines) + "\n")
 
 
+def one_list_for_both(root: Path) -> None:
+    lines = ["file_name,label"]
+    for part, count, start in (("train", 9, 0), ("test", 6, 20)):  # the same names in both parts
+        lines += [f"{part}/{name},{NAMES[k % 3]}" for k, name in enumerate(m.flat(root / part, count, start))]
+    m.write(root / "metadata.csv", "\n".join(lines) + "\n")
+
+
+def contest(root: Path) -> None:
+    """Flat parts; the classes of train in a list, and a list of test images whose labels mean nothing."""
+    found = m.flat(root / "train", 15, stem="")
+    m.write(
+        root / "train.csv", "id,has_class\n" + "".join(f"{n},{NAMES[k % 3]}\n" for k, n in enumerate(found))
+    )
+    found = m.flat(root / "test", 6, stem="t")
+    m.write(root / "sample_submission.csv", "id,has_class\n" + "".join(f"{name},cat\n" for name in found))
+
+
+def gtsrb_kaggle(root: Path) -> None:
+    m.folders(root / "Train", names=("0", "1", "2"))
+    lines = [f"30,{k % 3},Test/{name}" for k, name in enumerate(m.flat(root / "Test"))]
+    m.write(root / "Test.csv", "\n".join(["Width,ClassId,Path", *lines]) + "\n")
+    lines = [f"30,{c},Train/{c}/{c}_{i}.png" for c in range(3) for i in range(3)]
+    m.write(root / "Train.csv", "\n".join(["Width,ClassId,Path", *lines]) + "\n")
+    m.flat(root / "Meta", 3, stem="")
+
+
 def tiny_imagenet(root: Path) -> None:
     names = ("n02", "n01", "n03")  # wnids.txt is not sorted
     m.write(root / "wnids.txt", "\n".join(names) + "\n")
@@ -490,7 +516,9 @@ ROWS = [
         "two lists of the same images",
         steps(
             lambda r: listed(r, "{name},{label}", "file,label"),
-            lambda r: m.write(r / "other.csv", "file,label\nimg_0.png,cat\n"),
+            lambda r: m.write(
+                r / "other.csv", "file,label\n" + "".join(f"img_{k}.png,cat\n" for k in range(9))
+            ),
         ),
         refused=("several lists",),
     ),
@@ -506,7 +534,40 @@ ROWS = [
         ),
         says=("classes of test stand in test.csv",),
     ),
+    Row("a CSV file without names of columns", lambda r: listed(r, "{name},{label}"), **SPLIT),
+    Row(
+        "numbers as names and as labels",
+        lambda r: listed(r, "{c},{stem}", "label,id", names=m.flat(r / "i", 15, stem="")),
+        **SPLIT,
+        classes=("0", "1", "2"),
+    ),
+    Row("one list for both parts", one_list_for_both),
+    Row(
+        "a contest with a sample submission",
+        contest,
+        **SPLIT,
+        says=("test (6 images without labels)", "sample_submission.csv"),
+    ),
+    Row(
+        "GTSRB from Kaggle",
+        gtsrb_kaggle,
+        classes=("0", "1", "2"),
+        says=("Meta/ (3 images)", "classes of Test stand in Test.csv"),
+    ),
     # tables
+    Row(
+        "tables below tables",
+        steps(
+            tables(train=lambda: m.rows(3), test=lambda: m.rows(2, 20)),
+            lambda r: tables(more=lambda: m.rows(1))(r / "old"),
+        ),
+        says=("Not used: old/more.parquet",),
+    ),
+    Row(
+        "a label that is not a number",
+        table_and(lambda: {"label": [float("nan"), *np.repeat([0.0, 1.0], 7)]}),
+        refused=("row 0", "no label"),
+    ),
     Row(
         "names in another order in the test file",
         tables(train=lambda: m.rows(3), test=lambda: m.rows(2, 20, NAMES[::-1])),
@@ -752,6 +813,21 @@ ROWS = [
         ),
         options={"skip_damaged": True},
         refused=("all training images of the class 'cat'",),
+    ),
+    Row(
+        "all test images damaged",
+        steps(parts("train", "test"), lambda r: [p.write_bytes(b"x") for p in (r / "test").rglob("*.png")]),
+        options={"skip_damaged": True},
+        refused=("all test images of", "are damaged"),
+    ),
+    Row(
+        "a README beside flat images",
+        steps(
+            lambda r: listed(r, "{name},{label}", "file,label", names=m.flat(r / "images", 15, stem="")),
+            lambda r: m.write(r / "README.txt", "images 1 to 15\nof 3 animals\n"),
+        ),
+        **SPLIT,
+        says=("Not used: README.txt",),
     ),
     # sets as they lie on disk
     Row(

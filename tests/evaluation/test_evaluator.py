@@ -270,7 +270,9 @@ def test_bad_options_refused(options: dict[str, Any], match: str, tiny: ImageDat
 def test_a_set_without_some_classes_refused(tiny: ImageData) -> None:
     synthetic = a_set(tiny)
     some = replace(synthetic, images=synthetic.images[:4], labels=synthetic.labels[:4])
-    refused("no image of 1 of 3 classes, such as '2': evaluate a set of all classes", lambda: judge(some, tiny))
+    refused(
+        "no image of 1 of 3 classes, such as '2': evaluate a set of all classes", lambda: judge(some, tiny)
+    )
 
 
 def test_no_set_refused(tiny: ImageData) -> None:

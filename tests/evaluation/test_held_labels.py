@@ -16,7 +16,6 @@ from condensery import PROTOCOLS, BadInput, Evaluation, ImageData, Rng, SoftLabe
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
 from condensery.evaluation import train_and_test
-from condensery.evaluation.scoring import held_labels
 from condensery.synthetic import decoded, with_pixels
 from condensery.teaching import LabelSettings, TeacherSettings, ViewSampling
 from condensery.training import Images, Recipe, ViewImages, own_recipe
@@ -249,7 +248,7 @@ def test_labels_take_any_set(digits: ImageData, tmp_path: Path) -> None:
     condensery.save(a_set(digits), tmp_path / "set.safetensors")
     out = tmp_path / "labelled"
     made = condensery.label(tmp_path / "set.safetensors", digits, pixels=True, out=out, **options)
-    assert isinstance(made.targets, Views) and held_labels(made) == "views (30)"
+    assert isinstance(made.targets, Views) and made.label_kind == "views (30)"
     assert [line.partition(":")[0] for line in said if ":" in line] == ["teacher", "labels"]
     assert "images are stored as 8-bit pixels, off by 0 at most in normalised space" in said
     with pytest.raises(BadInput, match="already holds a set"):

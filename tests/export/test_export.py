@@ -17,6 +17,7 @@ from condensery import BadInput, ImageSpec, SyntheticSet, load_images
 from condensery.export import FORMATS, export
 from condensery.export.formats import class_folders
 from condensery.export.picture import eight_bit, picture, save_picture
+from condensery.views import Views
 
 
 def make_set(channels: int = 3, names: tuple[str, ...] = ("cat", "dog"), ipc: int = 3) -> SyntheticSet:
@@ -224,3 +225,28 @@ def test_targets_are_kept_or_the_loss_is_said(tmp_path, format):
             assert json.loads(str(arrays["training"])) == {"loss": "mse"}
     if format == "pt":
         assert torch.equal(torch.load(tmp_path / "set.pt", weights_only=True)["targets"], targets)
+
+
+@pytest.mark.parametrize("format", ["npz", "pt"])
+def test_views_and_their_labels_are_kept(tmp_path, format):
+    plain = make_set()
+    count, classes = len(plain), plain.spec.num_classes
+    views = Views(
+        torch.tensor([0, 0, 255, 255], dtype=torch.uint8).repeat(count, 3, 1),
+        torch.full((count, 3, classes), 40_000, dtype=torch.int32).to(torch.uint16),
+        0.01,
+        4.0,
+        classes,
+    )
+    done = export(replace(plain, targets=views, training={"epochs": 5}), format, tmp_path / f"set.{format}")
+    assert any("views.* are 3 views of each image with their labels" in line for line in done.lines)
+    if format == "npz":
+        with np.load(tmp_path / "set.npz", allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+        assert np.array_equal(found["views.levels"], np.full((count, 3, classes), 40_000, np.uint16))
+        assert np.array_equal(found["views.boxes"], views.boxes.numpy())
+    else:
+        found = torch.load(tmp_path / "set.pt", weights_only=True)
+        assert torch.equal(found["views.boxes"], views.boxes) and found["views.levels"].dtype == torch.uint16
+    assert float(found["views.step"]) == 0.01 and float(found["views.temperature"]) == 4.0
+    assert json.loads(str(found["training"])) == {"epochs": 5}

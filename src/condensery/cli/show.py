@@ -74,6 +74,7 @@ def _facts(
             "Images",
             f"{len(synthetic)} of {spec.num_classes} classes, {shape}, {readable_bytes(synthetic.bytes)}",
         ),
+        *_labels(synthetic),
         ("Values", f"{low:.2f} to {high:.2f} where pixels have 0 to 1; a picture clips {percent(clipped)} %"),
         ("Classes", ", ".join(spec.class_names[:20]) + (", ..." if spec.num_classes > 20 else "")),
         ("Mean, std", f"{_numbers(spec.mean)}, {_numbers(spec.std)}"),
@@ -125,6 +126,17 @@ def _accuracy(one: dict[str, Any]) -> str:
     plain = " without augmentation" if one.get("augmentation") == "none" else ""
     by = f"{step}{one['network']}, {one['protocol']}{plain}{labels}, n = {one['n']}"
     return f"{accuracy(one['mean'], one['std'], one['n'])} %  ({by})"
+
+
+def _labels(synthetic: SyntheticSet) -> list[tuple[str, str]]:
+    """Images stored where they are fewer than those trained on, and labels that are not the classes."""
+    stored, kind = synthetic.stored_images, synthetic.label_kind
+    facts = [("Stored", f"{stored} images, which the others are made of")] if stored != len(synthetic) else []
+    if kind == "hard":
+        return facts
+    teacher = synthetic.record.get("labels", {}).get("teacher", {})
+    whose = f", of {teacher['network']}" if "network" in teacher else ""
+    return [*facts, ("Labels", kind + whose)]
 
 
 def _numbers(values: tuple[float, ...]) -> str:

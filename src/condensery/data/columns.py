@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,7 @@ def _label_candidates(columns: dict[str, Column]) -> list[str]:
 
 def label_array(values: Sequence[Any], source: str, part: str) -> np.ndarray | None:
     """Labels (N,) as int64 or text; None if no row has one. BadInput names the first row without one."""
+    values = [None if isinstance(value, float) and math.isnan(value) else value for value in values]
     without = [value is None or (isinstance(value, int | float) and value < 0) for value in values]
     if values and all(without):
         return None
@@ -134,7 +136,7 @@ def label_array(values: Sequence[Any], source: str, part: str) -> np.ndarray | N
     if values and isinstance(values[0], str):
         return np.array(values, dtype=np.str_)
     if any(isinstance(value, float) for value in values):
-        row = next((row for row, value in enumerate(values) if value != round(value)), None)  # type: ignore[arg-type]
+        row = next((row for row, value in enumerate(values) if value != value // 1), None)
         if row is not None:
             raise BadInput(
                 f"row {row} of the {part} part of {source} has the label {values[row]}; expected whole numbers"

@@ -14,7 +14,7 @@ WHOLE = "."
 _WORDS = {
     TRAIN: {"train", "training", "trainset", "trn"},
     TEST: {"test", "testing", "testset", "tst", "t10k"},
-    VALIDATION: {"val", "valid", "validation", "valset", "dev"},
+    VALIDATION: {"val", "valid", "validation", "valset", "dev", "eval", "evaluation"},
 }
 
 

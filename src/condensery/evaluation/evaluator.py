@@ -24,7 +24,6 @@ from condensery.evaluation.scoring import (
     Trained,
     TrainingSetting,
     equal_epochs,
-    held_labels,
 )
 from condensery.evaluation.teacher import SoftLabels
 from condensery.export.run_command import run_command
@@ -126,9 +125,9 @@ def evaluate(
     data = real_images(synthetic[0], data, data_options, announce)
     for other in synthetic[1:]:
         _check_same_classes(other, data)
-    if soft_labels and held_labels(synthetic[0]) != HARD:
+    if soft_labels and synthetic[0].label_kind != HARD:
         raise BadInput(
-            f"the set holds labels of its own, {held_labels(synthetic[0])}, which are evaluated: "
+            f"the set holds labels of its own, {synthetic[0].label_kind}, which are evaluated: "
             "leave out --soft-labels"
         )
     scorer = Scorer(data, protocol, seed, pick_device(device), soft_labels, callback, teacher_weights)
@@ -156,7 +155,7 @@ def evaluate(
 
 def _labelled_by(synthetic: SyntheticSet, scorer: Scorer) -> dict[str, Any] | None:
     """The teacher whose labels the set holds, as it was found here or else as its record has it; None for none."""
-    if held_labels(synthetic) in (HARD, LEARNED):
+    if synthetic.label_kind in (HARD, LEARNED):
         return None
     found = [teacher.to_json() for teacher in scorer.held_teachers.values()]
     said = synthetic.record.get("labels", {}).get("teacher", {})
@@ -175,7 +174,7 @@ def _notes(
             + (", by the common protocol at temperature 1 without further augmentation" if common else "")
         )
     elif synthetic.targets is not None:
-        lines.append(f"labels: {held_labels(synthetic)}, one an image, stored with the set")
+        lines.append(f"labels: {synthetic.label_kind}, one an image, stored with the set")
     if any(setting.recipe == OWN for setting in settings):
         recipe, augmentation = own_recipe(synthetic.training)
         loss = f"{recipe.loss} at temperature {recipe.temperature:g}" if recipe.loss == "kl" else recipe.loss
@@ -255,9 +254,9 @@ def _load_sets(
                     f"sets of different kinds: {key} {loaded[0].record.get(key)!r} and {other.record.get(key)!r}; "
                     "evaluate them one by one"
                 )
-        if held_labels(other) != held_labels(loaded[0]) or other.training != loaded[0].training:
+        if other.label_kind != loaded[0].label_kind or other.training != loaded[0].training:
             raise BadInput(
-                f"sets of different kinds: labels {held_labels(loaded[0])} and {held_labels(other)}, or another "
+                f"sets of different kinds: labels {loaded[0].label_kind} and {other.label_kind}, or another "
                 "recipe of their own; evaluate them one by one"
             )
     return loaded

@@ -54,7 +54,8 @@ class TrainingSetting:
     """One way of training on a set.
 
     Attributes:
-        labels: "hard", the classes; "soft", a teacher's for this evaluation; or what the set holds, see `held_labels`.
+        labels: "hard", the classes; "soft", a teacher's for this evaluation; or what the set holds, see
+            `SyntheticSet.label_kind`.
         augmentation: "protocol", whatever the protocol says, or "none".
         held: whether these are labels that the set holds.
         training: how the set wants to be trained; None for the common protocol.
@@ -68,15 +69,6 @@ class TrainingSetting:
     @property
     def recipe(self) -> str:
         return COMMON if self.training is None else OWN
-
-
-def held_labels(synthetic: SyntheticSet) -> str:
-    """What a set's file holds of labels: "hard", "soft", "learned" values or, for instance, "views (30)"."""
-    if isinstance(synthetic.targets, Views):
-        return f"views ({synthetic.targets.per_image})"
-    if synthetic.targets is None:
-        return HARD
-    return LEARNED if synthetic.training.get("loss") == "mse" else SOFT
 
 
 def equal_epochs(recipe: Recipe, count: int, whole: int) -> int:
@@ -167,7 +159,7 @@ class Scorer:
 
     def labelling_obstacle(self, like: SyntheticSet) -> str | None:
         """Why random images cannot get labels of the teacher that labelled a set; None if they can, or need none."""
-        if held_labels(like) in (HARD, LEARNED):
+        if like.label_kind in (HARD, LEARNED):
             return None
         try:
             _teacher_settings(like.record.get("labels", {}).get("teacher", {}), self.teacher_weights)
@@ -298,7 +290,7 @@ def _held_settings(synthetic: SyntheticSet) -> list[TrainingSetting]:
 
     Learned values are no probabilities, which the common protocol's cross entropy needs.
     """
-    kind, held = held_labels(synthetic), synthetic.targets is not None
+    kind, held = synthetic.label_kind, synthetic.targets is not None
     common = [TrainingSetting(kind, held=True)] if held and kind != LEARNED else []
     own = [TrainingSetting(kind, held=held, training=synthetic.training)] if synthetic.training else []
     return common + own

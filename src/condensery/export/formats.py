@@ -65,7 +65,7 @@ def _npz(synthetic: SyntheticSet, out: Path) -> ExportResult:
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     _write_file(out, buffer.getvalue())
     return ExportResult(
-        (out,), (f"{out}: {_EXACT.format(len(synthetic))} as numpy arrays", *_no_views(synthetic))
+        (out,), (f"{out}: {_EXACT.format(len(synthetic))} as numpy arrays", *_views_held(synthetic))
     )
 
 
@@ -74,14 +74,14 @@ def _pt(synthetic: SyntheticSet, out: Path) -> ExportResult:
     torch.save(_content(synthetic), buffer)
     _write_file(out, buffer.getvalue())
     line = f"{out}: {_EXACT.format(len(synthetic))}; read it with torch.load(path, weights_only=True)"
-    return ExportResult((out,), (line, *_no_views(synthetic)))
+    return ExportResult((out,), (line, *_views_held(synthetic)))
 
 
 _EXACT = "{} images, every bit kept, normalised (pixels in [0, 1] are images * std + mean)"
 
 
 def _content(synthetic: SyntheticSet) -> dict[str, Any]:
-    """Every bit of a set but for labels of views."""
+    """Every bit of a set; views by the names of their tensors in its own file (docs/file-format.md)."""
     content: dict[str, Any] = {
         "images": synthetic.images.detach().cpu().clone(),  # float32 (M, C, H, W), normalised
         "labels": synthetic.labels.cpu().clone(),
@@ -92,15 +92,22 @@ def _content(synthetic: SyntheticSet) -> dict[str, Any]:
     }
     if isinstance(synthetic.targets, Tensor):
         content["targets"] = synthetic.targets.detach().cpu().clone()  # float32 (M, classes)
+    if isinstance(synthetic.targets, Views):
+        views = synthetic.targets
+        content |= {f"views.{name}": tensor.cpu().clone() for name, tensor in views.tensors.items()}
+        content |= {"views.step": views.step, "views.temperature": views.temperature}
     if synthetic.training:
         content["training"] = json.dumps(synthetic.training)
     return content
 
 
-def _no_views(synthetic: SyntheticSet) -> list[str]:
+def _views_held(synthetic: SyntheticSet) -> list[str]:
     if not isinstance(synthetic.targets, Views):
         return []
-    return ["The labels of its views are left out: labels are the classes; the set's own file holds them"]
+    return [
+        f"views.* are {synthetic.targets.per_image} views of each image with their labels; docs/file-format.md says "
+        "how to make them, and condensery.load(...).dataset() hands them out"
+    ]
 
 
 def _parquet(synthetic: SyntheticSet, out: Path) -> ExportResult:

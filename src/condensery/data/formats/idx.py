@@ -36,7 +36,8 @@ def find(tree: Tree) -> list[Candidate]:
                 for name, file in files.items()
                 if re.match(re.escape(prefix) + "(train|t10k|test)-", name)
             }
-            name = f"{folder}{prefix.rstrip('-')}" if prefix else ""
+            first = next(name for name in mine if name.startswith(f"{prefix}train-images"))
+            name = f"{folder}{first}" if prefix else ""
             found.append(
                 Candidate("idx files", folder, tuple(mine.values()), partial(_read, mine, prefix), name)
             )

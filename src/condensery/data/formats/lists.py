@@ -13,6 +13,10 @@ from condensery.errors import BadFile, BadInput, one_line
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl")
 LARGEST_BYTES = 256 << 20
+SUBMISSION = "submission"
+"""In the name of a list: it shows what a contest wants, its labels mean nothing."""
+SHARE = 0.1
+"""Of the images that a text must name to be their list, and half as many as another: any word may be a name."""
 LABELS = (
     *LABEL_NAMES,
     "classid",
@@ -42,8 +46,40 @@ class Labelled:
 
 @dataclass(frozen=True)
 class _Table:
-    header: tuple[str, ...]  # empty if the first line is data already
+    """Rows of a list, the first of which may be names of columns."""
+
+    file: File
     rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def width(self) -> int:
+        """Columns that every row has."""
+        return min((len(row) for row in self.rows), default=0)
+
+
+class _Names:
+    """Images of a part by the words that may stand for them: name or name without ending, with or without folders."""
+
+    def __init__(self, images: Sequence[File]) -> None:
+        self.folder = images[0].folder.rstrip("/")
+        self.by_word: dict[str, list[File]] = {}
+        for image in images:
+            for word in {image.base, image.base.rpartition(".")[0]}:
+                self.by_word.setdefault(word, []).append(image)
+
+    def image(self, cell: str) -> File | None:
+        """The image that a cell names."""
+        path = cell.replace("\\", "/")
+        for image in self.by_word.get(path.rpartition("/")[2], ()):
+            full = f"/{image.name}"
+            if full.endswith((f"/{path}", f"/{path}{image.path.suffix}")) or "/" not in path:
+                return image
+        return None
+
+    def is_elsewhere(self, cell: str) -> bool:
+        """Whether a cell names a file in another folder than that of these images."""
+        folder = cell.replace("\\", "/").rpartition("/")[0]
+        return bool(folder) and not f"/{self.folder}".endswith(f"/{folder}")
 
 
 def find_list(
@@ -61,23 +97,25 @@ def find_list(
         BadInput: a list names images that are not there, or misses some; or it is unclear which column or which
             list is meant.
     """
-    names = {name for image in images for name in (image.base, image.base.rpartition(".")[0])}
+    names = _Names(images)
     found = []
     for file in files:
-        if file.suffix in SUFFIXES and file.size <= LARGEST_BYTES:
+        if file.suffix in SUFFIXES and file.size <= LARGEST_BYTES and SUBMISSION not in file.base.lower():
             table = _read(file)
-            place = _file_column(table, names)
-            if place is not None and _width(table) > 1:
-                found.append((file, table, place))
+            count, place = _file_column(table, names)
+            if count >= SHARE * len(images) and table.width > 1:
+                found.append((count, table, place))
     if not found:
         return None
+    most = max(count for count, _, _ in found)
+    found = [(table, place) for count, table, place in found if 2 * count > most]
     if len(found) > 1:
-        lists = ", ".join(file.name for file, _, _ in found)
+        lists = ", ".join(table.file.name for table, _ in found)
         raise BadInput(
             f"several lists name the images of {images[0].path.parent}: {lists}; keep the one with the labels"
         )
-    file, table, place = found[0]
-    return Labelled(file, _labels(file, table, place, images, column, classes))
+    table, place = found[0]
+    return Labelled(table.file, _labels(table, place, images, names, column, classes))
 
 
 def _read(file: File) -> _Table:
@@ -86,107 +124,106 @@ def _read(file: File) -> _Table:
         text = file.path.read_text("utf-8-sig", "replace")
     except OSError as error:
         raise BadFile(f"cannot read {file.path}: {one_line(error)}") from error
-    if file.suffix == ".jsonl":
-        return _from_json(text)
     lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
-        return _Table((), ())
-    separator = next((mark for mark in "\t;," if mark in lines[0]), " ")
+    if file.suffix == ".jsonl":
+        return _Table(file, _from_json(lines))
+    separator = next((mark for mark in "\t;," if lines and mark in lines[0]), " ")
     try:
-        rows = [
-            tuple(cell.strip() for cell in row)
-            for row in csv.reader(lines, delimiter=separator, skipinitialspace=True)
-        ]
+        rows = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+        return _Table(file, tuple(tuple(cell.strip() for cell in row) for row in rows))
     except csv.Error:
-        return _Table((), ())
-    has_header = file.suffix != ".txt" or any(word.lower() in LABELS for word in rows[0])
-    return _Table(rows[0], tuple(rows[1:])) if has_header else _Table((), tuple(rows))
+        return _Table(file, ())
 
 
-def _from_json(text: str) -> _Table:
+def _from_json(lines: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """One record a line -> names of columns, then rows; nothing if it is not that."""
     records = []
-    for line in text.splitlines():
+    for line in lines:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
-            return _Table((), ())
+            return ()
         if not isinstance(record, dict):
-            return _Table((), ())
+            return ()
         records.append({str(key): value for key, value in record.items() if isinstance(value, str | int)})
     header = tuple(records[0]) if records else ()
-    return _Table(header, tuple(tuple(str(record.get(name, "")) for name in header) for record in records))
+    return (header, *(tuple(str(record.get(name, "")) for name in header) for record in records))
 
 
-def _file_column(table: _Table, names: set[str]) -> int | None:
-    """The column that names images, with or without folders and ending; None if there is none."""
-    for place in range(_width(table)):
-        if any(_last(row[place]) in names for row in table.rows):
-            return place
-    return None
-
-
-def _width(table: _Table) -> int:
-    """Columns that every row has."""
-    return min((len(row) for row in table.rows), default=0)
-
-
-def _last(cell: str) -> str:
-    return cell.replace("\\", "/").rpartition("/")[2]
+def _file_column(table: _Table, names: _Names) -> tuple[int, int]:
+    """How many images a table names, and in which column. A column that is called a label names none."""
+    best, place = 0, 0
+    for i in range(table.width):
+        if table.rows[0][i].lower() in LABELS:
+            continue
+        named = {image.name for row in table.rows if (image := names.image(row[i])) is not None}
+        if len(named) > best:
+            best, place = len(named), i
+    return best, place
 
 
 def _labels(
-    file: File, table: _Table, place: int, images: Sequence[File], column: str | None, classes: frozenset[str]
+    table: _Table,
+    place: int,
+    images: Sequence[File],
+    names: _Names,
+    column: str | None,
+    classes: frozenset[str],
 ) -> tuple[str, ...]:
-    label = _label_column(file, table, place, column, classes)
-    first_word = classes and all(row[label].split(" ")[0] in classes for row in table.rows)
+    path = table.file.path
+    first = table.rows[0]
+    header = () if names.image(first[place]) is not None else first
+    rows = table.rows[1:] if header else table.rows
+    label = _label_column(table, header, rows, place, column, classes)
+    first_word = classes and all(row[label].split(" ")[0] in classes for row in rows)
     named: dict[str, str] = {}
-    for row in table.rows:
+    unknown = []
+    for row in rows:
+        image = names.image(row[place])
         value = row[label].split(" ")[0] if first_word else row[label]
-        key = _last(row[place])
-        if named.setdefault(key, value) != value:
+        if image is None:
+            unknown += [] if names.is_elsewhere(row[place]) else [row[place]]
+        elif named.setdefault(image.name, value) != value:
             raise BadInput(
-                f"{file.path} gives the image {key} two classes, {named[key]!r} and {value!r}; correct it"
+                f"{path} gives the image {image.base} two classes, {named[image.name]!r} and {value!r}; correct it"
             )
-    found, used = [], set()
-    missing = []
-    for image in images:
-        key = next((key for key in (image.base, image.base.rpartition(".")[0]) if key in named), None)
-        if key is None:
-            missing.append(image)
-            continue
-        used.add(key)
-        found.append(named[key])
-    if missing:
+    if missing := [image for image in images if image.name not in named]:
         raise BadInput(
-            f"{file.path} gives no class to {len(missing):,} of {len(images):,} images, the first is "
+            f"{path} gives no class to {len(missing):,} of {len(images):,} images, the first is "
             f"{missing[0].path}; complete it or remove the images"
         )
-    if unknown := [key for key in named if key not in used]:
+    if unknown:
         raise BadInput(
-            f"{file.path} names {len(unknown):,} images that are not in {images[0].path.parent}, the first is "
-            f"{unknown[0]}; fetch them or remove their lines"
+            f"{path} names {len(unknown):,} images that are not in {images[0].path.parent}, the first is "
+            f"{unknown[0]:.100}; fetch them or remove their lines"
         )
-    if empty := next((image for image, label_ in zip(images, found, strict=True) if not label_), None):
-        raise BadInput(f"{file.path} gives {empty.path} an empty class; complete it")
-    return tuple(found)
+    if empty := next((image for image in images if not named[image.name]), None):
+        raise BadInput(f"{path} gives {empty.path} an empty class; complete it")
+    return tuple(named[image.name] for image in images)
 
 
-def _label_column(file: File, table: _Table, place: int, column: str | None, classes: frozenset[str]) -> int:
+def _label_column(
+    table: _Table,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    place: int,
+    column: str | None,
+    classes: frozenset[str],
+) -> int:
     """By the user's word; by a usual name; by known classes; or the only other one."""
-    header = [name.lower() for name in table.header]
-    others = [i for i in range(_width(table)) if i != place]
+    path = table.file.path
+    titles = [name.lower() for name in header]
+    others = [i for i in range(table.width) if i != place]
     if column is not None:
-        if column.lower() not in header:
-            raise BadInput(
-                f"{file.path} has no column {column!r}; it has: {', '.join(table.header) or 'no names of columns'}"
-            )
-        return header.index(column.lower())
-    usual = [header.index(name) for name in LABELS if name in header and header.index(name) != place]
-    fitting = [i for i in others if classes and all(row[i].split(" ")[0] in classes for row in table.rows)]
+        if column.lower() not in titles[: table.width]:
+            there = ", ".join(header) or "no names of columns"
+            raise BadInput(f"{path} has no column {column!r}; it has: {there}")
+        return titles.index(column.lower())
+    usual = [titles.index(name) for name in LABELS if name in titles[: table.width]]
+    fitting = [i for i in others if classes and all(row[i].split(" ")[0] in classes for row in rows)]
     for choice in (usual[:1], fitting[:1], others if len(others) == 1 else [], [] if header else others[:1]):
         if choice:
             return choice[0]
     raise BadInput(
-        f"{file.path} has several columns that may be the class; name one with --label-column, out of: "
-        f"{', '.join(table.header)}"
+        f"{path} has several columns that may be the class; name one with --label-column, out of: {', '.join(header)}"
     )

@@ -73,7 +73,7 @@ def read_tables(root: Path, files: Sequence[File], options: Options, others: Seq
                 used += folder.files(file, image)
         parts.append(Part(name, labels, count, partial(_items, group, image, folder), names))
     notes += _order_notes(parts)
-    inside = {file.path for file in (*files, *used)}
+    inside = {file.path for file in (*(file for group in groups.values() for file in group), *used)}
     rest = summary(file for file in others if file.path not in inside and file.suffix != ".json")
     kind = "Parquet table" if first.suffix == ".parquet" else "table of save_to_disk"
     return Reading(
