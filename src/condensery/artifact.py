@@ -318,7 +318,7 @@ def append_line(path: str | Path, line: str) -> None:
 
 
 def open_no_link(path: Path) -> int:
-    """Open a plain file, which is made if it is missing, for reading and adding to. Raises OSError for anything else."""
+    """Open a plain file, which is made if it is missing, to read and to add to. Raises OSError for anything else."""
     handle = os.open(
         path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666
     )

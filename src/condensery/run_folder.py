@@ -196,13 +196,10 @@ class RunFolder:
             return None
         tensors, header = artifact.read_tensors(self._checkpoint_path)
         fix = ": start a new run with another --out"
+        if "curve" not in header:
+            raise BadFile(f"{self._checkpoint_path} is not a checkpoint of this version of condensery{fix}")
         schema.require(self._checkpoint_path, header, schema.CHECKPOINT, "record", fix)
-        try:
-            return tensors, header["step"], Curve(**header["curve"])
-        except TypeError as error:
-            raise BadFile(
-                f"{self._checkpoint_path} is not a checkpoint of this version of condensery{fix}"
-            ) from error
+        return tensors, header["step"], Curve(**header["curve"])
 
     def _require_unfinished(self, announce: Callable[[str], None]) -> None:
         """A set without a checkpoint is what version 0.1 left on a full disk, or all that somebody kept."""

@@ -186,7 +186,7 @@ SETTINGS = Fields(
 )
 """What a run was asked for: run.json."""
 
-CURVE = Fields({"loss": Each(number()), "accuracy": Each(_ACCURACY), "seconds": number(0)})
+CURVE = Fields({"loss": Each(number()), "accuracy": Each(_ACCURACY), "seconds": number(0)}, others=False)
 """What was measured while a set was made: curve.json, and in a checkpoint."""
 
 CHECKPOINT = Fields({"step": whole(0), "curve": CURVE}, required=("step", "curve"))

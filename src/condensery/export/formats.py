@@ -197,6 +197,10 @@ def class_folders(names: tuple[str, ...]) -> list[str]:
     return folders
 
 
+def _is_unsafe(sign: str) -> bool:
+    return sign in _UNSAFE or (category(sign) in _UNSEEN and sign not in _JOINERS)
+
+
 def _alike(name: str) -> str:
     """What names have in common that a file system may take for one: case, and how accents are composed."""
     return normalize("NFC", normalize("NFC", name).casefold())
