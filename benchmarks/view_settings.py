@@ -39,7 +39,7 @@ def without_test(data: ImageData) -> ImageData:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Settings of views, tried on held-out training images")
     parser.add_argument("--data", default="mnist")
     parser.add_argument("--ipc", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=100)

@@ -72,7 +72,11 @@ def documented_commands() -> list[tuple[str, str]]:
 def test_documented_commands_have_flags_that_exist(page: str, line: str) -> None:
     words = shlex.split(line, comments=True)
     commands = typer.main.get_command(application()).commands  # type: ignore[attr-defined]
-    known = {flag for parameter in commands[words[1]].params for flag in parameter.opts}
+    known = {
+        flag
+        for parameter in commands[words[1]].params
+        for flag in (*parameter.opts, *parameter.secondary_opts)
+    }
     for word in words[2:]:
         if word.startswith("--"):
             assert word.partition("=")[0] in known, f"{page}: {line}"

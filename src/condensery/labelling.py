@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from condensery.run_folder import RunFolder
 from condensery.selection import reserved
 from condensery.synthetic import with_pixels
 from condensery.teaching import LabelSettings, TeacherSettings, get_teacher, label_images
-from condensery.words import percent, readable_bytes
+from condensery.words import percent, readable_bytes, readable_seconds
 
 
 def label(
@@ -53,7 +54,15 @@ def label(
     found = synthetic if isinstance(synthetic, SyntheticSet) else artifact.load(synthetic)
     settings, asked = settings or LabelSettings(), teacher or TeacherSettings()
     images = real_images(found, data, data_options, announce)
-    taught = get_teacher(images, asked, pick_device(device), callback)
+    started = time.perf_counter()
+
+    def heard(done: int, total: int) -> None:
+        if callback:
+            callback(done, total)
+        left = (time.perf_counter() - started) / done * (total - done)
+        announce(f"teacher: epoch {done} of {total}, about {readable_seconds(left)} left")
+
+    taught = get_teacher(images, asked, pick_device(device), heard)
     announce(
         f"teacher: {taught.name}, {percent(taught.accuracy)} % of the test images, "
         f"{readable_bytes(taught.bytes)} of weights"

@@ -16,6 +16,7 @@ from condensery.evaluation import Protocol
 from condensery.method import Method
 from condensery.methods import get_method
 from condensery.models.registry import resolve
+from condensery.presets import preset_line, preset_settings
 from condensery.provenance import pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.run_folder import RunFolder, RunSettings
@@ -29,6 +30,7 @@ def condense(
     ipc: int = 1,
     network: str = "convnet",
     steps: int | None = None,
+    preset: str | None = None,
     seed: int = 0,
     device: str = "auto",
     out: str | Path | None = None,
@@ -51,7 +53,9 @@ def condense(
         method: a name in `METHODS`, or a configured method.
         ipc: synthetic images per class.
         network: the architecture whose random instances the method uses.
-        steps: updates of the synthetic set; None makes as many as the publication.
+        steps: updates of the synthetic set; None makes as many as the preset, or else the publication.
+        preset: settings for what `fields` and `steps` leave open: "fast", minutes on two cores, or "paper", exactly
+            what was published for these images and this budget; None takes the method's defaults.
         seed: decides every random draw.
         device: "auto", "cpu" or "cuda".
         out: a new folder for checkpoints and result; None keeps everything in memory.
@@ -78,11 +82,11 @@ def condense(
         if method in SELECTORS:
             raise BadInput(f"{method!r} selects real images: use condense select, or condensery.select")
         method = get_method(method, **fields)
-    elif fields:
-        raise BadInput(f"set {', '.join(fields)} on the method itself: it is already configured")
+    elif fields or preset:
+        what = ", ".join([*fields, *(["a preset"] if preset else [])])
+        raise BadInput(f"set {what} on the method itself: it is already configured")
     require_count("ipc", ipc)
-    wanted_steps = method.steps(ipc) if steps is None else steps
-    require_count("steps", wanted_steps)
+    require_count("steps", method.steps(ipc) if steps is None else steps)
     resolve(network)
     pick_device(device)
     how_to_load = given_options(size, channels, data_options)
@@ -90,6 +94,14 @@ def condense(
     if out is not None and not going_on:
         RunFolder(Path(out)).require_free()
     images = load(data, announce=announce, **how_to_load)
+    if preset and not going_on:
+        place = (images.spec.name, ipc, resolve(network).kind)
+        chosen, preset_steps = preset_settings(preset, method.name, *place)
+        method = get_method(method.name, **{**chosen, **fields})
+        steps = steps or preset_steps
+        taken = {name: value for name, value in chosen.items() if name not in fields}
+        announce(preset_line(preset, method.name, taken, steps or method.steps(ipc), ipc))
+    wanted_steps = method.steps(ipc) if steps is None else steps
     settings = RunSettings(
         source=absolute_source(images.source),
         options={**how_to_load, **images.options},

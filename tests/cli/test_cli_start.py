@@ -103,8 +103,8 @@ RECORDS = [
     (condensery.compare, [options.Resize]),
     (condensery.reproduce, [reproduce.Cells, reproduce.RecipeImages, reproduce.Scale, options.Jobs]),
 ]
-OWN = {"settings", "soft_labels"}
-"""Options that the command makes something else of."""
+OWN = {"settings", "soft_labels", "preset"}
+"""Options that the command makes something else of, or chooses for people."""
 
 
 @pytest.mark.parametrize(("function", "records"), RECORDS)

@@ -516,7 +516,9 @@ ROWS = [
         "two lists of the same images",
         steps(
             lambda r: listed(r, "{name},{label}", "file,label"),
-            lambda r: m.write(r / "other.csv", "file,label\nimg_0.png,cat\n"),
+            lambda r: m.write(
+                r / "other.csv", "file,label\n" + "".join(f"img_{k}.png,cat\n" for k in range(9))
+            ),
         ),
         refused=("several lists",),
     ),
@@ -811,6 +813,21 @@ ROWS = [
         ),
         options={"skip_damaged": True},
         refused=("all training images of the class 'cat'",),
+    ),
+    Row(
+        "all test images damaged",
+        steps(parts("train", "test"), lambda r: [p.write_bytes(b"x") for p in (r / "test").rglob("*.png")]),
+        options={"skip_damaged": True},
+        refused=("all test images of", "are damaged"),
+    ),
+    Row(
+        "a README beside flat images",
+        steps(
+            lambda r: listed(r, "{name},{label}", "file,label", names=m.flat(r / "images", 15, stem="")),
+            lambda r: m.write(r / "README.txt", "images 1 to 15\nof 3 animals\n"),
+        ),
+        **SPLIT,
+        says=("Not used: README.txt",),
     ),
     # sets as they lie on disk
     Row(

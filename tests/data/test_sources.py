@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import pickle
+import struct
 from pathlib import Path
 from typing import Any
 
+import makers as m
 import numpy as np
 import pytest
 
@@ -119,6 +123,37 @@ def test_real_three_and_eight(
     assert (data.spec.name, data.spec.mean, data.spec.flip) == ("mnist", (0.1307,), False)
     assert np.bincount(data.train.labels).tolist() == [6131, 5851]
     assert np.bincount(data.test.labels).tolist() == [1010, 974]
+
+
+@pytest.mark.real
+def test_real_sets_as_they_unpack_are_the_same_sets(
+    real_cache: Path, real_data: Path | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written in the layouts of their home pages, MNIST and CIFAR-10 give the bits that their tables give."""
+    mnist = real("mnist", real_data, real_cache, monkeypatch)
+    for title, part in (("train", mnist.train), ("t10k", mnist.test)):
+        head = struct.pack(">IIII", 2051, *part.pixels.shape[:3])
+        m.write(tmp_path / "raw" / f"{title}-images-idx3-ubyte", head + part.pixels.tobytes())
+        labels = struct.pack(">II", 2049, len(part)) + part.labels.astype(np.uint8).tobytes()
+        m.write(tmp_path / "raw" / f"{title}-labels-idx1-ubyte.gz", gzip.compress(labels))
+    assert load(tmp_path / "raw", cache_dir=real_cache).fingerprint == mnist.fingerprint
+    cifar = real("cifar10", real_data, real_cache, monkeypatch)
+    for b in range(6):
+        part, rows = (
+            (cifar.train, slice(10_000 * b, 10_000 * (b + 1))) if b < 5 else (cifar.test, slice(None))
+        )
+        data = np.ascontiguousarray(part.pixels[rows].transpose(0, 3, 1, 2)).reshape(-1, 3072)
+        labels = part.labels[rows].tolist()
+        title = f"data_batch_{b + 1}" if b < 5 else "test_batch"
+        m.write(tmp_path / "py" / title, pickle.dumps({"data": data, "labels": labels}, 2))
+        records = np.concatenate([np.array(labels, np.uint8)[:, None], data], axis=1)
+        m.write(tmp_path / "bin" / f"{title}.bin", records.tobytes())
+    names = list(cifar.spec.class_names)
+    m.write(tmp_path / "py" / "batches.meta", pickle.dumps({"label_names": names}, 2))
+    m.write(tmp_path / "bin" / "batches.meta.txt", "\n".join(names))
+    for place in ("py", "bin"):
+        data = load(tmp_path / place, cache_dir=real_cache)
+        assert data.fingerprint == cifar.fingerprint and data.spec == cifar.spec
 
 
 @pytest.mark.parametrize("kind", ["image", "label"])

@@ -278,6 +278,8 @@ def test_auto_mirrors_no_digits(make_task, digits) -> None:
 def test_notes_say_how_the_rate_falls(make_task) -> None:
     notes = get_method("frepo").check(replace(make_task(), steps=1200))
     assert "the learning rate falls from 0.0003 to 3e-05 over the 1,200 steps of this run" in notes
+    assert any("move by about 20 % of their length at most: a higher --image-lr" in note for note in notes)
+    assert not any("of their length" in note for note in get_method("frepo").check(make_task()))
 
 
 PUBLISHED = {10: (1000, 10), 100: (2000, 100), 200: (20_000, 200), 500: (5000, 500), 1000: (10_000, 500)}

@@ -128,7 +128,7 @@ def datasets(output: Output) -> None:
       condense run --data photos/ --size 32
     """
     from condensery.data import KNOWN_SETS
-    from condensery.data.sources import found_under, local_folder
+    from condensery.data.places import found_under, local_folder
 
     table = plain_table("name\nHub id", ">training\nimages", ">shape\nclasses", "mean\nstd", "here")
     for known in KNOWN_SETS.values():

@@ -29,7 +29,9 @@ class Making(OptionGroup, panel="Run"):
     """Architecture used for matching: a name with options, such as convnet+depth=4, or your own as
     package.module:factory. See condense networks."""
     steps: int | None = None
-    """Updates of the images (default: as many as published)."""
+    """Updates of the images (default: the preset's)."""
+    preset: str = "fast"
+    """Settings that you do not give: fast (minutes on two cores) or paper (exactly as published; hours on a GPU)."""
 
 
 class Stopping(OptionGroup, panel="Stopping and resuming"):

@@ -45,7 +45,8 @@ def build(
             "train": listing.labels[~listing.is_test & kept],
             "test": listing.labels[listing.is_test & kept],
         }
-        _require_all_classes(labels["train"], listing.class_names, source)
+        if skipped:
+            _require_images_left(labels, listing.class_names, source)
         parts = save_labels(folder, labels)
         counts = value_counts(parts[0][0])
         mean, std = mean_and_std(counts)
@@ -87,9 +88,11 @@ def _write_pixels(
     return kept, skipped
 
 
-def _require_all_classes(labels: np.ndarray, names: Sequence[str], source: str) -> None:
-    """BadInput if all training images of a class were damaged."""
-    counts = np.bincount(labels, minlength=len(names))
+def _require_images_left(labels: dict[str, np.ndarray], names: Sequence[str], source: str) -> None:
+    """BadInput if all test images, or all training images of a class, were damaged."""
+    if not len(labels["test"]):
+        raise BadInput(f"all test images of {source} are damaged")
+    counts = np.bincount(labels["train"], minlength=len(names))
     if (counts == 0).any():
         raise BadInput(
             f"all training images of the class {names[int(np.argmin(counts))]!r} of {source} are damaged"

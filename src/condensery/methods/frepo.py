@@ -92,11 +92,19 @@ class FRePo:
                 "choose a network with embed(), such as convnet"
             )
         beside = "mirrored images beside the images" if self._mirrors(task) else "no mirrored images"
-        return [
+        notes = [
             f"labels {self.labels}; {beside}",
             f"the learning rate falls from {self.image_lr:g} to {FLOOR * self.image_lr:g} over the "
             f"{self._total(task):,} steps of this run",
         ]
+        # A step of LAMB has the length of its rate, whose mean is (1 + FLOOR) / 2 of the first one.
+        reach = (1 + FLOOR) / 2 * self.image_lr * self._total(task)
+        if reach < 1:
+            notes.append(
+                f"in so few steps images and labels move by about {100 * reach:.2g} % of their length at most: "
+                "a higher --image-lr lets them move further"
+            )
+        return notes
 
     def start(self, task: Task, rng: Rng) -> State:
         synthetic = start_images(task.pool, task.ipc, self.init, self.factor, rng.fork("images"))

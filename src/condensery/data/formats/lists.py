@@ -15,6 +15,8 @@ SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl")
 LARGEST_BYTES = 256 << 20
 SUBMISSION = "submission"
 """In the name of a list: it shows what a contest wants, its labels mean nothing."""
+SHARE = 0.1
+"""Of the images that a text must name to be their list, and half as many as another: any word may be a name."""
 LABELS = (
     *LABEL_NAMES,
     "classid",
@@ -100,11 +102,13 @@ def find_list(
     for file in files:
         if file.suffix in SUFFIXES and file.size <= LARGEST_BYTES and SUBMISSION not in file.base.lower():
             table = _read(file)
-            place = _file_column(table, names)
-            if place is not None and table.width > 1:
-                found.append((table, place))
+            count, place = _file_column(table, names)
+            if count >= SHARE * len(images) and table.width > 1:
+                found.append((count, table, place))
     if not found:
         return None
+    most = max(count for count, _, _ in found)
+    found = [(table, place) for count, table, place in found if 2 * count > most]
     if len(found) > 1:
         lists = ", ".join(table.file.name for table, _ in found)
         raise BadInput(
@@ -146,16 +150,16 @@ def _from_json(lines: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     return (header, *(tuple(str(record.get(name, "")) for name in header) for record in records))
 
 
-def _file_column(table: _Table, names: _Names) -> int | None:
-    """The column that names most images; None if there is none. A column that is called a label is none."""
-    best, place = 0, None
+def _file_column(table: _Table, names: _Names) -> tuple[int, int]:
+    """How many images a table names, and in which column. A column that is called a label names none."""
+    best, place = 0, 0
     for i in range(table.width):
         if table.rows[0][i].lower() in LABELS:
             continue
         named = {image.name for row in table.rows if (image := names.image(row[i])) is not None}
         if len(named) > best:
             best, place = len(named), i
-    return place
+    return best, place
 
 
 def _labels(

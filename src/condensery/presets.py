@@ -1,0 +1,65 @@
+"""Presets: the settings of a method under a name, as published or for a few minutes.
+
+A method's defaults are its publication's. "paper" adds what a publication sets on some data, budgets or networks
+alone; "fast" is for people who wait. The settings are data, in `presets.toml`, and a run records what came of them as
+ordinary fields.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from condensery.errors import BadInput, did_you_mean
+from condensery.methods import get_method
+
+PRESETS = ("fast", "paper")
+_CONDITIONS = ("data", "network", "ipc", "least_ipc")
+
+
+def preset_settings(
+    preset: str, method: str, data: str, ipc: int, network: str
+) -> tuple[dict[str, Any], int | None]:
+    """What a preset sets.
+
+    Args:
+        preset: one of `PRESETS`.
+        method: its name. Of one that a preset does not know the defaults stay.
+        data: name of the image set, as `ImageSpec.name`.
+        ipc: images per class.
+        network: kind of the architecture, as `NetworkFactory.kind`.
+
+    Returns:
+        Fields of the method, and updates of the set; None for as many as the method makes by itself.
+
+    Raises:
+        BadInput: there is no such preset.
+    """
+    if preset not in PRESETS:
+        raise BadInput(
+            f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}{did_you_mean(preset, PRESETS)}"
+        )
+    found: dict[str, Any] = {}
+    here = {"data": data, "network": network, "ipc": ipc}
+    for entry in _file().get(preset, {}).get(method, ()):
+        wanted = {name: value for name, value in entry.items() if name in here}
+        if all(here[name] == value for name, value in wanted.items()) and ipc >= entry.get("least_ipc", 1):
+            found |= {name: value for name, value in entry.items() if name not in _CONDITIONS}
+    steps = found.pop("steps", None)
+    return found, steps
+
+
+def preset_line(preset: str, method: str, fields: dict[str, Any], steps: int, ipc: int) -> str:
+    """One line for people: what was chosen for them, and how to choose otherwise."""
+    said = ", ".join([f"{steps:,} steps", *(f"{name} {value}" for name, value in fields.items())])
+    if preset == "fast":
+        published = get_method(method).steps(ipc)
+        return f"preset fast: {said}; --preset paper is as published, {published:,} steps"
+    return f"preset paper: {said}"
+
+
+@cache
+def _file() -> dict[str, Any]:
+    return tomllib.loads((resources.files("condensery") / "presets.toml").read_text(encoding="utf-8"))

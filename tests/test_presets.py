@@ -1,0 +1,97 @@
+"""Presets: what they set, where, and that everything in the file is a setting of a method."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+import condensery
+from condensery import METHODS, BadInput, get_method
+from condensery.presets import PRESETS, preset_settings
+
+ENTRIES = [
+    (
+        preset,
+        method,
+        {k: v for k, v in entry.items() if k not in ("data", "network", "ipc", "least_ipc", "steps")},
+    )
+    for preset, methods in tomllib.loads(
+        (resources.files("condensery") / "presets.toml").read_text("utf-8")
+    ).items()
+    for method, entries in methods.items()
+    for entry in entries
+]
+
+
+@pytest.mark.parametrize(("preset", "method", "fields"), ENTRIES)
+def test_every_entry_is_a_setting_of_a_method(preset: str, method: str, fields: dict[str, object]) -> None:
+    assert preset in PRESETS and method in METHODS
+    assert get_method(method, **fields) != get_method(method) or not fields
+
+
+@pytest.mark.parametrize(
+    ("method", "data", "ipc", "network", "expected"),
+    [
+        ("dm", "cifar10", 100, "convnet", {"image_lr": 10.0}),
+        ("dm", "cifar10", 50, "convnet", {}),
+        ("dm", "mnist", 100, "convnet", {}),
+        ("dc", "mnist", 1, "mlp", {"image_lr": 0.01}),
+        ("dsa", "cifar100", 50, "convnet", {"outer_loop": 10, "inner_loop": 10}),
+        ("dsa", "cifar100", 10, "convnet", {}),
+        ("patches", "mnist", 1, "convnet", {}),
+    ],
+)
+def test_paper_is_what_was_published(method, data, ipc, network, expected) -> None:
+    assert preset_settings("paper", method, data, ipc, network) == (expected, None)
+
+
+def test_an_unknown_preset_is_refused_with_the_nearest() -> None:
+    with pytest.raises(
+        BadInput, match="unknown preset 'fats'; choose one of fast, paper; did you mean 'fast'"
+    ):
+        preset_settings("fats", "dm", "mnist", 1, "convnet")
+
+
+def test_what_is_given_comes_before_the_preset(tiny_file: Path) -> None:
+    heard: list[str] = []
+    made = condensery.condense(
+        tiny_file,
+        "dm",
+        preset="fast",
+        steps=2,
+        image_lr=0.5,
+        network="convnet+width=8",
+        announce=heard.append,
+    )
+    assert (made.record["steps"], made.record["fields"]["real_batch"]) == (2, 64)
+    assert made.record["fields"]["image_lr"] == 0.5
+    assert "preset fast: 2 steps, real_batch 64; --preset paper is as published, 20,000 steps" in heard
+    given = condensery.condense(
+        tiny_file,
+        "dm",
+        preset="fast",
+        steps=2,
+        real_batch=7,
+        network="convnet+width=8",
+        announce=heard.append,
+    )
+    assert given.record["fields"]["real_batch"] == 7
+    assert heard[-1] != heard[0] and any(line.startswith("preset fast: 2 steps; ") for line in heard)
+
+
+def test_a_run_with_a_preset_resumes_by_what_it_recorded(tiny_file: Path, tmp_path: Path) -> None:
+    run = {"ipc": 1, "network": "convnet+width=8+depth=2", "device": "cpu", "preset": "fast"}
+    whole = condensery.condense(tiny_file, "dm", steps=4, **run)
+    condensery.condense(tiny_file, "dm", steps=2, out=tmp_path / "run", **run)
+    again = condensery.condense(
+        tiny_file, "dm", steps=4, out=tmp_path / "run", resume=True, real_batch=64, **run
+    )
+    assert (whole.images == again.images).all()
+
+
+def test_a_configured_method_takes_no_preset(tiny_file: Path) -> None:
+    with pytest.raises(BadInput, match="a preset on the method itself"):
+        condensery.condense(tiny_file, get_method("dm"), preset="fast")
