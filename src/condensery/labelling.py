@@ -84,7 +84,7 @@ def label(
         made = label_images(found, taught, settings)
         if folder:
             folder.save_set(made)
-            folder.save_picture(made)
+            folder.save_picture(made, announce)
     views = "one label an image" if settings.views is None else f"{settings.views.count} views an image"
     announce(f"labels: {views}; {len(made)} images, {readable_bytes(made.bytes)} in all")
     return made

@@ -109,7 +109,7 @@ def select(
         result = _run(selector, task, Rng(seed), record, callback, announce)
         if folder:
             folder.save_set(result)
-            folder.save_picture(result)
+            folder.save_picture(result, announce)
     return result
 
 
@@ -133,7 +133,7 @@ def reserved(out: str | Path | None) -> Iterator[RunFolder | None]:
     try:
         yield folder
     except BaseException:
-        with contextlib.suppress(OSError):  # not empty: part of the result is there
+        with contextlib.suppress(OSError):  # not empty: the set is there
             folder.path.rmdir()
         raise
 
