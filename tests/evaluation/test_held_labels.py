@@ -12,10 +12,19 @@ import torch
 from torch import nn
 
 import condensery
-from condensery import PROTOCOLS, BadInput, Evaluation, ImageData, Rng, SoftLabels, SyntheticSet, evaluate
+from condensery import (
+    PROTOCOLS,
+    BadInput,
+    Evaluation,
+    ImageData,
+    Rng,
+    SoftLabels,
+    SyntheticSet,
+    evaluate,
+    training,
+)
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
-from condensery.evaluation import train_and_test
 from condensery.synthetic import decoded, with_pixels
 from condensery.teaching import LabelSettings, TeacherSettings, ViewSampling
 from condensery.training import Images, Recipe, ViewImages, own_recipe
@@ -53,14 +62,14 @@ def rows(result: Evaluation) -> list[tuple[str, str, str, int]]:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Every call of the real `fit`."""
     calls: list[dict[str, Any]] = []
-    real = train_and_test.fit
+    real = training.fit
 
     def spy(network: nn.Module, images: Images, recipe: Recipe, rng: Rng, **options: Any) -> None:
         first = next(network.parameters()).detach().clone()
         calls.append({"images": images, "recipe": recipe, "rng": rng, "weights": first, **options})
         real(network, images, recipe, rng, **options)
 
-    monkeypatch.setattr(train_and_test, "fit", spy)
+    monkeypatch.setattr(training, "fit", spy)
     return calls
 
 

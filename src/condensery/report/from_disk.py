@@ -8,8 +8,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from condensery import artifact
+from condensery import artifact, schema
+from condensery.data.sources import silent
 from condensery.errors import BadFile, BadInput, one_line
+from condensery.evaluation import log
 from condensery.evaluation.honest import SCORES, WEIGHT
 from condensery.export.picture import eight_bit
 from condensery.records import SyntheticSet
@@ -106,20 +108,26 @@ def _same(a: Measurement, b: Measurement) -> bool:
 # ---- reading
 
 
-def find(path: Path) -> Found:
-    """What a run folder, a set file or a .jsonl file of evaluations or measurements holds."""
+def find(path: Path, announce: Callable[[str], None] = silent) -> Found:
+    """What a run folder, a set file or a .jsonl file of evaluations or measurements holds.
+
+    Args:
+        announce: called with a line for a person where a line of a log is left out.
+    """
     if path.suffix != ".jsonl" or path.is_dir() or not path.exists():
-        beside = evaluations(path / "evaluations.jsonl") if path.is_dir() else ()
+        beside = evaluations(path / "evaluations.jsonl", announce) if path.is_dir() else ()
         return Found((found_set(path),), tuple(beside))
     documents, lines = [], []
-    for _, line in evaluations(path):
+    for line in log.read(path, announce):
         if line.get("kind") != JSON_MARK:
             documents.append((path, line))
             continue
         try:
             lines.append((path, from_json(line)))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BadFile(f"{path} holds a damaged measurement: write it again, or remove it") from error
+    if not documents and not lines:
+        raise BadFile(f"{path} holds no evaluation and no measurement: leave it out")
     return Found(documents=tuple(documents), lines=tuple(lines))
 
 
@@ -127,31 +135,27 @@ def found_set(path: Path, label: str = "") -> FoundSet:
     """A run folder or a set file. Raises BadInput if there is none."""
     synthetic, initial, curve = artifact.load(path), None, {}
     if path.is_dir():
-        start, log = RunFolder(path).initial_path, path / "curve.json"
+        start, losses = RunFolder(path).initial_path, path / "curve.json"
         initial = artifact.load(start) if start.exists() else None
-        curve = _document(log, log.read_text("utf-8")) if log.exists() else {}
+        curve = _curve(losses) if losses.exists() else {}
     return FoundSet(path, synthetic, initial, curve, label)
 
 
-def evaluations(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The lines of a file, with its path; none if there is no file."""
-    if not path.exists():
-        return
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadFile(f"{path} cannot be read as lines of JSON: {one_line(error)}") from error
-    for line in filter(str.strip, lines):
-        yield path, _document(path, line)
+def evaluations(
+    path: Path, announce: Callable[[str], None] = silent
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The evaluations in a log, with its path; none if there is no file."""
+    if path.exists():
+        yield from ((path, document) for document in log.read(path, announce))
 
 
-def _document(path: Path, line: str) -> dict[str, Any]:
+def _curve(path: Path) -> dict[str, Any]:
+    fix = ": delete it to go on without"
     try:
-        document = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise BadFile(f"{path} is damaged: {line[:40]!r} is not JSON: delete it to go on without") from error
-    if not isinstance(document, dict):
-        raise BadFile(f"{path} is damaged: {line[:40]!r} is not a JSON object")
+        document = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadFile(f"{path} is damaged: it is not JSON{fix}") from error
+    schema.require(path, document, schema.CURVE, "curve", fix)
     return document
 
 
