@@ -133,10 +133,7 @@ def evaluate(
     scorer = Scorer(data, protocol, seed, pick_device(device), soft_labels, callback, teacher_weights)
     obstacle = scorer.labelling_obstacle(synthetic[0])
     plan = _Plan(synthetic, repeats, tuple(baselines), whole_repeats, whole_epochs, obstacle is None)
-    settings = {
-        f: [s for s in scorer.settings(f, augmentation_robustness, synthetic[0]) if _wanted(recipe, s)]
-        for f in factories
-    }
+    settings = {f: scorer.settings(f, augmentation_robustness, synthetic[0], recipe) for f in factories}
     scorer.total = plan.networks(settings.values()) + scorer.teachers_needed(factories)
     scores = tuple(
         score for factory in factories for score in plan.scores(scorer, factory, settings[factory])
@@ -298,10 +295,6 @@ def real_images(
         data = load(source, announce=announce, **{**origin.get("options", {}), **options})
     _check_same_classes(synthetic, data)
     return data
-
-
-def _wanted(recipe: str, setting: TrainingSetting) -> bool:
-    return recipe == "both" or (setting.recipe == OWN) == (recipe == "own")
 
 
 def _check_recipe(recipe: str, synthetic: SyntheticSet) -> None:
