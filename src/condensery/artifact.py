@@ -15,6 +15,7 @@ import errno
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from condensery.views import Views
 FORMAT = 2
 _KEY = "condensery"
 _STORED, _VIEWS = "stored.", "views."
+_FOREIGN = (".pt", ".pth", ".npz", ".npy")  # endings of other programs' files, and of our own exports
 
 
 def save(synthetic: SyntheticSet, path: str | Path) -> None:
@@ -69,6 +71,8 @@ def load(path: str | Path) -> SyntheticSet:
         BadFile: it is truncated, damaged, foreign or from a newer version.
     """
     path = set_path(path)
+    if path.suffix.lower() in _FOREIGN or zipfile.is_zipfile(path):
+        raise BadInput(_foreign(path))
     tensors, header = read_tensors(path)
     _require_known_format(path, header.get("format"))
     _require_valid_record(path, header.get("record"))
@@ -147,7 +151,7 @@ _TEACHER: dict[str, Any] = {
     **dict.fromkeys(("accuracy", "temperature", "seconds"), _Number),
     "weights": dict,
 }
-_DATA: dict[str, Any] = {"source": str, "options": dict, "fingerprint": str}
+_DATA: dict[str, Any] = {"source": str, "options": dict, "fingerprint": str, "prints": dict}
 _OPTIONS: dict[str, Any] = {
     **dict.fromkeys(("size", "channels"), int),
     "test_fraction": float,
@@ -203,7 +207,8 @@ def set_path(path: str | Path) -> Path:
     if path.is_dir():
         if not (path / "set.safetensors").exists():
             raise BadInput(
-                f"{path} holds no set.safetensors: give a finished run folder or a .safetensors file"
+                f"{path} holds no set.safetensors: give a finished run folder or a .safetensors file; "
+                f"condense import {path} --data X makes a set of what another program saved"
             )
         return path / "set.safetensors"
     if not path.exists():
@@ -314,6 +319,11 @@ def unwritable(path: Path, error: Exception) -> BadInput:
     return BadInput(f"cannot write {path}: {reason}; choose another place")
 
 
+def _foreign(path: Path) -> str:
+    """The one line for a file of another program: nothing is said of whether it is sound."""
+    return f"condensery did not write {path}: condense import {path} --data X makes a set of it"
+
+
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors (on the CPU) and JSON header of a file that `write_tensors` wrote. Raises BadFile otherwise."""
     try:
@@ -323,9 +333,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (OSError, SafetensorError, ValueError, RuntimeError) as error:
         raise BadFile(f"{path} is truncated, damaged or not a safetensors file: {one_line(error)}") from error
     if _KEY not in metadata:
-        raise BadFile(
-            f"{path} is a safetensors file, but condensery did not write it: it has no {_KEY!r} record"
-        )
+        raise BadInput(_foreign(path))
     try:
         header = json.loads(metadata[_KEY])
     except (ValueError, RecursionError) as error:
