@@ -72,7 +72,7 @@ def load(path: str | Path) -> SyntheticSet:
     """
     path = set_path(path)
     if path.suffix.lower() in _FOREIGN or zipfile.is_zipfile(path):
-        raise BadInput(_foreign(path))
+        raise BadFile(f"{path} is not a safetensors file: {_import(path)}")
     tensors, header = read_tensors(path)
     _require_known_format(path, header.get("format"))
     _require_valid_record(path, header.get("record"))
@@ -201,14 +201,34 @@ def _require_known_format(path: Path, version: object) -> None:
         )
 
 
+def coverage(path: str | Path) -> tuple[str, str]:
+    """The digest of a set's file, which holds, and in words what it covers.
+
+    Raises:
+        BadInput, BadFile: as `load`; also where the digest does not hold.
+    """
+    path = set_path(path)
+    load(path)
+    tensors, header = read_tensors(path)
+    if header["format"] == 1:
+        return header[
+            "sha256"
+        ], "images and labels alone: the file is of format 1, whose record could be changed"
+    names = {name.partition(".")[0] for name in tensors}
+    training = ", how it wants to be trained" if "training" in header else ""
+    return (
+        header["sha256"],
+        f"all that is read from the file: {', '.join(sorted(names))}, classes, mean and std, record{training}",
+    )
+
+
 def set_path(path: str | Path) -> Path:
     """The file that `path`, a file or a run folder, stands for. Raises BadInput if there is none."""
     path = Path(path)
     if path.is_dir():
         if not (path / "set.safetensors").exists():
             raise BadInput(
-                f"{path} holds no set.safetensors: give a finished run folder or a .safetensors file; "
-                f"condense import {path} --data X makes a set of what another program saved"
+                f"{path} holds no set.safetensors: give a finished run folder or a .safetensors file; {_import(path)}"
             )
         return path / "set.safetensors"
     if not path.exists():
@@ -319,9 +339,9 @@ def unwritable(path: Path, error: Exception) -> BadInput:
     return BadInput(f"cannot write {path}: {reason}; choose another place")
 
 
-def _foreign(path: Path) -> str:
-    """The one line for a file of another program: nothing is said of whether it is sound."""
-    return f"condensery did not write {path}: condense import {path} --data X makes a set of it"
+def _import(path: Path) -> str:
+    """What to do with a file of another program, of which nothing is known."""
+    return f"if another program saved a set in it, condense import {path} --data X makes one like any other"
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -333,7 +353,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (OSError, SafetensorError, ValueError, RuntimeError) as error:
         raise BadFile(f"{path} is truncated, damaged or not a safetensors file: {one_line(error)}") from error
     if _KEY not in metadata:
-        raise BadInput(_foreign(path))
+        raise BadFile(f"{path} is a safetensors file, but condensery did not write it: {_import(path)}")
     try:
         header = json.loads(metadata[_KEY])
     except (ValueError, RecursionError) as error:

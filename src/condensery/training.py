@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from condensery.augment import SiameseAugmentation, resolve_strategy
 from condensery.errors import BadInput
 from condensery.models.batch_norm import mixes_samples
+from condensery.models.custom import trainable
 from condensery.rng import Rng
 from condensery.views import Views
 
@@ -222,7 +223,8 @@ class Recipe:
         return squared_error if self.loss == "mse" else cross_entropy
 
     def make_optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
-        parameters = network.parameters()
+        """A new one. Raises BadInput if the network has nothing to train."""
+        parameters = trainable(network)
         if self.optimizer == "sgd":
             return torch.optim.SGD(parameters, lr, self.momentum, weight_decay=self.weight_decay)
         kind = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW

@@ -40,12 +40,12 @@ def import_(
     place: Place,
     output: Output,
 ) -> None:
-    """Read a set that another program saved, to evaluate, label, show and export.
+    """Read a set that another program saved, and make it one like any other.
 
-    A .pt file with a dict that holds data, or with [images, labels]; images_best.pt
-    beside labels_best.pt; .npz or .safetensors with images and labels; a folder of
-    class folders. Nothing in a file is run. --data names the real images that the
-    set stands for: they give its classes, mean and standard deviation.
+    A .pt file with a dict that holds data, or with [images, labels]; two files,
+    images_best.pt and labels_best.pt; .npz or .safetensors with images and labels;
+    a folder of class folders. Nothing in a file is run. --data names the real
+    images that it stands for, which give its classes, mean and standard deviation.
 
     Examples:
 

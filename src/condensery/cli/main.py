@@ -62,9 +62,7 @@ def condense(
         typer.Option("--version", callback=_print_version, is_eager=True, hidden=True),
     ] = False,
 ) -> None:
-    """Condense labelled images into a tiny set that trains networks almost as well.
-    Start: condense run --data digits. More: condense COMMAND --help, --version.
-    """
+    """Tiny training sets from images: condense run --data digits. Also: --version."""
 
 
 def application(needed: Container[str] = COMMANDS) -> typer.Typer:

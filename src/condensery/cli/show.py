@@ -25,6 +25,8 @@ class Drawing(OptionGroup):
     """Where to write the picture (default: beside the set)."""
     per_class: Annotated[int | None, Flag("N")] = None
     """Draw at most N images of each class."""
+    verify: bool = False
+    """Say what the SHA-256 in the file covers, and that it holds."""
 
 
 def show(run: RunPath, drawing: Drawing, output: Output) -> None:
@@ -34,6 +36,7 @@ def show(run: RunPath, drawing: Drawing, output: Output) -> None:
 
       condense show runs/mnist
       condense show runs/mnist --per-class 10 --out mnist.png
+      condense show runs/mnist --verify
     """
     per_class = drawing.per_class
     if per_class is not None and per_class < 1:
@@ -44,10 +47,14 @@ def show(run: RunPath, drawing: Drawing, output: Output) -> None:
 
     path = artifact.set_path(run)
     synthetic = artifact.load(path)
+    verified = artifact.coverage(path) if drawing.verify else None
     drawn = drawing.out or path.with_suffix(".png")
     save_picture(synthetic, drawn, per_class)
     low, high, clipped = value_range(synthetic)
-    output.show(facts_table(_facts(path, synthetic, drawn, low, high, clipped)))
+    facts = _facts(path, synthetic, drawn, low, high, clipped)
+    if verified:
+        facts.append(("Verified", f"SHA-256 {verified[0]} holds; it covers {verified[1]}"))
+    output.show(facts_table(facts))
     output.result(
         {
             "set": str(path),
@@ -59,6 +66,7 @@ def show(run: RunPath, drawing: Drawing, output: Output) -> None:
             "highest": high,
             "clipped_share": clipped,
             "record": synthetic.record,
+            **({"verified": dict(zip(("sha256", "covers"), verified, strict=True))} if verified else {}),
         }
     )
 
