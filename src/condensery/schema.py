@@ -164,7 +164,7 @@ RECORD = Fields(
         "seconds": number(0),
         "loss": LOSS,
         "fields": Fields(),
-        "data": Fields({"source": PATH, "options": OPTIONS, "fingerprint": TEXT}),
+        "data": Fields({"source": PATH, "options": OPTIONS, "fingerprint": TEXT, "prints": Fields()}),
         "labels": Fields({"teacher": _TEACHER}),
         "accuracies": Each(_ACCURACY),
         "indices": Each(whole(0)),

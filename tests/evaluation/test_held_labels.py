@@ -273,5 +273,5 @@ def test_labels_take_any_set(digits: ImageData, tmp_path: Path) -> None:
 
 
 def test_labels_need_the_data_that_the_set_was_made_from(digits: ImageData, tiny: ImageData) -> None:
-    with pytest.raises(BadInput, match="the set holds 10 classes"):
+    with pytest.raises(BadInput, match="the set has 10 classes"):
         condensery.label(a_set(digits), tiny, teacher=TEACHER)
