@@ -1,13 +1,15 @@
 # Two commands for a fresh machine with Python 3.11+, git and make:
 #   make demo    condense the bundled digits, evaluate, draw (under 3 minutes after installation)
 #   make test    run the tests
+# and one for a quiet hour:
+#   make campaign    full disks, signals and tampered run folders (CAMPAIGN_SIZE=0.1 for a tenth of it)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test campaign lint clean
 
 install: $(STAMP)
 
@@ -25,6 +27,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+campaign: $(STAMP)
+	$(BIN)/python -m pytest tests/campaign -m campaign -s
 
 # pyright comes from the npm registry at its first start
 lint: $(STAMP)

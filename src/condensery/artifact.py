@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
+import re
+import stat
+import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from condensery import schema
 from condensery.errors import BadFile, BadInput, one_line
 from condensery.records import ImageSpec, SyntheticSet
 from condensery.synthetic.stored import decoded
@@ -35,6 +40,11 @@ FORMAT = 2
 _KEY = "condensery"
 _STORED, _VIEWS = "stored.", "views."
 _FOREIGN = (".pt", ".pth", ".npz", ".npy")  # endings of other programs' files, and of our own exports
+_TEMPORARY = re.compile(
+    r"\.condensery-(\d+)-.*\.tmp|\..+\.(\d+)\.tmp"
+)  # with the process; now, and in version 0.1
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def save(synthetic: SyntheticSet, path: str | Path) -> None:
@@ -75,7 +85,8 @@ def load(path: str | Path) -> SyntheticSet:
         raise BadFile(f"{path} is not a safetensors file: {_import(path)}")
     tensors, header = read_tensors(path)
     _require_known_format(path, header.get("format"))
-    _require_valid_record(path, header.get("record"))
+    schema.require(path, header.get("record"), schema.RECORD, "record")
+    schema.require(path, header.get("spec"), schema.SPEC, "spec")
     try:
         synthetic = _set(tensors, header)
     except (KeyError, TypeError, ValueError, OverflowError, RuntimeError, BadInput) as error:
@@ -133,63 +144,6 @@ def _tensors(synthetic: SyntheticSet) -> dict[str, Tensor]:
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors whose names begin with `prefix`, without it."""
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-
-
-_Number = (int, float)
-_RECORD: dict[str, Any] = {  # types of the keys that condensery itself reads; all may be missing
-    **dict.fromkeys(("method", "network", "hardware", "time"), str),
-    **dict.fromkeys(("ipc", "seed", "step", "steps", "memory"), int),
-    "seconds": _Number,
-    "loss": (*_Number, type(None)),
-    **dict.fromkeys(("fields", "data", "labels"), dict),
-    **dict.fromkeys(("accuracies", "indices"), list),
-}
-_ACCURACY: dict[str, Any] = {"mean": _Number, "std": _Number, "n": int, "protocol": str, "network": str}
-_TEACHER: dict[str, Any] = {
-    "network": str,
-    **dict.fromkeys(("epochs", "stage", "seed", "bytes"), int),
-    **dict.fromkeys(("accuracy", "temperature", "seconds"), _Number),
-    "weights": dict,
-}
-_DATA: dict[str, Any] = {"source": str, "options": dict, "fingerprint": str, "prints": dict}
-_OPTIONS: dict[str, Any] = {
-    **dict.fromkeys(("size", "channels"), int),
-    "test_fraction": float,
-    "classes": list,
-    **dict.fromkeys(("image_column", "label_column", "train_split", "test_split"), str),
-    "value_range": list,
-    "skip_damaged": bool,
-}
-
-
-def _require_valid_record(path: Path, record: object) -> None:
-    """Raises BadFile if what condensery reads of a record has not the type that it writes."""
-    _require_types(path, "record", record, _RECORD)
-    assert isinstance(record, dict)
-    for entry in record.get("accuracies", []):
-        _require_types(path, "accuracies", entry, _ACCURACY)
-    for index in record.get("indices", []):
-        if type(index) is not int or index < 0:
-            raise BadFile(f"{path} is damaged: one of the indices in its record is {index!r:.40}")
-    labels = record.get("labels", {})
-    _require_types(path, "labels", labels, {"teacher": dict})
-    _require_types(path, "teacher", labels.get("teacher", {}), _TEACHER)
-    data = record.get("data", {})
-    _require_types(path, "data", data, _DATA)
-    options = data.get("options", {})
-    _require_types(path, "options", options, _OPTIONS)
-    if unknown := set(options) - set(_OPTIONS):
-        raise BadFile(f"{path} is damaged: its data has the unknown option {sorted(unknown)[0]!r}")
-
-
-def _require_types(path: Path, name: str, found: object, types: Mapping[str, Any]) -> None:
-    if not isinstance(found, dict):
-        raise BadFile(f"{path} is damaged: {name} is {found!r:.40}, not a JSON object")
-    for key, kind in types.items():
-        if key in found and (
-            not isinstance(found[key], kind) or isinstance(found[key], bool) != (kind is bool)
-        ):
-            raise BadFile(f"{path} is damaged: {key} in its {name} is {found[key]!r:.40}")
 
 
 def _require_known_format(path: Path, version: object) -> None:
@@ -281,9 +235,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: Mappi
     Raises:
         BadInput: the path cannot be written, or the disk is full.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with _replacing(Path(path)) as temporary:
         save_file(
             {name: tensor.contiguous() for name, tensor in tensors.items()},
             temporary,
@@ -291,13 +243,52 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: Mappi
         )
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # safetensors makes files that only their owner can read
-        os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A new empty file beside `path` that takes its place when the block ends, or is gone again if it raises.
+
+    Whatever is at `path`, a link too, is replaced and not followed.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".condensery-{os.getpid()}-", suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        os.close(handle)
+        yield Path(name)
+        os.chmod(name, 0o666 & ~_umask())  # such files can be read by their owner only
+        os.replace(name, path)
     except (OSError, SafetensorError) as error:
         raise unwritable(path, error) from error
     finally:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            os.unlink(name)
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether the file was being written when its process was killed, or still is."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote in `folder` have left behind."""
+    for path in folder.iterdir():
+        found = _TEMPORARY.fullmatch(path.name)
+        if found and not _is_alive(found[1] or found[2]):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _is_alive(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def _umask() -> int:
@@ -314,27 +305,72 @@ def write_text(path: str | Path, text: str) -> None:
 
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a file atomically. Raises BadInput if the path cannot be written or the disk is full."""
+    with _replacing(Path(path)) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def append_line(path: str | Path, line: str) -> None:
+    """Add a line to a text file, which is made if it is missing: the whole line, or nothing.
+
+    An unfinished last line, such as a full disk leaves, is ended first, so that nothing is glued to it.
+
+    Raises:
+        BadInput: the file cannot be written, is a link or no file, or the disk is full.
+    """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        handle = open_no_link(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        size = os.fstat(handle).st_size
+        unfinished = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+        try:
+            left = memoryview(("\n" * unfinished + line + "\n").encode("utf-8"))
+            while left:
+                left = left[os.write(handle, left) :]
+            os.fsync(handle)
+        except BaseException:
+            os.ftruncate(handle, size)
+            raise
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        os.close(handle)
+
+
+def open_no_link(path: Path) -> int:
+    """Open a plain file, which is made if it is missing, to read and to add to. Raises OSError for anything else."""
+    handle = os.open(
+        path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666
+    )
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is not a file")
+    return handle
 
 
 def unwritable(path: Path, error: Exception) -> BadInput:
     """The one line for a file that could not be written."""
-    if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(
-        error
-    ):  # Rust's has no errno
+    number = getattr(error, "errno", None)
+    if number in _FULL or os.strerror(errno.ENOSPC) in str(error):  # Rust's has no errno
         return BadInput(f"cannot write {path}: the disk is full; free some space or choose another place")
+    if number == errno.ELOOP:
+        return BadInput(
+            f"cannot write {path}: it is a link, which is not followed; remove it, or choose another place"
+        )
+    if number == errno.ENOENT:
+        return BadInput(
+            f"cannot write {path}: there is no folder {path.parent}; make it, or choose another place"
+        )
+    if number in _READ_ONLY:
+        return BadInput(
+            f"cannot write {path}: {_nearest(path)} is read-only here ({os.strerror(number)}); make it writable, or "
+            "choose another place"
+        )
     reason = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
     return BadInput(f"cannot write {path}: {reason}; choose another place")
 
@@ -342,6 +378,11 @@ def unwritable(path: Path, error: Exception) -> BadInput:
 def _import(path: Path) -> str:
     """What to do with a file of another program, of which nothing is known."""
     return f"if another program saved a set in it, condense import {path} --data X makes one like any other"
+
+
+def _nearest(path: Path) -> Path:
+    """The folder that is to be written in, as far as it exists."""
+    return next((folder for folder in path.absolute().parents if folder.is_dir()), path.parent)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -1,10 +1,11 @@
-"""Where a number came from: versions, hardware, time and commit, for every record that condensery writes."""
+"""Where a number came from and what it took: versions, hardware, time, commit and memory, for every record."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -80,6 +81,28 @@ def environment(device: torch.device) -> dict[str, Any]:
         },
         "commit": _commit(),
     }
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes that this process has held so far, on the GPU if the work is there."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource  # not on every system
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def reset_peak_memory(device: torch.device) -> bool:
+    """Let `peak_memory` count from now on; False where that cannot be done, and it counts from the beginning."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return True
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak becomes what is held now
+    except OSError:
+        return False
+    return True
 
 
 def _hardware(device: torch.device) -> str:

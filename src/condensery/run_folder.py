@@ -15,14 +15,15 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any
 
 from torch import Tensor
 
-from condensery import artifact
+from condensery import artifact, schema
+from condensery.data.sources import silent
 from condensery.errors import BadFile, BadInput
 from condensery.export import save_picture
 from condensery.records import SyntheticSet
@@ -49,12 +50,6 @@ class RunSettings:
     network: str
     seed: int
     steps: int
-
-    def require_types(self) -> None:
-        """Raises TypeError if a value read from a file is of the wrong type."""
-        for name, kind in get_type_hints(RunSettings).items():
-            if type(getattr(self, name)) is not (get_origin(kind) or kind):
-                raise TypeError(name)
 
 
 @dataclass
@@ -92,6 +87,7 @@ class RunFolder:
         folder.require_free()
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
+            artifact.remove_leftovers(folder.path)
         except OSError as error:
             raise artifact.unwritable(folder.path, error) from error
         return folder
@@ -176,59 +172,86 @@ class RunFolder:
             raise BadInput(f"{self.path} is a file: choose a folder for --out")
         if self._set_path.exists():
             raise BadInput(f"{self.path} already holds a set: choose another --out")
-        if self.path.is_dir() and any(self.path.iterdir()):
+        try:
+            taken = self.path.is_dir() and not all(map(artifact.is_leftover, self.path.iterdir()))
+        except OSError as error:
+            raise BadInput(f"{self.path} cannot be read: {error.strerror}; choose another --out") from error
+        if taken:
             raise BadInput(
                 f"{self.path} is not empty and holds no run: choose an empty or new folder for --out"
             )
 
     def settings(self) -> RunSettings:
         """Raises BadInput if there is no run here, BadFile if run.json is damaged."""
+        path, fix = self._settings_path, ": start a new run in another folder"
         try:
-            record = json.loads(self._settings_path.read_text(encoding="utf-8"))
-            if (
-                record.get("shard") == []
-            ):  # version 0.1 could split a run over classes, and said so of whole ones too
-                del record["shard"]
-            settings = RunSettings(**record)
-            settings.require_types()
-            return settings
+            record = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise BadInput(f"{self.path} holds no run to resume: there is no run.json in it") from error
-        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise BadFile(f"{self._settings_path} is damaged: start a new run in another folder") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise BadFile(f"{path} is damaged: it is not JSON{fix}") from error
+        if isinstance(record, dict) and record.get("shard") == []:
+            del record["shard"]  # version 0.1 could split a run over classes, and said so of whole ones too
+        schema.require(path, record, schema.SETTINGS, "settings", fix)
+        return RunSettings(**record)
 
     def write_settings(self, settings: RunSettings) -> None:
         artifact.write_text(self._settings_path, json.dumps(asdict(settings), indent=2) + "\n")
 
     def save(self, tensors: dict[str, Tensor], step: int, curve: Curve, result: SyntheticSet) -> None:
-        """Write the result, then the checkpoint that belongs to it."""
-        self.save_set(result)
+        """Write the checkpoint, then the result: where only one of them fits on the disk, the run can go on."""
         header = {"step": step, "curve": asdict(curve)}
         artifact.write_tensors(
             self._checkpoint_path, {name: tensor.cpu() for name, tensor in tensors.items()}, header
         )
+        self.save_set(result)
         artifact.write_text(self.path / "curve.json", json.dumps(asdict(curve)) + "\n")
 
     def save_set(self, result: SyntheticSet) -> None:
         """Write the result alone, as for a set that was selected at once."""
         artifact.save(result, self._set_path)
 
-    def save_picture(self, result: SyntheticSet) -> None:
-        save_picture(result, self.path / "set.png")
+    def save_picture(self, result: SyntheticSet, announce: Callable[[str], None] = silent) -> None:
+        """Draw the set. Where the picture cannot be written a line says so: the set is what counts."""
+        try:
+            save_picture(result, self.path / "set.png")
+        except BadInput as error:
+            announce(f"no picture was drawn: {error}; condense show {self.path} draws it")
 
-    def load(self) -> tuple[dict[str, Tensor], int, Curve] | None:
-        """Tensors, step and curve of the checkpoint; None if the run has not written one yet."""
+    def load(self, announce: Callable[[str], None] = silent) -> tuple[dict[str, Tensor], int, Curve] | None:
+        """Tensors, step and curve of the checkpoint; None if the run has to start anew.
+
+        Args:
+            announce: called with a line for a person if there is a set but nothing to go on from.
+
+        Raises:
+            BadInput: the run is done, and its checkpoint is gone.
+            BadFile: the checkpoint is damaged.
+        """
+        artifact.remove_leftovers(self.path)
         if not self._checkpoint_path.exists():
-            if self._set_path.exists():
-                raise BadInput(
-                    f"{self.path} holds a result but no checkpoint.safetensors to go on from: choose another --out"
-                )
+            self._require_unfinished(announce)
             return None
         tensors, header = artifact.read_tensors(self._checkpoint_path)
+        fix = ": start a new run with another --out"
+        if "curve" not in header:
+            raise BadFile(f"{self._checkpoint_path} is not a checkpoint of this version of condensery{fix}")
+        schema.require(self._checkpoint_path, header, schema.CHECKPOINT, "record", fix)
+        return tensors, header["step"], Curve(**header["curve"])
+
+    def _require_unfinished(self, announce: Callable[[str], None]) -> None:
+        """A set without a checkpoint is what version 0.1 left on a full disk, or all that somebody kept."""
+        if not self._set_path.exists():
+            return
         try:
-            return tensors, int(header["step"]), Curve(**header["curve"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadFile(
-                f"{self._checkpoint_path} is not a checkpoint of this version of condensery: "
-                "start a new run with another --out"
-            ) from error
+            record = artifact.load(self._set_path).record
+        except BadFile:
+            record = {}
+        if record.get("step", 0) >= record.get("steps", 1):
+            raise BadInput(
+                f"{self.path} holds a finished result but no checkpoint.safetensors to go on from: "
+                "choose another --out"
+            )
+        announce(
+            f"{self.path} holds a set but no checkpoint.safetensors: the run starts anew, to the same bits"
+        )

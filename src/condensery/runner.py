@@ -183,6 +183,12 @@ def _require_same(settings: RunSettings, asked: Mapping[str, Any], folder: RunFo
         raise BadInput(
             f"the run in {folder.path} uses a network of your own: repeat --network {settings.network} to run its code"
         )
+    for field, value in settings.fields.items():
+        if isinstance(value, str) and ":" in value and field not in asked.get("fields", {}):
+            flag = f"--{field.replace('_', '-')}"
+            raise BadInput(
+                f"the run in {folder.path} uses a {field} of your own: repeat {flag} {value} to run its code"
+            )
 
 
 def _require_open_end(settings: RunSettings, steps: int, folder: RunFolder) -> None:

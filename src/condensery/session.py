@@ -18,7 +18,7 @@ from condensery.evaluation import Protocol, evaluate, get_protocol
 from condensery.evaluation.evaluator import Trained
 from condensery.method import Method, Task
 from condensery.models.registry import resolve
-from condensery.provenance import environment, origin, pick_device
+from condensery.provenance import environment, origin, peak_memory, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.run_folder import Curve, RunFolder, RunSettings
 from condensery.synthetic import Learned
@@ -26,7 +26,7 @@ from condensery.training import default_chunk
 from condensery.words import count, readable_seconds
 
 _NEWS_EVERY = 60.0  # seconds between lines on what is prepared
-_WORTH_ESTIMATING = 10  # steps; a shorter run is over before an estimate helps
+_WORTH_ESTIMATING = 10  # steps; a shorter run is estimated by its first
 
 
 class _Stop(Exception):
@@ -135,7 +135,7 @@ class Session:
             BadInput: the run has made more steps than are asked for.
         """
         self.folder = folder
-        saved = folder.load()
+        saved = folder.load(self.options.announce)
         if saved is None:
             return
         tensors, step, self.curve = saved
@@ -165,7 +165,7 @@ class Session:
                 stopped = reason
             self._save()
             if self.folder:
-                self.folder.save_picture(self.result())
+                self.folder.save_picture(self.result(), self.options.announce)
         where = f" in {self.folder.path}" if self.folder else ""
         if isinstance(stopped, FailedWork):
             kept = f"; the set after step {self.state.step} is kept{where}" if where else ""
@@ -179,6 +179,7 @@ class Session:
     def _loop(self, signals: Sequence[int]) -> None:
         """Step until done. Raises _Stop at the time limit and Interrupted after a signal."""
         started = saved = time.perf_counter()
+        left = self.settings.steps - self.state.step
         self._evaluate_if_due(signals)
         step_began = time.perf_counter()
         for state, loss in driver.trajectory(
@@ -188,6 +189,8 @@ class Session:
             self.state = state
             self.curve.loss.append(loss)
             self.curve.seconds += now - step_began
+            if 1 < left < _WORTH_ESTIMATING and state.step == self.settings.steps - left + 1:
+                self._announce_time(now - step_began, left - 1)
             if self.options.callback:
                 report = StepReport(state.step, self.settings.steps, loss, now - started, state.synthetic)
                 self.options.callback(report)
@@ -228,6 +231,12 @@ class Session:
             f"{cost.bytes / 2**30:.1f} GiB on {self.task.device}"
         )
 
+    def _announce_time(self, seconds: float, left: int) -> None:
+        """Where two steps on trial would be much of the work, the first step says how long the others take."""
+        self.options.announce(
+            f"about {readable_seconds(seconds * left)} for {count(left, 'more step')} ({seconds:.3g} s each)"
+        )
+
     def _evaluate_if_due(self, signals: Sequence[int]) -> None:
         """Evaluate at the chosen steps. An evaluation that is interrupted is made anew when the run is resumed."""
         step = self.state.step
@@ -258,8 +267,14 @@ class Session:
         )
 
     def _save(self) -> None:
-        if self.folder:
+        if not self.folder:
+            return
+        try:
             self.folder.save(self.state.tensors(), self.state.step, self.curve, self.result())
+        except BadInput as error:
+            raise BadInput(
+                f"{error}; condense run --resume --out {self.folder.path} goes on from what is there"
+            ) from error
 
     def result(self) -> SyntheticSet:
         """The set as it is now, on the CPU."""
@@ -283,7 +298,7 @@ class Session:
             "data": origin(self.images, settings.options),
             "loss": curve.loss[-1] if curve.loss else None,
             "seconds": round(curve.seconds, 1),
-            "memory": driver.peak_memory(self.task.device),
+            "memory": peak_memory(self.task.device),
             "accuracies": [*curve.accuracy, *self.noted],
             **environment(self.task.device),
         }
@@ -305,12 +320,21 @@ def _stop_signals(wanted: bool) -> Iterator[list[int]]:
             raise KeyboardInterrupt
         received.append(number)
 
-    old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    old = {number: signal.signal(number, note) for number in stopping_signals()}
     try:
         yield received
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def stopping_signals() -> list[signal.Signals]:
+    """Ctrl-C, termination, and a terminal that is gone, unless whoever started us wants us to outlive it (nohup)."""
+    found = [signal.SIGINT, signal.SIGTERM]
+    hang_up: signal.Signals | None = getattr(signal, "SIGHUP", None)  # not on every system
+    if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
+        found.append(hang_up)
+    return found
 
 
 def require_enough(pool: ClassPool, ipc: int) -> None:

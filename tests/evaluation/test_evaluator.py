@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 import condensery
-from condensery import PROTOCOLS, BadInput, Evaluation, ImageData, Rng, SyntheticSet, evaluate
+from condensery import PROTOCOLS, BadInput, Evaluation, ImageData, Rng, SyntheticSet, evaluate, training
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
-from condensery.evaluation import evaluator, train_and_test
+from condensery.evaluation import evaluator
 from condensery.training import Images, Recipe
 
 FAST = replace(PROTOCOLS["dm-2023"], name="fast", epochs=8, plain_epochs=8, repeats=2)
@@ -40,13 +40,13 @@ def judge(sets: Any, data: Any, **options: Any) -> Evaluation:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[nn.Module, Images, Recipe]]:
     """Every call of the real `fit`."""
     calls: list[tuple[nn.Module, Images, Recipe]] = []
-    real = train_and_test.fit
+    real = training.fit
 
     def spy(network: nn.Module, images: Images, recipe: Recipe, rng: Rng, **options: Any) -> None:
         calls.append((network, images, recipe))
         real(network, images, recipe, rng, **options)
 
-    monkeypatch.setattr(train_and_test, "fit", spy)
+    monkeypatch.setattr(training, "fit", spy)
     return calls
 
 
@@ -162,14 +162,14 @@ def test_tested_once_at_the_end_on_plain_test_images(
 ) -> None:
     """After the last epoch, every test image once, in order, normalised and not augmented."""
     seen: list[tuple[Tensor, Tensor]] = []
-    real = train_and_test.accuracy
+    real = training.accuracy
 
     def spy(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], chunk: int | None) -> float:
         collected = list(batches)
         seen.append((torch.cat([b[0] for b in collected]), torch.cat([b[1] for b in collected])))
         return real(network, collected, chunk)
 
-    monkeypatch.setattr(train_and_test, "accuracy", spy)
+    monkeypatch.setattr(training, "accuracy", spy)
     judge(a_set(tiny), tiny, baselines=(), repeats=2)
     assert len(seen) == 2
     test = torch.from_numpy(np.array(tiny.test.pixels)).permute(0, 3, 1, 2).contiguous()

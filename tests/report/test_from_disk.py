@@ -25,7 +25,7 @@ def report_of_runs(
     paths: Sequence[str | Path], *, command: str = "", scatter: bool = True, announce=silent
 ) -> Report:
     """What `condense report` shows of paths that are no comparisons."""
-    found = [find(Path(path)) for path in paths]
+    found = [find(Path(path), announce) for path in paths]
     return report_of_found(found, title="", command=command, scatter=scatter, announce=announce)
 
 
@@ -217,11 +217,17 @@ def test_folders_that_hold_nothing(tmp_path):
     "line", ["{", "[]", "3", '{"scores": 3}', '{"scores": [{}]}', '{"data": 1}', "[" * 100_000]
 )
 def test_damaged_evaluations(runs, tmp_path, line):
-    results = tmp_path / "results.jsonl"
-    results.write_text((runs["c"] / "evaluations.jsonl").read_text() + line + "\n")
-    with pytest.raises(BadFile, match=r"results\.jsonl") as caught:
+    """A line that is none is left out and named; the good ones count."""
+    good = (runs["c"] / "evaluations.jsonl").read_text()
+    results, lines = tmp_path / "results.jsonl", []
+    results.write_text(good + line + "\n" + good.splitlines()[0])
+    found = report_of_runs([results], announce=lines.append)
+    assert found.measurements == report_of_runs([runs["c"] / "evaluations.jsonl"]).measurements
+    (said,) = (one for one in lines if "was left out" in one)
+    assert f"line 2 of {results} is no evaluation (" in said and "\n" not in said
+    results.write_text(line)
+    with pytest.raises(BadFile, match=r"results\.jsonl holds no evaluation"):
         report_of_runs([results])
-    assert "\n" not in str(caught.value)
 
 
 def test_damaged_curve(runs, tmp_path):

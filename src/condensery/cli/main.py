@@ -37,6 +37,7 @@ _MACHINE_SAYS_NO = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno
 _TORCH_OUT_OF_MEMORY = (
     "OutOfMemoryError"  # by name: importing torch takes a second that a typing error need not wait
 )
+_TERMINATIONS = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 _INTERRUPTED_TYPER = 130  # what typer makes of a KeyboardInterrupt
 
 COMMANDS = {
@@ -95,15 +96,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _termination_interrupts() -> Iterator[None]:
-    """A termination signal stops the command as Ctrl-C does: what is done is kept, and a line says how to go on."""
+    """Termination, or a terminal that is gone, stops the command as Ctrl-C does: what is done is kept, and a line
+    says how to go on. Where the signal of a terminal is ignored (nohup), it stays so.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    old = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    numbers = [n for n in _TERMINATIONS if signal.getsignal(n) is not signal.SIG_IGN]
+    old = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, old)
+        for number, handler in old.items():
+            signal.signal(number, handler)
 
 
 def _run(arguments: list[str]) -> int:

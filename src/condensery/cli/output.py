@@ -6,6 +6,7 @@ through `visible` on its way to the terminal, which happens in this module alone
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import math
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from condensery.records import SyntheticSet
 
+_GONE = {errno.EPIPE, errno.EIO}
 _WIDTH_OF_A_FILE = 120  # columns where the output is not a terminal and COLUMNS says nothing
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's control, format, surrogate, line and paragraph signs
 _JOINERS = "\u200c\u200d"  # format signs too, but scripts and emoji need them, and they move nothing
@@ -84,9 +86,15 @@ class Output(OptionGroup):
 
     def tell_set(self, out: Path, made: SyntheticSet, what: str, fact: tuple[str, str]) -> None:
         """The new set in the folder `out`: where it is, how large, one more `fact`, and what to do with it."""
-        files = {"set": str(out / "set.safetensors"), "picture": str(out / "set.png")}
+        drawn = (out / "set.png").exists()
+        files = {"set": str(out / "set.safetensors"), "picture": str(out / "set.png") if drawn else None}
         result = f"{files['set']}  ({len(made)} {what}, {readable_bytes(made.bytes)})"
-        rows = [("Result", result), ("Picture", files["picture"]), fact, ("Next", f"condense evaluate {out}")]
+        rows = [
+            ("Result", result),
+            ("Picture", files["picture"] or "none"),
+            fact,
+            ("Next", f"condense evaluate {out}"),
+        ]
         self.show(facts_table(rows))
         self.result(
             {"out": str(out), **files, "images": len(made), "bytes": made.bytes, "record": made.record}
@@ -103,12 +111,31 @@ def _strict(value: Any) -> Any:
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write and flush. A reader who has gone (`condense ... | head`) does not stop the work."""
+    """Write and flush. A reader who has gone (`condense ... | head`, a closed terminal) does not stop the work."""
     try:
         stream.write(text)
         stream.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise
         discard(stream)
+
+
+class Lasting:
+    """A stream whose reader may go: see `write`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        write(self._stream, text)
+        return len(text)
+
+    def flush(self) -> None:
+        write(self._stream, "")
 
 
 def discard(stream: TextIO) -> None:

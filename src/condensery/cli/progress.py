@@ -7,7 +7,7 @@ from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from condensery.cli.output import Output, visible
+from condensery.cli.output import Lasting, Output, visible
 from condensery.words import readable_seconds
 
 if TYPE_CHECKING:
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from condensery.session import StepReport
 
 _RECENT = 50  # steps that the speed is measured over
+_NEWS_AFTER, _NEWS_GROWTH, _NEWS_EVERY = (
+    60.0,
+    1.5,
+    1800.0,
+)  # seconds to the first line in a log file, and between lines
 
 
 class Bar:
@@ -51,7 +56,7 @@ class Bar:
             # Redirecting would send piped stdout to stderr; `say` does what redirecting is for.
             self.live = Progress(
                 *columns,
-                console=Console(stderr=True),
+                console=Console(file=Lasting(sys.stderr)),  # type: ignore[arg-type]  # what rich writes to
                 redirect_stdout=False,
                 redirect_stderr=False,
                 expand=True,
@@ -67,11 +72,10 @@ class RunProgress(Bar):
     def __init__(self, output: Output) -> None:
         super().__init__(output)
         self.recent: deque[tuple[int, float]] = deque(maxlen=_RECENT)
+        self.next_news = _NEWS_AFTER
 
     def step(self, report: StepReport) -> None:
-        """Callback for `condensery.condense`."""
-        if not self.wanted:
-            return
+        """Callback for `condensery.condense`: a bar on a terminal, a line now and then in a log file."""
         if not self.recent:
             self.recent.append((report.step - 1, 0.0))
         self.recent.append((report.step, report.seconds))
@@ -82,7 +86,11 @@ class RunProgress(Bar):
             f"{report.step}/{report.steps}  loss {report.loss:.4g}  {_speed(speed)}  "
             f"{readable_seconds(report.seconds)}, {left} left"
         )
-        self.update(report.step, report.steps, text)
+        if self.wanted:
+            self.update(report.step, report.steps, text)
+        elif report.seconds >= self.next_news and report.step < report.steps:
+            self.next_news = min(report.seconds * _NEWS_GROWTH, report.seconds + _NEWS_EVERY)
+            self.say(f"step {text}")
 
 
 class SelectionProgress(Bar):

@@ -48,17 +48,22 @@ def show(run: RunPath, drawing: Drawing, output: Output) -> None:
     path = artifact.set_path(run)
     synthetic = artifact.load(path)
     verified = artifact.coverage(path) if drawing.verify else None
-    drawn = drawing.out or path.with_suffix(".png")
-    save_picture(synthetic, drawn, per_class)
+    drawn, missing = drawing.out or path.with_suffix(".png"), ""
+    try:
+        save_picture(synthetic, drawn, per_class)
+    except BadInput as error:
+        if drawing.out:
+            raise
+        missing = f"none: {error}, with --out"
     low, high, clipped = value_range(synthetic)
-    facts = _facts(path, synthetic, drawn, low, high, clipped)
+    facts = _facts(path, synthetic, missing or str(drawn), low, high, clipped)
     if verified:
         facts.append(("Verified", f"SHA-256 {verified[0]} holds; it covers {verified[1]}"))
     output.show(facts_table(facts))
     output.result(
         {
             "set": str(path),
-            "picture": str(drawn),
+            "picture": None if missing else str(drawn),
             "images": len(synthetic),
             "bytes": synthetic.bytes,
             "spec": synthetic.spec.to_json(),
@@ -72,7 +77,7 @@ def show(run: RunPath, drawing: Drawing, output: Output) -> None:
 
 
 def _facts(
-    path: Path, synthetic: SyntheticSet, drawn: Path, low: float, high: float, clipped: float
+    path: Path, synthetic: SyntheticSet, drawn: str, low: float, high: float, clipped: float
 ) -> list[tuple[str, str]]:
     record, spec = synthetic.record, synthetic.spec
     shape = "x".join(map(str, spec.shape))
@@ -88,7 +93,7 @@ def _facts(
         ("Mean, std", f"{_numbers(spec.mean)}, {_numbers(spec.std)}"),
         *_origin(record),
         *(("Accuracy", _accuracy(one)) for one in _entries(record)),
-        ("Picture", str(drawn)),
+        ("Picture", drawn),
     ]
 
 

@@ -11,14 +11,13 @@ import torch
 from condensery import driver
 from condensery.comparison.jobs import MAKE, ON_THE_WAY, Job, Plan
 from condensery.comparison.perform import evaluation_options
-from condensery.comparison.protocol_record import protocol_from
 from condensery.coresets import SelectionTask, get_selector
 from condensery.data import ClassPool
 from condensery.data.pool import batches
 from condensery.errors import FailedWork
-from condensery.evaluation import SoftLabels
+from condensery.evaluation import Protocol, SoftLabels
 from condensery.evaluation.scoring import Scorer, TrainingSetting
-from condensery.evaluation.teacher import teacher_to_train
+from condensery.evaluation.soft_labels import teacher_to_train
 from condensery.method import Method, Task
 from condensery.methods import METHODS, get_method
 from condensery.models.registry import NetworkFactory, resolve
@@ -37,7 +36,7 @@ class Stopwatch:
     def __init__(self, plan: Plan, images: ImageData, device: str) -> None:
         self.images, self.device = images, pick_device(device)
         self.pool = ClassPool(images.train, images.spec, self.device)
-        self.protocol = protocol_from(plan.protocol)
+        self.protocol = Protocol.from_json(plan.protocol)
         self.rng = Rng(0).fork("estimate")
         self._measured: dict[object, float] = {}
         self._foreseen: set[str] = set()  # networks that an earlier job will have trained

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from condensery.comparison.protocol_record import protocol_from
+from condensery.evaluation.protocols import Protocol
 from condensery.evaluation.scoring import equal_epochs
 from condensery.methods import METHODS, get_method
 from condensery.models.registry import resolve
@@ -59,7 +59,7 @@ class Plan:
 
     Attributes:
         source, options, fingerprint, spec, train_images: of the images that were loaded.
-        protocol: how networks are trained, see `protocol_record`.
+        protocol: how networks are trained, see `Protocol.to_json`.
         evaluation: further options of `condensery.evaluate` as plain values, for every set.
     """
 
@@ -245,7 +245,7 @@ def _planned_cell(plan: Plan, made: Job, network: str) -> Job:
 def _whole_cell(plan: Plan, network: str) -> Job:
     """By default with at least the optimiser steps that a network gets on the largest set."""
     spec = ImageSpec.from_json(plan.spec)
-    recipe = protocol_from(plan.protocol).recipe(spec, resolve(network))
+    recipe = Protocol.from_json(plan.protocol).recipe(spec, resolve(network))
     equal = equal_epochs(recipe, max(plan.budgets) * spec.num_classes, plan.train_images)
     record = {
         "data": plan.data,

@@ -116,15 +116,17 @@ class Comparison:
             announce(f"no pictures of {made.name}: {error}")
             return None
 
-    def _by_hand(self) -> list[tuple[Path, dict[str, Any]]]:
+    def _by_hand(self, announce: Announce = silent) -> list[tuple[Path, dict[str, Any]]]:
         """What `condense evaluate` said of its sets."""
         folder = Folder(self.folder)
         logs = [(made, folder.set_folder(made) / "evaluations.jsonl") for made in _once(self.sets)]
         return [
-            (file, {**line, "label": made.label}) for made, log in logs for file, line in evaluations(log)
+            (file, {**line, "label": made.label})
+            for made, log in logs
+            for file, line in evaluations(log, announce)
         ]
 
-    def _among_others(self) -> Found:
+    def _among_others(self, announce: Announce) -> Found:
         """Sets and cells as runs and evaluations, each under the first of its labels: nothing counts twice."""
         folder = Folder(self.folder)
         documents = [
@@ -133,7 +135,7 @@ class Comparison:
             if (document := folder.document(cell))
         ]
         sets = [one for made in _once(self.sets) if (one := self._found(made))]
-        return Found(tuple(sets), (*self._by_hand(), *documents), skipped=self.skipped)
+        return Found(tuple(sets), (*self._by_hand(announce), *documents), skipped=self.skipped)
 
     @property
     def _data(self) -> dict[str, Any]:
@@ -193,13 +195,16 @@ def report_of(
         comparison = Comparison.of_all(folders[0])
         if not comparison.measurements:
             announce("no cell is done yet, so there are no accuracies: let the comparison go on")
-        if by_hand := len(comparison._by_hand()):
+        if by_hand := len(comparison._by_hand(announce)):
             announce(
                 f"{count(by_hand, 'evaluation')} of its sets by condense evaluate: "
                 f"condense report {comparison.folder}/sets/* shows them"
             )
         return comparison.report(announce, scatter, title, command)
-    found = [Comparison.of_all(one)._among_others() if one.exists else find(one.path) for one in folders]
+    found = [
+        Comparison.of_all(one)._among_others(announce) if one.exists else find(one.path, announce)
+        for one in folders
+    ]
     return report_of_found(found, title=title, command=command, scatter=scatter, announce=announce)
 
 

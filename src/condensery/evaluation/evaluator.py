@@ -26,7 +26,7 @@ from condensery.evaluation.scoring import (
     TrainingSetting,
     equal_epochs,
 )
-from condensery.evaluation.teacher import SoftLabels
+from condensery.evaluation.soft_labels import SoftLabels
 from condensery.export.run_command import run_command
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.provenance import changed_parts, environment, pick_device

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from condensery import artifact
-from condensery.errors import BadInput
+from condensery import artifact, schema
+from condensery.errors import BadFile, BadInput, one_line
 from condensery.evaluation.evaluator import BASELINES, Evaluation
 from condensery.evaluation.scores import OWN
 from condensery.records import SyntheticSet
@@ -21,13 +21,16 @@ from condensery.records import SyntheticSet
 def of(runs: Sequence[Path], another: Path | None = None) -> list[Path]:
     """The logs of the run folders among `runs`, and another one. Raises BadInput if one cannot be written to.
 
-    Fails before the work, not after it. Leaves no file behind that was not there.
+    Fails before the work, not after it. Leaves no file behind that was not there. A link in a run folder is not
+    followed; that of a file which was asked for is.
     """
-    logs = [run / "evaluations.jsonl" for run in runs if run.is_dir()] + ([another] if another else [])
+    logs = [run / "evaluations.jsonl" for run in runs if run.is_dir()] + (
+        [another.resolve()] if another else []
+    )
     for path in logs:
         new = not path.exists()
         try:
-            path.open("a").close()
+            os.close(artifact.open_no_link(path))
             if new:
                 path.unlink()
         except OSError as error:
@@ -36,15 +39,41 @@ def of(runs: Sequence[Path], another: Path | None = None) -> list[Path]:
 
 
 def write(document: Mapping[str, Any], logs: Sequence[Path]) -> None:
-    """Append one line to each log. Raises BadInput if the disk is full."""
+    """Append one line to each log: a log has the whole line, or is as it was. Raises BadInput if the disk is full."""
     for path in logs:
+        artifact.append_line(path, json.dumps(document))
+
+
+def read(path: Path, announce: Callable[[str], None]) -> list[dict[str, Any]]:
+    """The evaluations in a log, and other JSON objects of a "kind"; what else it holds is left out, and a line says so.
+
+    Raises:
+        BadFile: the file cannot be read.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise BadFile(f"{path} cannot be read: {one_line(error)}") from error
+    found, bad = [], []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(document) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise artifact.unwritable(path, error) from error
+            document = json.loads(line.decode("utf-8"))
+            schema.check(document, schema.Fields() if _of_a_kind(document) else schema.EVALUATION, "line")
+        except (ValueError, RecursionError) as error:
+            bad.append((number, str(error) if isinstance(error, schema.Misfit) else "it is not JSON"))
+        else:
+            found.append(document)
+    if bad:
+        number, reason = bad[0]
+        more = f", and so were {len(bad) - 1} more" if bad[1:] else ""
+        announce(f"line {number} of {path} is no evaluation ({reason}) and was left out{more}")
+    return found
+
+
+def _of_a_kind(document: object) -> bool:
+    return isinstance(document, dict) and "kind" in document
 
 
 def note(

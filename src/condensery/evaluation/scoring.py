@@ -17,14 +17,22 @@ from condensery.data import ClassPool, PoolImages
 from condensery.errors import BadInput
 from condensery.evaluation.protocols import Protocol, SiameseGroups
 from condensery.evaluation.scores import COMMON, OWN, Score
-from condensery.evaluation.teacher import SoftLabels, train_teacher
-from condensery.evaluation.train_and_test import accuracy_on_test, train_network
+from condensery.evaluation.soft_labels import SoftLabels, train_teacher
 from condensery.models.registry import NetworkFactory
 from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
 from condensery.synthetic import with_pixels
 from condensery.teaching import LabelSettings, Teacher, TeacherSettings, get_teacher, label_images
-from condensery.training import Augment, Images, Recipe, TensorImages, ViewImages, own_recipe
+from condensery.training import (
+    Augment,
+    Images,
+    Recipe,
+    TensorImages,
+    ViewImages,
+    accuracy_on_test,
+    own_recipe,
+    train_network,
+)
 from condensery.views import Views
 
 BASELINES = ("random", "whole")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unicodedata import category, normalize
 
 import numpy as np
 import torch
@@ -25,7 +26,18 @@ from condensery.records import SyntheticSet
 from condensery.views import Views
 
 _SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "eval", "dev"}
-_LONGEST_NAME = 100  # characters of a folder name; file systems allow 255 bytes
+_LONGEST_NAME, _MOST_BYTES = 100, 200  # characters and bytes of a folder name; file systems allow 255 bytes
+_UNSEEN = {
+    "Cc",
+    "Cf",
+    "Cs",
+    "Zl",
+    "Zp",
+}  # Unicode's control, format (direction marks), surrogate and line signs
+_JOINERS, _UNSAFE = "\u200c\u200d", '<>:"/\\|?*'  # scripts and emoji need the former
+_DEVICES = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGNORECASE
+)  # Windows
 
 
 @dataclass(frozen=True)
@@ -183,16 +195,31 @@ def class_folders(names: tuple[str, ...]) -> list[str]:
     folders: list[str] = []
     taken: set[str] = set()
     for c, name in enumerate(names):
-        safe = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", name)[:_LONGEST_NAME].strip().rstrip(".")
+        safe = "".join(
+            "_" if sign in _UNSAFE or (category(sign) in _UNSEEN and sign not in _JOINERS) else sign
+            for sign in name
+        )
+        safe = safe[:_LONGEST_NAME].encode()[:_MOST_BYTES].decode(errors="ignore").strip().rstrip(". ")
         if not safe or safe.startswith(".") or safe.casefold() in LITTER:  # readers of folders skip these
             safe = f"_{safe.lstrip('.')}"
-        if safe.casefold() in taken:
+        if _DEVICES.fullmatch(safe):
+            safe = f"_{safe}"
+        if _alike(safe) in taken:
             safe = f"{safe}_{c}"
-        while safe.casefold() in taken:
+        while _alike(safe) in taken:
             safe += "_"
-        taken.add(safe.casefold())
+        taken.add(_alike(safe))
         folders.append(safe)
     return folders
+
+
+def _is_unsafe(sign: str) -> bool:
+    return sign in _UNSAFE or (category(sign) in _UNSEEN and sign not in _JOINERS)
+
+
+def _alike(name: str) -> str:
+    """What names have in common that a file system may take for one: case, and how accents are composed."""
+    return normalize("NFC", normalize("NFC", name).casefold())
 
 
 def _losses(synthetic: SyntheticSet) -> list[str]:
@@ -238,8 +265,9 @@ def _write_folder(out: Path, files: dict[Path, bytes]) -> None:
     if out.is_symlink() or out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise BadInput(f"{out} exists already: choose another --out, or an empty folder")
     _make_parents(out)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    temporary = out.with_name(f".export.{os.getpid()}.tmp")
     try:
+        shutil.rmtree(temporary, ignore_errors=True)
         for name, content in files.items():
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             write_bytes(temporary / name, content)

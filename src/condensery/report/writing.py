@@ -33,9 +33,13 @@ def require_writable(path: str | Path) -> None:
         raise BadInput(f"{path} is a folder: name a file in it, such as {path / 'report.html'}")
     if path.exists() and not _is_report(path):
         raise BadInput(f"{path} exists and is not a report of condensery: choose another --out")
-    if not path.exists() and not os.access(path.parent, os.W_OK | os.X_OK):
+    if not path.exists() and not path.parent.is_dir():
         raise BadInput(
             f"cannot write {path}: there is no folder {path.parent} to write to; choose another place"
+        )
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise BadInput(
+            f"cannot write {path}: the folder {path.parent} is read-only; choose another place with --out"
         )
 
 

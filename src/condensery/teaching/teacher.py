@@ -33,7 +33,6 @@ from torch import Generator, Tensor, nn
 from condensery.augment import ops
 from condensery.data import ClassPool, PoolImages
 from condensery.data.cache import Cache, digest
-from condensery.data.pool import batches
 from condensery.errors import BadInput, one_line
 from condensery.method import Method, Preparation
 from condensery.models.registry import NetworkFactory, resolve
@@ -42,7 +41,7 @@ from condensery.rng import Rng
 from condensery.training import (
     Recipe,
     TensorImages,
-    accuracy,
+    accuracy_on_test,
     default_chunk,
     logits_of,
     probabilities,
@@ -181,13 +180,6 @@ def get_teacher(
     found = accuracy_on_test(network, factory, data, device)
     seconds = time.perf_counter() - started
     return Teacher(network, factory.name, epochs, settings.seed, 1.0, found, seconds, stage, weights)
-
-
-def accuracy_on_test(
-    network: nn.Module, factory: NetworkFactory, data: ImageData, device: torch.device
-) -> float:
-    """Fraction of the test images that `network` classifies correctly."""
-    return accuracy(network, batches(data.test, data.spec, device, _BATCH), default_chunk(device))
 
 
 def load_weights(network: nn.Module, path: Path, name: str) -> dict[str, str]:

@@ -59,8 +59,8 @@ class LocalProcesses:
         ):  # its process died while it had nothing to do
             _stop([self._pools.pop(slot)])
         resource_tracker.ensure_running()  # it lets Ctrl-C through again when it starts, so it must not do so below
-        # Threads and processes that start now never get Ctrl-C: who starts them stops them.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # Threads and processes that start now get neither Ctrl-C nor a closed terminal: who starts them stops them.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
         try:
             if slot not in self._pools:
                 begin, spawn = (self._threads, self._gpus[slot]), multiprocessing.get_context("spawn")
