@@ -94,13 +94,14 @@ def condense(
     if out is not None and not going_on:
         RunFolder(Path(out)).require_free()
     images = load(data, announce=announce, **how_to_load)
-    if preset and not going_on:
+    if preset:
         place = (images.spec.name, ipc, resolve(network).kind)
         chosen, preset_steps = preset_settings(preset, method.name, *place)
         method = get_method(method.name, **{**chosen, **fields})
-        steps = steps or preset_steps
-        taken = {name: value for name, value in chosen.items() if name not in fields}
-        announce(preset_line(preset, method.name, taken, steps or method.steps(ipc), ipc))
+        if not going_on:  # a run keeps its number of steps
+            steps = steps or preset_steps
+            taken = {name: value for name, value in chosen.items() if name not in fields}
+            announce(preset_line(preset, method.name, taken, steps or method.steps(ipc), ipc))
     wanted_steps = method.steps(ipc) if steps is None else steps
     settings = RunSettings(
         source=absolute_source(images.source),

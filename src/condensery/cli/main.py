@@ -91,6 +91,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _termination_interrupts():
             code = _run(arguments)
     output.write(sys.stdout, "")
+    if reason := output.lost():
+        return code or _error(
+            f"some of what was printed is lost: {reason}; the work itself is done", BAD_INPUT
+        )
     return code
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from condensery.evaluation.protocols import Protocol
 from condensery.evaluation.scoring import equal_epochs
+from condensery.method import images_per_class
 from condensery.methods import METHODS, get_method
 from condensery.models.registry import resolve
 from condensery.records import ImageSpec
@@ -109,6 +110,12 @@ class Plan:
         published = get_method(entry.method, **entry.fields).steps(ipc)
         scaled = published if self.scale is None else max(1, round(published * self.scale))
         return scaled if entry.steps is None else entry.steps
+
+    @property
+    def largest(self) -> int:
+        """Images that networks are trained on in the largest set."""
+        each = (images_per_class(one.fields, max(self.budgets)) for one in self.entries)
+        return max(each) * len(self.spec["class_names"])
 
 
 @dataclass(frozen=True)
@@ -246,7 +253,7 @@ def _whole_cell(plan: Plan, network: str) -> Job:
     """By default with at least the optimiser steps that a network gets on the largest set."""
     spec = ImageSpec.from_json(plan.spec)
     recipe = Protocol.from_json(plan.protocol).recipe(spec, resolve(network))
-    equal = equal_epochs(recipe, max(plan.budgets) * spec.num_classes, plan.train_images)
+    equal = equal_epochs(recipe, plan.largest, plan.train_images)
     record = {
         "data": plan.data,
         "network": network,

@@ -134,10 +134,7 @@ def evaluate(
     scorer = Scorer(data, protocol, seed, pick_device(device), soft_labels, callback, teacher_weights)
     obstacle = scorer.labelling_obstacle(synthetic[0])
     plan = _Plan(synthetic, repeats, tuple(baselines), whole_repeats, whole_epochs, obstacle is None)
-    settings = {
-        f: [s for s in scorer.settings(f, augmentation_robustness, synthetic[0]) if _wanted(recipe, s)]
-        for f in factories
-    }
+    settings = {f: scorer.settings(f, augmentation_robustness, synthetic[0], recipe) for f in factories}
     scorer.total = plan.networks(settings.values()) + scorer.teachers_needed(factories)
     scores = tuple(
         score for factory in factories for score in plan.scores(scorer, factory, settings[factory])
@@ -355,10 +352,6 @@ def _with_classes(names: tuple[str, ...], data: ImageData) -> ImageData:
 
 def _few(values: Sequence[float]) -> str:
     return " ".join(f"{value:.4g}" for value in values)
-
-
-def _wanted(recipe: str, setting: TrainingSetting) -> bool:
-    return recipe == "both" or (setting.recipe == OWN) == (recipe == "own")
 
 
 def _check_recipe(recipe: str, synthetic: SyntheticSet) -> None:

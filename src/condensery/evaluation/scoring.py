@@ -111,13 +111,33 @@ class Scorer:
         self.done = self.total = 0
 
     def settings(
-        self, factory: NetworkFactory, without_augmentation: bool, synthetic: SyntheticSet | None = None
+        self,
+        factory: NetworkFactory,
+        without_augmentation: bool,
+        synthetic: SyntheticSet,
+        recipe: str = "both",
     ) -> list[TrainingSetting]:
-        """Every way to train networks of this architecture on a set; the first is hard labels as ever."""
+        """Every way to train networks of this architecture on a set; the first is hard labels as ever.
+
+        Args:
+            recipe: "common" leaves out the set's own recipe, "own" all but that.
+        """
         labels = [HARD, SOFT] if self.soft_labels else [HARD]
         plain = without_augmentation and self.augments(factory)
         common = [TrainingSetting(kind, how) for how in ("protocol", "none")[: 1 + plain] for kind in labels]
-        return common + (_held_settings(synthetic) if synthetic is not None else [])
+        every = common + _held_settings(synthetic)
+        return [one for one in every if recipe == "both" or (one.recipe == OWN) == (recipe == "own")]
+
+    def training_of(self, factory: NetworkFactory, setting: TrainingSetting) -> tuple[Recipe, Augment | None]:
+        """How networks of this architecture are trained on a set in this setting."""
+        spec = self.data.spec
+        if setting.training is None:
+            recipe, augment = self.protocol.recipe(spec, factory), self.protocol.augment(spec, factory)
+        else:
+            recipe, strategy = own_recipe(setting.training)
+            augment = SiameseGroups(strategy)(spec, factory)
+        plain = setting.augmentation == "none" or setting.labels.startswith("views")
+        return recipe, None if plain else augment
 
     def teachers_needed(self, factories: Sequence[NetworkFactory]) -> int:
         """How many teachers label images for networks of these architectures."""
@@ -208,14 +228,7 @@ class Scorer:
         repeats: int,
         setting: TrainingSetting,
     ) -> Score:
-        spec = self.data.spec
-        if setting.training is None:
-            recipe, augment = self.protocol.recipe(spec, factory), self.protocol.augment(spec, factory)
-        else:
-            recipe, strategy = own_recipe(setting.training)
-            augment = SiameseGroups(strategy)(spec, factory)
-        if setting.augmentation == "none" or setting.labels.startswith("views"):
-            augment = None
+        recipe, augment = self.training_of(factory, setting)
         images = [self._images(one, factory, setting, recipe) for one in sets]
         size = sets[0].bytes if setting.held else sets[0].hard().bytes
         if setting.labels == SOFT and not setting.held:
