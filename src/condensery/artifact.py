@@ -39,12 +39,12 @@ from condensery.views import Views
 FORMAT = 2
 _KEY = "condensery"
 _STORED, _VIEWS = "stored.", "views."
+_FOREIGN = (".pt", ".pth", ".npz", ".npy")  # endings of other programs' files, and of our own exports
 _TEMPORARY = re.compile(
     r"\.condensery-(\d+)-.*\.tmp|\..+\.(\d+)\.tmp"
 )  # with the process; now, and in version 0.1
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
-_FOREIGN = (".pt", ".pth", ".npz", ".npy")  # endings of other programs' files, and of our own exports
 
 
 def save(synthetic: SyntheticSet, path: str | Path) -> None:
@@ -375,14 +375,14 @@ def unwritable(path: Path, error: Exception) -> BadInput:
     return BadInput(f"cannot write {path}: {reason}; choose another place")
 
 
-def _nearest(path: Path) -> Path:
-    """The folder that is to be written in, as far as it exists."""
-    return next((folder for folder in path.absolute().parents if folder.is_dir()), path.parent)
-
-
 def _import(path: Path) -> str:
     """What to do with a file of another program, of which nothing is known."""
     return f"if another program saved a set in it, condense import {path} --data X makes one like any other"
+
+
+def _nearest(path: Path) -> Path:
+    """The folder that is to be written in, as far as it exists."""
+    return next((folder for folder in path.absolute().parents if folder.is_dir()), path.parent)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

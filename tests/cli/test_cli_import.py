@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from cli_images import make_photos
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 import condensery
@@ -142,3 +146,53 @@ def test_what_is_refused(condense, real):
     ]:
         done = condense(line)
         assert done.code == 2 and words in done.err and done.err.count("\n") == 1, done.err
+
+
+def test_verify_says_what_the_hash_covers(condense, real):
+    condense(f"import {_soft(*real)} --data digits --out set")
+    done = condense("show set --verify")
+    said = " ".join(done.out.split())
+    assert "holds; it covers all that is read from the file: images, labels, targets, classes" in said
+    document = json.loads(condense("show set --verify --json").out)
+    with safe_open("set/set.safetensors", framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        metadata = file.metadata()
+    assert json.loads(metadata["condensery"])["sha256"] == document["verified"]["sha256"]
+    shutil.copy(Path(__file__).parents[1] / "format1.safetensors", "old.safetensors")
+    assert "covers images and labels alone: the file is of format 1" in " ".join(
+        condense("show old.safetensors --verify").out.split()
+    )
+    header = json.loads(metadata["condensery"])
+    header["spec"]["mean"] = [0.25]
+    save_file(tensors, "set/set.safetensors", {"condensery": json.dumps(header)})
+    done = condense("show set --verify")
+    assert done.code == 2 and "SHA-256 differs" in done.err
+
+
+def test_other_test_images_than_the_set_was_made_from(condense, fast_protocol, tmp_path):
+    make_photos(tmp_path / "photos", count=12)
+    make_photos(tmp_path / "others", classes=("dog", "cat"), count=9)
+    condense("select --data photos --method random --ipc 2 --network convnet+width=8+depth=2 --out set")
+    done = condense("evaluate set --data others --repeats 1 --baselines none --json")
+    assert done.code == 0 and "others holds other images than the set was made from" in done.err
+    assert "images of others are normalised with the set's mean" in done.err
+    assert json.loads(done.out)["changed"] == ["train", "test"]
+    assert "test images of others, not those the set was made beside" in " ".join(
+        condense("show set").out.split()
+    )
+    for photo in list(Path("photos").rglob("*.png"))[:3]:
+        photo.unlink()
+    done = condense("evaluate set --repeats 1 --baselines none")
+    assert done.code == 0 and "photos holds other images than the set was made from" in done.out, done.out
+
+
+def test_a_source_whose_name_no_file_can_have(condense, fast_protocol):
+    condense("select --data digits --method random --ipc 2 --network convnet+width=8+depth=2 --out set")
+    made = condensery.load("set")
+    data = {**made.record["data"], "source": "x" * 3000}
+    condensery.save(replace(made, record={**made.record, "data": data}), "set/set.safetensors")
+    done = condense("report set --out page.html")
+    assert done.code == 0 and "unexpected" not in done.err, done.err
+    done = condense("evaluate set")
+    assert done.code == 2 and done.err.startswith("condense: error: ") and done.err.count("\n") == 1
+    assert "unexpected" not in done.err

@@ -29,7 +29,7 @@ def import_(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE...",
+            metavar="FILE",
             help="What the program saved; images and labels may be two files, or a folder of class folders.",
             show_default=False,
         ),
@@ -40,12 +40,13 @@ def import_(
     place: Place,
     output: Output,
 ) -> None:
-    """Read a set that another program saved, and make it one like any other.
+    """Read a set that another program saved.
 
-    A .pt file with a dict that holds data, or with [images, labels]; two files,
-    images_best.pt and labels_best.pt; .npz or .safetensors with images and labels;
-    a folder of class folders. Nothing in a file is run. --data names the real
-    images that it stands for, which give its classes, mean and standard deviation.
+    A .pt file with a dict that holds data, or with a list of images and
+    labels; two files, images_best.pt and labels_best.pt; .npz or .safetensors
+    with images and labels; a folder of class folders. Nothing in a file is run.
+    --data names the real images that it stands for: they give its classes, mean
+    and standard deviation. The result is a set like any other.
 
     Examples:
 

@@ -137,7 +137,7 @@ def _accuracy(one: dict[str, Any]) -> str:
     kind = one.get("labels", "hard")
     labels = "" if kind == "hard" else f", {kind} labels"
     plain = " without augmentation" if one.get("augmentation") == "none" else ""
-    others = f", test images of {one['data']}, changed since" if "data" in one else ""
+    others = f", test images of {one['data']}, not those the set was made beside" if "data" in one else ""
     by = f"{step}{one['network']}, {one['protocol']}{plain}{labels}, n = {one['n']}{others}"
     return f"{accuracy(one['mean'], one['std'], one['n'])} %  ({by})"
 
