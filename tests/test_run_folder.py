@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -54,6 +58,44 @@ def test_checkpoint_round_trip(tmp_path: Path, tiny: ImageData) -> None:
     assert json.loads((tmp_path / "run" / "curve.json").read_text())["loss"] == curve.loss
     names = {p.name for p in (tmp_path / "run").iterdir()}
     assert names == {"run.json", "set.safetensors", "checkpoint.safetensors", "curve.json"}
+
+
+def test_one_session_at_a_time(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", SETTINGS)
+    for _ in range(2):
+        with folder.locked():
+            with pytest.raises(BadInput, match="another process goes on"), folder.locked():
+                pass
+        assert {path.name for path in folder.path.iterdir()} == {"run.json"}
+    (folder.path / "lock").write_text("left by a kill")
+    with folder.locked():
+        pass
+    with pytest.raises(ZeroDivisionError), folder.locked():
+        _ = 1 / 0
+    with folder.locked():
+        pass
+
+
+def test_of_many_that_want_a_run_one_has_it(tmp_path: Path) -> None:
+    """Threads that take and leave the lock as fast as they can: never two at once, and the file is gone again."""
+    folder, inside, most, had = RunFolder.create(tmp_path / "run", SETTINGS), [0], [0], []
+
+    def often(_: int) -> None:
+        for _ in range(200):
+            try:
+                with folder.locked():
+                    inside[0] += 1
+                    most[0] = max(most[0], inside[0])
+                    time.sleep(0)
+                    inside[0] -= 1
+                    had.append(True)
+            except BadInput:
+                pass
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(often, range(8)))
+    assert most[0] == 1 and len(had) > 8
+    assert not (folder.path / "lock").exists()
 
 
 def test_an_empty_folder_is_free(tmp_path: Path) -> None:
@@ -129,3 +171,39 @@ def test_a_set_in_place_of_a_checkpoint(tmp_path: Path, tiny: ImageData) -> None
     )
     with pytest.raises(BadFile, match="is not a checkpoint of this version"):
         folder.load()
+
+
+def test_leftovers_of_a_killed_process_do_not_take_a_folder(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    names = (f".run.json.{dead.pid}.tmp", f".condensery-{dead.pid}-abc.tmp")
+    for name in names:
+        (tmp_path / name).write_text("half")
+    (tmp_path / f".condensery-{os.getpid()}-abc.tmp").write_text("being written")
+    RunFolder.create(tmp_path, SETTINGS)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"run.json", f".condensery-{os.getpid()}-abc.tmp"}
+
+
+def test_a_picture_that_cannot_be_written_is_said(tmp_path: Path, tiny: ImageData) -> None:
+    folder, lines = RunFolder.create(tmp_path / "run", SETTINGS), []
+    (tmp_path / "run/set.png").mkdir()
+    pool = ClassPool(tiny.train, tiny.spec, torch.device("cpu"))
+    folder.save_picture(random_selection(pool, 1, Rng(0)), lines.append)
+    (line,) = lines
+    assert line.startswith("no picture was drawn: cannot write") and line.endswith(
+        f"condense show {folder.path} draws it"
+    )
+
+
+def test_files_that_are_links_are_replaced(tmp_path: Path, tiny: ImageData) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    folder = RunFolder.create(tmp_path / "run", SETTINGS)
+    names = ("run.json", "set.safetensors", "checkpoint.safetensors", "curve.json")
+    for name in names:
+        (folder.path / name).unlink(missing_ok=True)
+        (folder.path / name).symlink_to(precious)
+    folder.write_settings(SETTINGS)
+    saved(folder, tiny)
+    assert precious.read_text() == "mine" and not any((folder.path / name).is_symlink() for name in names)

@@ -19,6 +19,9 @@ from condensery.errors import BadInput
 from condensery.records import ImageData
 from condensery.words import count
 
+PARTS = ("train", "test")
+"""The parts of a set, each of which has a SHA-256 of its own."""
+
 
 def pick_device(name: str) -> torch.device:
     """The device called `name`: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
@@ -45,7 +48,25 @@ def pick_device(name: str) -> torch.device:
 
 def origin(images: ImageData, options: Mapping[str, Any]) -> dict[str, Any]:
     """JSON-able facts about the images that a set was made from, and the options that they were loaded with."""
-    return {"source": images.source, "options": dict(options), "fingerprint": images.fingerprint}
+    facts = {"source": images.source, "options": dict(options), "fingerprint": images.fingerprint}
+    return (
+        facts
+        if images.found is None
+        else {**facts, "prints": dict(zip(PARTS, images.found.prints, strict=True))}
+    )
+
+
+def changed_parts(made_from: Mapping[str, Any], images: ImageData) -> tuple[str, ...]:
+    """Which parts of `images` are not those of `made_from`, a record of `origin`: some of `PARTS`.
+
+    Both where there is no telling them apart, as in records of older versions; () where nothing changed or nothing is
+    known of what a set was made from.
+    """
+    if made_from.get("fingerprint", images.fingerprint) == images.fingerprint:
+        return ()
+    before, now = made_from.get("prints", {}), getattr(images.found, "prints", ())
+    changed = tuple(part for part, found in zip(PARTS, now, strict=False) if before.get(part) != found)
+    return changed if changed and len(before) == len(PARTS) else PARTS
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -121,6 +121,8 @@ def condense(
     session = Session(settings, method, images, options)
     if out is not None:  # only now, when nothing was refused
         session.folder = RunFolder.create(out, settings)
+        with session.folder.locked():
+            return session.run()
     return session.run()
 
 
@@ -159,9 +161,10 @@ def resume_run(
             f"{settings.source} has changed since the run in {out} began: start a new run with another --out"
         )
     session = Session(settings, get_method(settings.method, **settings.fields), images, options)
-    session.resume(folder)
-    folder.write_settings(settings)
-    return session.run()
+    with folder.locked():
+        session.resume(folder)
+        folder.write_settings(settings)
+        return session.run()
 
 
 def _require_same(settings: RunSettings, asked: Mapping[str, Any], folder: RunFolder) -> None:

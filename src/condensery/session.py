@@ -330,9 +330,11 @@ def _stop_signals(wanted: bool) -> Iterator[list[int]]:
 
 def stopping_signals() -> list[signal.Signals]:
     """Ctrl-C, termination, and a terminal that is gone, unless whoever started us wants us to outlive it (nohup)."""
-    hang_up = getattr(signal, "SIGHUP", None)
-    outlive = hang_up is None or signal.getsignal(hang_up) is signal.SIG_IGN
-    return [signal.SIGINT, signal.SIGTERM, *([] if outlive else [hang_up])]
+    found = [signal.SIGINT, signal.SIGTERM]
+    hang_up: signal.Signals | None = getattr(signal, "SIGHUP", None)  # not on every system
+    if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
+        found.append(hang_up)
+    return found
 
 
 def require_enough(pool: ClassPool, ipc: int) -> None:

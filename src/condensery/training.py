@@ -16,6 +16,7 @@ from condensery.augment import SiameseAugmentation, resolve_strategy
 from condensery.data.pool import batches
 from condensery.errors import BadInput
 from condensery.models.batch_norm import mixes_samples
+from condensery.models.custom import trainable
 from condensery.models.registry import NetworkFactory
 from condensery.records import ImageData, ImageSpec
 from condensery.rng import Rng
@@ -225,7 +226,8 @@ class Recipe:
         return squared_error if self.loss == "mse" else cross_entropy
 
     def make_optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
-        parameters = network.parameters()
+        """A new one. Raises BadInput if the network has nothing to train."""
+        parameters = trainable(network)
         if self.optimizer == "sgd":
             return torch.optim.SGD(parameters, lr, self.momentum, weight_decay=self.weight_decay)
         kind = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW

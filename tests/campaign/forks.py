@@ -12,7 +12,6 @@ import resource
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -79,7 +78,9 @@ class Forks:
 
 
 def _serve() -> None:
-    import torch
+    import datasets  # noqa: F401
+    import pyarrow.parquet  # noqa: F401
+    import torch._dynamo  # which the first optimiser would import
 
     import condensery.comparison.reports
     import condensery.labelling
@@ -104,25 +105,38 @@ def _serve() -> None:
 def _fork(
     main: Any, arguments: list[str], folder: str, signal: int, after: float, longest_file: int | None
 ) -> Ended:
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        began = time.monotonic()
-        process = _begin(main, arguments, folder, longest_file, out.fileno(), err.fileno())
-        status = None
-        while status is None:
-            passed = time.monotonic() - began
-            if signal and passed >= after:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal)
-                signal = 0
-            if passed > _PATIENCE:
-                os.kill(process, 9)
-            time.sleep(0.001)
-            found, ended = os.waitpid(process, os.WNOHANG)
-            status = ended if found else None
-        seconds = time.monotonic() - began
-        texts = [os.pread(file.fileno(), 10**7, 0).decode(errors="replace") for file in (out, err)]
-    code = os.waitstatus_to_exitcode(status)
-    return Ended(code, texts[0], texts[1] + "hung\n" * (seconds > _PATIENCE), seconds)
+    began = time.monotonic()
+    pipes = [os.pipe(), os.pipe()]
+    process = _begin(main, arguments, folder, longest_file, pipes[0][1], pipes[1][1])
+    texts, status = [b"", b""], None
+    for reader, writer in pipes:
+        os.close(writer)
+        os.set_blocking(reader, False)
+    while status is None:
+        passed = time.monotonic() - began
+        if signal and passed >= after:
+            os.kill(process, signal)
+            signal = 0
+        if passed > _PATIENCE:
+            os.kill(process, 9)
+        time.sleep(0.001)
+        found, ended = os.waitpid(process, os.WNOHANG)
+        status = ended if found else None
+        texts = [text + _read(reader) for text, (reader, _) in zip(texts, pipes, strict=True)]
+    for reader, _ in pipes:
+        os.close(reader)
+    out, err = (text.decode(errors="replace") for text in texts)
+    seconds = time.monotonic() - began
+    return Ended(os.waitstatus_to_exitcode(status), out, err + "hung\n" * (seconds > _PATIENCE), seconds)
+
+
+def _read(reader: int) -> bytes:
+    """What is there by now."""
+    found = b""
+    with contextlib.suppress(BlockingIOError):
+        while block := os.read(reader, 1 << 16):
+            found += block
+    return found
 
 
 def _begin(main: Any, arguments: list[str], folder: str, longest_file: int | None, out: int, err: int) -> int:

@@ -85,10 +85,12 @@ class Campaign:
         lines = ended.err.splitlines()
         if killed and ended.code < 0:
             return "killed"
-        if not all(line.startswith("condense: ") for line in lines) or "unexpected" in ended.err:
+        if "unexpected" in ended.err or "Traceback" in ended.err or "hung" in lines:
             return None
         if ended.code == 0:
             return "done"
+        if not lines or not lines[-1].startswith("condense: "):
+            return None
         if ended.code == 2 and len(lines) == 1:
             return "a line"
         return "a line" if ended.code == 1 and _WORK_FAILED.match(lines[-1]) else None

@@ -15,9 +15,12 @@ import condensery
 from condensery.cli import arguments
 from condensery.cli.declared import methods
 from condensery.cli.flags import owners
+from condensery.cli.output import Output
+from condensery.cli.progress import RunProgress
 from condensery.errors import BadInput
 from condensery.export.run_command import run_command
 from condensery.methods import METHODS
+from condensery.session import StepReport
 
 ONE_EPOCH = replace(condensery.PROTOCOLS["quick"], name="one epoch", epochs=1, plain_epochs=1)
 
@@ -155,6 +158,46 @@ def test_every_flag_is_explained_in_the_help(condense, monkeypatch):
         assert all(next(f for f in methods()[m].fields if f.name == name).doc for m in having)
 
 
+OWN = """
+from torch import nn
+class Lazy(nn.Module):
+    def __init__(self, channels, image_size, num_classes):
+        super().__init__()
+        self.first, self.last = nn.LazyConv2d(4, 3), nn.LazyLinear(num_classes)
+    def embed(self, x):
+        return self.first(x).relu().flatten(1)
+    def forward(self, x):
+        return self.last(self.embed(x))
+class Frozen(nn.Module):
+    def __init__(self, channels, image_size, num_classes):
+        super().__init__()
+        self.last = nn.Linear(image_size[0] * image_size[1], num_classes).requires_grad_(False)
+    def forward(self, x):
+        return self.last(x.flatten(1))
+"""
+
+
+@pytest.mark.parametrize("method", ["dm", "dc", "dcc", "frepo"])
+def test_own_networks_with_lazy_layers(condense, tmp_path, method):
+    (tmp_path / "lazynets.py").write_text(OWN)
+    for out in ("one", "two"):
+        done = condense(f"run --data digits --method {method} --steps 1 --network lazynets:Lazy --out {out}")
+        assert done.code == 0, done.err
+    assert torch.equal(condensery.load("one").images, condensery.load("two").images)
+
+
+def test_own_networks_with_nothing_to_train(condense, tmp_path):
+    (tmp_path / "lazynets.py").write_text(OWN)
+    said = "the network Frozen has no trainable parameters"
+    for method in ("dc", "frepo"):
+        done = condense(f"run --data digits --method {method} --steps 1 --network lazynets:Frozen --out x")
+        assert done.code == 2 and said in done.err and done.err.count("\n") == 1, done.err
+        assert not Path("x").exists()
+    condense("select --data digits --method random --ipc 1 --out set")
+    done = condense("evaluate set --networks lazynets:Frozen --repeats 1 --baselines none")
+    assert done.code == 2 and said in done.err and done.err.count("\n") == 1, done.err
+
+
 def test_a_flag_of_another_method_is_refused(condense):
     done = condense("run --data digits --method dm --inner-loop 3")
     assert done.code == 2
@@ -199,3 +242,14 @@ def test_how_images_are_read_is_typed_kept_and_told(condense, photos, fast_proto
 def test_ranges_of_values_that_are_none(condense, text):
     done = condense("run --data digits --value-range", text)
     assert done.code == 2 and "--value-range takes two numbers, the lower one first" in done.err
+
+
+def test_a_log_file_gets_a_line_now_and_then(capsys):
+    """With the measured rate: the estimate before the first step may have met a busy machine."""
+    progress = RunProgress(Output())
+    progress.wanted = False
+    for step in range(1, 200):
+        progress.step(StepReport(step, 1000, 0.5, 8.4 * step, None))
+    lines = capsys.readouterr().out.splitlines()
+    assert 3 <= len(lines) <= 10
+    assert lines[0] == "step 8/1000  loss 0.5  8.4 s/step  1 min 7 s, 2 h 18 min left"

@@ -179,3 +179,24 @@ def test_json_is_json(condense, hostile_set) -> None:
     assert document["record"]["loss"] is None and document["record"]["note"] == [{"x": None}, "\x7f"]
     assert document["spec"]["class_names"][0] == f"0{HOSTILE}", "nothing is lost on the way"
     assert harmless(done.out + done.err)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
+def test_a_full_disk_below_the_output_does_not_stop_the_work():
+    command = [
+        sys.executable,
+        "-m",
+        "condensery",
+        "run",
+        "--data",
+        "digits",
+        "--steps",
+        "2",
+        *TINY,
+        "--out",
+        "demo",
+    ]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 2 and "some of what was printed is lost: No space left on device" in done.stderr
+    assert condensery.load("demo").record["step"] == 2

@@ -258,7 +258,10 @@ def test_labels_take_any_set(digits: ImageData, tmp_path: Path) -> None:
     out = tmp_path / "labelled"
     made = condensery.label(tmp_path / "set.safetensors", digits, pixels=True, out=out, **options)
     assert isinstance(made.targets, Views) and made.label_kind == "views (30)"
-    assert [line.partition(":")[0] for line in said if ":" in line] == ["teacher", "labels"]
+    assert [line.partition(":")[0] for line in said if ":" in line] == [
+        "teacher",
+        "labels",
+    ]
     assert "images are stored as 8-bit pixels, off by 0 at most in normalised space" in said
     with pytest.raises(BadInput, match="already holds a set"):
         condensery.label(out, digits, out=out, **options)
@@ -270,5 +273,5 @@ def test_labels_take_any_set(digits: ImageData, tmp_path: Path) -> None:
 
 
 def test_labels_need_the_data_that_the_set_was_made_from(digits: ImageData, tiny: ImageData) -> None:
-    with pytest.raises(BadInput, match="the set holds 10 classes"):
+    with pytest.raises(BadInput, match="the set has 10 classes"):
         condensery.label(a_set(digits), tiny, teacher=TEACHER)

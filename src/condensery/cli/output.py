@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     from condensery.records import SyntheticSet
 
-_GONE = {errno.EPIPE, errno.EIO}
+_GONE, _FULL = {errno.EPIPE, errno.EIO}, {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_lost: list[str] = []
 _WIDTH_OF_A_FILE = 120  # columns where the output is not a terminal and COLUMNS says nothing
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's control, format, surrogate, line and paragraph signs
 _JOINERS = "\u200c\u200d"  # format signs too, but scripts and emoji need them, and they move nothing
@@ -111,14 +112,25 @@ def _strict(value: Any) -> Any:
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write and flush. A reader who has gone (`condense ... | head`, a closed terminal) does not stop the work."""
+    """Write and flush. What stops a stream does not stop the work: a reader who has gone (`condense ... | head`, a
+    closed terminal), or a full disk, which `lost` tells.
+    """
     try:
         stream.write(text)
         stream.flush()
     except OSError as error:
-        if error.errno not in _GONE:
+        if error.errno in _FULL:
+            _lost.append(error.strerror or "the disk is full")
+        elif error.errno not in _GONE:
             raise
         discard(stream)
+
+
+def lost() -> str | None:
+    """Why some of what was printed since the last call could not be written; None if nothing is missing."""
+    reasons = list(_lost)
+    _lost.clear()
+    return reasons[0] if reasons else None
 
 
 class Lasting:

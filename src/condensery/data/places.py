@@ -35,7 +35,10 @@ def path_of(source: str | Path) -> Path | None:
     """
     path = Path(source).expanduser().absolute()
     if source not in KNOWN_SETS:
-        return path if path.exists() else None
+        try:
+            return path if path.exists() else None
+        except (OSError, ValueError):  # no file can be called so, such as by more than 255 bytes
+            return None
     if not path.is_dir():
         return None
     tree = walk(path, ENOUGH)

@@ -239,7 +239,9 @@ class Scorer:
     def _images(
         self, synthetic: SyntheticSet, factory: NetworkFactory, setting: TrainingSetting, recipe: Recipe
     ) -> TensorImages | ViewImages:
-        images = synthetic.images.to(self.device)
+        images = synthetic.images.to(
+            self.device
+        ).contiguous()  # convolutions round differently on other layouts
         if setting.held and isinstance(synthetic.targets, Views):
             # The common protocol has no temperature: its cross entropy gets the labels at 1.
             degrees = recipe.temperature if recipe.loss == "kl" else 1.0

@@ -179,13 +179,9 @@ def with_scores(rows: Sequence[Measurement]) -> tuple[Measurement, ...]:
         asked = [one for m in group for one in m.record.get("honest", ())] or [{}]
         for scores in honest_scores([_score(m) for m in (*group, *beside)], *_weights(asked[-1])):
             known = [one for one in SCORES if getattr(scores, one.weighs or one.key) is not None]
-            found[*key, scores.labels] = {one.key: getattr(scores, one.key) for one in known}
-    return tuple(
-        replace(m, extra={**found.get((*_set(m), m.labels), {}), **m.extra})
-        if m.augmentation == "protocol"
-        else m
-        for m in rows
-    )
+            found[*key, scores.labels, "protocol"] = {one.key: getattr(scores, one.key) for one in known}
+    extras = (found.get((*_set(m), m.labels, m.augmentation), {}) for m in rows)
+    return tuple(replace(m, extra={**m.extra, **new, **m.extra}) for m, new in zip(rows, extras, strict=True))
 
 
 def _weights(said: Mapping[str, Any]) -> list[float]:

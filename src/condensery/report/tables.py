@@ -60,7 +60,6 @@ def sets_by_networks(m: Measurement) -> str:
 
 # ---- for programs
 
-
 _ALWAYS = (
     "data subject ipc condensed_with network protocol labels augmentation mean std sets n published_mean "
     "published_std published_source published_protocol steps published_steps epochs images bytes make_minutes "
@@ -139,8 +138,9 @@ def markdown(report: Report) -> str:
         lines += ["", "Mean ± standard deviation over n networks (sets x networks trained on each)."]
         if set(names) & set(scores):
             *most, last = (one.name for one in SCORES if one.unit)
-            meant = f"{', '.join(most)} and {last}: docs/evaluation.md"
-            lines += [f"{meant}; a weight w or gamma that is not shown is {WEIGHT:g}."]
+            weights = " or ".join(one.name for one in SCORES if one.weighs)
+            usual = f"a weight {weights} that is not shown is {WEIGHT:g}"
+            lines += [f"{', '.join(most)} and {last}: docs/evaluation.md; {usual}."]
         if "published by" in names:
             lines += ["A protocol beside a published value: it was judged by that one, not by the row's."]
     lines += [f"* not measured: {_cell(cell)}: {_cell(why)}" for cell, why in report.skipped]

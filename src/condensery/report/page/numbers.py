@@ -26,13 +26,16 @@ from condensery.report.page.names import (
 from condensery.report.tables import further_columns, judged_otherwise
 from condensery.words import percent
 
+Rows = Sequence[Measurement]
+Colours = Mapping[str, int]  # of each subject
+
 
 def _of_sets(report: Report) -> list[Measurement]:
     """All but the whole training set."""
     return [m for m in report.measurements if m.ipc is not None]
 
 
-def _where(m: Measurement, among: Sequence[Measurement], *more: str) -> str:
+def _where(m: Measurement, among: Rows, *more: str) -> str:
     """The network and the protocol, if there are several: ", "-joined with what else is said."""
     told = [getattr(m, a) for a in ("network", "protocol") if varies(among, a)]
     return ", ".join([*told, *filter(None, more)])
@@ -48,9 +51,7 @@ def outcome(report: Report) -> list[dict[str, Any]]:
     return [_best(group, ceiling_of(report.measurements, group[0]), chosen) for group in by_budget]
 
 
-def _best(
-    group: Sequence[Measurement], whole: Measurement | None, among: Sequence[Measurement]
-) -> dict[str, Any]:
+def _best(group: Rows, whole: Measurement | None, among: Rows) -> dict[str, Any]:
     """The best set of a group, what is not clearly below it, and what stands beside it."""
     ranked = sorted(group, key=lambda m: -m.mean)
     own = [m for m in ranked if m.subject != RANDOM]
@@ -87,7 +88,7 @@ def accuracy_table(report: Report) -> dict[str, Any]:
     return {**shown, "further": dict(zip(further, are_numbers, strict=True))} if rows else {}
 
 
-def _sources(rows: Sequence[Measurement]) -> dict[str, list[Any]]:
+def _sources(rows: Rows) -> dict[str, list[Any]]:
     """Where published values are from and by which protocol; the protocols where ours is another one."""
     published = [m.published for m in rows if m.published]
     apart = [(m.protocol, m.published.protocol) for m in rows if m.published and judged_otherwise(m)]
@@ -101,7 +102,7 @@ def _sources(rows: Sequence[Measurement]) -> dict[str, list[Any]]:
 # ---- bars
 
 
-def bar_charts(report: Report, colours: Mapping[str, int]) -> dict[str, Any]:
+def bar_charts(report: Report, colours: Colours) -> dict[str, Any]:
     """One chart for each budget and network."""
     chosen = _of_sets(report)
     by_budget = groups(chosen, lambda m: (m.data, m.ipc, m.network)).values()
@@ -109,9 +110,7 @@ def bar_charts(report: Report, colours: Mapping[str, int]) -> dict[str, Any]:
     return {"figures": figures, "sources": _sources(chosen)} if figures else {}
 
 
-def _bar_chart(
-    group: Sequence[Measurement], chosen: Sequence[Measurement], report: Report, colours: Mapping[str, int]
-) -> Figure:
+def _bar_chart(group: Rows, chosen: Rows, report: Report, colours: Colours) -> Figure:
     named, whole = [(name_within(m, group), m) for m in group], None
     if varies(group, "protocol"):  # which then has to be said of each
         named = [(name if m.protocol in name else f"{name} · {m.protocol}", m) for name, m in named]
@@ -130,7 +129,7 @@ def _bar_chart(
 # ---- accuracy against budget
 
 
-def budget_charts(report: Report, colours: Mapping[str, int]) -> list[Figure]:
+def budget_charts(report: Report, colours: Colours) -> list[Figure]:
     """Accuracy against images per class, and as a share of what the whole training set gives."""
     chosen, figures = _of_sets(report), []
     for group in groups(chosen, circumstances).values():
@@ -142,11 +141,7 @@ def budget_charts(report: Report, colours: Mapping[str, int]) -> list[Figure]:
 
 
 def _against_budget(
-    group: Sequence[Measurement],
-    chosen: Sequence[Measurement],
-    whole: Measurement | None,
-    colours: Mapping[str, int],
-    relative: bool,
+    group: Rows, chosen: Rows, whole: Measurement | None, colours: Colours, relative: bool
 ) -> Figure:
     unit = whole.mean if relative and whole else 1.0
     series = []
@@ -177,16 +172,15 @@ def heat_maps(report: Report) -> list[dict[str, Any]]:
         by_subject = groups(group, lambda m: m.subject)
         crossed = {s for s, members in by_subject.items() if varies(members, "condensed_with")}
         where = budget(group[0].ipc) + (f", {group[0].protocol}" if varies(chosen, "protocol") else "")
-        for subject in sorted(crossed):
-            title = f"{subject_name(subject)}, {where}"
-            maps.append(_heat_map(title, by_subject[subject], "condensed with"))
+        for s in sorted(crossed):
+            maps.append(_heat_map(f"{subject_name(s)}, {where}", by_subject[s], "condensed with"))
         rest = [m for m in group if m.subject not in crossed]
         if varies(rest, "network"):
             maps.append(_heat_map(f"{'Others' if crossed else 'All'}, {where}", rest, "made by"))
     return maps
 
 
-def _heat_map(title: str, members: Sequence[Measurement], corner: str) -> dict[str, Any]:
+def _heat_map(title: str, members: Rows, corner: str) -> dict[str, Any]:
     """A row for each origin, with what was found by network."""
     name_of = _origin if corner == "condensed with" else series_name
     rows = groups(members, lambda m: (m.subject, m.condensed_with, m.labels)).values()
@@ -201,7 +195,7 @@ def _heat_map(title: str, members: Sequence[Measurement], corner: str) -> dict[s
     }
 
 
-def _origin(m: Measurement, members: Sequence[Measurement]) -> str:
+def _origin(m: Measurement, members: Rows) -> str:
     """The network that the set was condensed with, and the labels where they differ."""
     return f"{m.condensed_with}" + (f", {m.labels} labels" if varies(members, "labels") else "")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from condensery.report.contents import Curve, Gallery, Report
+from condensery.report.contents import Curve, Report
 from condensery.report.page.charts import Axis, Figure, Line, lines, nice_ticks, reach, scatter, shares
 from condensery.report.page.names import budget, differing, groups, subject_name
 from condensery.report.page.sprites import Sprite
@@ -20,14 +20,13 @@ _MOST_POINTS = 240  # of a loss curve
 
 def galleries(report: Report, sprites: Sequence[Sprite], notes: Sequence[str]) -> dict[str, Any]:
     """The galleries, each with its name."""
-    named = [(_name(sprite.gallery, report.galleries), sprite) for sprite in sprites]
+    named = []
+    for sprite in sprites:
+        gallery, among = sprite.gallery, report.galleries
+        said = [f"condensed {word}" for word in differing(gallery, among, "condensed_with")]
+        said += differing(gallery, among, "seed")
+        named.append((", ".join([subject_name(gallery.subject), budget(gallery.ipc), *said]), sprite))
     return {"named": named, "notes": notes} if report.galleries else {}
-
-
-def _name(gallery: Gallery, among: Sequence[Gallery]) -> str:
-    said = [f"condensed {word}" for word in differing(gallery, among, "condensed_with")]
-    said += differing(gallery, among, "seed")
-    return ", ".join([subject_name(gallery.subject), budget(gallery.ipc), *said])
 
 
 # ---- curves

@@ -87,14 +87,14 @@ def _thinned(gallery: Gallery, per_class: int, classes: int) -> Gallery:
 
 
 def _left_out(galleries: Sequence[Gallery], kept: int, classes: int, per_class: int) -> list[str]:
-    lines = []
     if kept < len(galleries):
         return [f"Only the first {kept} of {len(galleries)} galleries are shown, one image of each class"]
+    lines = []
     if (all_classes := max((len(g.class_names) for g in galleries), default=0)) > classes:
         lines.append(f"Only the first {classes} of {all_classes} classes are shown")
     if any(np.bincount(g.labels).max() > per_class for g in galleries):
-        shown = count(per_class, "image")
-        lines.append(f"At most {shown} of each class are shown, so that the page stays small")
+        few = f"At most {count(per_class, 'image')} of each class are shown"
+        lines.append(f"{few}, so that the page stays small")
     return lines
 
 
