@@ -470,6 +470,12 @@ def test_the_whole_set_gets_the_steps_of_sets_that_are_made_of_tiles(run: Run) -
     assert plain and tiled and tiled.largest == 4 * plain.largest
 
 
+def test_tiles_that_take_more_images_than_there_are_are_known_beforehand(run: Run) -> None:
+    found = run(["dm", "random"], settings={"dm.factor": 4, "real_batch": 8}, dry_run=True, estimate=True)
+    (problem,) = found.problems
+    assert problem.foreseen and "starts from 16 real images per class" in problem.reason
+
+
 def test_an_interrupted_estimate_says_that_the_same_command_goes_on(run: Run, monkeypatch) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt

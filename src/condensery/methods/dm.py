@@ -20,7 +20,7 @@ from condensery.method import Preparation, State, Task
 from condensery.models.batch_norm import mixes_samples
 from condensery.pretraining import NetworkPool, pool_preparation, require_keepable, trained_networks
 from condensery.rng import Rng
-from condensery.synthetic import start_images
+from condensery.synthetic import require_start, start_images
 from condensery.words import count
 
 
@@ -57,6 +57,7 @@ class DM:
         return self.iterations
 
     def check(self, task: Task) -> list[str]:
+        require_start(task.pool, task.ipc, self.init, self.factor)
         if not task.network.has_embedding(task.spec):
             raise BadInput(
                 f"dm matches embeddings and {task.network.name} has none: "

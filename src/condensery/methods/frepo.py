@@ -24,7 +24,7 @@ from condensery.models.batch_norm import batch_norms
 from condensery.models.custom import trainable
 from condensery.optimizers import Lamb
 from condensery.rng import Rng
-from condensery.synthetic import start_images
+from condensery.synthetic import require_start, start_images
 from condensery.training import Recipe, squared_error, train_step
 
 FLOOR = 0.1  # the last learning rate of the images, as a share of the first
@@ -84,6 +84,7 @@ class FRePo:
         return self.iterations
 
     def check(self, task: Task) -> list[str]:
+        require_start(task.pool, task.ipc, self.init, self.factor)
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise BadInput(f"unknown {name} {getattr(self, name)!r}; choose one of {', '.join(choices)}")

@@ -22,7 +22,7 @@ from condensery.method import State, Task
 from condensery.models.batch_norm import batch_norms
 from condensery.models.custom import trainable
 from condensery.rng import Rng
-from condensery.synthetic import start_images
+from condensery.synthetic import require_start, start_images
 from condensery.training import TensorImages, train_epoch
 from condensery.words import count
 
@@ -81,6 +81,7 @@ class GradientMatching:
 
     def notes(self, task: Task) -> list[str]:
         """The lines of `check` that the methods share. Raises BadInput for a field that no method takes."""
+        require_start(task.pool, task.ipc, self.init, self.factor)
         get_distance(self.distance)
         require_scheme(self.scheme)
         if min(self.outer_loop, self.inner_loop) < 0:

@@ -16,6 +16,12 @@ from condensery.synthetic.learned import Content
 INITS = ("noise", "real")
 
 
+def require_init(init: str) -> None:
+    """Raise BadInput unless `init` is one of `INITS`."""
+    if init not in INITS:
+        raise BadInput(f"unknown initialisation {init!r}; choose one of {', '.join(INITS)}")
+
+
 def labels_as_leaves(targets: Tensor | None) -> dict[str, Tensor]:
     """Learned labels by the name of their leaf; nothing if labels are not learned."""
     return {} if targets is None else {"targets": targets}
@@ -67,11 +73,10 @@ class Pixels:
         Raises:
             BadInput: `init` is neither.
         """
+        require_init(init)
         if init == "noise":
             shape = (pool.spec.num_classes * ipc, *pool.spec.shape)
             images = torch.randn(shape, generator=rng.torch()).to(pool.device)
-        elif init == "real":
-            images = torch.cat([pool.sample(c, ipc, rng.fork(c)) for c in range(pool.spec.num_classes)])
         else:
-            raise BadInput(f"unknown initialisation {init!r}; choose one of {', '.join(INITS)}")
+            images = torch.cat([pool.sample(c, ipc, rng.fork(c)) for c in range(pool.spec.num_classes)])
         return Pixels(images.clone().requires_grad_(), ipc)

@@ -17,7 +17,7 @@ from condensery.data.pool import ClassPool
 from condensery.errors import BadInput
 from condensery.rng import Rng
 from condensery.synthetic.learned import Content
-from condensery.synthetic.pixels import Pixels, kept, labels_as_leaves
+from condensery.synthetic.pixels import Pixels, kept, labels_as_leaves, require_init
 from condensery.synthetic.stored import enlarged_tiles, require_factor
 
 
@@ -78,10 +78,22 @@ def start_images(pool: ClassPool, ipc: int, init: str, factor: int, rng: Rng) ->
     Raises:
         BadInput: an unknown `init`, a factor that does not divide the sides, or too few real images in a class.
     """
+    require_start(pool, ipc, init, factor)
     if factor == 1:
         return Pixels.start(pool, ipc, init, rng)
-    height, width = pool.spec.shape[1:]
-    require_factor(factor, height, width)
+    count = ipc if init == "noise" else ipc * factor**2
+    images = Pixels.start(pool, count, init, rng).images.detach()
+    if init == "real":
+        images = joined_tiles(F.avg_pool2d(images, factor), factor)
+    return Tiles(images.contiguous().requires_grad_(), ipc, factor)
+
+
+def require_start(pool: ClassPool, ipc: int, init: str, factor: int) -> None:
+    """Raise BadInput where `start_images` cannot begin; for the `check` of methods, which comes before any work."""
+    require_init(init)
+    if factor == 1:
+        return
+    require_factor(factor, *pool.spec.shape[1:])
     per_class = ipc * factor**2
     if init == "real" and per_class > min(pool.counts):
         c = min(range(len(pool.counts)), key=lambda c: pool.counts[c])
@@ -89,11 +101,6 @@ def start_images(pool: ClassPool, ipc: int, init: str, factor: int, rng: Rng) ->
             f"--ipc {ipc} with --factor {factor} starts from {per_class} real images per class, and class "
             f"{pool.spec.class_names[c]!r} has {pool.counts[c]}: ask for fewer, or --init noise"
         )
-    count = ipc if init == "noise" else per_class
-    images = Pixels.start(pool, count, init, rng).images.detach()
-    if init == "real":
-        images = joined_tiles(F.avg_pool2d(images, factor), factor)
-    return Tiles(images.contiguous().requires_grad_(), ipc, factor)
 
 
 def joined_tiles(tiles: Tensor, factor: int) -> Tensor:
