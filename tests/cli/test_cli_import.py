@@ -177,6 +177,10 @@ def test_other_test_images_than_the_set_was_made_from(condense, fast_protocol, t
     assert done.code == 0 and "others holds other images than the set was made from" in done.err
     assert "images of others are normalised with the set's mean" in done.err
     assert json.loads(done.out)["changed"] == ["train", "test"]
+    make_photos(tmp_path / "large", count=9, side=16)
+    assert "give images of the same size" in condense("evaluate set --data large").err
+    line = "evaluate set --data large --size 8 --test-fraction 0.5 --repeats 1 --baselines none"
+    assert "10 images to train on, 8 split off" in condense(line).out
     assert "test images of others, not those the set was made beside" in " ".join(
         condense("show set").out.split()
     )
