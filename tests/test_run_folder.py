@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -169,3 +171,39 @@ def test_a_set_in_place_of_a_checkpoint(tmp_path: Path, tiny: ImageData) -> None
     )
     with pytest.raises(BadFile, match="is not a checkpoint of this version"):
         folder.load()
+
+
+def test_leftovers_of_a_killed_process_do_not_take_a_folder(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    names = (f".run.json.{dead.pid}.tmp", f".condensery-{dead.pid}-abc.tmp")
+    for name in names:
+        (tmp_path / name).write_text("half")
+    (tmp_path / f".condensery-{os.getpid()}-abc.tmp").write_text("being written")
+    RunFolder.create(tmp_path, SETTINGS)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"run.json", f".condensery-{os.getpid()}-abc.tmp"}
+
+
+def test_a_picture_that_cannot_be_written_is_said(tmp_path: Path, tiny: ImageData) -> None:
+    folder, lines = RunFolder.create(tmp_path / "run", SETTINGS), []
+    (tmp_path / "run/set.png").mkdir()
+    pool = ClassPool(tiny.train, tiny.spec, torch.device("cpu"))
+    folder.save_picture(random_selection(pool, 1, Rng(0)), lines.append)
+    (line,) = lines
+    assert line.startswith("no picture was drawn: cannot write") and line.endswith(
+        f"condense show {folder.path} draws it"
+    )
+
+
+def test_files_that_are_links_are_replaced(tmp_path: Path, tiny: ImageData) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    folder = RunFolder.create(tmp_path / "run", SETTINGS)
+    names = ("run.json", "set.safetensors", "checkpoint.safetensors", "curve.json")
+    for name in names:
+        (folder.path / name).unlink(missing_ok=True)
+        (folder.path / name).symlink_to(precious)
+    folder.write_settings(SETTINGS)
+    saved(folder, tiny)
+    assert precious.read_text() == "mine" and not any((folder.path / name).is_symlink() for name in names)

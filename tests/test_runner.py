@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -169,7 +170,7 @@ def _interrupt(report: StepReport) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_writes_a_checkpoint(number: signal.Signals, tiny_file: Path, tmp_path: Path) -> None:
     def stop(report: StepReport) -> None:
         if report.step == 2:
@@ -466,3 +467,78 @@ def test_a_picture_is_kept_after_a_failure(tiny_file: Path, tmp_path: Path) -> N
     with pytest.raises(driver.NonFinite, match=r"the set after step .* is kept in"):
         dm(tiny_file, out=tmp_path / "run", image_lr=1e38, steps=9)
     assert (tmp_path / "run/set.png").exists() and (tmp_path / "run/set.safetensors").exists()
+
+
+def test_a_run_that_is_to_outlive_its_terminal_does(tiny_file: Path, tmp_path: Path) -> None:
+    """nohup starts it with the signal ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        made = dm(tiny_file, out=tmp_path / "run", callback=lambda _: os.kill(os.getpid(), signal.SIGHUP))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert made.record["step"] == 3
+
+
+def test_an_unfinished_set_without_a_checkpoint_is_made_anew(tiny_file: Path, tmp_path: Path) -> None:
+    """Version 0.1 wrote the set first, so a full disk could leave it alone."""
+    lines: list[str] = []
+    dm(tiny_file, steps=4, out=tmp_path / "run", time_limit=1e-9)
+    (tmp_path / "run/checkpoint.safetensors").unlink()
+    made = resume_run(tmp_path / "run", options=Options("cpu", announce=lines.append))
+    assert any("holds a set but no checkpoint.safetensors: the run starts anew" in line for line in lines)
+    assert torch.equal(made.images, dm(tiny_file, steps=4).images)
+
+
+def crash_points() -> list[tuple[str, ...]]:
+    """What is there of a run's files, in the order in which they are written, when a process dies between two."""
+    order = (
+        "run.json",
+        "initial.safetensors",
+        "checkpoint.safetensors",
+        "set.safetensors",
+        "curve.json",
+        "set.png",
+    )
+    return [order[:count] for count in range(len(order) + 1)]
+
+
+@pytest.mark.parametrize("there", crash_points(), ids=len)
+def test_whatever_a_crash_leaves_goes_on_to_the_same_bits(
+    there: tuple[str, ...], tiny_file: Path, tmp_path: Path
+) -> None:
+    dm(tiny_file, out=tmp_path / "whole")
+    dm(tiny_file, out=tmp_path / "run", time_limit=1e-9)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == set(crash_points()[-1])
+    for path in (tmp_path / "run").iterdir():
+        if path.name not in there:
+            path.unlink()
+    made = dm(tiny_file, out=tmp_path / "run", resume=True)
+    assert torch.equal(made.images, condensery.load(tmp_path / "whole").images)
+    initial, whole = (condensery.load(tmp_path / name / "initial.safetensors") for name in ("run", "whole"))
+    assert torch.equal(initial.images, whole.images)
+
+
+def test_a_folder_that_is_deleted_meanwhile_is_a_line(tiny_file: Path, tmp_path: Path) -> None:
+    refused(
+        f"cannot write {tmp_path}/run/checkpoint.safetensors: there is no folder {tmp_path}/run; make it",
+        lambda: dm(tiny_file, out=tmp_path / "run", callback=lambda _: shutil.rmtree(tmp_path / "run", True)),
+    )
+
+
+def test_a_short_run_says_its_time_after_the_first_step(tiny_file: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    dm(tiny_file, steps=9, out=tmp_path / "run", announce=lines.append, time_limit=1e-9)
+    dm(tiny_file, steps=9, out=tmp_path / "run", announce=lines.append, resume=True)
+    said = [line for line in lines if " more steps (" in line]
+    assert len(said) == 2 and "for 8 more steps (" in said[0] and "for 7 more steps (" in said[1]
+
+
+def test_fields_do_not_decide_which_code_runs(tiny_file: Path, tmp_path: Path) -> None:
+    dm(tiny_file, out=tmp_path / "run")
+    settings = json.loads((tmp_path / "run/run.json").read_text())
+    patches = {**settings, "method": "patches", "fields": {"teacher": "evil:make"}}
+    (tmp_path / "run/run.json").write_text(json.dumps(patches))
+    refused(
+        "uses a teacher of your own: repeat --teacher evil:make to run its code",
+        lambda: resume_run(tmp_path / "run", options=Options("cpu")),
+    )

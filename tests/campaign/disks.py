@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,9 +120,9 @@ def _kinds(campaign: Campaign) -> dict[str, Kind]:
     }
 
 
-def full_disks(campaign: Campaign, cases: int) -> None:
-    """Fill so many disks, over all commands in turn."""
-    kinds = list(_kinds(campaign).items())
+def full_disks(campaign: Campaign, cases: int, only: Sequence[str] = ()) -> None:
+    """Fill so many disks, over all commands in turn, or over some."""
+    kinds = [(name, kind) for name, kind in _kinds(campaign).items() if name in only or not only]
     mounts = can_mount(campaign.place)
     for case in range(cases):
         name, kind = kinds[case % len(kinds)]

@@ -78,7 +78,9 @@ class Forks:
 
 
 def _serve() -> None:
-    import torch
+    import datasets  # noqa: F401
+    import pyarrow.parquet  # noqa: F401
+    import torch._dynamo  # which the first optimiser would import
 
     import condensery.comparison.reports
     import condensery.labelling

@@ -23,15 +23,15 @@ def _draws(campaign: Campaign, request: pytest.FixtureRequest) -> None:
 
 
 def test_full_disks(campaign: Campaign) -> None:
-    full_disks(campaign, 12)
+    full_disks(campaign, 6, ("run", "evaluate", "export png"))
 
 
 def test_signals(campaign: Campaign) -> None:
-    stopped(campaign, 2)
+    stopped(campaign, 1)
 
 
 def test_tampered_run_folders(campaign: Campaign) -> None:
-    tampered(campaign, 40)
+    tampered(campaign, 10)
 
 
 @pytest.mark.campaign

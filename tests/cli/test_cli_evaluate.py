@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from cli_images import TINY
 from PIL import Image
+from test_cli_bad_input import refused
 
 import condensery
 from condensery import artifact
@@ -215,3 +217,40 @@ def test_a_new_score_and_a_new_kind_of_labels_are_shown_by_themselves(condense, 
     one = {**known.record["accuracies"][0], "labels": "fuzzy"}
     condensery.save(replace(known, record={**known.record, "accuracies": [one]}), "fuzzy.safetensors")
     assert ", fuzzy labels, n = 2" in condense("show fuzzy.safetensors").out
+
+
+def test_show_prints_what_it_cannot_draw(condense, demo):
+    """Where there is no place for a picture, such as on a disk that is read-only."""
+    Path("demo/set.png").unlink()
+    Path("demo/set.png").mkdir()
+    done = condense("show demo --json")
+    assert done.code == 0 and json.loads(done.out)["picture"] is None
+    assert "Picture" in done.err and "none: cannot write" in done.err
+    assert condense("show demo --out elsewhere.png").code == 0
+    refused(condense("show demo --out demo/set.png"), "cannot write")
+
+
+@pytest.fixture
+def read_only(demo):
+    """The run on a disk that cannot be written to."""
+    try:
+        subprocess.run(["mount", "--bind", "demo", "demo"], check=True, capture_output=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", "demo"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this user may not mount")
+    yield
+    subprocess.run(["umount", "demo"], check=True)
+
+
+def test_a_read_only_run_folder_is_called_so(condense, read_only):
+    assert condense("show demo").code == 0
+    refused(
+        condense("report demo --no-scatter"),
+        "cannot write demo/report.html: the folder demo is read-only",
+        "--out",
+    )
+    assert condense("report demo --no-scatter --out report.html").code == 0
+    words = ("demo is read-only here (Read-only file system); make it writable",)
+    refused(condense("evaluate demo --baselines none"), "cannot write demo/evaluations.jsonl", *words)
+    refused(condense("run --resume --out demo"), "cannot write", *words)
+    refused(condense("export demo --format npz --out demo/x.npz"), "cannot write demo/x.npz", *words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def wait_for(path: Path, process: subprocess.Popen[str], seconds: float = 60) ->
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_run_goes_on_to_the_same_bits(number, condense):
     process = start(*LONG, "--steps", "1000000", "--checkpoint-every", "0.1", "--out", "demo")
     wait_for(Path("demo/checkpoint.safetensors"), process)
@@ -67,7 +68,7 @@ def test_only_one_process_goes_on_with_a_run_and_a_kill_lets_go(condense):
     assert not Path("demo/lock").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_comparison_says_how_to_go_on(number):
     command = "compare --data digits --methods dm --steps 1000000 --out out".split()
     narrow = ["--condense-with", "convnet+width=8+depth=1", "--no-whole", "--repeats", "1"]
@@ -121,3 +122,24 @@ def test_progress_on_a_terminal_only():
     assert process.returncode == 0
     assert "3/3" in drawn and "loss" in drawn and "left" in drawn
     assert "3/3" not in out and "demo/set.safetensors" in out, "results go to stdout, the bar does not"
+
+
+def test_a_closed_terminal_loses_nothing(condense):
+    """The terminal is gone, the kernel says so with SIGHUP, and nothing can be printed any more."""
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(
+            CONDENSE[0],
+            [*CONDENSE, *LONG, "--steps", "1000000", "--checkpoint-every", "0.1", "--out", "demo"],
+        )
+    end = time.monotonic() + 60
+    while not Path("demo/checkpoint.safetensors").exists():
+        assert time.monotonic() < end
+        os.read(terminal, 1_000_000)
+    before = condensery.load("demo").record["step"] if Path("demo/set.safetensors").exists() else 0
+    os.close(terminal)
+    _, status = os.waitpid(process, 0)
+    assert os.waitstatus_to_exitcode(status) == 2, "stopped in good order"
+    step = condensery.load("demo").record["step"]
+    assert step > before
+    assert condense(f"run --resume --out demo --steps {step + 1}").code == 0

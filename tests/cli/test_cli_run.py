@@ -15,9 +15,12 @@ import condensery
 from condensery.cli import arguments
 from condensery.cli.declared import methods
 from condensery.cli.flags import owners
+from condensery.cli.output import Output
+from condensery.cli.progress import RunProgress
 from condensery.errors import BadInput
 from condensery.export.run_command import run_command
 from condensery.methods import METHODS
+from condensery.session import StepReport
 
 ONE_EPOCH = replace(condensery.PROTOCOLS["quick"], name="one epoch", epochs=1, plain_epochs=1)
 
@@ -241,3 +244,14 @@ def test_how_images_are_read_is_typed_kept_and_told(condense, photos, fast_proto
 def test_ranges_of_values_that_are_none(condense, text):
     done = condense("run --data digits --value-range", text)
     assert done.code == 2 and "--value-range takes two numbers, the lower one first" in done.err
+
+
+def test_a_log_file_gets_a_line_now_and_then(capsys):
+    """With the measured rate: the estimate before the first step may have met a busy machine."""
+    progress = RunProgress(Output())
+    progress.wanted = False
+    for step in range(1, 200):
+        progress.step(StepReport(step, 1000, 0.5, 8.4 * step, None))
+    lines = capsys.readouterr().out.splitlines()
+    assert 3 <= len(lines) <= 10
+    assert lines[0] == "step 8/1000  loss 0.5  8.4 s/step  1 min 7 s, 2 h 18 min left"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sys
+import unicodedata
 from dataclasses import replace
 
 import numpy as np
@@ -260,3 +262,37 @@ def test_views_and_their_labels_are_kept(tmp_path, format):
         assert torch.equal(found["views.boxes"], views.boxes) and found["views.levels"].dtype == torch.uint16
     assert float(found["views.step"]) == 0.01 and float(found["views.temperature"]) == 4.0
     assert json.loads(str(found["training"])) == {"epochs": 5}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("猫" * 86, "猫" * 87, "猫" * 88),
+        ("🐈" * 64, "🐈" * 65, "x"),
+        ("CON", "con.txt", "Lpt1"),
+        ("com¹", "NUL .x", "conin$"),
+        ("a\x7f", "a\x85", "a\u202e"),
+        ("\u2066x\u2069", "\ufeff", "\u2028"),
+        ("a .", "a. ", "a"),
+        ("é", "e\u0301", "É"),
+        ("aux", "AUX", "_aux"),
+    ],
+    ids=repr,
+)
+def test_any_class_name_is_a_folder_anywhere(tmp_path, names):
+    folders = class_folders(names)
+    alike = {unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold()) for name in folders}
+    assert len(alike) == len(names), "all different where case and composed accents are ignored"
+    for name in folders:
+        assert 0 < len(name.encode()) <= 220 and name == name.strip() and not name.endswith(".")
+        assert not {unicodedata.category(sign) for sign in name} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+        assert not re.fullmatch(
+            r"(con|prn|aux|nul|conin\$|(com|lpt)[0-9¹²³])", name.partition(".")[0].strip(), re.I
+        )
+    export(make_set(names=names), "png", tmp_path / "set")
+    assert sorted(path.name for path in (tmp_path / "set").iterdir()) == sorted(folders)
+
+
+def test_a_file_name_of_the_longest_kind_can_be_written(tmp_path):
+    export(make_set(), "npz", tmp_path / f"{'x' * 251}.npz")
+    export(make_set(), "png", tmp_path / ("y" * 255))
