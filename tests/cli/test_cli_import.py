@@ -143,6 +143,7 @@ def test_what_is_refused(condense, real):
         ("import nowhere.pt --data digits", "there is no file or folder nowhere.pt to import"),
         ("import broken.pt --data digits", "holds no tensors that can be read without running code"),
         ("import set/set.safetensors --data digits", "is a set of condensery's already"),
+        ("import set --data digits", "is a set of condensery's already"),
     ]:
         done = condense(line)
         assert done.code == 2 and words in done.err and done.err.count("\n") == 1, done.err
