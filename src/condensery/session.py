@@ -330,9 +330,10 @@ def _stop_signals(wanted: bool) -> Iterator[list[int]]:
 
 def stopping_signals() -> list[signal.Signals]:
     """Ctrl-C, termination, and a terminal that is gone, unless whoever started us wants us to outlive it (nohup)."""
-    hang_up = getattr(signal, "SIGHUP", None)
-    outlive = hang_up is None or signal.getsignal(hang_up) is signal.SIG_IGN
-    return [signal.SIGINT, signal.SIGTERM, *([] if outlive else [hang_up])]
+    found = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        found.append(signal.SIGHUP)
+    return found
 
 
 def require_enough(pool: ClassPool, ipc: int) -> None:
