@@ -19,10 +19,9 @@ import condensery
 from condensery import ImageData, LabeledImages, LabelSettings, Rng, TeacherSettings, ViewSampling
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
-from condensery.evaluation.train_and_test import accuracy_on_test, train_network
 from condensery.models.registry import resolve
 from condensery.teaching import get_teacher, label_images
-from condensery.training import ViewImages, own_recipe
+from condensery.training import ViewImages, accuracy_on_test, own_recipe, train_network
 from condensery.views import Views
 
 HELD_OUT = 5000

@@ -243,7 +243,11 @@ def commands(found: list[dict[str, Any]]) -> list[str]:
             f"{i + 1}. {run['hardware']}; commit `{run['commit']}`; {spent:.0f} minutes to evaluate",
             "",
             "   ```",
-            *(f"   {command}" for command in run["made_with"]),
+            # Recorded before there were presets: what a command leaves out is a method's default.
+            *(
+                f"   {command.replace('condense run ', 'condense run --preset paper ')}"
+                for command in run["made_with"]
+            ),
             f"   {re.sub(r' --results [^ ]+', '', run['command'])}",
             "   ```",
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -32,6 +33,7 @@ ROOMS = (
     "teaching",
     "methods",
     "coresets",
+    "presets",
     "driver",
     "artifact",
     "export",
@@ -39,7 +41,6 @@ ROOMS = (
     "diagnostics",
     "run_folder",
     "session",
-    "presets",
     "runner",
     "selection",
     "labelling",
@@ -95,6 +96,14 @@ def used(module: str) -> set[str]:
 
 def test_every_module_has_a_room() -> None:
     assert {room(name) for name in INSIDE} <= set(ROOMS)
+
+
+def test_the_listing_of_the_house_is_what_is_there() -> None:
+    house = (
+        (PACKAGE.parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("src/condensery/")[2]
+    )
+    listed = re.findall(r"^  (\w+)(?:/|\.py) ", house.partition("\n```")[0], re.MULTILINE)
+    assert listed == [*ROOMS, "__init__", "__main__"]
 
 
 @pytest.mark.parametrize("module", INSIDE)

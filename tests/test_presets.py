@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 import condensery
 from condensery import METHODS, BadInput, get_method
+from condensery.export.run_command import run_command
 from condensery.presets import PRESETS, preset_settings
 
 ENTRIES = [
@@ -95,3 +97,22 @@ def test_a_run_with_a_preset_resumes_by_what_it_recorded(tiny_file: Path, tmp_pa
 def test_a_configured_method_takes_no_preset(tiny_file: Path) -> None:
     with pytest.raises(BadInput, match="a preset on the method itself"):
         condensery.condense(tiny_file, get_method("dm"), preset="fast")
+
+
+def test_a_run_with_a_preset_goes_on(tiny_file: Path, tmp_path: Path) -> None:
+    same = {"preset": "fast", "network": "convnet+width=8", "out": tmp_path / "run"}
+    condensery.condense(tiny_file, "dm", steps=1, **same)
+    made = condensery.condense(tiny_file, "dm", steps=2, resume=True, **same)
+    assert (made.record["step"], made.record["fields"]["real_batch"]) == (2, 64)
+    with pytest.raises(BadInput, match="was started with real_batch 64, not 256"):
+        condensery.condense(tiny_file, "dm", resume=True, **{**same, "preset": "paper"})
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_command_of_a_set_means_the_same_whatever_the_preset(tiny_file: Path, preset: str) -> None:
+    """Commands take `fast` by themselves: what it sets is there, at a method's default too."""
+    made = condensery.condense(tiny_file, "dm", preset=preset, steps=1, network="convnet+width=8")
+    words = shlex.split(run_command(made.record))
+    typed = dict(zip(words[2::2], words[3::2], strict=True))
+    assert typed["--real-batch"] == str(made.record["fields"]["real_batch"])
+    assert typed["--image-lr"] == str(made.record["fields"]["image_lr"])

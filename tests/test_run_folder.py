@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -56,6 +58,44 @@ def test_checkpoint_round_trip(tmp_path: Path, tiny: ImageData) -> None:
     assert json.loads((tmp_path / "run" / "curve.json").read_text())["loss"] == curve.loss
     names = {p.name for p in (tmp_path / "run").iterdir()}
     assert names == {"run.json", "set.safetensors", "checkpoint.safetensors", "curve.json"}
+
+
+def test_one_session_at_a_time(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", SETTINGS)
+    for _ in range(2):
+        with folder.locked():
+            with pytest.raises(BadInput, match="another process goes on"), folder.locked():
+                pass
+        assert {path.name for path in folder.path.iterdir()} == {"run.json"}
+    (folder.path / "lock").write_text("left by a kill")
+    with folder.locked():
+        pass
+    with pytest.raises(ZeroDivisionError), folder.locked():
+        _ = 1 / 0
+    with folder.locked():
+        pass
+
+
+def test_of_many_that_want_a_run_one_has_it(tmp_path: Path) -> None:
+    """Threads that take and leave the lock as fast as they can: never two at once, and the file is gone again."""
+    folder, inside, most, had = RunFolder.create(tmp_path / "run", SETTINGS), [0], [0], []
+
+    def often(_: int) -> None:
+        for _ in range(200):
+            try:
+                with folder.locked():
+                    inside[0] += 1
+                    most[0] = max(most[0], inside[0])
+                    time.sleep(0)
+                    inside[0] -= 1
+                    had.append(True)
+            except BadInput:
+                pass
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(often, range(8)))
+    assert most[0] == 1 and len(had) > 8
+    assert not (folder.path / "lock").exists()
 
 
 def test_an_empty_folder_is_free(tmp_path: Path) -> None:

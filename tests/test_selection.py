@@ -31,7 +31,8 @@ def test_result_and_record(tiny_file: Path, tiny: ImageData) -> None:
     assert record["fields"] == {"weights": "trained", "epochs": 1}
     assert (record["method"], record["ipc"], record["network"], record["seed"]) == ("herding", 2, NETWORK, 5)
     expected = {"source": str(tiny_file), "options": {}, "fingerprint": tiny.fingerprint}
-    assert record["data"] == expected
+    prints = dict(zip(("train", "test"), tiny.found.prints, strict=True))
+    assert record["data"] == {**expected, "prints": prints}
     assert {"seconds", "time", "hardware", "versions", "commit", "accuracies"} <= set(record)
     pool = ClassPool(tiny.train, tiny.spec, torch.device("cpu"))
     assert torch.equal(result.images, pool.images_at(np.array(record["indices"])))

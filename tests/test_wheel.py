@@ -28,7 +28,8 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "condensery/py.typed" in names and "condensery/methods/dm.py" in names
     assert "condensery/published/dm.toml" in names
-    assert {f"condensery/report/page/{name}" for name in ("style.css", "script.js")} <= set(names)
+    page = [name for kind in ("css", "js", "jinja") for name in (ROOT / "src").rglob(f"page/**/*.{kind}")]
+    assert len(page) >= 5 and {str(file.relative_to(ROOT / "src")) for file in page} <= set(names)
     assert all(name.startswith(("condensery/", "condensery-")) for name in names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

@@ -20,6 +20,7 @@ if typing.TYPE_CHECKING:
     from condensery.data import load as load_images
     from condensery.errors import BadFile, BadInput, CondenseryError, FailedWork
     from condensery.evaluation import PROTOCOLS, Evaluation, Honest, Protocol, Score, SoftLabels, evaluate
+    from condensery.importing import import_sets
     from condensery.labelling import label
     from condensery.method import Method, State, Task
     from condensery.methods import METHODS, get_method
@@ -69,6 +70,7 @@ __all__ = [
     "evaluate",
     "get_method",
     "get_selector",
+    "import_sets",
     "label",
     "load",
     "load_images",
@@ -86,6 +88,7 @@ _HOMES = {
     "data": "load_images",
     "errors": "BadFile BadInput CondenseryError FailedWork",
     "evaluation": "PROTOCOLS Evaluation Honest Protocol Score SoftLabels evaluate",
+    "importing": "import_sets",
     "labelling": "label",
     "method": "Method State Task",
     "methods": "METHODS get_method",

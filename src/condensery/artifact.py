@@ -19,6 +19,7 @@ import os
 import re
 import stat
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from condensery.views import Views
 FORMAT = 2
 _KEY = "condensery"
 _STORED, _VIEWS = "stored.", "views."
+_FOREIGN = (".pt", ".pth", ".npz", ".npy")  # endings of other programs' files, and of our own exports
 _TEMPORARY = re.compile(
     r"\.condensery-(\d+)-.*\.tmp|\..+\.(\d+)\.tmp"
 )  # with the process; now, and in version 0.1
@@ -79,6 +81,8 @@ def load(path: str | Path) -> SyntheticSet:
         BadFile: it is truncated, damaged, foreign or from a newer version.
     """
     path = set_path(path)
+    if path.suffix.lower() in _FOREIGN or zipfile.is_zipfile(path):
+        raise BadFile(f"{path} is not a safetensors file: {_import(path)}")
     tensors, header = read_tensors(path)
     _require_known_format(path, header.get("format"))
     schema.require(path, header.get("record"), schema.RECORD, "record")
@@ -151,13 +155,34 @@ def _require_known_format(path: Path, version: object) -> None:
         )
 
 
+def coverage(path: str | Path) -> tuple[str, str]:
+    """The digest of a set's file, which holds, and in words what it covers.
+
+    Raises:
+        BadInput, BadFile: as `load`; also where the digest does not hold.
+    """
+    path = set_path(path)
+    load(path)
+    tensors, header = read_tensors(path)
+    if header["format"] == 1:
+        return header[
+            "sha256"
+        ], "images and labels alone: the file is of format 1, whose record could be changed"
+    names = {name.partition(".")[0] for name in tensors}
+    training = ", how it wants to be trained" if "training" in header else ""
+    return (
+        header["sha256"],
+        f"all that is read from the file: {', '.join(sorted(names))}, classes, mean and std, record{training}",
+    )
+
+
 def set_path(path: str | Path) -> Path:
     """The file that `path`, a file or a run folder, stands for. Raises BadInput if there is none."""
     path = Path(path)
     if path.is_dir():
         if not (path / "set.safetensors").exists():
             raise BadInput(
-                f"{path} holds no set.safetensors: give a finished run folder or a .safetensors file"
+                f"{path} holds no set.safetensors: give a finished run folder or a .safetensors file; {_import(path)}"
             )
         return path / "set.safetensors"
     if not path.exists():
@@ -350,6 +375,11 @@ def unwritable(path: Path, error: Exception) -> BadInput:
     return BadInput(f"cannot write {path}: {reason}; choose another place")
 
 
+def _import(path: Path) -> str:
+    """What to do with a file of another program, of which nothing is known."""
+    return f"if another program saved a set in it, condense import {path} --data X makes one like any other"
+
+
 def _nearest(path: Path) -> Path:
     """The folder that is to be written in, as far as it exists."""
     return next((folder for folder in path.absolute().parents if folder.is_dir()), path.parent)
@@ -364,9 +394,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (OSError, SafetensorError, ValueError, RuntimeError) as error:
         raise BadFile(f"{path} is truncated, damaged or not a safetensors file: {one_line(error)}") from error
     if _KEY not in metadata:
-        raise BadFile(
-            f"{path} is a safetensors file, but condensery did not write it: it has no {_KEY!r} record"
-        )
+        raise BadFile(f"{path} is a safetensors file, but condensery did not write it: {_import(path)}")
     try:
         header = json.loads(metadata[_KEY])
     except (ValueError, RecursionError) as error:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from condensery.errors import FailedWork
 from condensery.method import Method, Preparation, State, Task
+from condensery.provenance import peak_memory
 from condensery.rng import Rng
 
 
@@ -95,28 +94,6 @@ def estimate(method: Method, task: Task, rng: Rng, steps: int) -> Estimate:
     if task.device.type == "cuda":
         torch.cuda.synchronize(task.device)
     return Estimate((time.perf_counter() - started) * steps, peak_memory(task.device))
-
-
-def peak_memory(device: torch.device) -> int:
-    """Most bytes that this process has held so far, on the GPU if the work is there."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    import resource  # not on every system, and only an estimate needs it
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def reset_peak_memory(device: torch.device) -> bool:
-    """Let `peak_memory` count from now on; False where that cannot be done, and it counts from the beginning."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        return True
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak becomes what is held now
-    except OSError:
-        return False
-    return True
 
 
 def _update(state: State, leaves: list[torch.Tensor]) -> None:

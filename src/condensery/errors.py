@@ -8,6 +8,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 300
+"""Letters of another library's message that are repeated; some of them quote the bytes of a file."""
+
 
 class CondenseryError(Exception):
     """Anything condensery refuses or could not finish. One line, meant to be read by a person."""
@@ -36,8 +39,9 @@ class Interrupted(CondenseryError):
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an exception without line breaks; its type if it has no message."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """The message of an exception without line breaks, cut where it is long; its type if it has no message."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
 
 
 def did_you_mean(given: str, names: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from condensery.data.bounded import require_memory
@@ -24,7 +25,9 @@ from condensery.data.formats.npz import members
 from condensery.data.options import Options
 from condensery.data.sources import silent
 from condensery.errors import BadFile, BadInput, one_line
+from condensery.provenance import environment, origin
 from condensery.records import ImageData, ImageSpec, SyntheticSet
+from condensery.run_folder import RunFolder
 
 NORMALISATIONS = ("auto", "data", "unit", "bytes")
 """How pixels are written: normalised with the data's mean and std, from 0 to 1, from 0 to 255; or as they look."""
@@ -39,23 +42,25 @@ def import_sets(
     data: ImageData,
     *,
     normalisation: str = "auto",
+    out: str | Path | None = None,
     announce: Callable[[str], None] = silent,
 ) -> list[SyntheticSet]:
     """Read the synthetic sets that another program saved.
 
     Args:
         files: one file or folder, or images and labels apart (`images_best.pt` finds `labels_best.pt` by itself).
-            A dict with "data" (one set for each experiment), [images, labels], a dict or .npz with images and labels,
-            in either order of channels; class folders of images.
+            A dict with "data" (one set for each experiment), [images, labels], a dict, .npz or .safetensors with
+            images and labels, in either order of channels; class folders of images.
         data: the real images they stand for, which give classes, shape, mean and std.
         normalisation: "data", "unit" or "bytes", see `NORMALISATIONS`; "auto" looks at the values.
+        out: a new folder for the result; for several sets, of a folder for each: 0, 1, ... None keeps them in memory.
         announce: called with lines of text for a person.
 
     Returns:
         One set for each that the files hold, sorted by class. Labels that are no classes are targets.
 
     Raises:
-        BadInput: they do not fit the data, or look whitened.
+        BadInput: they do not fit the data, or look whitened; the folder is taken.
         BadFile: a file is damaged, or holds more than tensors, arrays, lists, numbers and text.
     """
     if normalisation not in NORMALISATIONS:
@@ -63,11 +68,23 @@ def import_sets(
     paths = [Path(file) for file in ([files] if isinstance(files, str | Path) else files)]
     if not paths:
         raise BadInput("no file to import")
+    if out is not None:
+        RunFolder(Path(out)).require_free()
     found = _sets(paths, data.spec)
     source = ", ".join(path.name for path in paths)
     sets = [_set(one, data, normalisation, source, announce) for one in found]
     announce(f"{len(sets)} sets read from {source}" if len(sets) > 1 else f"one set read from {source}")
+    if out is not None:
+        for one, place in zip(sets, folders(out, len(sets)), strict=True):
+            folder = RunFolder.reserve(place)
+            folder.save_set(one)
+            folder.save_picture(one)
     return sets
+
+
+def folders(out: str | Path, count: int) -> list[Path]:
+    """Where `import_sets` puts so many sets: `out` itself for one, otherwise a folder in it for each."""
+    return [Path(out)] if count == 1 else [Path(out) / str(number) for number in range(count)]
 
 
 @dataclass(frozen=True)
@@ -100,10 +117,12 @@ def _sets(paths: Sequence[Path], spec: ImageSpec) -> list[_Found]:
 
 
 def _content(path: Path) -> Any:
-    """What a .pt, .pth or .npz file holds."""
+    """What a .pt, .pth, .npz or .safetensors file holds."""
     try:
         if path.suffix.lower() == ".npz":
             return {name: member.array() for name, member in members(path).items()}
+        if path.suffix.lower() == ".safetensors":
+            return _safetensors(path)
         require_memory(2 * path.stat().st_size, f"the values of {path}")
         return torch.load(path, map_location="cpu", weights_only=True)
     except BadInput:
@@ -114,6 +133,13 @@ def _content(path: Path) -> Any:
             f"{path} holds no tensors that can be read without running code: {reason}; "
             "save images and labels with torch.save([images, labels], path)"
         ) from error
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    with safe_open(path, framework="pt", device="cpu") as file:
+        if "condensery" in (file.metadata() or {}):
+            raise BadInput(f"{path} is a set of condensery's already: evaluate, label or show it as it is")
+        return {name: file.get_tensor(name) for name in file.keys()}
 
 
 def _found(content: Any, path: Path, spec: ImageSpec) -> list[_Found]:
@@ -159,7 +185,8 @@ def _described(found: _Found, content: Mapping[str, Any], path: Path, spec: Imag
         raise BadFile(f"{path} is damaged: {one_line(error):.100}") from error
     if own != [spec.mean, spec.std]:
         raise BadInput(
-            f"{path} was normalised with mean {own[0]} and std {own[1]}, the data have {spec.mean} and {spec.std}"
+            f"{path} was normalised with mean {_few(own[0])} and std {_few(own[1])}, the data have "
+            f"{_few(spec.mean)} and {_few(spec.std)}"
         )
     return replace(found, training=training if isinstance(training, dict) else {})
 
@@ -210,9 +237,10 @@ def _set(
     record = {
         "method": "imported",
         "ipc": math.ceil(len(images) / spec.num_classes),
-        "data": {"source": data.source, "options": data.options, "fingerprint": data.fingerprint},
+        "files": source,
+        "data": origin(data, data.options),
+        **environment(torch.device("cpu")),
     }
-    json.dumps(record)  # nothing but plain values
     return SyntheticSet(
         images[order].contiguous(), classes[order], spec, record,
         None if targets is None else targets[order].contiguous(), training=found.training or training,

@@ -18,6 +18,8 @@ from condensery.synthetic import with_pixels
 from condensery.teaching import LabelSettings, TeacherSettings, get_teacher, label_images
 from condensery.words import percent, readable_bytes, readable_seconds
 
+_NEWS_EVERY = 60.0  # seconds between lines on the teacher; a shorter training needs none
+
 
 def label(
     synthetic: SyntheticSet | str | Path,
@@ -54,13 +56,17 @@ def label(
     found = synthetic if isinstance(synthetic, SyntheticSet) else artifact.load(synthetic)
     settings, asked = settings or LabelSettings(), teacher or TeacherSettings()
     images = real_images(found, data, data_options, announce)
-    started = time.perf_counter()
+    started, said = time.perf_counter(), 0.0
 
     def heard(done: int, total: int) -> None:
+        nonlocal said
         if callback:
             callback(done, total)
-        left = (time.perf_counter() - started) / done * (total - done)
-        announce(f"teacher: epoch {done} of {total}, about {readable_seconds(left)} left")
+        seconds = time.perf_counter() - started
+        left = seconds / done * (total - done)
+        if seconds - said >= _NEWS_EVERY or (done == 1 and left >= _NEWS_EVERY):
+            said = seconds
+            announce(f"teacher: epoch {done} of {total}, about {readable_seconds(left)} left")
 
     taught = get_teacher(images, asked, pick_device(device), heard)
     announce(

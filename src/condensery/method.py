@@ -198,14 +198,20 @@ class Preparation:
         missing: a name for each that is missing, the same in all runs that share it.
         work: of one piece, in images that go through one training step.
         make: makes the piece of that number in `missing`, and keeps it.
-        without: a method whose steps cost the same and need none of this, for estimates.
+        without: for estimates, a method whose steps cost the same and need none of this; None where the steps take no
+            time beside it.
     """
 
     piece: str
     missing: tuple[str, ...]
     work: float
     make: Callable[[int], object]
-    without: Method
+    without: Method | None
+
+
+def images_per_class(fields: Mapping[str, Any], ipc: int) -> int:
+    """Images that networks are trained on where `ipc` are stored: a method's field `factor` makes tiles of each."""
+    return ipc * fields.get("factor", 1) ** 2
 
 
 class Method(Protocol):

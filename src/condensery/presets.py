@@ -51,6 +51,12 @@ def preset_settings(
     return found, steps
 
 
+def preset_fields(method: str) -> set[str]:
+    """Fields of a method that some preset sets: a command that leaves them out says nothing about them."""
+    entries = (entry for preset in PRESETS for entry in _file().get(preset, {}).get(method, ()))
+    return {name for entry in entries for name in entry if name not in _CONDITIONS}
+
+
 def preset_line(preset: str, method: str, fields: dict[str, Any], steps: int, ipc: int) -> str:
     """One line for people: what was chosen for them, and how to choose otherwise."""
     said = ", ".join([f"{steps:,} steps", *(f"{name} {value}" for name, value in fields.items())])

@@ -1,10 +1,11 @@
-"""Where a number came from: versions, hardware, time and commit, for every record that condensery writes."""
+"""Where a number came from and what it took: versions, hardware, time, commit and memory, for every record."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -17,6 +18,9 @@ import torch
 from condensery.errors import BadInput
 from condensery.records import ImageData
 from condensery.words import count
+
+PARTS = ("train", "test")
+"""The parts of a set, each of which has a SHA-256 of its own."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -44,7 +48,25 @@ def pick_device(name: str) -> torch.device:
 
 def origin(images: ImageData, options: Mapping[str, Any]) -> dict[str, Any]:
     """JSON-able facts about the images that a set was made from, and the options that they were loaded with."""
-    return {"source": images.source, "options": dict(options), "fingerprint": images.fingerprint}
+    facts = {"source": images.source, "options": dict(options), "fingerprint": images.fingerprint}
+    return (
+        facts
+        if images.found is None
+        else {**facts, "prints": dict(zip(PARTS, images.found.prints, strict=True))}
+    )
+
+
+def changed_parts(made_from: Mapping[str, Any], images: ImageData) -> tuple[str, ...]:
+    """Which parts of `images` are not those of `made_from`, a record of `origin`: some of `PARTS`.
+
+    Both where there is no telling them apart, as in records of older versions; () where nothing changed or nothing is
+    known of what a set was made from.
+    """
+    if made_from.get("fingerprint", images.fingerprint) == images.fingerprint:
+        return ()
+    before, now = made_from.get("prints", {}), getattr(images.found, "prints", ())
+    changed = tuple(part for part, found in zip(PARTS, now, strict=False) if before.get(part) != found)
+    return changed if changed and len(before) == len(PARTS) else PARTS
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -59,6 +81,28 @@ def environment(device: torch.device) -> dict[str, Any]:
         },
         "commit": _commit(),
     }
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes that this process has held so far, on the GPU if the work is there."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource  # not on every system
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def reset_peak_memory(device: torch.device) -> bool:
+    """Let `peak_memory` count from now on; False where that cannot be done, and it counts from the beginning."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return True
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak becomes what is held now
+    except OSError:
+        return False
+    return True
 
 
 def _hardware(device: torch.device) -> str:

@@ -6,12 +6,16 @@ set.safetensors          the synthetic set so far: the result (see `condensery.a
 set.png                  the same as a picture
 checkpoint.safetensors   what it takes to go on bit for bit
 curve.json               loss of every step, accuracy where it was measured
+lock                     while a session writes; a kill may leave it, and it then locks nothing
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,6 +125,40 @@ class RunFolder:
             return artifact.load(self._set_path).record.get("accuracies", [])
         except BadInput:  # the checkpoint is what counts; the set is about to be written anew
             return []
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Only one session at a time is in here. The system lets go of the lock when its process ends, however it ends.
+
+        Raises:
+            BadInput: another process goes on with this run.
+        """
+        path = self.path / "lock"
+        while True:
+            try:
+                opened = path.open("a")
+            except OSError as error:
+                raise artifact.unwritable(path, error) from error
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(opened.fileno()), path.stat()):
+                    break
+            except BlockingIOError as error:
+                opened.close()
+                raise BadInput(
+                    f"another process goes on with the run in {self.path}: wait for it, or stop it first"
+                ) from error
+            except FileNotFoundError:  # the other one is done and took the file with it
+                pass
+            except OSError:  # a file system without locks
+                break
+            opened.close()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            opened.close()
 
     def require_free(self) -> None:
         """Raises BadInput if the folder holds anything."""

@@ -94,13 +94,14 @@ def condense(
     if out is not None and not going_on:
         RunFolder(Path(out)).require_free()
     images = load(data, announce=announce, **how_to_load)
-    if preset and not going_on:
+    if preset:
         place = (images.spec.name, ipc, resolve(network).kind)
         chosen, preset_steps = preset_settings(preset, method.name, *place)
         method = get_method(method.name, **{**chosen, **fields})
-        steps = steps or preset_steps
-        taken = {name: value for name, value in chosen.items() if name not in fields}
-        announce(preset_line(preset, method.name, taken, steps or method.steps(ipc), ipc))
+        if not going_on:  # a run keeps its number of steps
+            steps = steps or preset_steps
+            taken = {name: value for name, value in chosen.items() if name not in fields}
+            announce(preset_line(preset, method.name, taken, steps or method.steps(ipc), ipc))
     wanted_steps = method.steps(ipc) if steps is None else steps
     settings = RunSettings(
         source=absolute_source(images.source),
@@ -120,6 +121,8 @@ def condense(
     session = Session(settings, method, images, options)
     if out is not None:  # only now, when nothing was refused
         session.folder = RunFolder.create(out, settings)
+        with session.folder.locked():
+            return session.run()
     return session.run()
 
 
@@ -158,9 +161,10 @@ def resume_run(
             f"{settings.source} has changed since the run in {out} began: start a new run with another --out"
         )
     session = Session(settings, get_method(settings.method, **settings.fields), images, options)
-    session.resume(folder)
-    folder.write_settings(settings)
-    return session.run()
+    with folder.locked():
+        session.resume(folder)
+        folder.write_settings(settings)
+        return session.run()
 
 
 def _require_same(settings: RunSettings, asked: Mapping[str, Any], folder: RunFolder) -> None:

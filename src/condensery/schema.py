@@ -152,9 +152,10 @@ _ACCURACY = Fields(
         **dict.fromkeys(("mean", "std"), FRACTION),
         "n": whole(1),
         "step": whole(0),
-        **dict.fromkeys(("protocol", "network"), TEXT),
+        **dict.fromkeys(("protocol", "network", "data"), TEXT),
     }
 )
+PRINTS = Fields({"train": TEXT, "test": TEXT})
 RECORD = Fields(
     {
         **dict.fromkeys(("method", "network", "hardware", "time"), TEXT),
@@ -164,7 +165,7 @@ RECORD = Fields(
         "seconds": number(0),
         "loss": LOSS,
         "fields": Fields(),
-        "data": Fields({"source": PATH, "options": OPTIONS, "fingerprint": TEXT}),
+        "data": Fields({"source": PATH, "options": OPTIONS, "fingerprint": TEXT, "prints": PRINTS}),
         "labels": Fields({"teacher": _TEACHER}),
         "accuracies": Each(_ACCURACY),
         "indices": Each(whole(0)),

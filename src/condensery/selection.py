@@ -14,11 +14,10 @@ import torch
 from condensery.coresets import SelectionTask, Selector, as_set, get_selector
 from condensery.data import ClassPool, load
 from condensery.data.sources import silent
-from condensery.driver import peak_memory
 from condensery.errors import BadInput
 from condensery.methods import METHODS
 from condensery.models.registry import resolve
-from condensery.provenance import environment, origin, pick_device
+from condensery.provenance import environment, origin, peak_memory, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
 from condensery.run_folder import RunFolder

@@ -18,7 +18,7 @@ from condensery.evaluation import Protocol, evaluate, get_protocol
 from condensery.evaluation.evaluator import Trained
 from condensery.method import Method, Task
 from condensery.models.registry import resolve
-from condensery.provenance import environment, origin, pick_device
+from condensery.provenance import environment, origin, peak_memory, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.run_folder import Curve, RunFolder, RunSettings
 from condensery.synthetic import Learned
@@ -298,7 +298,7 @@ class Session:
             "data": origin(self.images, settings.options),
             "loss": curve.loss[-1] if curve.loss else None,
             "seconds": round(curve.seconds, 1),
-            "memory": driver.peak_memory(self.task.device),
+            "memory": peak_memory(self.task.device),
             "accuracies": [*curve.accuracy, *self.noted],
             **environment(self.task.device),
         }
@@ -331,8 +331,9 @@ def _stop_signals(wanted: bool) -> Iterator[list[int]]:
 def stopping_signals() -> list[signal.Signals]:
     """Ctrl-C, termination, and a terminal that is gone, unless whoever started us wants us to outlive it (nohup)."""
     found = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        found.append(signal.SIGHUP)
+    hang_up: signal.Signals | None = getattr(signal, "SIGHUP", None)  # not on every system
+    if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
+        found.append(hang_up)
     return found
 
 

@@ -13,8 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from condensery.augment import SiameseAugmentation, resolve_strategy
+from condensery.data.pool import batches
 from condensery.errors import BadInput
 from condensery.models.batch_norm import mixes_samples
+from condensery.models.custom import trainable
+from condensery.models.registry import NetworkFactory
+from condensery.records import ImageData, ImageSpec
 from condensery.rng import Rng
 from condensery.views import Views
 
@@ -24,7 +28,7 @@ OnBatch = Callable[[Tensor, Tensor], None]
 
 FORWARD = 1 / 3
 """Rough work of a forward pass; a training step, which also goes backward, is 1."""
-_PASS = 256  # images per pass of a network that is only asked, on a GPU
+_PASS = 256  # images per pass of a network that is only asked
 CPU_CHUNK = 16  # images whose activations in a 128-wide ConvNet at 32x32 still fit a core's cache
 
 
@@ -222,7 +226,8 @@ class Recipe:
         return squared_error if self.loss == "mse" else cross_entropy
 
     def make_optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
-        parameters = network.parameters()
+        """A new one. Raises BadInput if the network has nothing to train."""
+        parameters = trainable(network)
         if self.optimizer == "sgd":
             return torch.optim.SGD(parameters, lr, self.momentum, weight_decay=self.weight_decay)
         kind = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW
@@ -324,6 +329,36 @@ def fit(
             on_epoch(epoch)
 
 
+def train_network(
+    factory: NetworkFactory,
+    spec: ImageSpec,
+    images: Images,
+    recipe: Recipe,
+    rng: Rng,
+    *,
+    augment: Augment | None,
+    device: torch.device,
+) -> nn.Module:
+    """A fresh network, trained by `recipe` on `images`, which are drawn on `device`."""
+    network = factory.build(spec, rng.fork("network")).to(device)
+    train(network, images, recipe, rng, augment=augment, device=device)
+    return network
+
+
+def train(
+    network: nn.Module,
+    images: Images,
+    recipe: Recipe,
+    rng: Rng,
+    *,
+    augment: Augment | None,
+    device: torch.device,
+) -> None:
+    """`fit` with layers that draw, such as dropout, and in passes that suit the device."""
+    with rng.fork("layers").seeded(device):
+        fit(network, images, recipe, rng.fork("training"), augment=augment, chunk=default_chunk(device))
+
+
 def _rate(recipe: Recipe, before: int, steps: int) -> Callable[[int], float]:
     """The learning rate of batch i of an epoch that begins after `before` of `steps` steps."""
     return lambda i: recipe.rate(before + i, steps)
@@ -416,3 +451,13 @@ def accuracy(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], chunk
             correct += int((network(part).argmax(1) == part_labels).sum())
         total += len(labels)
     return correct / total
+
+
+def accuracy_on_test(
+    network: nn.Module, factory: NetworkFactory, data: ImageData, device: torch.device
+) -> float:
+    """Fraction of the test images that `network`, made by `factory`, classifies correctly."""
+    test = batches(data.test, data.spec, device, _PASS)
+    if factory.any_layout:
+        test = ((forward_layout(images), labels) for images, labels in test)
+    return accuracy(network, test, default_chunk(device))

@@ -381,7 +381,7 @@ def test_data_that_changed_since(condense, photos):
         ("--whole-epochs 0", ["--whole-epochs"]),
         ("--results nowhere/x.jsonl", ["nowhere/x.jsonl"]),
         ("--device tpu", ["unknown device"]),
-        ("--data photos", ["the data it was made from"]),
+        ("--data photos", ["the set holds images of shape (1, 8, 8), photos of (3, 8, 8)"]),
         ("--soft-labels --teacher-epochs 0", ["--teacher-epochs must be at least 1"]),
         ("--soft-labels --temperature 0", ["--temperature must be a positive number"]),
         ("--soft-labels --teacher nosuch", ["nosuch"]),

@@ -103,3 +103,20 @@ def test_bad_values(condense, demo, flags, words):
 def test_a_folder_that_is_taken(condense, demo):
     done = condense("label demo --views 2 --out demo")
     assert done.code == 2 and "demo already holds a set" in done.err
+
+
+def test_the_folder_of_a_run_that_is_named_by_dots(condense, demo, monkeypatch):
+    for place, run in (("demo", "."), ("demo", "set.safetensors")):
+        with monkeypatch.context() as inside:
+            inside.chdir(place)
+            done = condense(f"label {run} --views 0 {TEACHER}")
+        assert done.code == 0 and Path("demo-labels/set.safetensors").exists(), done.err
+        Path("demo-labels").rename(f"demo-labels-{run}")
+
+
+def test_settings_of_views_without_views(condense, demo):
+    done = condense(f"label demo --views 0 --epochs 5 --label-bits 16 {TEACHER}")
+    assert done.code == 2
+    assert (
+        "--label-bits, --epochs and --views 0, which is one label an image: leave out one of them" in done.err
+    )

@@ -55,6 +55,19 @@ def test_a_stopped_run_goes_on_to_the_same_bits(number, condense):
     assert torch.equal(condensery.load("demo").images, condensery.load("whole").images)
 
 
+def test_only_one_process_goes_on_with_a_run_and_a_kill_lets_go(condense):
+    process = start(*LONG, "--steps", "1000000", "--checkpoint-every", "0.1", "--out", "demo")
+    wait_for(Path("demo/checkpoint.safetensors"), process)
+    done = condense("run --resume --out demo")
+    assert done.code == 2 and "another process goes on with the run in demo: wait for it" in done.err
+    assert process.poll() is None, "the first one is not disturbed"
+    process.kill()
+    process.communicate(timeout=60)
+    step = condensery.load("demo").record["step"]
+    assert condense(f"run --resume --out demo --steps {step + 3}").code == 0
+    assert not Path("demo/lock").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_comparison_says_how_to_go_on(number):
     command = "compare --data digits --methods dm --steps 1000000 --out out".split()

@@ -158,6 +158,46 @@ def test_every_flag_is_explained_in_the_help(condense, monkeypatch):
         assert all(next(f for f in methods()[m].fields if f.name == name).doc for m in having)
 
 
+OWN = """
+from torch import nn
+class Lazy(nn.Module):
+    def __init__(self, channels, image_size, num_classes):
+        super().__init__()
+        self.first, self.last = nn.LazyConv2d(4, 3), nn.LazyLinear(num_classes)
+    def embed(self, x):
+        return self.first(x).relu().flatten(1)
+    def forward(self, x):
+        return self.last(self.embed(x))
+class Frozen(nn.Module):
+    def __init__(self, channels, image_size, num_classes):
+        super().__init__()
+        self.last = nn.Linear(image_size[0] * image_size[1], num_classes).requires_grad_(False)
+    def forward(self, x):
+        return self.last(x.flatten(1))
+"""
+
+
+@pytest.mark.parametrize("method", ["dm", "dc", "dcc", "frepo"])
+def test_own_networks_with_lazy_layers(condense, tmp_path, method):
+    (tmp_path / "lazynets.py").write_text(OWN)
+    for out in ("one", "two"):
+        done = condense(f"run --data digits --method {method} --steps 1 --network lazynets:Lazy --out {out}")
+        assert done.code == 0, done.err
+    assert torch.equal(condensery.load("one").images, condensery.load("two").images)
+
+
+def test_own_networks_with_nothing_to_train(condense, tmp_path):
+    (tmp_path / "lazynets.py").write_text(OWN)
+    said = "the network Frozen has no trainable parameters"
+    for method in ("dc", "frepo"):
+        done = condense(f"run --data digits --method {method} --steps 1 --network lazynets:Frozen --out x")
+        assert done.code == 2 and said in done.err and done.err.count("\n") == 1, done.err
+        assert not Path("x").exists()
+    condense("select --data digits --method random --ipc 1 --out set")
+    done = condense("evaluate set --networks lazynets:Frozen --repeats 1 --baselines none")
+    assert done.code == 2 and said in done.err and done.err.count("\n") == 1, done.err
+
+
 def test_a_flag_of_another_method_is_refused(condense):
     done = condense("run --data digits --method dm --inner-loop 3")
     assert done.code == 2

@@ -20,7 +20,19 @@ from condensery.coresets import SELECTORS
 from condensery.evaluation import PROTOCOLS
 from condensery.methods import METHODS
 
-HEAVY = {"torch", "numpy", "datasets", "pyarrow", "sklearn", "ray", "scipy", "PIL", "pandas", "matplotlib"}
+HEAVY = {
+    "torch",
+    "numpy",
+    "datasets",
+    "pyarrow",
+    "sklearn",
+    "ray",
+    "scipy",
+    "PIL",
+    "pandas",
+    "matplotlib",
+    "jinja2",
+}
 PACKAGE = Path(condensery.__file__).parent
 
 

@@ -24,6 +24,7 @@ from condensery.comparison.jobs import Entry, Job, Result
 from condensery.comparison.perform import perform
 from condensery.comparison.progress import Progress
 from condensery.comparison.reports import Comparison, report_of
+from condensery.evaluation.cost import EvaluationTimer
 from condensery.session import Interrupted
 
 NARROW = "convnet+depth=1+width=8"
@@ -428,10 +429,12 @@ def test_the_estimate_counts_what_is_trained_beside_the_sets(
 ) -> None:
     """A second for a step and nothing for a test: pools, teachers and arms are counted, and trained by nobody."""
     monkeypatch.setattr(
-        Stopwatch, "_step", lambda self, method, task: 1.0 if method.weights == "random" else 1e6
+        Stopwatch,
+        "_step",
+        lambda self, method, task: 1.0 if getattr(method, "weights", "random") == "random" else 1e6,
     )
-    monkeypatch.setattr(Stopwatch, "_train", lambda self, network, recipe, size, augmented: 1.0)
-    monkeypatch.setattr(Stopwatch, "_test", lambda self, network: 0.0)
+    monkeypatch.setattr(EvaluationTimer, "_time_step", lambda self, network, recipe, size, augment: 1.0)
+    monkeypatch.setattr(EvaluationTimer, "_time_test", lambda self, network: 0.0)
 
     def estimated(methods: Sequence[str] = ("dm",), **changed: Any) -> float:
         lines: list[str] = []
@@ -450,7 +453,21 @@ def test_the_estimate_counts_what_is_trained_beside_the_sets(
     # herding and k-center of both budgets look through one network of 20 epochs
     selections = estimated(["herding", "k-center"], settings={}, ipc=[1, 2])
     assert selections == pytest.approx(20 + 4 * 2 * 3 + 4 / 3, abs=1)
-    assert not list(fresh_cache.glob("trained/*")) and not list(fresh_cache.glob("networks/*"))
+    # a set that has a recipe of its own is trained on by that too: as many epochs as it says
+    frepo = {"pool_size": 1, "network_batch": 8, "real_batch": 8}
+    own = 1000  # optimiser steps of FRePo's recipe for 10 images or fewer
+    assert estimated(["frepo"], settings=frepo) == pytest.approx(2 + 2 * (3 + own), abs=1)
+    # a teacher of patches is counted, not trained
+    assert estimated(["patches"], settings={"candidates": 8}) > 1000 / 5
+    kept = [name for name in ("trained", "networks", "teachers") if list(fresh_cache.glob(f"{name}/*"))]
+    assert not kept
+
+
+def test_the_whole_set_gets_the_steps_of_sets_that_are_made_of_tiles(run: Run) -> None:
+    """12 images a class train networks where 3 are stored."""
+    tiles = {"factor": 2, "real_batch": 8}
+    plain, tiled = (run(["dm"], ipc=[3], settings=s, dry_run=True).plan for s in ({"real_batch": 8}, tiles))
+    assert plain and tiled and tiled.largest == 4 * plain.largest
 
 
 def test_an_interrupted_estimate_says_that_the_same_command_goes_on(run: Run, monkeypatch) -> None:

@@ -10,8 +10,7 @@ import pytest
 from condensery import PROTOCOLS, BadInput
 from condensery.comparison.entries import entries
 from condensery.comparison.jobs import Entry, Plan, cells, sets
-from condensery.comparison.protocol_record import protocol_from, protocol_record
-from condensery.evaluation import get_protocol
+from condensery.evaluation import Protocol, get_protocol
 
 SPEC = {
     "name": "custom",
@@ -37,7 +36,7 @@ def plan(**changed) -> Plan:
         "condense_with": ("convnet",),
         "networks": ("convnet", "mlp"),
         "seeds": (0, 1),
-        "protocol": protocol_record(PROTOCOLS["quick"]),
+        "protocol": PROTOCOLS["quick"].to_json(),
         "repeats": 3,
     }
     return Plan(**{**settings, **changed})
@@ -87,7 +86,7 @@ def test_where_the_images_lie_and_what_an_entry_is_called_decide_nothing() -> No
     [
         {"fingerprint": "e" * 64},
         {"spec": {**SPEC, "flip": True}},
-        {"protocol": {**protocol_record(PROTOCOLS["quick"]), "epochs": 299}},
+        {"protocol": {**PROTOCOLS["quick"].to_json(), "epochs": 299}},
         {"repeats": 4, "whole_repeats": 2},
         {"evaluation_seed": 7},
     ],
@@ -128,13 +127,13 @@ def test_a_plan_survives_json() -> None:
 
 @pytest.mark.parametrize("name", [*PROTOCOLS, "quick+augmentation=crop_scale", "dsa-2021+augmentation=none"])
 def test_a_protocol_survives_json(name: str) -> None:
-    there = protocol_from(json.loads(json.dumps(protocol_record(get_protocol(name)))))
+    there = Protocol.from_json(json.loads(json.dumps(get_protocol(name).to_json())))
     assert there == replace(get_protocol(name), summary="")
 
 
 def test_a_protocol_that_cannot_travel_is_refused() -> None:
     with pytest.raises(BadInput, match="'mine' cannot be sent to workers"):
-        protocol_record(replace(PROTOCOLS["quick"], name="mine", augmenter=lambda spec, network: None))
+        replace(PROTOCOLS["quick"], name="mine", augmenter=lambda spec, network: None).to_json()
 
 
 def test_settings_for_one_win_over_those_for_all() -> None:

@@ -269,6 +269,18 @@ def test_an_npz_whose_header_lies(tmp_path: Path) -> None:
         load(path)
 
 
+@pytest.mark.parametrize(
+    "header", [b"{'descr': '|u1', (((", b"{'descr': 'O8'}", b"\xff\xfe", b"[" * 3000, b"{}", b"1"]
+)
+@pytest.mark.parametrize("version", [1, 2, 3, 9])
+def test_an_npz_with_a_damaged_header(tmp_path: Path, header: bytes, version: int) -> None:
+    length = struct.pack("<H" if version == 1 else "<I", len(header))
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
+        archive.writestr("images.npy", b"\x93NUMPY" + bytes([version, 0]) + length + header + bytes(99))
+    with pytest.raises(BadFile, match=r"cannot read .*set\.npz"):
+        load(tmp_path / "set.npz")
+
+
 def test_text_that_unpacks_without_end(tmp_path: Path) -> None:
     m.write(tmp_path / "set" / "usps.bz2", bz2.compress(b"1 1:" + b"0" * (8 << 20)))
     m.write(tmp_path / "set" / "usps.t.bz2", bz2.compress(m.libsvm_text(2).encode()))

@@ -34,6 +34,22 @@ def test_counts(images: LabeledImages) -> None:
     assert pool.counts == [5, 10, 15] and pool.spec is SPEC and pool.device == CPU
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_layout_of_pixels_changes_nothing(channels: int, images: LabeledImages) -> None:
+    """Equal values laid out otherwise would be rounded otherwise by a convolution."""
+    spec = ImageSpec(channels, 8, 9, ("a", "b", "c"), SPEC.mean[:channels], SPEC.std[:channels])
+    pixels = np.ascontiguousarray(images.pixels[..., :channels])
+    usual = ClassPool(LabeledImages(pixels, images.labels), spec, CPU).images_at(np.arange(30))
+    turned = (np.asfortranarray(pixels), pixels[:, ::-1].copy()[:, ::-1], np.repeat(pixels, 2, 2)[:, :, ::2])
+    for other in turned:
+        assert not other.flags["C_CONTIGUOUS"]
+        found = LabeledImages(other, images.labels)
+        drawn = ClassPool(found, spec, CPU).images_at(np.arange(30))
+        (tested, _), *_ = batches(found, spec, CPU, 30)
+        for one in (drawn, tested):
+            assert torch.equal(one, usual) and one.stride() == usual.stride()
+
+
 def test_draw_is_unique_of_the_right_class_and_repeatable(images: LabeledImages) -> None:
     pool = ClassPool(images, SPEC, CPU)
     for c in range(3):

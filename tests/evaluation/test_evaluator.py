@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 import condensery
-from condensery import PROTOCOLS, BadInput, Evaluation, ImageData, Rng, SyntheticSet, evaluate
+from condensery import PROTOCOLS, BadInput, Evaluation, ImageData, Rng, SyntheticSet, evaluate, training
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
-from condensery.evaluation import evaluator, train_and_test
+from condensery.evaluation import evaluator
 from condensery.training import Images, Recipe
 
 FAST = replace(PROTOCOLS["dm-2023"], name="fast", epochs=8, plain_epochs=8, repeats=2)
@@ -40,13 +40,13 @@ def judge(sets: Any, data: Any, **options: Any) -> Evaluation:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[nn.Module, Images, Recipe]]:
     """Every call of the real `fit`."""
     calls: list[tuple[nn.Module, Images, Recipe]] = []
-    real = train_and_test.fit
+    real = training.fit
 
     def spy(network: nn.Module, images: Images, recipe: Recipe, rng: Rng, **options: Any) -> None:
         calls.append((network, images, recipe))
         real(network, images, recipe, rng, **options)
 
-    monkeypatch.setattr(train_and_test, "fit", spy)
+    monkeypatch.setattr(training, "fit", spy)
     return calls
 
 
@@ -162,14 +162,14 @@ def test_tested_once_at_the_end_on_plain_test_images(
 ) -> None:
     """After the last epoch, every test image once, in order, normalised and not augmented."""
     seen: list[tuple[Tensor, Tensor]] = []
-    real = train_and_test.accuracy
+    real = training.accuracy
 
     def spy(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], chunk: int | None) -> float:
         collected = list(batches)
         seen.append((torch.cat([b[0] for b in collected]), torch.cat([b[1] for b in collected])))
         return real(network, collected, chunk)
 
-    monkeypatch.setattr(train_and_test, "accuracy", spy)
+    monkeypatch.setattr(training, "accuracy", spy)
     judge(a_set(tiny), tiny, baselines=(), repeats=2)
     assert len(seen) == 2
     test = torch.from_numpy(np.array(tiny.test.pixels)).permute(0, 3, 1, 2).contiguous()
@@ -238,13 +238,97 @@ def test_sets_of_different_kinds_refused(tiny: ImageData) -> None:
 
 
 def test_data_that_do_not_fit_refused(tiny: ImageData, digits: ImageData) -> None:
-    refused("holds 3 classes .* evaluate it on the data it was made from", lambda: judge(a_set(tiny), digits))
-    rescaled = replace(tiny, spec=replace(tiny.spec, mean=(0.9,)))
-    refused("the set was normalised with mean", lambda: judge(a_set(tiny), rescaled))
+    refused(
+        "has 3 classes, digits has 10, and '3', which the set has not", lambda: judge(a_set(tiny), digits)
+    )
+    refused("digits has 10|has no class '3'", lambda: judge(a_set(digits), tiny))
+    larger = condensery.load_images("digits", size=16)
+    refused(r"shape \(1, 8, 8\), digits of \(1, 16, 16\)", lambda: judge(a_set(digits), larger))
+    same = replace(tiny, spec=replace(tiny.spec, class_names=("0", "1", "1")))
+    refused("has no class '2'", lambda: judge(a_set(tiny), same))
 
 
-def test_every_set_is_compared_with_the_data(tiny: ImageData, digits: ImageData) -> None:
-    refused("evaluate it on the data", lambda: judge([a_set(digits), a_set(tiny)], digits))
+def test_every_set_is_compared_with_the_others(tiny: ImageData, digits: ImageData) -> None:
+    refused("sets of different kinds: class names", lambda: judge([a_set(tiny), a_set(digits)], tiny))
+    other = a_set(tiny)
+    other = replace(other, spec=replace(other.spec, mean=(0.5,)))
+    refused("sets of different kinds: mean", lambda: judge([a_set(tiny), other], tiny))
+
+
+def test_images_are_normalised_as_the_set_is(tiny: ImageData) -> None:
+    """With other constants in the data's own spec, every number is the same, and the line says so shortly."""
+    lines: list[str] = []
+    rescaled = replace(tiny, spec=replace(tiny.spec, mean=(0.9123456789,), std=(0.123456789,)))
+    plain = judge(a_set(tiny), tiny)
+    assert [s.accuracies for s in judge(a_set(tiny), rescaled, announce=lines.append).scores] == [
+        s.accuracies for s in plain.scores
+    ]
+    (line,) = lines
+    assert "normalised with the set's mean" in line and "not with their own 0.9123 and 0.1235" in line
+
+
+def test_classes_in_another_order_are_matched_by_name(tiny: ImageData) -> None:
+    lines: list[str] = []
+    names, back = ("2", "0", "1"), np.array([1, 2, 0])
+    parts = [replace(part, labels=back[part.labels]) for part in (tiny.train, tiny.test)]
+    turned = replace(
+        tiny, spec=replace(tiny.spec, class_names=names), train=parts[0], test=parts[1], fingerprint="other"
+    )
+    found = judge(a_set(tiny), turned, announce=lines.append)
+    assert [s.accuracies for s in found.scores] == [s.accuracies for s in judge(a_set(tiny), tiny).scores]
+    assert any("matched by name" in line for line in lines)
+
+
+@pytest.mark.parametrize("part", ["train", "test", "both"])
+def test_what_changed_is_named_and_scored_anyway(part: str, tmp_path: Path, tiny: ImageData) -> None:
+    arrays = {
+        f"{kind}_{name}": value
+        for name, images in (("train", tiny.train), ("test", tiny.test))
+        for kind, value in (("x", np.array(images.pixels)), ("y", np.array(images.labels)))
+    }
+    np.savez(tmp_path / "d.npz", **arrays)
+    condensery.select(tmp_path / "d.npz", "random", ipc=2, out=tmp_path / "run")
+    for name in ("train", "test") if part == "both" else (part,):
+        arrays[f"x_{name}"], arrays[f"y_{name}"] = arrays[f"x_{name}"][1:], arrays[f"y_{name}"][1:]
+    np.savez(tmp_path / "d.npz", **arrays)
+    lines: list[str] = []
+    found = judge(tmp_path / "run", None, networks=[NETWORK], baselines=(), announce=lines.append)
+    said = {"train": "the training images of", "test": "the test images of", "both": "holds other images"}
+    assert any(said[part] in line for line in lines) and found.scores[0].n == 2
+    assert found.record["changed"] == (["train", "test"] if part == "both" else [part])
+    assert not any(
+        len(word) > 17 and word.replace(".", "").isdigit() for line in lines for word in line.split()
+    )
+
+
+def test_nothing_changed_says_nothing(tiny_file: Path, tmp_path: Path) -> None:
+    condensery.select(tiny_file, "random", ipc=1, out=tmp_path / "run")
+    record = condensery.load(tmp_path / "run").record
+    assert set(record["data"]["prints"]) == {"train", "test"}
+    lines: list[str] = []
+    found = judge(tmp_path / "run", None, networks=[NETWORK], baselines=(), announce=lines.append)
+    assert found.record["changed"] == [] and not any("other" in line for line in lines)
+
+
+def test_an_older_record_cannot_tell_the_parts(tiny: ImageData) -> None:
+    lines: list[str] = []
+    old = a_set(tiny)
+    old = replace(old, record={**old.record, "data": {"source": "x", "options": {}, "fingerprint": "f"}})
+    assert judge(old, tiny, baselines=(), announce=lines.append).record["changed"] == ["train", "test"]
+    assert "holds other images than the set was made from" in lines[0]
+
+
+def test_images_in_an_unusual_layout_give_the_same_numbers(tiny: ImageData) -> None:
+    plain = a_set(tiny)
+    turned = replace(plain, images=plain.images.permute(2, 3, 0, 1).contiguous().permute(2, 3, 0, 1))
+    strided = replace(
+        tiny,
+        train=replace(tiny.train, pixels=np.asfortranarray(tiny.train.pixels)),
+        test=replace(tiny.test, pixels=np.array(tiny.test.pixels)[:, ::-1].copy()[:, ::-1]),
+    )
+    assert not turned.images.is_contiguous() and not strided.train.pixels.flags["C_CONTIGUOUS"]
+    expected = [s.accuracies for s in judge(plain, tiny).scores]
+    assert [s.accuracies for s in judge(turned, strided).scores] == expected
 
 
 def test_a_set_that_does_not_know_its_data_needs_them(tiny: ImageData) -> None:

@@ -12,10 +12,19 @@ import torch
 from torch import nn
 
 import condensery
-from condensery import PROTOCOLS, BadInput, Evaluation, ImageData, Rng, SoftLabels, SyntheticSet, evaluate
+from condensery import (
+    PROTOCOLS,
+    BadInput,
+    Evaluation,
+    ImageData,
+    Rng,
+    SoftLabels,
+    SyntheticSet,
+    evaluate,
+    training,
+)
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
-from condensery.evaluation import train_and_test
 from condensery.synthetic import decoded, with_pixels
 from condensery.teaching import LabelSettings, TeacherSettings, ViewSampling
 from condensery.training import Images, Recipe, ViewImages, own_recipe
@@ -53,14 +62,14 @@ def rows(result: Evaluation) -> list[tuple[str, str, str, int]]:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Every call of the real `fit`."""
     calls: list[dict[str, Any]] = []
-    real = train_and_test.fit
+    real = training.fit
 
     def spy(network: nn.Module, images: Images, recipe: Recipe, rng: Rng, **options: Any) -> None:
         first = next(network.parameters()).detach().clone()
         calls.append({"images": images, "recipe": recipe, "rng": rng, "weights": first, **options})
         real(network, images, recipe, rng, **options)
 
-    monkeypatch.setattr(train_and_test, "fit", spy)
+    monkeypatch.setattr(training, "fit", spy)
     return calls
 
 
@@ -249,7 +258,10 @@ def test_labels_take_any_set(digits: ImageData, tmp_path: Path) -> None:
     out = tmp_path / "labelled"
     made = condensery.label(tmp_path / "set.safetensors", digits, pixels=True, out=out, **options)
     assert isinstance(made.targets, Views) and made.label_kind == "views (30)"
-    assert [line.partition(":")[0] for line in said if ":" in line] == ["teacher", "labels"]
+    assert [line.partition(":")[0] for line in said if ":" in line] == [
+        "teacher",
+        "labels",
+    ]
     assert "images are stored as 8-bit pixels, off by 0 at most in normalised space" in said
     with pytest.raises(BadInput, match="already holds a set"):
         condensery.label(out, digits, out=out, **options)
@@ -261,5 +273,5 @@ def test_labels_take_any_set(digits: ImageData, tmp_path: Path) -> None:
 
 
 def test_labels_need_the_data_that_the_set_was_made_from(digits: ImageData, tiny: ImageData) -> None:
-    with pytest.raises(BadInput, match="the set holds 10 classes"):
+    with pytest.raises(BadInput, match="the set has 10 classes"):
         condensery.label(a_set(digits), tiny, teacher=TEACHER)

@@ -11,12 +11,22 @@ import pytest
 import torch
 from torch import nn
 
-from condensery import PROTOCOLS, BadInput, Evaluation, ImageData, Rng, SoftLabels, SyntheticSet, evaluate
+from condensery import (
+    PROTOCOLS,
+    BadInput,
+    Evaluation,
+    ImageData,
+    Rng,
+    SoftLabels,
+    SyntheticSet,
+    evaluate,
+    training,
+)
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
-from condensery.evaluation import train_and_test, train_teacher
+from condensery.evaluation import train_teacher
 from condensery.evaluation.scoring import Trained
-from condensery.evaluation.teacher import Teacher
+from condensery.evaluation.soft_labels import Teacher
 from condensery.models.registry import resolve
 from condensery.training import Images, Recipe, probabilities
 
@@ -45,14 +55,14 @@ def rows(result: Evaluation) -> list[tuple[str, str, str, int]]:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Every call of the real `fit`, with the first weights of the network."""
     calls: list[dict[str, Any]] = []
-    real = train_and_test.fit
+    real = training.fit
 
     def spy(network: nn.Module, images: Images, recipe: Recipe, rng: Rng, **options: Any) -> None:
         first = next(network.parameters()).detach().clone()
         calls.append({"images": images, "recipe": recipe, "rng": rng, "weights": first, **options})
         real(network, images, recipe, rng, **options)
 
-    monkeypatch.setattr(train_and_test, "fit", spy)
+    monkeypatch.setattr(training, "fit", spy)
     return calls
 
 
@@ -177,7 +187,7 @@ def test_a_teacher_learns_and_its_accuracy_is_recorded(digits: ImageData) -> Non
 
 def test_default_epochs_make_500_steps_but_are_5_at_least(tiny: ImageData) -> None:
     """36 images are one batch: 500 epochs. 60,000 are 235 batches: 5 epochs, not 3."""
-    from condensery.evaluation.teacher import _default_epochs
+    from condensery.evaluation.soft_labels import _default_epochs
 
     assert [_default_epochs(n) for n in (36, 1438, 60_000)] == [500, 84, 5]
 

@@ -94,6 +94,16 @@ def test_parquet_has_the_hugging_face_layout(tmp_path, out):
         assert np.array_equal(np.asarray(row["image"]), pixels)
 
 
+def test_parquet_tells_classes_of_one_name_apart(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    synthetic = make_set(names=("cat", "cat", "cat_1", "dog"))
+    result = export(synthetic, "parquet", tmp_path / "set.parquet")
+    assert "1 class names are there twice and were changed: 'cat' -> 'cat_1_1'" in result.lines
+    rows = datasets.Dataset.from_parquet(str(tmp_path / "set.parquet"), cache_dir=str(tmp_path / "cache"))
+    assert rows.features["label"].names == ["cat", "cat_1_1", "cat_1", "dog"]
+    assert list(rows["label"]) == synthetic.labels.tolist()
+
+
 def test_what_8_bits_lose_is_said(tmp_path):
     synthetic = make_set()
     values = synthetic.spec.denormalise(synthetic.images)

@@ -9,6 +9,7 @@ import torch
 
 from condensery.errors import BadInput
 from condensery.models import list_networks, resolve
+from condensery.models.custom import trainable
 from condensery.records import ImageSpec
 from condensery.rng import Rng
 
@@ -49,6 +50,25 @@ class Mute(Plain):
 class Transposed(Plain):
     def forward(self, x):
         return super().forward(x).T
+
+class Lazy(nn.Module):
+    def __init__(self, channels, image_size, num_classes):
+        super().__init__()
+        self.first, self.norm, self.last = nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.LazyLinear(num_classes)
+    def embed(self, x):
+        return self.norm(self.first(x)).relu().flatten(1)
+    def forward(self, x):
+        return self.last(self.embed(x))
+
+class Frozen(Plain):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.requires_grad_(False)
+
+class HalfFrozen(Embedding):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.layer.bias.requires_grad_(False)
 
 def wrong_signature(channels): ...
 def not_a_module(channels, image_size, num_classes): return 3
@@ -171,6 +191,22 @@ def test_a_users_own_network(own: str) -> None:
     assert not factory.has_embedding(SPEC)
     assert resolve(f"{own}:Embedding").has_embedding(SPEC)
     assert factory.without_batch_norm() is factory
+
+
+def test_lazy_layers_have_weights_from_the_seed(own: str) -> None:
+    factory = resolve(f"{own}:Lazy")
+    network, again, other = (factory.build(SPEC, Rng(seed)) for seed in (0, 0, 1))
+    weights = [torch.cat([p.flatten() for p in n.parameters()]) for n in (network, again, other)]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+    assert all(module.training for module in network.modules())
+    assert factory.has_embedding(SPEC) and factory.parameter_count(SPEC) == len(weights[0])
+
+
+def test_what_can_be_trained(own: str) -> None:
+    half = resolve(f"{own}:HalfFrozen").build(SPEC, Rng(0))
+    assert [p.shape for p in trainable(half)] == [half.layer.weight.shape]
+    with pytest.raises(BadInput, match="network Frozen has no trainable parameters: name another"):
+        trainable(resolve(f"{own}:Frozen").build(SPEC, Rng(0)))
 
 
 def test_options_of_a_users_own_network(own: str) -> None:

@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from condensery.data import load
 from condensery.errors import BadInput
 from condensery.published import Published
 from condensery.recipes import Reproduction, get_recipe, output, reproduce
+from condensery.records import LabeledImages
 
 FEW = {"real_batch": 8}
 
@@ -188,3 +190,18 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text('{"recipe": "dc-width"}')
     with pytest.raises(BadInput, match="holds the results of recipe dc-width, not dc-depth"):
         reproduce("dc-depth", out=tmp_path, data=load("digits"), rows=["1"], columns=["1"])
+
+
+def test_a_folder_is_not_blocked_by_images_that_do_not_fit(tmp_path: Path) -> None:
+    few = load("digits", classes=["3", "8"])
+    wanted: dict[str, Any] = {
+        "out": tmp_path,
+        "scale": 0.001,
+        "rows": ["50 per class"],
+        "columns": ["Random"],
+    }
+    few = replace(few, train=LabeledImages(few.train.pixels[:20], few.train.labels[:20]))
+    for dry_run in (False, True):
+        with pytest.raises(BadInput, match="no cell can be done; random, 50 per class: 50 per class is more"):
+            reproduce("dc-main-mnist", data=few, dry_run=dry_run, **wanted)
+    assert reproduce("dc-main-mnist", data=load("digits"), dry_run=True, **wanted).filled

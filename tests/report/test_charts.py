@@ -10,37 +10,44 @@ import pytest
 from reports import HOSTILE, scatter
 
 from condensery.report.contents import Scatter
-from condensery.report.page import charts
-from condensery.report.page.charts import Axis, Bar, Line, nice_ticks, shares
+from condensery.report.page import charts, templates
+from condensery.report.page.charts import Axis, Bar, Figure, Line, nice_ticks, shares
 
 
-def drawn(svg: str) -> ET.Element:
+def markup(figure: Figure) -> str:
+    return templates().get_template("charts.svg.jinja").module.figure(figure)  # type: ignore[attr-defined]
+
+
+def drawn(figure: Figure) -> ET.Element:
     """The drawing, which is well-formed XML."""
-    return ET.fromstring(svg)
+    (svg,) = ET.fromstring(markup(figure)).findall("svg")
+    return svg
 
 
-def of_kind(svg: str, kind: str) -> list[ET.Element]:
-    return [e for e in drawn(svg).iter() if kind in e.get("class", "").split()]
+def of_kind(figure: Figure, kind: str) -> list[ET.Element]:
+    return [e for e in drawn(figure).iter() if kind in e.get("class", "").split()]
 
 
 def test_bar_and_whisker_coordinates():
     # The axis ends at 100 %, so 0..1 lies on 6..348, 342 units: 0.5 ends at 177, 0.4 and 0.6 at 142.8 and 211.2.
-    svg = charts.bars("t", "d", [Bar("dm", 0.5, 0.1, 2, (0.9, 0.01)), Bar("dc", 0.25, None, 1)], ceiling=1.0)
-    first, second = of_kind(svg, "bar")
+    figure = charts.bars(
+        "t", "d", [Bar("dm", 0.5, 0.1, 2, (0.9, 0.01)), Bar("dc", 0.25, None, 1)], ceiling=1.0
+    )
+    first, second = of_kind(figure, "bar")
     assert (first.get("x"), first.get("width")) == ("6", "171.0")
     assert second.get("width") == "85.5" and float(second.get("y", 0)) > float(first.get("y", 0))
-    (whisker,) = of_kind(svg, "whisker")  # the second has no spread
+    (whisker,) = of_kind(figure, "whisker")  # the second has no spread
     assert whisker.get("d") == "M142.8 26H211.2M142.8 22v8M211.2 22v8"
-    (published,) = of_kind(svg, "published")
+    (published,) = of_kind(figure, "published")
     assert published.get("d", "").startswith("M313.8 20l")
-    assert of_kind(svg, "ceiling")[0].get("d") == "M348.0 0V82"
+    assert of_kind(figure, "ceiling")[0].get("d") == "M348.0 0V82"
 
 
 def test_values_and_names_are_texts():
-    svg = charts.bars("Accuracy", "two bars", [Bar(HOSTILE, 0.5, 0.1, 2), Bar("dc", 0.25, None, 1)])
-    texts = [e.text for e in drawn(svg).iter("text")]
+    figure = charts.bars("Accuracy", "two bars", [Bar(HOSTILE, 0.5, 0.1, 2), Bar("dc", 0.25, None, 1)])
+    texts = [e.text for e in drawn(figure).iter("text")]
     assert {HOSTILE, "dc", "50.0 ± 10.0", "25.0", "test accuracy, %"} <= set(texts)
-    assert drawn(svg).get("aria-label") == "Accuracy" and drawn(svg).find("desc").text == "two bars"  # type: ignore[union-attr]
+    assert drawn(figure).get("aria-label") == "Accuracy" and drawn(figure).find("desc").text == "two bars"  # type: ignore[union-attr]
 
 
 def test_whiskers_end_at_zero():
@@ -52,12 +59,12 @@ def test_line_coordinates():
     # x: log from 1 to 100 on 52..342, so 10 lies at 197; y: 0..1 on 208..26, so 0.5 lies at 117, 0.75 at 71.5.
     x = Axis("ipc", 1, 100, (1, 10, 100), log=True)
     line = Line("dm", ((1, 0, None), (10, 0.5, 0.25), (100, 1, None)), 3)
-    svg = charts.lines("t", "d", [line], x, shares("%", [0, 1]), ceiling=(0.5, "whole"))
-    assert of_kind(svg, "line")[0].get("d") == "M52.0 208.0L197.0 117.0L342.0 26.0"
-    assert of_kind(svg, "whisker")[0].get("d") == "M197.0 162.5V71.5M194.0 162.5h6M194.0 71.5h6"
-    assert of_kind(svg, "ceiling")[0].get("d") == "M44 117.0H350"
-    assert len(of_kind(svg, "mark")) == 3
-    assert "whole" in [e.text for e in drawn(svg).iter("text")]
+    figure = charts.lines("t", "d", [line], x, shares("%", [0, 1]), ceiling=(0.5, "whole"))
+    assert of_kind(figure, "line")[0].get("d") == "M52.0 208.0L197.0 117.0L342.0 26.0"
+    assert of_kind(figure, "whisker")[0].get("d") == "M197.0 162.5V71.5M194.0 162.5h6M194.0 71.5h6"
+    assert of_kind(figure, "ceiling")[0].get("d") == "M44 117.0H350"
+    assert len(of_kind(figure, "mark")) == 3
+    assert "whole" in [e.text for e in drawn(figure).iter("text")]
 
 
 def test_lines_at_one_budget_stand_beside_each_other():
@@ -98,20 +105,23 @@ def test_scatter_coordinates():
     # Width and height 2 and 1: 168 units per 1, 12 of margin; y grows upward.
     plot = Scatter("t", "PCA", ("a", "b"), np.array([[0.0, 0.0], [2.0, 1.0]]), np.array([0, 1]),
                    np.array([[1.0, 0.5]]), np.array([0]))  # fmt: skip
-    svg = charts.scatter(plot, "t")
-    assert [e.get("d") for e in of_kind(svg, "real")] == ["M12.0 180.0h0", "M348.0 12.0h0"]
-    assert [e.get("d") for e in of_kind(svg, "synthetic")] == ["M180.0 96.0h0"]
-    assert drawn(svg).get("viewBox") == "0 0 360 192"
-    assert [e.text for e in of_kind(svg, "place")] == ["a", "b"]
+    figure = charts.scatter(plot)
+    assert [e.get("d") for e in of_kind(figure, "real")] == ["M12.0 180.0h0", "M348.0 12.0h0"]
+    assert [e.get("d") for e in of_kind(figure, "synthetic")] == ["M180.0 96.0h0"]
+    assert drawn(figure).get("viewBox") == "0 0 360 192"
+    assert [e.text for e in of_kind(figure, "place")] == ["a", "b"]
 
 
 def test_scatter_of_one_place():
     plot = Scatter(
         "t", "PCA", ("a", "b"), np.zeros((2, 2)), np.array([0, 1]), np.zeros((1, 2)), np.array([0])
     )
-    assert "nan" not in charts.scatter(plot, "t")
+    assert "nan" not in markup(charts.scatter(plot))
 
 
 def test_hostile_names_in_drawings():
-    assert HOSTILE not in charts.scatter(scatter(), HOSTILE)
-    assert HOSTILE not in charts.legend([(HOSTILE, 1)])
+    line = Line(HOSTILE, ((1, 0.5, None), (2, 0.6, None)), 1)
+    axis = Axis("x", 1, 2, (1, 2))
+    named = charts.lines(HOSTILE, HOSTILE, [line], axis, shares("%", [0, 1]), ceiling=(0.5, HOSTILE))
+    for found in map(markup, (charts.scatter(scatter()), named)):
+        assert HOSTILE not in found and "alert" in found

@@ -80,9 +80,9 @@ def selectors() -> dict[str, Algorithm]:
 def protocols() -> dict[str, str]:
     """Name -> summary of every evaluation protocol."""
     tree = ast.parse((_PACKAGE / "evaluation" / "protocols.py").read_text(encoding="utf-8"))
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and len(node.args) == 2]
     made = [call.args for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Protocol"]
-    return {ast.literal_eval(name): ast.literal_eval(summary) for name, summary, *_ in made}
+    return {ast.literal_eval(name): ast.literal_eval(summary) for name, summary in made}
 
 
 @cache

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from condensery.cli.output import Lines, plain_table
 from condensery.evaluation import Evaluation, Score
-from condensery.evaluation.honest import SCORES
+from condensery.evaluation.honest import SCORES, ScoreColumn
 from condensery.words import accuracy, count, percent, readable_bytes, readable_seconds
 
 _RANGE = (
@@ -64,8 +64,7 @@ def circumstances(evaluation: Evaluation) -> list[str]:
 
 def honest_table(evaluation: Evaluation) -> Lines | None:
     """The scores that follow from the accuracies; None if there is none."""
-    rows = evaluation.honest
-    scores = [one for one in SCORES if one.unit and any(getattr(row, one.key) is not None for row in rows)]
+    rows, scores = evaluation.honest, _found(evaluation)
     if not scores:
         return None
     told = any(row.labels != "hard" for row in rows)
@@ -80,19 +79,25 @@ def honest_table(evaluation: Evaluation) -> Lines | None:
 
 def honest_lines(evaluation: Evaluation) -> list[str]:
     """What the honest scores mean, and which could not be computed."""
-    first, lines = evaluation.honest[0], []
-    if first.hard_label_recovery is not None:
-        lines.append("HLR: points of accuracy lost to the whole set, with hard labels; 0 is nothing lost.")
-    if first.improvement_over_random is not None:
-        lines.append("IOR: points of accuracy gained on random images; 0 is no better than random.")
-    weights = {"LRS": f"w {first.w:g}"} if first.label_robust_score is not None else {}
-    if any(row.augmentation_robust_score is not None for row in evaluation.honest):
-        weights["ARS"] = f"gamma {first.gamma:g}"
+    found = {one.key: one.name for one in _found(evaluation)}
+    weights = [one for one in SCORES if one.weighs in found]
+    weighed = {one.weighs for one in weights}
+    lines = [f"{one.name}: {one.meaning}." for one in _found(evaluation) if one.key not in weighed]
     if weights:
-        lines.append(f"{', '.join(weights)}: {_RANGE} ({', '.join(weights.values())}; docs/evaluation.md).")
+        names = ", ".join(name for key, name in found.items() if key in weighed)
+        said = ", ".join(f"{one.name} {getattr(evaluation.honest[0], one.key):g}" for one in weights)
+        lines.append(f"{names}: {_RANGE} ({said}; docs/evaluation.md).")
     if evaluation.missing:
         lines.append(f"Not computed: {'; '.join(evaluation.missing)}.")
     return lines
+
+
+def _found(evaluation: Evaluation) -> list[ScoreColumn]:
+    """The scores, without their weights, that any architecture has."""
+    rows = evaluation.honest
+    return [
+        one for one in SCORES if one.unit and any(getattr(row, one.key, None) is not None for row in rows)
+    ]
 
 
 def _differing(scores: Sequence[Score]) -> list[str]:

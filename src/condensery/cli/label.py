@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from condensery.cli.declared import flag_of
 from condensery.cli.flags import Flag, OptionGroup
 from condensery.cli.options import Draws
 from condensery.cli.output import Output
 from condensery.cli.progress import TeacherProgress
+from condensery.errors import BadInput
 from condensery.words import readable_seconds
 
 
@@ -46,6 +48,9 @@ class Taught(OptionGroup, panel="Teacher"):
     """Weights of --teacher from a .safetensors or .pt file, in place of training."""
 
 
+_OF_VIEWS = ("smallest_crop", "patches", "label_bits", "largest", "epochs")
+
+
 class Place(Draws, panel="Run"):
     out: Path | None = None
     """Folder for the result (default: the set's folder with -viewsN or -labels added)."""
@@ -76,6 +81,11 @@ def label(
     from condensery.labelling import label as label_set
     from condensery.teaching import LabelSettings, TeacherSettings, ViewSampling
 
+    unused = [flag_of(name) for name in _OF_VIEWS if name in labels.typed]
+    if unused and not labels.views:
+        raise BadInput(
+            f"{', '.join(unused)} and --views 0, which is one label an image: leave out one of them"
+        )
     views = ViewSampling(labels.views, labels.smallest_crop, labels.patches) if labels.views else None
     settings = LabelSettings(
         views, labels.temperature, labels.label_bits, labels.largest, labels.epochs, place.seed
@@ -83,8 +93,7 @@ def label(
     teacher = TeacherSettings(
         taught.teacher, taught.teacher_epochs, taught.teacher_stage, weights=taught.teacher_weights
     )
-    folder = run.parent if run.name == "set.safetensors" else run.with_suffix("") if run.is_file() else run
-    out = place.out or folder.with_name(f"{folder.name}-{f'views{labels.views}' if views else 'labels'}")
+    out = place.out or _default_out(run, f"views{labels.views}" if views else "labels")
     with TeacherProgress(output) as progress:
         made = label_set(
             run,
@@ -100,3 +109,10 @@ def label(
     output.tell_set(
         out, made, "images with labels", ("Time", readable_seconds(made.record["labels"]["seconds"]))
     )
+
+
+def _default_out(run: Path, kind: str) -> Path:
+    """Beside the run, with what its labels are added to its name."""
+    folder = run.parent if run.name == "set.safetensors" else run.with_suffix("") if run.is_file() else run
+    folder = folder if folder.name not in ("", "..") else folder.resolve()
+    return folder.with_name(f"{folder.name}-{kind}")

@@ -13,8 +13,6 @@ from condensery.cli.output import Output, plain_table
 from condensery.plugins import configure
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from condensery.data import KnownSet
 
 _PUBLISHED_IPC = (1, 10, 50)

@@ -23,6 +23,7 @@ from condensery.cli import listings, output
 from condensery.cli.compare import compare
 from condensery.cli.evaluate import evaluate
 from condensery.cli.flags import command, without_flags
+from condensery.cli.import_ import import_
 from condensery.cli.label import label
 from condensery.cli.report import report
 from condensery.cli.reproduce import reproduce
@@ -42,7 +43,7 @@ _INTERRUPTED_TYPER = 130  # what typer makes of a KeyboardInterrupt
 COMMANDS = {
     function.__name__: function
     for function in (
-        *(run, select, label, evaluate, compare, reproduce, report, show, export),
+        *(run, select, import_, label, evaluate, compare, reproduce, report, show, export),
         *(listings.methods, listings.networks, listings.datasets),
     )
 }
@@ -62,9 +63,7 @@ def condense(
         typer.Option("--version", callback=_print_version, is_eager=True, hidden=True),
     ] = False,
 ) -> None:
-    """Condense labelled images into a tiny set that trains networks almost as well.
-    Start: condense run --data digits. More: condense COMMAND --help, --version.
-    """
+    """Tiny training sets from images: condense run --data digits. Also: --version."""
 
 
 def application(needed: Container[str] = COMMANDS) -> typer.Typer:

@@ -14,10 +14,6 @@ from condensery.errors import BadInput
 from condensery.words import count, readable_seconds
 
 _DECIDING = ("method", "ipc", "network", "seed")  # settings that a resumed run must share
-_OF_DATA = (
-    *("size", "channels", "classes", "test_fraction", "image_column", "label_column"),
-    *("train_split", "test_split", "value_range", "skip_damaged"),
-)
 
 
 class Making(OptionGroup, panel="Run"):

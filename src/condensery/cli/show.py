@@ -25,6 +25,8 @@ class Drawing(OptionGroup):
     """Where to write the picture (default: beside the set)."""
     per_class: Annotated[int | None, Flag("N")] = None
     """Draw at most N images of each class."""
+    verify: bool = False
+    """Say what the SHA-256 in the file covers, and that it holds."""
 
 
 def show(run: RunPath, drawing: Drawing, output: Output) -> None:
@@ -34,6 +36,7 @@ def show(run: RunPath, drawing: Drawing, output: Output) -> None:
 
       condense show runs/mnist
       condense show runs/mnist --per-class 10 --out mnist.png
+      condense show runs/mnist --verify
     """
     per_class = drawing.per_class
     if per_class is not None and per_class < 1:
@@ -44,6 +47,7 @@ def show(run: RunPath, drawing: Drawing, output: Output) -> None:
 
     path = artifact.set_path(run)
     synthetic = artifact.load(path)
+    verified = artifact.coverage(path) if drawing.verify else None
     drawn, missing = drawing.out or path.with_suffix(".png"), ""
     try:
         save_picture(synthetic, drawn, per_class)
@@ -52,7 +56,10 @@ def show(run: RunPath, drawing: Drawing, output: Output) -> None:
             raise
         missing = f"none: {error}, with --out"
     low, high, clipped = value_range(synthetic)
-    output.show(facts_table(_facts(path, synthetic, missing or str(drawn), low, high, clipped)))
+    facts = _facts(path, synthetic, missing or str(drawn), low, high, clipped)
+    if verified:
+        facts.append(("Verified", f"SHA-256 {verified[0]} holds; it covers {verified[1]}"))
+    output.show(facts_table(facts))
     output.result(
         {
             "set": str(path),
@@ -64,6 +71,7 @@ def show(run: RunPath, drawing: Drawing, output: Output) -> None:
             "highest": high,
             "clipped_share": clipped,
             "record": synthetic.record,
+            **({"verified": dict(zip(("sha256", "covers"), verified, strict=True))} if verified else {}),
         }
     )
 
@@ -129,7 +137,8 @@ def _accuracy(one: dict[str, Any]) -> str:
     kind = one.get("labels", "hard")
     labels = "" if kind == "hard" else f", {kind} labels"
     plain = " without augmentation" if one.get("augmentation") == "none" else ""
-    by = f"{step}{one['network']}, {one['protocol']}{plain}{labels}, n = {one['n']}"
+    others = f", test images of {one['data']}, not those the set was made beside" if "data" in one else ""
+    by = f"{step}{one['network']}, {one['protocol']}{plain}{labels}, n = {one['n']}{others}"
     return f"{accuracy(one['mean'], one['std'], one['n'])} %  ({by})"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 
 from condensery.comparison.jobs import Job, job_of
-from condensery.comparison.protocol_record import protocol_record
 from condensery.errors import BadInput
 from condensery.evaluation import get_protocol
 from condensery.export.run_command import run_command
@@ -19,7 +18,7 @@ def commands(cell: Job, threads: int | None) -> list[str]:
     """Make the set, and evaluate it; nothing where the protocol or a setting has no words on a command line."""
     record, protocol = cell.record, cell.record["protocol"]
     try:
-        if protocol_record(get_protocol(protocol["name"])) != protocol:
+        if get_protocol(protocol["name"]).to_json() != protocol:
             return []
         options = _options(cell)
     except (BadInput, KeyError):

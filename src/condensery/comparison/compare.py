@@ -13,7 +13,6 @@ from condensery.comparison.entries import Steps, entries
 from condensery.comparison.folder import Folder
 from condensery.comparison.jobs import Entry, Plan, sets
 from condensery.comparison.perform import at_hand, perform
-from condensery.comparison.protocol_record import protocol_record
 from condensery.comparison.reports import Comparison
 from condensery.comparison.rows import measurements
 from condensery.comparison.run import Listener, Run
@@ -129,7 +128,7 @@ def compare(
     if soft_labels is not None and soft_labels.network is not None:
         resolve(soft_labels.network)
     pick_device(device)
-    protocol_values = protocol_record(protocol)
+    protocol_values = protocol.to_json()
     images = load(data, announce=announce, **given_options(size, channels, data_options))
     plan = Plan(
         source=absolute_source(images.source),

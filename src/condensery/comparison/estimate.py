@@ -2,66 +2,64 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import replace
-
-import torch
-
 from condensery import driver
 from condensery.comparison.jobs import MAKE, ON_THE_WAY, Job, Plan
 from condensery.comparison.perform import evaluation_options
-from condensery.comparison.protocol_record import protocol_from
-from condensery.coresets import SelectionTask, get_selector
+from condensery.coresets import SelectionTask, get_selector, random_selection
 from condensery.data import ClassPool
-from condensery.data.pool import batches
 from condensery.errors import FailedWork
-from condensery.evaluation import SoftLabels
-from condensery.evaluation.scoring import Scorer, TrainingSetting
-from condensery.evaluation.teacher import teacher_to_train
-from condensery.method import Method, Task
+from condensery.evaluation import Protocol
+from condensery.evaluation.cost import EvaluationTimer
+from condensery.method import Method, Task, images_per_class
 from condensery.methods import METHODS, get_method
-from condensery.models.registry import NetworkFactory, resolve
+from condensery.models.registry import resolve
 from condensery.pretraining import KeptNetwork
 from condensery.provenance import pick_device
-from condensery.records import ImageData
+from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
-from condensery.training import Recipe, TensorImages, accuracy, default_chunk, fit, forward_layout
-
-_TEST_BATCH = 256
+from condensery.training import default_chunk
 
 
 class Stopwatch:
     """Measures jobs of a plan. Each kind of work is measured once; everything it makes is thrown away."""
 
     def __init__(self, plan: Plan, images: ImageData, device: str) -> None:
-        self.images, self.device = images, pick_device(device)
+        self.device = pick_device(device)
         self.pool = ClassPool(images.train, images.spec, self.device)
-        self.protocol = protocol_from(plan.protocol)
+        self.protocol = Protocol.from_json(plan.protocol)
+        self.timer = EvaluationTimer(images, self.protocol, self.device, self._to_train)
         self.rng = Rng(0).fork("estimate")
-        self._measured: dict[object, float] = {}
+        self._steps: dict[object, float] = {}  # seconds of an update
+        self._samples: dict[object, SyntheticSet] = {}
         self._foreseen: set[str] = set()  # networks that an earlier job will have trained
 
     def seconds(self, job: Job) -> float:
         """Of work on this machine. Ask for jobs in the order in which they will be done."""
-        if job.kind != MAKE:
-            return self._cell(job)
-        return self._make(job) if job.record["method"] in METHODS else self._select(job)
+        record = job.record
+        if job.kind == MAKE:
+            return self._make(job) if record["method"] in METHODS else self._select(job)
+        network, repeats = resolve(record["network"]), record["repeats"]
+        if job.made is None:
+            return self.timer.of_whole(network, repeats, record["epochs"])
+        options = evaluation_options(job)
+        return self.timer.of_set(network, self._sample(job.made), repeats, record["seed"], **options)
 
     def _make(self, job: Job) -> float:
-        record, network = job.record, resolve(job.record["network"])
-        chunk = default_chunk(self.device)
-        task = Task(self.pool, network, record["ipc"], self.device, chunk, record["steps"])
-        method, before = get_method(record["method"], **record["fields"]), 0.0
-        needed = driver.preparation(method, task, driver.source(record["seed"]))
-        if needed is not None:
-            before = sum(map(self._first, needed.missing)) * needed.work * self._training(network)
-            method = needed.without
+        record, task, seconds = job.record, self._task(job), 0.0
+        method = get_method(record["method"], **record["fields"])
+        if needed := driver.preparation(method, task, driver.source(record["seed"])):
+            pieces = sum(map(self._first, needed.missing))
+            seconds = pieces * needed.work * self.timer.per_image(task.network) if pieces else 0.0
         if judged := record.get(ON_THE_WAY):
-            networks = len(judged["steps"]) * judged["repeats"]
-            before += networks * self._network(self.protocol.network(network), self._count(job), None, True)
-        kind = ("make", job.label, record["ipc"], record["network"])
-        return before + record["steps"] * self._once(kind, lambda: self._step(method, task))
+            network, like = self.protocol.network(task.network), self._sample(job)
+            each = self.timer.of_set(network, like, judged["repeats"], record["seed"])
+            seconds += len(judged["steps"]) * each
+        if plain := self._unprepared(job):
+            kind = _kind(job)
+            if kind not in self._steps:
+                self._steps[kind] = self._step(plain, task)
+            seconds += record["steps"] * self._steps[kind]
+        return seconds
 
     def _select(self, job: Job) -> float:
         """The selector's own measure of its work, in images that go through a training step."""
@@ -70,7 +68,7 @@ class Stopwatch:
         task = SelectionTask(*place, to_train=self._to_train)
         selector = get_selector(record["method"], **record["fields"])
         work = selector.work(task, Rng(record["seed"]).fork("select"))
-        return work * self._training(network) if work else 0.0
+        return work * self.timer.per_image(network) if work else 0.0
 
     def _step(self, method: Method, task: Task) -> float:
         """Seconds of one update."""
@@ -79,43 +77,38 @@ class Stopwatch:
         except FailedWork:  # the job itself will say so
             return 0.0
 
-    def _cell(self, cell: Job) -> float:
-        """Networks times (epochs times optimiser steps, and one test) in every setting, and their teacher."""
-        record, network = cell.record, resolve(cell.record["network"])
-        count, settings, before = len(self.images.train), [TrainingSetting()], 0.0
-        if cell.made:
-            options = evaluation_options(cell)
-            soft = options.get("soft_labels")
-            scorer = Scorer(self.images, self.protocol, record["seed"], self.device, soft, None)
-            settings = scorer.settings(network, options.get("augmentation_robustness", False))
-            count = self._count(cell.made)
-            before = self._teacher(network, soft, record["seed"]) if soft else 0.0
-        augmented = [setting.augmentation == "protocol" for setting in settings]
-        each = (self._network(network, count, record.get("epochs"), one) for one in augmented)
-        return before + record["repeats"] * sum(each)
+    def _task(self, job: Job) -> Task:
+        record, chunk = job.record, default_chunk(self.device)
+        network = resolve(record["network"])
+        return Task(self.pool, network, record["ipc"], self.device, chunk, record["steps"])
 
-    def _count(self, made: Job) -> int:
-        """Images in a set."""
-        return made.record["ipc"] * self.images.spec.num_classes
+    def _unprepared(self, job: Job) -> Method | None:
+        """The method of a job, without what it has to prepare; None where its steps take no time beside that."""
+        method = get_method(job.record["method"], **job.record["fields"])
+        needed = driver.preparation(method, self._task(job), driver.source(job.record["seed"]))
+        return needed.without if needed else method
 
-    def _network(self, network: NetworkFactory, count: int, epochs: int | None, augmented: bool) -> float:
-        """To train one network on `count` images by the protocol, for `epochs` or its own number, and test it."""
-        recipe = self.protocol.recipe(self.images.spec, network)
+    def _sample(self, made: Job) -> SyntheticSet:
+        """A set with as many images, and labels and a recipe of the same kind, as that which the job makes."""
+        kind = _kind(made)
+        if kind not in self._samples:
+            self._samples[kind] = self._new_sample(made)
+        return self._samples[kind]
 
-        def step(size: int) -> float:
-            kind = ("train", network.canonical, size, augmented)
-            return self._once(kind, lambda: self._train(network, recipe, size, augmented))
-
-        full, rest = divmod(count, recipe.batch_size)
-        epoch = (full * step(recipe.batch_size) if full else 0.0) + (step(rest) if rest else 0.0)
-        return (epochs or recipe.epochs) * epoch + self._tested(network)
-
-    def _teacher(self, network: NetworkFactory, settings: SoftLabels, seed: int) -> float:
-        """To train a teacher that is not kept, and to test it; each is trained once."""
-        factory = settings.factory(network)
-        kept, epochs = teacher_to_train(self.images, factory, settings, seed, self.device)
-        trained = epochs * len(self.images.train) * self._training(factory) if self._to_train(kept) else 0.0
-        return trained + self._tested(factory)
+    def _new_sample(self, made: Job) -> SyntheticSet:
+        record, count = made.record, made.record["ipc"]
+        if record["method"] in METHODS:
+            if method := self._unprepared(made):
+                found = driver.begin(method, self._task(made), self.rng).synthetic.content()
+                return SyntheticSet(
+                    found.images,
+                    found.labels,
+                    self.pool.spec,
+                    targets=found.targets,
+                    training=found.training,
+                )
+            count = images_per_class(record["fields"], count)
+        return random_selection(self.pool, count, self.rng)
 
     def _to_train(self, kept: KeptNetwork) -> bool:
         """Whether a network will have to be trained, since neither the cache has it nor an earlier job will."""
@@ -127,48 +120,7 @@ class Stopwatch:
         self._foreseen.add(name)
         return first
 
-    def _training(self, network: NetworkFactory) -> float:
-        """Seconds of training for an image, without augmentation."""
-        size = min(Recipe(1).batch_size, len(self.images.train))
-        kind = ("select", network.canonical)
-        return self._once(kind, lambda: self._train(network, Recipe(1), size, augmented=False)) / size
 
-    def _tested(self, network: NetworkFactory) -> float:
-        return self._once(("test", network.canonical), lambda: self._test(network))
-
-    def _train(self, network: NetworkFactory, recipe: Recipe, size: int, augmented: bool) -> float:
-        """Seconds of one optimiser step on `size` images; a first one warms up."""
-        count = min(size, len(self.images.train))
-        labels = torch.tensor(self.images.train.labels[:count], device=self.device)
-        images = TensorImages(self.pool.images_at(torch.arange(count).numpy()), labels)
-        module = network.build(self.images.spec, self.rng.fork("network")).to(self.device)
-        augment = self.protocol.augment(self.images.spec, network) if augmented else None
-        chunk = default_chunk(self.device)
-
-        def epochs(number: int) -> None:
-            with self.rng.seeded(self.device):
-                once = replace(recipe, epochs=number, decay_after=())
-                fit(module, images, once, self.rng.fork("training"), augment=augment, chunk=chunk)
-
-        epochs(1)
-        return self._seconds(lambda: epochs(3)) / 3
-
-    def _test(self, network: NetworkFactory) -> float:
-        """Seconds of a pass over all test images, from its first batch."""
-        module = network.build(self.images.spec, self.rng.fork("network")).to(self.device)
-        images, labels = next(batches(self.images.test, self.images.spec, self.device, _TEST_BATCH))
-        images = forward_layout(images) if network.any_layout else images
-        seconds = self._seconds(lambda: accuracy(module, [(images, labels)], default_chunk(self.device)))
-        return seconds * len(self.images.test) / len(labels)
-
-    def _seconds(self, work: Callable[[], object]) -> float:
-        started = time.perf_counter()
-        work()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter() - started
-
-    def _once(self, kind: object, measure: Callable[[], float]) -> float:
-        if kind not in self._measured:
-            self._measured[kind] = measure()
-        return self._measured[kind]
+def _kind(made: Job) -> object:
+    """What decides the cost of an update, and the form of the set."""
+    return made.label, made.record["ipc"], made.record["network"]

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from condensery.comparison.protocol_record import protocol_from
+from condensery.evaluation.protocols import Protocol
 from condensery.evaluation.scoring import equal_epochs
+from condensery.method import images_per_class
 from condensery.methods import METHODS, get_method
 from condensery.models.registry import resolve
 from condensery.records import ImageSpec
@@ -59,7 +60,7 @@ class Plan:
 
     Attributes:
         source, options, fingerprint, spec, train_images: of the images that were loaded.
-        protocol: how networks are trained, see `protocol_record`.
+        protocol: how networks are trained, see `Protocol.to_json`.
         evaluation: further options of `condensery.evaluate` as plain values, for every set.
     """
 
@@ -109,6 +110,12 @@ class Plan:
         published = get_method(entry.method, **entry.fields).steps(ipc)
         scaled = published if self.scale is None else max(1, round(published * self.scale))
         return scaled if entry.steps is None else entry.steps
+
+    @property
+    def largest(self) -> int:
+        """Images that networks are trained on in the largest set."""
+        each = (images_per_class(one.fields, max(self.budgets)) for one in self.entries)
+        return max(each) * len(self.spec["class_names"])
 
 
 @dataclass(frozen=True)
@@ -245,8 +252,8 @@ def _planned_cell(plan: Plan, made: Job, network: str) -> Job:
 def _whole_cell(plan: Plan, network: str) -> Job:
     """By default with at least the optimiser steps that a network gets on the largest set."""
     spec = ImageSpec.from_json(plan.spec)
-    recipe = protocol_from(plan.protocol).recipe(spec, resolve(network))
-    equal = equal_epochs(recipe, max(plan.budgets) * spec.num_classes, plan.train_images)
+    recipe = Protocol.from_json(plan.protocol).recipe(spec, resolve(network))
+    equal = equal_epochs(recipe, plan.largest, plan.train_images)
     record = {
         "data": plan.data,
         "network": network,

@@ -14,16 +14,14 @@ from typing import Any
 from condensery import artifact
 from condensery.comparison.folder import SET
 from condensery.comparison.jobs import EVALUATE, MAKE, ON_THE_WAY, Job, Result
-from condensery.comparison.protocol_record import protocol_from
 from condensery.data import load
-from condensery.driver import reset_peak_memory
 from condensery.errors import BadInput, one_line
-from condensery.evaluation import SoftLabels, evaluate
+from condensery.evaluation import Protocol, SoftLabels, evaluate
 from condensery.evaluation.evaluator import data_name
 from condensery.evaluation.scoring import Scorer
 from condensery.methods import METHODS
 from condensery.models.registry import resolve
-from condensery.provenance import environment, pick_device
+from condensery.provenance import environment, pick_device, reset_peak_memory
 from condensery.records import ImageData
 from condensery.report.contents import WHOLE
 from condensery.runner import condense
@@ -71,7 +69,7 @@ def _make(job: Job) -> _Done:
     if record["method"] in METHODS:
         settings |= {"steps": record["steps"], "resume": True}
         if asked := record.get(ON_THE_WAY):
-            settings["protocol"] = replace(protocol_from(asked["protocol"]), repeats=asked["repeats"])
+            settings["protocol"] = replace(Protocol.from_json(asked["protocol"]), repeats=asked["repeats"])
             settings["evaluate_at"] = asked["steps"]
         condense(_images(record["data"]), record["method"], **settings, **record["fields"])
     else:
@@ -96,7 +94,7 @@ def _evaluate(job: Job) -> _Done:
     evaluation = evaluate(
         made,
         _images(record["data"]),
-        protocol=protocol_from(record["protocol"]),
+        protocol=Protocol.from_json(record["protocol"]),
         networks=[record["network"]],
         repeats=record["repeats"],
         baselines=(),
@@ -110,7 +108,7 @@ def _evaluate(job: Job) -> _Done:
 def _whole(job: Job) -> _Done:
     """Accuracies of networks trained on the whole training set."""
     record, device = job.record, pick_device(job.device)
-    images, protocol = _images(record["data"]), protocol_from(record["protocol"])
+    images, protocol = _images(record["data"]), Protocol.from_json(record["protocol"])
     scorer = Scorer(images, protocol, record["seed"], device)
     score = scorer.score_whole(resolve(record["network"]), record["repeats"], record["epochs"])
     about = {"data": data_name(images), "fingerprint": images.fingerprint, "protocol": protocol.name}

@@ -20,6 +20,7 @@ from condensery.coresets.networks import check_weights, ready_network, training_
 from condensery.coresets.ranking import check_keep, ranked
 from condensery.coresets.selector import SelectionTask
 from condensery.errors import BadInput
+from condensery.models.custom import trainable
 from condensery.rng import Rng
 
 _GRADIENT = (
@@ -93,7 +94,7 @@ def gradient_norms(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor
 
     Exact: one backward pass per image, which any network can take.
     """
-    weights = [p for p in network.parameters() if p.requires_grad]
+    weights = trainable(network)
     norms = []
     for image, label in zip(images.split(1), labels.split(1), strict=True):
         gradients = torch.autograd.grad(F.cross_entropy(network(image), label), weights)

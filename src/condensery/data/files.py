@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 from PIL import Image
@@ -65,15 +66,15 @@ class Tree:
     circles: tuple[str, ...] = ()
 
 
-def walk(root: Path) -> Tree:
-    """Everything below `root`.
+def walk(root: Path, most: int | None = None) -> Tree:
+    """Everything below `root`, or the first `most` files.
 
     Raises:
         BadInput: a folder cannot be read, or folders lie too deep.
         BadFile: a link leads nowhere.
     """
     circles: list[str] = []
-    return Tree(root, tuple(_walk(root, "", {}, circles)), tuple(circles))
+    return Tree(root, tuple(islice(_walk(root, "", {}, circles), most)), tuple(circles))
 
 
 def _walk(folder: Path, prefix: str, above: dict[tuple[int, int], str], circles: list[str]) -> Iterator[File]:

@@ -56,7 +56,7 @@ def read_literals(path: Path) -> Any:
             "in it was run; fetch the archive from its home page"
         ) from error
     except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-        raise BadFile(f"cannot read {path}: {one_line(error):.200}; fetch it again") from error
+        raise BadFile(f"cannot read {path}: {one_line(error)}; fetch it again") from error
 
 
 class _Foreign(Exception):

@@ -24,6 +24,10 @@ ACCEPTED = (
 )
 
 
+ENOUGH = 5000
+"""Files by which it is seen what kind of set a folder holds; all of them are looked at when it is read."""
+
+
 def path_of(source: str | Path) -> Path | None:
     """The file or folder that a source names; None for a known name or a Hub id.
 
@@ -31,10 +35,13 @@ def path_of(source: str | Path) -> Path | None:
     """
     path = Path(source).expanduser().absolute()
     if source not in KNOWN_SETS:
-        return path if path.exists() else None
+        try:
+            return path if path.exists() else None
+        except (OSError, ValueError):  # no file can be called so, such as by more than 255 bytes
+            return None
     if not path.is_dir():
         return None
-    tree = walk(path)
+    tree = walk(path, ENOUGH)
     return path if any(f.is_image for f in tree.files) or tables_in(tree) or candidates(tree) else None
 
 
@@ -61,7 +68,7 @@ def found_under(folder: str | Path) -> list[tuple[str, str, Path]]:
         if place.name.startswith(".") or not place.is_dir():
             continue
         try:
-            tree = walk(place)
+            tree = walk(place, ENOUGH)
         except BadInput:
             continue
         kinds = [candidate.kind for candidate in candidates(tree)]

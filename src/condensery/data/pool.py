@@ -126,8 +126,11 @@ def batches(
 
 
 def _as_tensor(pixels: np.ndarray) -> Tensor:
-    """A copy of part of the memory map as a tensor; torch refuses read-only memory."""
-    return torch.from_numpy(np.array(pixels, copy=True, subok=False))
+    """A copy of part of the memory map as a tensor; torch refuses read-only memory.
+
+    Its layout is always the same: convolutions round differently on others.
+    """
+    return torch.from_numpy(np.array(pixels, copy=True, order="C", subok=False))
 
 
 def _out(pixels: Tensor, spec: ImageSpec) -> Tensor:

@@ -23,8 +23,7 @@ from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
 from condensery.synthetic import Pixels
 
-Norms = list[list[float]]
-"""One row for each update, one value for each class."""
+_SIDES = ("real", "synthetic")
 
 
 def norm(gradients: Sequence[Tensor]) -> float:
@@ -67,15 +66,14 @@ def measure(
     if min(updates, epochs) < 0:
         raise BadInput(f"updates {updates} and epochs {epochs} must be 0 or more")
     task = make_task(images, sets, network, device)
-    tables = []
-    for i, synthetic in enumerate(sets):
-        dc = _matching(synthetic, updates, epochs)
-        tables.append(
-            _along_training(dc, with_budget(task, synthetic), synthetic, Rng(seed).fork("magnitudes", i))
+    tables = [
+        _along_training(
+            _matching(one, updates, epochs), with_budget(task, one), one, Rng(seed).fork("magnitudes", i)
         )
+        for i, one in enumerate(sets)
+    ]
     summary = {
-        side: spread(value for table in tables for row in table[side] for value in row)
-        for side in ("real", "synthetic")
+        side: spread(value for table in tables for row in table[side] for value in row) for side in _SIDES
     }
     return finding("gradient magnitudes", images, sets, task, seed, tables=tables, **summary)
 
@@ -83,34 +81,33 @@ def measure(
 def _matching(synthetic: SyntheticSet, updates: int, epochs: int) -> DC:
     """Gradient matching with the settings of the set's record, as far as it has them."""
     known = {f.name for f in fields(DC)}
-    shared = {k: v for k, v in synthetic.record.get("fields", {}).items() if k in known}
-    dc = DC(**shared)
+    dc = DC(**{k: v for k, v in synthetic.record.get("fields", {}).items() if k in known})
     return replace(dc, outer_loop=updates or dc.outer_loop, inner_loop=epochs or dc.inner_loop)
 
 
-def _along_training(dc: DC, task: Task, synthetic: SyntheticSet, rng: Rng) -> dict[str, Norms]:
-    """The norms at every update of one outer loop, as `DC` goes through it with a set that is not updated."""
+def _along_training(dc: DC, task: Task, synthetic: SyntheticSet, rng: Rng) -> dict[str, list[list[float]]]:
+    """For each side a row for each update of one outer loop, as `DC` goes through it with a set that stays."""
     pixels = Pixels(synthetic.images.to(task.device), task.ipc)
     state = State(pixels, {}, {"network": task.new_network(rng.fork("network"))})
-    table: dict[str, Norms] = {"real": [], "synthetic": []}
     updates, _ = dc.loops(task.ipc)
+    rows = []
     for update in range(updates):
         source = rng.fork("update", update)
         with source.fork("layers").seeded(task.device):
-            real, own = _norms(dc, task, state, source)
-            table["real"].append(real)
-            table["synthetic"].append(own)
+            rows.append(_norms(dc, task, state, source))
             if update + 1 < updates:
                 state = dc.advance(task, state, source.fork("advance"))
-    return table
+    return {side: [[pair[i] for pair in row] for row in rows] for i, side in enumerate(_SIDES)}
 
 
-def _norms(dc: DC, task: Task, state: State, rng: Rng) -> tuple[list[float], list[float]]:
-    """The norms of each class, on real and on synthetic images, transformed as in matching."""
+def _norms(dc: DC, task: Task, state: State, rng: Rng) -> list[list[float]]:
+    """For each class the norms on its real and on its synthetic images, transformed as in matching."""
     network = state.network.train()
     dc.freeze_batch_norm(task, network, rng)
-    real_norms, synthetic_norms = [], []
-    for c in task.classes:
-        for side, norms in zip(dc.pair(task, state, c, rng), (real_norms, synthetic_norms), strict=True):
-            norms.append(norm(gradient(network, side, task.labels(c, len(side)), task.chunk)))
-    return real_norms, synthetic_norms
+    return [
+        [
+            norm(gradient(network, batch, task.labels(c, len(batch)), task.chunk))
+            for batch in dc.pair(task, state, c, rng)
+        ]
+        for c in task.classes
+    ]

@@ -11,7 +11,7 @@ from condensery.evaluation.honest import (
 )
 from condensery.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
 from condensery.evaluation.scores import Score
-from condensery.evaluation.teacher import SoftLabels, Teacher, train_teacher
+from condensery.evaluation.soft_labels import SoftLabels, Teacher, train_teacher
 
 __all__ = [
     "PROTOCOLS",

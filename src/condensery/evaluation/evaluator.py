@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from condensery import artifact
@@ -25,11 +26,11 @@ from condensery.evaluation.scoring import (
     TrainingSetting,
     equal_epochs,
 )
-from condensery.evaluation.teacher import SoftLabels
+from condensery.evaluation.soft_labels import SoftLabels
 from condensery.export.run_command import run_command
 from condensery.models.registry import NetworkFactory, resolve
-from condensery.provenance import environment, pick_device
-from condensery.records import ImageData, SyntheticSet
+from condensery.provenance import changed_parts, environment, pick_device
+from condensery.records import ImageData, ImageSpec, LabeledImages, SyntheticSet
 from condensery.training import own_recipe
 from condensery.views import Views
 from condensery.words import count, percent, readable_bytes
@@ -124,7 +125,7 @@ def evaluate(
     factories = _factories(synthetic[0], networks, protocol)
     data = real_images(synthetic[0], data, data_options, announce)
     for other in synthetic[1:]:
-        _check_same_classes(other, data)
+        _check_same_kind(other, synthetic[0])
     if soft_labels and synthetic[0].label_kind != HARD:
         raise BadInput(
             f"the set holds labels of its own, {synthetic[0].label_kind}, which are evaluated: "
@@ -133,10 +134,7 @@ def evaluate(
     scorer = Scorer(data, protocol, seed, pick_device(device), soft_labels, callback, teacher_weights)
     obstacle = scorer.labelling_obstacle(synthetic[0])
     plan = _Plan(synthetic, repeats, tuple(baselines), whole_repeats, whole_epochs, obstacle is None)
-    settings = {
-        f: [s for s in scorer.settings(f, augmentation_robustness, synthetic[0]) if _wanted(recipe, s)]
-        for f in factories
-    }
+    settings = {f: scorer.settings(f, augmentation_robustness, synthetic[0], recipe) for f in factories}
     scorer.total = plan.networks(settings.values()) + scorer.teachers_needed(factories)
     scores = tuple(
         score for factory in factories for score in plan.scores(scorer, factory, settings[factory])
@@ -286,9 +284,11 @@ def real_images(
         options: for `condensery.data.load`, beside those that the set names.
         announce: called with lines of text for a person.
 
+    Returns:
+        The images with the labels and the normalisation of the set: its order of classes, its mean and std.
+
     Raises:
-        BadInput: the set does not say what it was made from, or the images are of other classes, sizes or
-            normalisation.
+        BadInput: the set does not say what it was made from, or the images are of other classes or sizes.
     """
     origin = synthetic.record.get("data", {})
     if not isinstance(data, ImageData):
@@ -296,12 +296,62 @@ def real_images(
             raise BadInput("the set does not say what it was made from: name the real images with --data")
         source = origin["source"] if data is None else data
         data = load(source, announce=announce, **{**origin.get("options", {}), **options})
-    _check_same_classes(synthetic, data)
-    return data
+    if changed := changed_parts(origin, data):
+        announce(_changed_line(changed, data.source))
+    return _as_in_set(synthetic.spec, data, announce)
 
 
-def _wanted(recipe: str, setting: TrainingSetting) -> bool:
-    return recipe == "both" or (setting.recipe == OWN) == (recipe == "own")
+def _changed_line(parts: Sequence[str], source: str) -> str:
+    """What of the images is not what the set was made from."""
+    if set(parts) == {"test"}:
+        return f"the test images of {source} are others than when the set was made; its training images are the same"
+    if set(parts) == {"train"}:
+        return f"the training images of {source} are others than the set was made from; its test images are the same"
+    return f"{source} holds other images than the set was made from"
+
+
+def _as_in_set(spec: ImageSpec, data: ImageData, announce: Callable[[str], None]) -> ImageData:
+    """`data` with the classes of a set in its order, and normalised as it is; what that changes is said."""
+    if spec.shape != data.spec.shape:
+        raise BadInput(
+            f"the set holds images of shape {spec.shape}, {data.source} of {data.spec.shape}: give images of the "
+            "same size and channels"
+        )
+    found = data
+    if spec.class_names != data.spec.class_names:
+        found = _with_classes(spec.class_names, data)
+        announce(f"classes of {data.source} are matched by name: they are in another order there")
+    if (spec.mean, spec.std) != (data.spec.mean, data.spec.std):
+        found = replace(found, spec=replace(found.spec, mean=spec.mean, std=spec.std))
+        announce(
+            f"images of {data.source} are normalised with the set's mean {_few(spec.mean)} and std {_few(spec.std)}, "
+            f"not with their own {_few(data.spec.mean)} and {_few(data.spec.std)}"
+        )
+    return found
+
+
+def _with_classes(names: tuple[str, ...], data: ImageData) -> ImageData:
+    """`data` with its classes in the order of `names`.
+
+    Raises:
+        BadInput: they are other classes, or two have one name, so that they cannot be told apart.
+    """
+    theirs = data.spec.class_names
+    absent = [name for name in names if name not in theirs]
+    more = [name for name in theirs if name not in names]
+    if absent or more or len(set(theirs)) < len(theirs):
+        what = f"{data.source} has no class {absent[0]!r}" if absent else f"{data.source} has {len(theirs)}"
+        beside = f", and {more[0]!r}, which the set has not" if more else ""
+        raise BadInput(
+            f"the set has {len(names)} classes, {what}{beside}: evaluate it on images of the classes that it has"
+        )
+    label = np.array([names.index(name) for name in theirs])
+    parts = [LabeledImages(part.pixels, label[part.labels]) for part in (data.train, data.test)]
+    return replace(data, spec=replace(data.spec, class_names=names), train=parts[0], test=parts[1])
+
+
+def _few(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)
 
 
 def _check_recipe(recipe: str, synthetic: SyntheticSet) -> None:
@@ -324,24 +374,15 @@ def _check(repeats: int, whole_repeats: int, whole_epochs: int | None, baselines
             raise BadInput(f"unknown baseline {baseline!r}; choose among {', '.join(BASELINES)}")
 
 
-def _check_same_classes(first: SyntheticSet, data: ImageData) -> None:
-    ours, theirs = first.spec.class_names, data.spec.class_names
-    if first.spec.shape != data.spec.shape or len(ours) != len(theirs):
-        raise BadInput(
-            f"the set holds {len(ours)} classes of {first.spec.shape} images, but {data.source} holds "
-            f"{len(theirs)} classes of {data.spec.shape}: evaluate it on the data it was made from"
-        )
-    for c, (name, other) in enumerate(zip(ours, theirs, strict=True)):
-        if name != other:
+def _check_same_kind(one: SyntheticSet, first: SyntheticSet) -> None:
+    """Raises BadInput unless the images of two sets mean the same."""
+    for key in ("shape", "class_names", "mean", "std"):
+        ours, theirs = getattr(one.spec, key), getattr(first.spec, key)
+        if ours != theirs:
             raise BadInput(
-                f"class {c} is {name!r} in the set and {other!r} in {data.source}: "
-                "evaluate it on the data it was made from"
+                f"sets of different kinds: {key.replace('_', ' ')} {theirs!s:.60} and {ours!s:.60}; "
+                "evaluate them one by one"
             )
-    if (first.spec.mean, first.spec.std) != (data.spec.mean, data.spec.std):
-        raise BadInput(
-            f"the set was normalised with mean {first.spec.mean} and std {first.spec.std}, {data.source} has "
-            f"{data.spec.mean} and {data.spec.std}: evaluate it on the data it was made from"
-        )
 
 
 def data_name(data: ImageData) -> str:
@@ -357,6 +398,7 @@ def _record(
     return {
         "data": data_name(data),
         "fingerprint": data.fingerprint,
+        "changed": list(changed_parts(first.get("data", {}), data)),
         "method": first.get("method"),
         "fields": first.get("fields"),
         "ipc": first.get("ipc"),

@@ -116,6 +116,9 @@ def _summary(evaluation: Evaluation, index: int) -> list[dict[str, Any]]:
             "seed": record["seed"],
             "time": record["time"],
             "hardware": record["hardware"],
+            **(
+                {"data": record["data"]} if record.get("changed") else {}
+            ),  # images that the set was not made from
         }
         for score in evaluation.scores
         if score.subject not in BASELINES

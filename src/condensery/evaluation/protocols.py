@@ -6,8 +6,11 @@ VICO-UoE/DatasetCondensation); each detail has a test.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from typing import Any
 
 from condensery.augment import PerImageAugmentation, SiameseAugmentation, resolve_strategy
 from condensery.errors import BadInput
@@ -65,6 +68,40 @@ class Protocol:
     def network(self, network: NetworkFactory) -> NetworkFactory:
         """The network that judges a set which was made with `network`, unless another one is asked for."""
         return network if self.keeps_batch_norm else network.without_batch_norm()
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field but the summary; the augmenter, a function or a dataclass, by its name and fields.
+
+        Raises:
+            BadInput: the augmenter cannot be found by its name, or another field is not plain.
+        """
+        record = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "summary"}
+        augmenter: Any = self.augmenter
+        with_fields = is_dataclass(augmenter) and not isinstance(augmenter, type)
+        named = type(augmenter) if with_fields else augmenter
+        record["augmenter"] = {
+            "name": f"{getattr(named, '__module__', '')}:{getattr(named, '__qualname__', '')}",
+            "fields": asdict(augmenter) if with_fields else None,  # type: ignore[call-overload, arg-type]
+        }
+        try:
+            found = Protocol.from_json(json.loads(json.dumps(record))).augmenter
+        except (TypeError, ValueError, ImportError, AttributeError):
+            found = None
+        if found != augmenter:
+            raise BadInput(
+                f"protocol {self.name!r} cannot be sent to workers: its augmenter must be a function at the top of a "
+                "module, or a dataclass with plain fields, its other fields numbers and words"
+            )
+        return record
+
+    @staticmethod
+    def from_json(record: Mapping[str, Any]) -> Protocol:
+        """Inverse of `to_json`. Only for records made in this session: it imports what they name."""
+        augmenter = record["augmenter"]
+        module, _, name = augmenter["name"].partition(":")
+        found = getattr(importlib.import_module(module), name)
+        found = found if augmenter["fields"] is None else found(**augmenter["fields"])
+        return Protocol(**{**record, "summary": "", "augmenter": found})
 
 
 @dataclass(frozen=True)

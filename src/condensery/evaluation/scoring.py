@@ -17,14 +17,22 @@ from condensery.data import ClassPool, PoolImages
 from condensery.errors import BadInput
 from condensery.evaluation.protocols import Protocol, SiameseGroups
 from condensery.evaluation.scores import COMMON, OWN, Score
-from condensery.evaluation.teacher import SoftLabels, train_teacher
-from condensery.evaluation.train_and_test import accuracy_on_test, train_network
+from condensery.evaluation.soft_labels import SoftLabels, train_teacher
 from condensery.models.registry import NetworkFactory
 from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
 from condensery.synthetic import with_pixels
 from condensery.teaching import LabelSettings, Teacher, TeacherSettings, get_teacher, label_images
-from condensery.training import Augment, Images, Recipe, TensorImages, ViewImages, own_recipe
+from condensery.training import (
+    Augment,
+    Images,
+    Recipe,
+    TensorImages,
+    ViewImages,
+    accuracy_on_test,
+    own_recipe,
+    train_network,
+)
 from condensery.views import Views
 
 BASELINES = ("random", "whole")
@@ -103,13 +111,33 @@ class Scorer:
         self.done = self.total = 0
 
     def settings(
-        self, factory: NetworkFactory, without_augmentation: bool, synthetic: SyntheticSet | None = None
+        self,
+        factory: NetworkFactory,
+        without_augmentation: bool,
+        synthetic: SyntheticSet,
+        recipe: str = "both",
     ) -> list[TrainingSetting]:
-        """Every way to train networks of this architecture on a set; the first is hard labels as ever."""
+        """Every way to train networks of this architecture on a set; the first is hard labels as ever.
+
+        Args:
+            recipe: "common" leaves out the set's own recipe, "own" all but that.
+        """
         labels = [HARD, SOFT] if self.soft_labels else [HARD]
         plain = without_augmentation and self.augments(factory)
         common = [TrainingSetting(kind, how) for how in ("protocol", "none")[: 1 + plain] for kind in labels]
-        return common + (_held_settings(synthetic) if synthetic is not None else [])
+        every = common + _held_settings(synthetic)
+        return [one for one in every if recipe == "both" or (one.recipe == OWN) == (recipe == "own")]
+
+    def training_of(self, factory: NetworkFactory, setting: TrainingSetting) -> tuple[Recipe, Augment | None]:
+        """How networks of this architecture are trained on a set in this setting."""
+        spec = self.data.spec
+        if setting.training is None:
+            recipe, augment = self.protocol.recipe(spec, factory), self.protocol.augment(spec, factory)
+        else:
+            recipe, strategy = own_recipe(setting.training)
+            augment = SiameseGroups(strategy)(spec, factory)
+        plain = setting.augmentation == "none" or setting.labels.startswith("views")
+        return recipe, None if plain else augment
 
     def teachers_needed(self, factories: Sequence[NetworkFactory]) -> int:
         """How many teachers label images for networks of these architectures."""
@@ -200,14 +228,7 @@ class Scorer:
         repeats: int,
         setting: TrainingSetting,
     ) -> Score:
-        spec = self.data.spec
-        if setting.training is None:
-            recipe, augment = self.protocol.recipe(spec, factory), self.protocol.augment(spec, factory)
-        else:
-            recipe, strategy = own_recipe(setting.training)
-            augment = SiameseGroups(strategy)(spec, factory)
-        if setting.augmentation == "none" or setting.labels.startswith("views"):
-            augment = None
+        recipe, augment = self.training_of(factory, setting)
         images = [self._images(one, factory, setting, recipe) for one in sets]
         size = sets[0].bytes if setting.held else sets[0].hard().bytes
         if setting.labels == SOFT and not setting.held:
@@ -218,7 +239,9 @@ class Scorer:
     def _images(
         self, synthetic: SyntheticSet, factory: NetworkFactory, setting: TrainingSetting, recipe: Recipe
     ) -> TensorImages | ViewImages:
-        images = synthetic.images.to(self.device)
+        images = synthetic.images.to(
+            self.device
+        ).contiguous()  # convolutions round differently on other layouts
         if setting.held and isinstance(synthetic.targets, Views):
             # The common protocol has no temperature: its cross entropy gets the labels at 1.
             degrees = recipe.temperature if recipe.loss == "kl" else 1.0

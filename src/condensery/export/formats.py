@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ def _parquet(synthetic: SyntheticSet, out: Path) -> ExportResult:
     import pyarrow
     import pyarrow.parquet
 
-    names = [str(name) for name in synthetic.spec.class_names]
+    names = distinct(synthetic.spec.class_names)
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=names)})
     encoded = [{"bytes": _png_bytes(pixels), "path": None} for pixels in eight_bit(synthetic)]
     columns = {"image": encoded, "label": synthetic.labels.tolist()}
@@ -141,7 +141,8 @@ def _parquet(synthetic: SyntheticSet, out: Path) -> ExportResult:
         shard = Path("data") / "train-00000-of-00001.parquet"
         _write_folder(out, {shard: buffer.getvalue()})
     line = f"{out}: {len(synthetic)} images in the Hugging Face layout, for datasets.load_dataset"
-    return ExportResult((out,), (line, *_losses(synthetic)))
+    lines = [line, *_renamed(synthetic.spec.class_names, names, "are there twice")]
+    return ExportResult((out,), (*lines, *_losses(synthetic)))
 
 
 def _png(synthetic: SyntheticSet, out: Path) -> ExportResult:
@@ -155,10 +156,7 @@ def _png(synthetic: SyntheticSet, out: Path) -> ExportResult:
         counts[label] += 1
     _write_folder(out, files)
     lines = [f"{out}: {len(synthetic)} PNG files, a folder for each of {len(folders)} classes"]
-    renamed = [(a, b) for a, b in zip(synthetic.spec.class_names, folders, strict=True) if a != b]
-    if renamed:
-        shown = ", ".join(f"{a!r} -> {b!r}" for a, b in renamed[:3]) + (", ..." if len(renamed) > 3 else "")
-        lines.append(f"{len(renamed)} class names do not suit a folder and were changed: {shown}")
+    lines += _renamed(synthetic.spec.class_names, folders, "do not suit a folder")
     if sorted(folders) != folders:
         lines.append(
             "Readers number classes by the alphabet of their folders, which is not the order of the labels"
@@ -172,6 +170,24 @@ FORMATS: dict[str, Callable[[SyntheticSet, Path], ExportResult]] = {
     "parquet": _parquet,
     "png": _png,
 }
+
+
+def _renamed(names: Sequence[str], written: Sequence[str], why: str) -> list[str]:
+    """A line about names that are written otherwise, if there are any."""
+    changed = [(a, b) for a, b in zip(names, written, strict=True) if a != b]
+    shown = ", ".join(f"{a!r} -> {b!r}" for a, b in changed[:3]) + (", ..." if len(changed) > 3 else "")
+    return [f"{len(changed)} class names {why} and were changed: {shown}"] if changed else []
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """The names of classes, which a column of the Hugging Face layout tells apart by them: all different."""
+    found: list[str] = []
+    for c, name in enumerate(names):
+        own = name
+        while own in found or (own != name and own in names):
+            own = f"{own}_{c}"
+        found.append(own)
+    return found
 
 
 def class_folders(names: tuple[str, ...]) -> list[str]:

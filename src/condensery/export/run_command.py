@@ -11,12 +11,13 @@ from typing import Any
 
 from condensery.coresets import SELECTORS
 from condensery.methods import METHODS
+from condensery.presets import preset_fields
 
 _DEFAULTS = {"network": "convnet", "seed": 0}
 
 
 def run_command(record: Mapping[str, Any]) -> str:
-    """`condense run ...`, or `condense select ...`, with every setting that differs from its default.
+    """`condense run ...`, or `condense select ...`, with every setting that differs from its default, or has several.
 
     Args:
         record: of a set that `condensery.condense` or `condensery.select` made.
@@ -34,8 +35,9 @@ def run_command(record: Mapping[str, Any]) -> str:
     method = known.get(record["method"])  # None for one that is not registered here
     defaults = {f.name: f.default for f in dataclass_fields(method)} if method else {}
     settings = {**data.get("options", {}), **record["fields"]}
+    presets = set() if selected else preset_fields(record["method"])
     for key, value in settings.items():
-        if value != defaults.get(key):
+        if value != defaults.get(key) or key in presets:
             words += [f"--{key.replace('_', '-')}", *([] if value is True else [_word(value)])]
     return shlex.join(words)
 

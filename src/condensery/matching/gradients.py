@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from condensery.models.custom import trainable
+
 
 def gradient(network: nn.Module, images: Tensor, labels: Tensor, chunk: int | None = None) -> list[Tensor]:
     """Gradient of the mean cross entropy over a batch, without a graph.
@@ -19,9 +21,13 @@ def gradient(network: nn.Module, images: Tensor, labels: Tensor, chunk: int | No
             layer mixes the images of a batch.
 
     Returns:
-        One tensor per parameter, in `network.parameters()` order; zeros for one that the loss does not use.
+        One tensor for each of its trainable parameters, in `network.parameters()` order; zeros for one that the loss
+        does not use.
+
+    Raises:
+        BadInput: the network has no trainable parameters.
     """
-    parameters = list(network.parameters())
+    parameters = trainable(network)
     total: list[Tensor] = []
     size = chunk or len(images)
     for part, part_labels in zip(images.split(size), labels.split(size), strict=True):
@@ -38,4 +44,4 @@ def gradient(network: nn.Module, images: Tensor, labels: Tensor, chunk: int | No
 def differentiable_gradient(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
     """The same gradient as a function of `images` (N, C, H, W), for the second backward pass of matching."""
     loss = F.cross_entropy(network(images), labels, reduction="sum") / len(images)
-    return torch.autograd.grad(loss, list(network.parameters()), create_graph=True, materialize_grads=True)
+    return torch.autograd.grad(loss, trainable(network), create_graph=True, materialize_grads=True)

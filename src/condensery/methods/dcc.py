@@ -22,6 +22,7 @@ from condensery.matching.gradients import differentiable_gradient, gradient
 from condensery.method import State, Task
 from condensery.methods.dc import PUBLISHED_LOOPS
 from condensery.methods.gradient_matching import GradientMatching
+from condensery.models.custom import trainable
 from condensery.rng import Rng
 from condensery.words import count
 
@@ -57,7 +58,7 @@ class ContrastiveMatching(GradientMatching):
         network = state.network.train()
         self.freeze_batch_norm(task, network, rng)
         synthetic: list[Tensor] = []
-        real_mean = [torch.zeros_like(parameter) for parameter in network.parameters()]
+        real_mean = [torch.zeros_like(parameter) for parameter in trainable(network)]
         for c in task.classes:
             real, own = self.pair(task, state, c, rng)
             synthetic.append(own)

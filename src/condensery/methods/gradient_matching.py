@@ -20,6 +20,7 @@ from condensery.matching.distances import get_distance
 from condensery.matching.gradients import differentiable_gradient, gradient
 from condensery.method import State, Task
 from condensery.models.batch_norm import batch_norms
+from condensery.models.custom import trainable
 from condensery.rng import Rng
 from condensery.synthetic import start_images
 from condensery.training import TensorImages, train_epoch
@@ -106,13 +107,15 @@ class GradientMatching:
     def start(self, task: Task, rng: Rng) -> State:
         synthetic = start_images(task.pool, task.ipc, self.init, self.factor, rng.fork("images"))
         optimizer = torch.optim.SGD(synthetic.leaves().values(), self.image_lr, self.image_momentum)
-        return State.of(synthetic, optimizer, task.new_network(rng.fork("network")))
+        network = task.new_network(rng.fork("network"))
+        trainable(network)  # refused now, before anything is written
+        return State.of(synthetic, optimizer, network)
 
     def advance(self, task: Task, state: State, rng: Rng) -> State:
         outer, inner = self.loops(task.ipc)
         if (state.step + 1) % outer == 0:
             return state.next(task.new_network(rng.fork("network")))
-        optimizer = torch.optim.SGD(state.network.parameters(), self.network_lr)
+        optimizer = torch.optim.SGD(trainable(state.network), self.network_lr)
         images = TensorImages(state.synthetic.images.detach(), state.synthetic.labels)
         augmentation = self.siamese(task)
         transformed = augmentation.groups and self.scheme != "real"  # as in matching: synthetic images too

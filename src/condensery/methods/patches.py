@@ -78,7 +78,7 @@ class Patches:
         ]
 
     def preparation(self, task: Task, rng: Rng) -> Preparation | None:
-        return teacher_preparation(task.pool, self._teacher, task.device, without=self)
+        return teacher_preparation(task.pool, self._teacher, task.device)
 
     def start(self, task: Task, rng: Rng) -> State:
         synthetic = start_images(

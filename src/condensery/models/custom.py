@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from condensery.errors import BadInput, did_you_mean, one_line
 from condensery.rng import Rng
@@ -122,6 +123,42 @@ def try_out(
     if embedding is not None and (len(_shape(embedding)) != 2 or _shape(embedding)[0] != 2):
         raise BadInput(f"embed of '{path}' must map 2 images to (2, D), not {_shape(embedding)}")
     return network
+
+
+def initialised(network: nn.Module, shape: tuple[int, int, int], rng: Rng) -> nn.Module:
+    """`network` with weights in its lazy layers (`nn.LazyLinear`, ...), which get them when they first see images.
+
+    Args:
+        shape: (channels, height, width) of the images.
+        rng: what their weights are drawn from.
+    """
+    if not any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers())):
+        return network
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    images, embed = torch.zeros(2, *shape), getattr(network, "embed", None)
+    with rng.seeded(), torch.no_grad():
+        network(images)
+        if callable(embed):
+            embed(images)
+    for module, training in modes:
+        module.training = training
+    return network
+
+
+def trainable(network: nn.Module) -> list[nn.Parameter]:
+    """The parameters that training changes, in the order of `network.parameters()`.
+
+    Raises:
+        BadInput: there are none.
+    """
+    found = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if not found:
+        raise BadInput(
+            f"the network {type(network).__name__} has no trainable parameters: name another one, or leave "
+            "requires_grad of its parameters as it is"
+        )
+    return found
 
 
 def _shape(output: Any) -> tuple[int, ...]:

@@ -112,7 +112,12 @@ class NetworkFactory:
         """
         if self.kind not in _NETWORKS:
             _facts(self, spec.shape, spec.num_classes)  # a user's own network is tried out once
-        return self._construct(spec.shape, spec.num_classes, rng)
+        network = self._construct(spec.shape, spec.num_classes, rng)
+        return (
+            network
+            if self.kind in _NETWORKS
+            else custom.initialised(network, spec.shape, rng.fork("lazy layers"))
+        )
 
     def has_embedding(self, spec: ImageSpec) -> bool:
         """Whether the network has `embed(x) -> (N, D)`, which distribution matching and selectors need."""

@@ -121,7 +121,6 @@ def reproduce(
             else:
                 done.append(found)
     if impossible and not done:
-        _release(out)
         raise NothingToDo(impossible[0].reason)
     filled, findings = _accuracies(recipe, changes, done), []
     if recipe.quantity != ACCURACY and not dry_run:
@@ -222,12 +221,6 @@ def _prepare(out: Path, recipe: Recipe, protocols: Iterable[str]) -> None:
                 os.symlink(Path("..") / "sets", out / protocol / "sets")
     except OSError as error:
         raise artifact.unwritable(out, error) from error
-
-
-def _release(out: Path) -> None:
-    """Take the mark back where nothing was done."""
-    if not list(out.rglob("made.json")):
-        (out / _MARK).unlink(missing_ok=True)
 
 
 # ---- for people

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,19 +75,12 @@ def report_of_found(
     """
     if not parts:
         raise BadInput("no run to report: give run folders, comparison folders, sets or .jsonl files")
-    found = Found(
-        tuple(one for part in parts for one in part.sets),
-        tuple(one for part in parts for one in part.documents),
-        tuple(one for part in parts for one in part.lines),
-        tuple(dict.fromkeys(one for part in parts for one in part.skipped)),
-    )
+    found = Found(*(tuple(one for part in parts for one in getattr(part, f.name)) for f in fields(Found)))
     _require_same_classes(found.sets)
     _require_same_images(found)
     sets = [one.synthetic for one in found.sets]
     measured = measurements(found.documents, sets)
-    for _, m in found.lines:
-        if not any(_same(m, other) for other in measured):
-            measured.append(m)
+    measured += [m for _, m in found.lines if not any(_same(m, other) for other in measured)]
     if not measured:
         announce("no evaluation was found, so there are no accuracies: run condense evaluate first")
     rows = with_scores(in_order(measured))
@@ -101,7 +94,7 @@ def report_of_found(
         galleries=tuple(sorted(galleries, key=lambda g: g.ipc)),
         curves=tuple(sorted(curves, key=lambda c: c.ipc or 0)),
         scatters=feature_pictures(sets, announce, names) if scatter and sets else (),
-        skipped=found.skipped,
+        skipped=tuple(dict.fromkeys(found.skipped)),
         command=command,
     )
 
@@ -109,8 +102,7 @@ def report_of_found(
 def _same(a: Measurement, b: Measurement) -> bool:
     """Whether both are the same networks on the same sets, whoever wrote them down."""
     names = ("subject", "ipc", "condensed_with", "network", "protocol", "labels", "augmentation", "epochs")
-    alike = all(getattr(a, name) == getattr(b, name) for name in names)
-    return alike and sorted(a.accuracies) == sorted(b.accuracies)
+    return sorted(a.accuracies) == sorted(b.accuracies) and all(getattr(a, n) == getattr(b, n) for n in names)
 
 
 # ---- reading
@@ -178,9 +170,8 @@ def _require_same_classes(sets: Sequence[FoundSet]) -> None:
         first, ours, theirs = sets[0], sets[0].synthetic.spec.class_names, other.synthetic.spec.class_names
         for c, (name, its_name) in enumerate(zip(ours, theirs, strict=False)):
             if name != its_name:
-                raise BadInput(
-                    f"class {c} is {name!r} in {first.path} and {its_name!r} in {other.path}: {_ONE}"
-                )
+                said = f"class {c} is {name!r} in {first.path} and {its_name!r} in {other.path}"
+                raise BadInput(f"{said}: {_ONE}")
         if len(ours) != len(theirs):
             raise BadInput(f"{first.path} has {len(ours)} classes and {other.path} has {len(theirs)}: {_ONE}")
 
@@ -190,16 +181,12 @@ def _require_same_images(found: Found) -> None:
     origins = [(one.path, "source", one.synthetic.record.get("data", {})) for one in found.sets]
     origins += [(path, "data", document) for path, document in found.documents]
     origins += [(path, "data", {**m.record, "data": m.data}) for path, m in found.lines]
-    known = [
-        (p, record.get(key, "?"), record["fingerprint"])
-        for p, key, record in origins
-        if "fingerprint" in record
-    ]
-    for path, source, fingerprint in known:
-        if fingerprint != known[0][2]:
-            raise BadInput(
-                f"{known[0][0]} is about {known[0][1]} and {path} about {source}, which are different images: {_ONE}"
-            )
+    known = [(path, record.get(key, "?"), record) for path, key, record in origins if "fingerprint" in record]
+    for path, source, record in known[1:]:
+        first, its_source, its_record = known[0]
+        if record["fingerprint"] != its_record["fingerprint"]:
+            said = f"{first} is about {its_source} and {path} about {source}, which are different images"
+            raise BadInput(f"{said}: {_ONE}")
 
 
 # ---- what a report shows of it
@@ -207,8 +194,7 @@ def _require_same_images(found: Found) -> None:
 
 def gallery(found: FoundSet) -> Gallery:
     """The images of a set. Raises BadFile if its initial set is of another shape."""
-    synthetic, record = found.synthetic, found.synthetic.record
-    initial = found.initial
+    synthetic, initial, record = found.synthetic, found.initial, found.synthetic.record
     if initial is not None and initial.images.shape != synthetic.images.shape:
         raise BadFile(f"{found.path} is damaged: its initial set has another shape than its result")
     return Gallery(
@@ -229,27 +215,27 @@ def curve(found: FoundSet) -> Curve | None:
         return None
     of = gallery(replace(found, initial=None))
     try:
-        loss = tuple(map(float, found.curve["loss"]))
-        accuracy = tuple(
-            (int(e["step"]), float(e["mean"]), float(e["std"]), int(e["n"]))
-            for e in found.curve.get("accuracy", ())
-        )
+        loss, points = tuple(map(float, found.curve["loss"])), found.curve.get("accuracy", ())
+        accuracy = tuple((int(e["step"]), float(e["mean"]), float(e["std"]), int(e["n"])) for e in points)
     except (KeyError, TypeError, ValueError) as error:
         raise BadFile(f"{found.path / 'curve.json'} is damaged: {one_line(error)}") from error
     return Curve(of.subject, of.ipc, of.condensed_with, of.seed, loss, accuracy)
 
 
 def _weights(rows: Sequence[Measurement]) -> Iterator[tuple[str, str]]:
-    """The weights in LRS and ARS, if any are not the usual ones, and what they are of if there are several."""
-    found: dict[tuple[float, float], dict[str, None]] = {}
+    """The weights in scores, if any are not the usual ones, and what they are of if there are several."""
+    weights = [one for one in SCORES if one.weighs]
+    found: dict[str, list[str]] = {}
     for m in rows:
         if any(one.key in m.extra for one in SCORES):
-            pair = (m.extra.get("w", WEIGHT), m.extra.get("gamma", WEIGHT))
-            found.setdefault(pair, {})[f"{m.subject} with {m.ipc} per class"] = None
-    if set(found) - {(WEIGHT, WEIGHT)}:
-        of = {pair: f" ({'; '.join(names)})" if len(found) > 1 else "" for pair, names in found.items()}
-        said = (f"w {w:g}, gamma {gamma:g}{of[w, gamma]}" for w, gamma in found)
-        yield "Weights in LRS, ARS", "; ".join(said)
+            said = ", ".join(f"{one.name} {m.extra.get(one.key, WEIGHT):g}" for one in weights)
+            found.setdefault(said, []).append(f"{m.subject} with {m.ipc} per class")
+    if set(found) - {", ".join(f"{one.name} {WEIGHT:g}" for one in weights)}:
+        of = (
+            f"{w} ({'; '.join(dict.fromkeys(names))})" if len(found) > 1 else w for w, names in found.items()
+        )
+        weighed = {one.weighs for one in weights}
+        yield f"Weights in {', '.join(one.name for one in SCORES if one.key in weighed)}", "; ".join(of)
 
 
 def _data_name(found: Found) -> str:

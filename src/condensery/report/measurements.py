@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,31 +21,19 @@ from condensery.report.contents import RANDOM, WHOLE, Measurement
 
 @dataclass
 class _Pool:
-    """Scores of one kind. A row is known by what it was drawn from, so that no network is counted twice.
+    """Scores of one kind: a measurement without what several scores make together, and that by what it is of.
 
-    `first` is the measurement without what several scores make together.
+    Networks are known by what their set was drawn from and their seed, so that none is counted twice.
     """
 
     first: Measurement
     method: str
-    fields: dict[str, Any] | None
-    rows: dict[tuple[Any, ...], tuple[float, ...]] = field(default_factory=dict)
+    fields: dict[str, Any]
+    networks: dict[tuple[Any, ...], dict[int, tuple[float, ...]]] = field(default_factory=dict)
     seconds: dict[tuple[Any, ...], float] = field(default_factory=dict)
     make_seconds: dict[Any, float] = field(default_factory=dict)
     commands: dict[str, None] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
-
-    def add_row(self, drawn_from: tuple[Any, ...], seed: int, row: tuple[float, ...]) -> None:
-        """Longer lists of networks of a set begin with the shorter ones, so the longest is all of them."""
-        if len(row) >= len(self.rows.get((drawn_from, seed), ())):
-            self.rows[drawn_from, seed] = row
-
-    def accuracies(self) -> tuple[tuple[float, ...], ...]:
-        """A row for each set: the networks of all evaluations of it."""
-        joined: dict[Any, tuple[float, ...]] = {}
-        for (drawn_from, _), row in self.rows.items():
-            joined[drawn_from] = (*joined.get(drawn_from, ()), *row)
-        return tuple(joined.values())
 
 
 def measurements(
@@ -87,12 +76,12 @@ def in_order(found: Sequence[Measurement]) -> list[Measurement]:
 def _add(pools: dict[str, _Pool], document: Mapping[str, Any], score: Mapping[str, Any]) -> None:
     subject, of_set = str(score["subject"]), score["subject"] not in BASELINES
     method = RANDOM if of_set and document.get("method") == RANDOM else subject
-    own = method not in BASELINES  # whose settings matter: one random selection is like another
+    own = document if method not in BASELINES else {}  # one random selection is like another
     first = Measurement(
         data=Path(str(document["data"])).name,
-        subject=str(document.get("label", method)) if own else method,
+        subject=str(own.get("label", method)),
         ipc=None if method == WHOLE else document.get("ipc"),
-        condensed_with=document.get("condensed_with") if own else None,
+        condensed_with=own.get("condensed_with"),
         network=str(score["network"]),
         protocol=OWN if score.get("recipe") == OWN else str(document["protocol"]),
         labels=str(score.get("labels", "hard")),
@@ -104,19 +93,17 @@ def _add(pools: dict[str, _Pool], document: Mapping[str, Any], score: Mapping[st
         steps=document.get("steps") if of_set else None,
         stored_images=score.get("stored_images"),
     )
-    fields = document.get("fields") if own else None
     alike = replace(first, images=0, bytes=0, stored_images=None)  # of which that of the first set is shown
-    kind = json.dumps([vars(alike), method, fields], sort_keys=True)
-    pool = pools.setdefault(kind, _Pool(first, method, fields))
-    rows = [tuple(float(value) for value in row) for row in score["accuracies"]]
+    kind = json.dumps([vars(alike), method, own.get("fields")], sort_keys=True)
+    pool = pools.setdefault(kind, _Pool(first, method, own.get("fields") or {}))
+    rows = [tuple(map(float, row)) for row in score["accuracies"]]
     seeds, seed = list(document.get("set_seeds", ())) if of_set else [], document["seed"]
-    for place, row in enumerate(
-        rows
-    ):  # a set is known by its seed, a selection for an evaluation by its place in it
-        known = len(seeds) == len(rows)
-        pool.add_row(("set", seeds[place]) if known else ("selection", place, seed), seed, row)
+    for place, row in enumerate(rows):  # a selection for an evaluation is known by its place in it
+        drawn_from = ("set", seeds[place]) if len(seeds) == len(rows) else ("selection", place, seed)
+        networks = pool.networks.setdefault(drawn_from, {})
+        networks[seed] = max(row, networks.get(seed, ()), key=len)  # which begins with the shorter one
     for said in document.get("honest", ()):
-        check_weights(float(said["w"]), float(said["gamma"]))
+        check_weights(*_weights(said))
     pool.seconds[document.get("time"), seed] = float(score["seconds"])
     if of_set:
         pool.make_seconds.update(zip(seeds, map(float, document.get("condense_seconds", ())), strict=False))
@@ -143,22 +130,21 @@ def _settings(pool: _Pool) -> dict[str, Any]:
     """What a subject may be told from its likes by."""
     method = {} if pool.method == pool.first.subject else {"method": pool.method}
     steps = {} if pool.first.steps is None else {"steps": pool.first.steps}
-    return {**method, **(pool.fields or {}), **steps}
+    return {**method, **pool.fields, **steps}
 
 
 def _measurement(pool: _Pool, subject: str, sets: Sequence[SyntheticSet]) -> Measurement:
-    m, fields = pool.first, pool.fields or {}
-    made = {"method": pool.method, "ipc": m.ipc, "network": m.condensed_with, "fields": fields}
+    m = pool.first
+    made = {"method": pool.method, "ipc": m.ipc, "network": m.condensed_with, "fields": pool.fields}
     records = [s.record for s in sets if all(s.record.get(name) == value for name, value in made.items())]
-    try:
+    published = None
+    with suppress(BadInput):  # a network that no longer exists
         published = lookup(m.data, pool.method, m.ipc, m.network, m.condensed_with)
-    except BadInput:  # a network that no longer exists
-        published = None
     return replace(
         m,
         subject=subject,
-        accuracies=pool.accuracies(),
-        published_steps=published_steps(pool.method, fields, m.ipc),
+        accuracies=tuple(sum(networks.values(), ()) for networks in pool.networks.values()),
+        published_steps=_published_steps(pool),
         make_seconds=tuple(pool.make_seconds.values()),
         evaluate_seconds=sum(pool.seconds.values()),
         memory=max((record["memory"] for record in records if "memory" in record), default=None),
@@ -168,14 +154,12 @@ def _measurement(pool: _Pool, subject: str, sets: Sequence[SyntheticSet]) -> Mea
     )
 
 
-def published_steps(method: str, fields: Mapping[str, Any], ipc: int | None) -> int | None:
+def _published_steps(pool: _Pool) -> int | None:
     """How many updates the publication makes; None for what is no method of ours."""
-    if ipc is None or not fields:
-        return None
-    try:
-        return get_method(method, **fields).steps(ipc)
-    except (BadInput, TypeError, ValueError):  # a method that is not registered here, or of another version
-        return None
+    with suppress(BadInput, TypeError, ValueError):  # not registered here, or of another version
+        if pool.first.ipc is not None and pool.fields:
+            return get_method(pool.method, **pool.fields).steps(pool.first.ipc)
+    return None
 
 
 # ---- what accuracies come to beside those of random images and of the whole set
@@ -192,17 +176,16 @@ def with_scores(rows: Sequence[Measurement]) -> tuple[Measurement, ...]:
         group = [m for m in own if _set(m) == key]
         beside = [m for m in rows if m.subject in BASELINES and _fits(m, group[0])]
         beside.sort(key=lambda m: m.epochs)  # of several whole sets the one that was trained longest counts
-        asked = [one for m in group for one in m.record.get("honest", ())] or [{"w": WEIGHT, "gamma": WEIGHT}]
-        weights = float(asked[-1]["w"]), float(asked[-1]["gamma"])
-        for scores in honest_scores([_score(m) for m in (*group, *beside)], *weights):
-            said = {one.key: value for one in SCORES if (value := getattr(scores, one.key)) is not None}
-            useless = [one.key for one in SCORES if one.weighs and one.weighs not in said]
-            found[*key, scores.labels] = {k: v for k, v in said.items() if k not in useless}
-    scored = ({**m.extra, **found.get((*_set(m), m.labels), {}), **m.extra} for m in rows)
-    return tuple(
-        replace(m, extra=extra) if m.augmentation == "protocol" else m
-        for m, extra in zip(rows, scored, strict=True)
-    )
+        asked = [one for m in group for one in m.record.get("honest", ())] or [{}]
+        for scores in honest_scores([_score(m) for m in (*group, *beside)], *_weights(asked[-1])):
+            known = [one for one in SCORES if getattr(scores, one.weighs or one.key) is not None]
+            found[*key, scores.labels, "protocol"] = {one.key: getattr(scores, one.key) for one in known}
+    extras = (found.get((*_set(m), m.labels, m.augmentation), {}) for m in rows)
+    return tuple(replace(m, extra={**m.extra, **new, **m.extra}) for m, new in zip(rows, extras, strict=True))
+
+
+def _weights(said: Mapping[str, Any]) -> list[float]:
+    return [float(said.get(one.key, WEIGHT)) for one in SCORES if one.weighs]
 
 
 def _set(m: Measurement) -> tuple[object, ...]:

@@ -6,10 +6,11 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
+from itertools import chain
 from typing import Any
 
-from condensery.evaluation.honest import SCORES, WEIGHT
+from condensery.evaluation.honest import SCORES, WEIGHT, ScoreColumn
 from condensery.report.contents import Measurement, Published, Report
 from condensery.words import accuracy, percent, readable_bytes
 
@@ -59,44 +60,25 @@ def sets_by_networks(m: Measurement) -> str:
 
 # ---- for programs
 
+_ALWAYS = (
+    "data subject ipc condensed_with network protocol labels augmentation mean std sets n published_mean "
+    "published_std published_source published_protocol steps published_steps epochs images bytes make_minutes "
+    "evaluate_minutes memory"
+).split()
+COLUMNS = (*_ALWAYS, *(one.key for one in SCORES), "stored_images")  # what every row has
+
 
 def row(m: Measurement) -> dict[str, Any]:
     """A measurement as plain values by column: fractions, minutes, bytes; None where nothing is known."""
-    published = m.published
-    return {
-        "data": m.data,
-        "subject": m.subject,
-        "ipc": m.ipc,
-        "condensed_with": m.condensed_with,
-        "network": m.network,
-        "protocol": m.protocol,
-        "labels": m.labels,
-        "augmentation": m.augmentation,
-        "mean": m.mean,
-        "std": m.std,
+    published = vars(m.published) if m.published else {}
+    found = {
+        **{f"published_{name}": value for name, value in published.items()},
         "sets": len(m.accuracies),
-        "n": m.n,
-        "published_mean": published.mean if published else None,
-        "published_std": published.std if published else None,
-        "published_source": published.source if published else None,
-        "published_protocol": published.protocol if published else None,
-        "steps": m.steps,
-        "published_steps": m.published_steps,
-        "epochs": m.epochs,
-        "images": m.images,
-        "bytes": m.bytes,
         "make_minutes": make_seconds(m) / 60 if m.make_seconds else None,
         "evaluate_minutes": m.evaluate_seconds / 60,
-        "memory": m.memory,
-        **score_values(m),
-        "stored_images": stored_images(m),
-        **further_columns(m),
     }
-
-
-COLUMNS = tuple(
-    row(Measurement("", "", None, None, "", "", "", ((0.0,),), images=0, bytes=0, epochs=0))
-)  # what every row has, for the head of a CSV without any
+    always = {name: found.get(name, getattr(m, name, None)) for name in _ALWAYS}
+    return {**always, **score_values(m), "stored_images": stored_images(m), **further_columns(m)}
 
 
 def csv_text(report: Report) -> str:
@@ -112,17 +94,13 @@ def csv_text(report: Report) -> str:
 
 def json_lines(report: Report) -> str:
     """A JSON object for each measurement: every accuracy, the scores, the commands and the record."""
-    lines = []
-    for m in report.measurements:
-        facts = {
-            "mean": m.mean,
-            "std": m.std,
-            "n": m.n,
-            "honest": score_values(m),
-            "extra": further_columns(m),
-        }
-        lines.append(json.dumps({"kind": JSON_MARK, **asdict(m), **facts}) + "\n")
-    return "".join(lines)
+    return "".join(json.dumps({"kind": JSON_MARK, **to_json(m)}) + "\n" for m in report.measurements)
+
+
+def to_json(m: Measurement) -> dict[str, Any]:
+    """All that is known of a measurement; the scores stand in "honest", other columns in "extra"."""
+    derived = {"mean": m.mean, "std": m.std, "n": m.n}
+    return asdict(m) | derived | {"honest": score_values(m), "extra": further_columns(m)}
 
 
 def from_json(document: Mapping[str, Any]) -> Measurement:
@@ -136,11 +114,11 @@ def from_json(document: Mapping[str, Any]) -> Measurement:
         known[name] = tuple(known[name])
     known["accuracies"] = tuple(tuple(map(float, networks)) for networks in known["accuracies"])
     known["published"] = known["published"] and Published(**known["published"])
-    m = Measurement(**known)
+    said = {name: value for name, value in document.get("honest", {}).items() if value is not None}
+    m = Measurement(**{**known, "extra": {**known.get("extra", {}), **said}})
     if not m.n:
         raise ValueError("no accuracies")
-    said = {name: value for name, value in document.get("honest", {}).items() if value is not None}
-    return replace(m, extra={**m.extra, **said})
+    return m
 
 
 # ---- for people
@@ -151,9 +129,8 @@ _NUMERIC = ("accuracy, %", "published, %", "n", "ipc", "steps", "minutes", "byte
 def markdown(report: Report) -> str:
     """One table, in percent; columns that say nothing in any row are left out."""
     rows = list(map(_readable, report.measurements))
-    scores = [f"{one.name}, %" if one.unit else one.name for one in SCORES]
-    known = dict.fromkeys(name for one in rows for name in one)
-    names = [name for name in known if any(one.get(name, "-") != "-" for one in rows)]
+    scores = [_head(one) for one in SCORES]
+    names = [name for name in dict.fromkeys(chain(*rows)) if any(one.get(name, "-") != "-" for one in rows)]
     lines = [MARKDOWN_MARK, "", f"# {_cell(report.title)}", ""]
     if names:
         marks = ["---:" if name in _NUMERIC or name in scores else "---" for name in names]
@@ -161,41 +138,41 @@ def markdown(report: Report) -> str:
         lines += ["", "Mean ± standard deviation over n networks (sets x networks trained on each)."]
         if set(names) & set(scores):
             *most, last = (one.name for one in SCORES if one.unit)
-            meant = f"{', '.join(most)} and {last}: docs/evaluation.md"
-            lines += [f"{meant}; a weight w or gamma that is not shown is {WEIGHT:g}."]
+            weights = " or ".join(one.name for one in SCORES if one.weighs)
+            usual = f"a weight {weights} that is not shown is {WEIGHT:g}"
+            lines += [f"{', '.join(most)} and {last}: docs/evaluation.md; {usual}."]
         if "published by" in names:
             lines += ["A protocol beside a published value: it was judged by that one, not by the row's."]
     lines += [f"* not measured: {_cell(cell)}: {_cell(why)}" for cell, why in report.skipped]
     return "\n".join(lines) + "\n"
 
 
+def _head(score: ScoreColumn) -> str:
+    return f"{score.name}, %" if score.unit else score.name
+
+
+def _score(score: ScoreColumn, value: float | None) -> str:
+    """In percent; a weight only if it is not the usual one."""
+    return percent(value) if score.unit else further_text(None if value == WEIGHT else value)
+
+
 def _readable(m: Measurement) -> dict[str, str]:
-    published, steps, extra = m.published, "-" if m.steps is None else f"{m.steps:,}", further_columns(m)
-    scores = {}
-    for one in SCORES:
-        value = m.extra.get(one.key)
-        weight = "-" if value in (None, WEIGHT) else f"{value:g}"  # one that is not the usual one
-        scores |= {f"{one.name}, %": percent(value)} if one.unit else {one.name: weight}
+    published, steps = m.published, "-" if m.steps is None else f"{m.steps:,}"
+    names = ("data", "subject", "ipc", "condensed_with", "network", "protocol", "labels")
     return {
-        "data": _cell(m.data),
-        "subject": _cell(m.subject),
-        "ipc": "-" if m.ipc is None else str(m.ipc),
-        "condensed with": _cell(m.condensed_with or "-"),
-        "network": _cell(m.network),
-        "protocol": _cell(m.protocol),
-        "labels": _cell(m.labels),
+        **{name.replace("_", " "): _cell(further_text(getattr(m, name))) for name in names},
         "augmentation": _cell(m.augmentation) if m.augmentation != "protocol" else "-",
         "accuracy, %": accuracy(m.mean, m.std, m.n),
         "n": sets_by_networks(m),
         "published, %": accuracy(published.mean, published.std) if published else "-",
-        "published by": published.protocol if judged_otherwise(m) and published else "-",
+        "published by": published.protocol if published and judged_otherwise(m) else "-",
         "steps": steps if m.published_steps is None else f"{steps} of {m.published_steps:,}",
         "minutes": f"{make_seconds(m) / 60:.1f}" if m.make_seconds else "-",
         "images stored": f"{stored_images(m):,} for {m.images:,}" if stored_images(m) != m.images else "-",
         "bytes": readable_bytes(m.bytes),
         "memory": "-" if m.memory is None else readable_bytes(m.memory),
-        **scores,
-        **{_cell(name.replace("_", " ")): _cell(further_text(value)) for name, value in extra.items()},
+        **{_head(one): _score(one, m.extra.get(one.key)) for one in SCORES},
+        **{_cell(k.replace("_", " ")): _cell(further_text(v)) for k, v in further_columns(m).items()},
     }
 
 

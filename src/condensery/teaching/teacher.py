@@ -33,16 +33,15 @@ from torch import Generator, Tensor, nn
 from condensery.augment import ops
 from condensery.data import ClassPool, PoolImages
 from condensery.data.cache import Cache, digest
-from condensery.data.pool import batches
 from condensery.errors import BadInput, one_line
-from condensery.method import Method, Preparation
+from condensery.method import Preparation
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.records import ImageData, ImageSpec
 from condensery.rng import Rng
 from condensery.training import (
     Recipe,
     TensorImages,
-    accuracy,
+    accuracy_on_test,
     default_chunk,
     logits_of,
     probabilities,
@@ -181,13 +180,6 @@ def get_teacher(
     found = accuracy_on_test(network, factory, data, device)
     seconds = time.perf_counter() - started
     return Teacher(network, factory.name, epochs, settings.seed, 1.0, found, seconds, stage, weights)
-
-
-def accuracy_on_test(
-    network: nn.Module, factory: NetworkFactory, data: ImageData, device: torch.device
-) -> float:
-    """Fraction of the test images that `network` classifies correctly."""
-    return accuracy(network, batches(data.test, data.spec, device, _BATCH), default_chunk(device))
 
 
 def load_weights(network: nn.Module, path: Path, name: str) -> dict[str, str]:
@@ -418,9 +410,9 @@ def teacher_network(pool: ClassPool, settings: TeacherSettings, device: torch.de
 
 
 def teacher_preparation(
-    pool: ClassPool, settings: TeacherSettings, device: torch.device, without: Method
+    pool: ClassPool, settings: TeacherSettings, device: torch.device
 ) -> Preparation | None:
-    """The epochs of `teacher_network` that are still to be trained; `without` is a method that needs none."""
+    """The epochs of `teacher_network` that are still to be trained, beside which a method's steps take no time."""
     if settings.weights is not None:
         return None
     training = _Training(pool, settings.factory(pool.spec), settings, device)
@@ -430,5 +422,5 @@ def teacher_preparation(
         missing=tuple(f"{training.folder}/{epoch:05}" for epoch in missing),
         work=float(len(pool.labels)),
         make=lambda k: training.network_at(missing[k], None),
-        without=without,
+        without=None,
     )

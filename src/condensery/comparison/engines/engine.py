@@ -100,7 +100,7 @@ def results(engine: Engine, next_job: Callable[[], Job | None]) -> Iterator[tupl
                 if lost[job.key] == TRIES:
                     raise FailedWork(
                         f"job {job.key} lost its worker {TRIES} times, the last one {how}: "
-                        "if memory ran out, run fewer jobs at a time or lower --real-batch"
+                        "if memory ran out, run fewer jobs at a time, or smaller ones, such as by --set real_batch=64"
                     ) from how
                 again.append(job)
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -17,6 +18,11 @@ from condensery.data.bounded import read_exactly, require_memory, require_plausi
 from condensery.errors import BadFile, one_line
 
 BLOCK_BYTES = 1 << 20
+_DAMAGE = (
+    *(OSError, ValueError, EOFError, KeyError, RuntimeError, TypeError, OverflowError, SyntaxError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
+"""What numpy and zipfile raise for a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ def _stream(member: Member) -> Iterator[IO[bytes]]:
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGE as error:
         raise BadFile(f"cannot read {path}: {one_line(error)}") from error
 
 

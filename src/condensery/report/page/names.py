@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from condensery.report.contents import RANDOM, WHOLE, Measurement
 from condensery.report.page.charts import COLOURS
-from condensery.report.page.elements import Cell, Column, breakable, number, text
 from condensery.words import accuracy, count
 
 T = TypeVar("T")
@@ -31,6 +30,28 @@ def subject_name(subject: str) -> str:
     return {WHOLE: "whole training set", RANDOM: "random images"}.get(subject, subject)
 
 
+NAMES = {
+    "data": "images",
+    "condensed_with": "condensed with",
+    "network": "network trained",
+    "protocol": "protocol",
+    "labels": "labels",
+    "augmentation": "augmentation",
+}
+"""Of what may be the same in all rows of a table, or has a column."""
+
+
+def values_of(rows: Sequence[Any]) -> dict[str, list[Any]]:
+    """By attribute of `NAMES` the values that rows have, of those that have one."""
+    found = {a: dict.fromkeys(getattr(m, a) for m in rows) for a in NAMES}
+    return {a: [value for value in values if value is not None] for a, values in found.items()}
+
+
+def varying(rows: Sequence[Any]) -> list[tuple[str, str]]:
+    """(attribute, head) of the columns that tell rows apart."""
+    return [(a, NAMES[a].capitalize()) for a, values in values_of(rows).items() if len(values) > 1]
+
+
 _PHRASES: dict[str, Callable[[Any], str]] = {
     "condensed_with": "with {}".format,
     "network": "on {}".format,
@@ -49,9 +70,9 @@ def differing(item: Any, among: Sequence[Any], *attributes: str) -> list[str]:
     return [_PHRASES[a](value) for a, value in said.items() if value is not None]
 
 
-def names_within(group: Sequence[Measurement]) -> list[str]:
-    """A name for each measurement that tells it from the others of its group."""
-    return [_name(m, group, *(a for a in _PHRASES if a != "seed")) for m in group]
+def name_within(m: Measurement, group: Sequence[Measurement]) -> str:
+    """A name that tells a measurement from the others of its group."""
+    return _name(m, group, *(a for a in _PHRASES if a != "seed"))
 
 
 def series_name(m: Measurement, group: Sequence[Measurement]) -> str:
@@ -90,32 +111,8 @@ def circumstances(m: Measurement) -> tuple[str, str, str, str]:
     return m.data, m.network, m.protocol, m.augmentation
 
 
-BUDGET: Column = ("Images per class", lambda m: number(str(m.ipc or "all"), float(m.ipc or 1e12)))
-MADE_BY: Column = ("Made by", lambda m: Cell(f"<b>{text(subject_name(m.subject))}</b>", kind="who"))
-
-
-NAMES = {
-    "data": "images",
-    "condensed_with": "condensed with",
-    "network": "network trained",
-    "protocol": "protocol",
-    "labels": "labels",
-    "augmentation": "augmentation",
-}
-"""Of what may be the same in all rows of a table."""
-
-
-def place(attribute: str) -> Column:
-    """The column of one of `NAMES`; selections and the whole set are condensed with nothing."""
-    return NAMES[attribute].capitalize(), lambda m: Cell(breakable(getattr(m, attribute) or "–"), kind="name")
-
-
-class Colours:
+def colours_of(subjects: Iterable[str]) -> dict[str, int]:
     """One colour number for each subject, the same all over a page. Random images are the last, a grey."""
-
-    def __init__(self, subjects: Iterable[str]) -> None:
-        own = [s for s in dict.fromkeys(subjects) if s not in (RANDOM, WHOLE)]
-        self._numbers = {s: i % (COLOURS - 1) for i, s in enumerate(own)}
-
-    def __getitem__(self, subject: str) -> int:
-        return self._numbers.get(subject, COLOURS - 1)
+    known = dict.fromkeys(subjects, COLOURS - 1)
+    own = [subject for subject in known if subject not in (RANDOM, WHOLE)]
+    return {**known, **{subject: i % (COLOURS - 1) for i, subject in enumerate(own)}}

@@ -18,6 +18,7 @@ BUDGET = 6_500_000  # bytes of all pictures in base64; the rest of a page must f
 _MOST_IMAGES = 12_000  # elements that a browser draws without trouble
 _PER_CLASS = (10**9, 50, 30, 20, 10, 5, 3, 2, 1)
 _CLASSES = (10**9, 200, 100, 50, 20, 10)
+_SHOWN_SIZE = 64  # an image is enlarged by a whole factor to about so many pixels, fewer if there are many
 
 
 @dataclass(frozen=True)
@@ -39,19 +40,29 @@ class Sprite:
     def size(self) -> int:
         return len(self.final) + len(self.initial)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of an image."""
+        return self.gallery.final.shape[1:3]
+
+    @property
+    def zoom(self) -> float:
+        """A whole factor that makes images about as large as they are shown; a fraction for very large ones."""
+        size = max(self.shape)
+        target = _SHOWN_SIZE if max(self.counts) <= 10 else _SHOWN_SIZE / 2
+        return max(1, target // size) if size <= target * 2 else target * 2 / size
+
 
 def sprites(galleries: Sequence[Gallery], limit: int = BUDGET) -> tuple[list[Sprite], list[str]]:
     """As much of the galleries as fits into `limit` bytes, and lines that say what was left out."""
-    for classes, per_class in product(_CLASSES, _PER_CLASS):
-        thin = [_thinned(gallery, per_class, classes) for gallery in galleries]
+    tries = [(len(galleries), *most) for most in product(_CLASSES, _PER_CLASS)]
+    tries += [(kept, _CLASSES[-1], _PER_CLASS[-1]) for kept in range(len(galleries) - 1, 0, -1)]
+    for kept, classes, per_class in tries:
+        thin = [_thinned(gallery, per_class, classes) for gallery in galleries[:kept]]
         few = sum(len(g.labels) for g in thin) <= _MOST_IMAGES
         if few and (made := _within(thin, limit)) is not None:
-            return made, _left_out(galleries, thin)
-    for kept in range(len(galleries) - 1, 0, -1):
-        if made := _within([_thinned(g, 1, _CLASSES[-1]) for g in galleries[:kept]], limit):
-            few = f"{kept} of {len(galleries)} galleries are shown, one image of each class"
-            return made, [f"Only the first {few}"]
-    return [], ["No gallery is shown: its images are too large for a page"] if galleries else []
+            return made, _left_out(galleries, kept, classes, per_class)
+    return [], ["No gallery is shown: its images are too large for a page"]
 
 
 def _within(galleries: Sequence[Gallery], limit: int) -> list[Sprite] | None:
@@ -68,31 +79,23 @@ def _within(galleries: Sequence[Gallery], limit: int) -> list[Sprite] | None:
 
 def _thinned(gallery: Gallery, per_class: int, classes: int) -> Gallery:
     """The first images of the first classes."""
-    place = np.zeros(len(gallery.labels), int)  # of each image within its class
-    for c in np.unique(gallery.labels):
-        mine = gallery.labels == c
-        place[mine] = np.arange(mine.sum())
-    keep = (place < per_class) & (gallery.labels < classes)
-    initial = None if gallery.initial is None else gallery.initial[keep]
-    return replace(
-        gallery,
-        class_names=gallery.class_names[:classes],
-        labels=gallery.labels[keep],
-        final=gallery.final[keep],
-        initial=initial,
-    )
+    shown = range(min(classes, len(gallery.class_names)))
+    keep = np.sort(np.concatenate([np.flatnonzero(gallery.labels == c)[:per_class] for c in shown]))
+    names, initial = gallery.class_names[:classes], None if gallery.initial is None else gallery.initial[keep]
+    images = {"labels": gallery.labels[keep], "final": gallery.final[keep], "initial": initial}
+    return replace(gallery, class_names=names, **images)
 
 
-def _left_out(before: Sequence[Gallery], after: Sequence[Gallery]) -> list[str]:
+def _left_out(galleries: Sequence[Gallery], kept: int, classes: int, per_class: int) -> list[str]:
+    if kept < len(galleries):
+        return [f"Only the first {kept} of {len(galleries)} galleries are shown, one image of each class"]
     lines = []
-    for old, new in zip(before, after, strict=True):
-        if len(new.class_names) < len(old.class_names):
-            lines.append(f"Only the first {len(new.class_names)} of {len(old.class_names)} classes are shown")
-        was, per_class = (max(np.bincount(one.labels), default=0) for one in (old, new))
-        if per_class < was:
-            shown = count(int(per_class), "image")
-            lines.append(f"At most {shown} of each class are shown, so that the page stays small")
-    return list(dict.fromkeys(lines))
+    if (all_classes := max((len(g.class_names) for g in galleries), default=0)) > classes:
+        lines.append(f"Only the first {classes} of {all_classes} classes are shown")
+    if any(np.bincount(g.labels).max() > per_class for g in galleries):
+        few = f"At most {count(per_class, 'image')} of each class are shown"
+        lines.append(f"{few}, so that the page stays small")
+    return lines
 
 
 def _png(images: np.ndarray, labels: np.ndarray, counts: Sequence[int]) -> str:

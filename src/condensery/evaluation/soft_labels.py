@@ -10,13 +10,12 @@ import torch
 
 from condensery.data import ClassPool, PoolImages
 from condensery.errors import BadInput
-from condensery.evaluation.train_and_test import accuracy_on_test, train
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.pretraining import KeptNetwork, kept_network
 from condensery.records import ImageData
 from condensery.rng import Rng
 from condensery.teaching import Teacher
-from condensery.training import Recipe
+from condensery.training import Recipe, accuracy_on_test, train
 
 _LEAST_EPOCHS, _LEAST_STEPS = 5, 500  # of a teacher, unless told otherwise
 

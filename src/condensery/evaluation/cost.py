@@ -1,0 +1,141 @@
+"""How long an evaluation will take: each kind of work that it has is timed once, and what it makes is thrown away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from condensery.data import ClassPool
+from condensery.data.pool import batches
+from condensery.evaluation.protocols import Protocol
+from condensery.evaluation.scoring import Scorer
+from condensery.evaluation.soft_labels import SoftLabels, teacher_to_train
+from condensery.models.registry import NetworkFactory
+from condensery.pretraining import KeptNetwork
+from condensery.records import ImageData, SyntheticSet
+from condensery.rng import Rng
+from condensery.training import (
+    Augment,
+    Recipe,
+    TensorImages,
+    accuracy,
+    default_chunk,
+    fit,
+    forward_layout,
+)
+
+_TEST_BATCH = 256
+
+
+class EvaluationTimer:
+    """Seconds of evaluations on one data set by one protocol, on this machine.
+
+    Args:
+        to_train: whether a network has still to be trained, since nothing that was asked about before leaves it behind.
+    """
+
+    def __init__(
+        self,
+        images: ImageData,
+        protocol: Protocol,
+        device: torch.device,
+        to_train: Callable[[KeptNetwork], bool],
+    ) -> None:
+        self.images, self.protocol, self.device, self.to_train = images, protocol, device, to_train
+        self.pool = ClassPool(images.train, images.spec, device)
+        self.rng = Rng(0).fork("estimate")
+        self._timed: dict[object, float] = {}
+
+    def of_set(
+        self,
+        network: NetworkFactory,
+        like: SyntheticSet,
+        repeats: int,
+        seed: int,
+        *,
+        soft_labels: SoftLabels | None = None,
+        augmentation_robustness: bool = False,
+        recipe: str = "both",
+        **_: Any,
+    ) -> float:
+        """Seconds that `condensery.evaluate` takes for a set such as `like` without baselines, by its options."""
+        scorer = Scorer(self.images, self.protocol, seed, self.device, soft_labels)
+        settings = scorer.settings(network, augmentation_robustness, like, recipe)
+        each = (self._network(network, len(like), *scorer.training_of(network, one)) for one in settings)
+        teacher = self._teacher(network, soft_labels, seed) if soft_labels else 0.0
+        return teacher + repeats * sum(each)
+
+    def of_whole(self, network: NetworkFactory, repeats: int, epochs: int) -> float:
+        """Seconds for networks that are trained on the whole training set and tested."""
+        spec = self.images.spec
+        recipe = replace(self.protocol.recipe(spec, network), epochs=epochs)
+        augment = self.protocol.augment(spec, network)
+        return repeats * self._network(network, len(self.images.train), recipe, augment)
+
+    def per_image(self, network: NetworkFactory) -> float:
+        """Seconds of training for an image, without augmentation."""
+        size = min(Recipe(1).batch_size, len(self.images.train))
+        return self._step(network, Recipe(1), size, None) / size
+
+    def _network(self, network: NetworkFactory, count: int, recipe: Recipe, augment: Augment | None) -> float:
+        """To train one network on `count` images, and to test it."""
+        full, rest = divmod(count, recipe.batch_size)
+        epoch = full * self._step(network, recipe, recipe.batch_size, augment) if full else 0.0
+        epoch += self._step(network, recipe, rest, augment) if rest else 0.0
+        return recipe.epochs * epoch + self._test(network)
+
+    def _teacher(self, network: NetworkFactory, settings: SoftLabels, seed: int) -> float:
+        """To train a teacher that is not kept, and to test it."""
+        factory = settings.factory(network)
+        kept, epochs = teacher_to_train(self.images, factory, settings, seed, self.device)
+        images = epochs * len(self.images.train) if self.to_train(kept) else 0
+        return (images * self.per_image(factory) if images else 0.0) + self._test(factory)
+
+    def _step(self, network: NetworkFactory, recipe: Recipe, size: int, augment: Augment | None) -> float:
+        kind = ("train", network.canonical, recipe.optimizer, recipe.loss, size, augment is not None)
+        return self._once(kind, lambda: self._time_step(network, recipe, size, augment))
+
+    def _test(self, network: NetworkFactory) -> float:
+        return self._once(("test", network.canonical), lambda: self._time_test(network))
+
+    def _time_step(
+        self, network: NetworkFactory, recipe: Recipe, size: int, augment: Augment | None
+    ) -> float:
+        """Seconds of one optimiser step on `size` images; a first one warms up."""
+        count = min(size, len(self.images.train))
+        labels = torch.tensor(self.images.train.labels[:count], device=self.device)
+        images = TensorImages(self.pool.images_at(torch.arange(count).numpy()), labels)
+        module = network.build(self.images.spec, self.rng.fork("network")).to(self.device)
+        chunk = default_chunk(self.device)
+
+        def epochs(number: int) -> None:
+            with self.rng.seeded(self.device):
+                once = replace(recipe, epochs=number, decay_after=())
+                fit(module, images, once, self.rng.fork("training"), augment=augment, chunk=chunk)
+
+        epochs(1)
+        return self._seconds(lambda: epochs(3)) / 3
+
+    def _time_test(self, network: NetworkFactory) -> float:
+        """Seconds of a pass over all test images, from its first batch."""
+        module = network.build(self.images.spec, self.rng.fork("network")).to(self.device)
+        images, labels = next(batches(self.images.test, self.images.spec, self.device, _TEST_BATCH))
+        images = forward_layout(images) if network.any_layout else images
+        seconds = self._seconds(lambda: accuracy(module, [(images, labels)], default_chunk(self.device)))
+        return seconds * len(self.images.test) / len(labels)
+
+    def _seconds(self, work: Callable[[], object]) -> float:
+        started = time.perf_counter()
+        work()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter() - started
+
+    def _once(self, kind: object, measure: Callable[[], float]) -> float:
+        if kind not in self._timed:
+            self._timed[kind] = measure()
+        return self._timed[kind]
