@@ -51,7 +51,7 @@ def read(path: Path, announce: Callable[[str], None]) -> list[dict[str, Any]]:
         BadFile: the file cannot be read.
     """
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = artifact.read_plain(path).split(b"\n")
     except OSError as error:
         raise BadFile(f"{path} cannot be read: {one_line(error)}") from error
     found, bad = [], []
