@@ -207,3 +207,23 @@ def test_files_that_are_links_are_replaced(tmp_path: Path, tiny: ImageData) -> N
     folder.write_settings(SETTINGS)
     saved(folder, tiny)
     assert precious.read_text() == "mine" and not any((folder.path / name).is_symlink() for name in names)
+
+
+def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", SETTINGS)
+    (folder.path / "lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BadInput, match="it is a link, which is not followed"), folder.locked():
+        pass
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that never ends")
+@pytest.mark.parametrize("name", ["run.json", "checkpoint.safetensors"])
+def test_a_device_or_a_pipe_is_not_read(name: str, tmp_path: Path, tiny: ImageData) -> None:
+    folder = RunFolder.create(tmp_path / "run", SETTINGS)
+    saved(folder, tiny)
+    for make in (lambda path: path.symlink_to("/dev/full"), os.mkfifo):
+        (folder.path / name).unlink()
+        make(folder.path / name)
+        with pytest.raises(BadFile, match=name):
+            folder.settings() if name == "run.json" else folder.load()

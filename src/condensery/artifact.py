@@ -385,9 +385,22 @@ def _nearest(path: Path) -> Path:
     return next((folder for folder in path.absolute().parents if folder.is_dir()), path.parent)
 
 
+def read_plain(path: Path) -> bytes:
+    """The content of a file. Raises OSError for a device or a pipe, which may never end, and for links to one."""
+    require_plain(path)
+    return path.read_bytes()
+
+
+def require_plain(path: Path) -> None:
+    """Raises OSError unless a file of a known length is there."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is not a file")
+
+
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors (on the CPU) and JSON header of a file that `write_tensors` wrote. Raises BadFile otherwise."""
     try:
+        require_plain(path)
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}

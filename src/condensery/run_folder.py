@@ -136,7 +136,7 @@ class RunFolder:
         path = self.path / "lock"
         while True:
             try:
-                opened = path.open("a")
+                opened = os.fdopen(artifact.open_no_link(path), "a")
             except OSError as error:
                 raise artifact.unwritable(path, error) from error
             try:
@@ -185,7 +185,7 @@ class RunFolder:
         """Raises BadInput if there is no run here, BadFile if run.json is damaged."""
         path, fix = self._settings_path, ": start a new run in another folder"
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = json.loads(artifact.read_plain(path).decode("utf-8"))
         except FileNotFoundError as error:
             raise BadInput(f"{self.path} holds no run to resume: there is no run.json in it") from error
         except (OSError, ValueError, RecursionError) as error:

@@ -150,6 +150,7 @@ def _begin(main: Any, arguments: list[str], folder: str, longest_file: int | Non
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(out, 1)
         os.dup2(err, 2)
+        sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))
         os.chdir(folder)
         if longest_file is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (longest_file, longest_file))

@@ -177,8 +177,8 @@ def _end(run: Path, draws: random.Random, outside: Path) -> str:
 
 def _link(run: Path, draws: random.Random, outside: Path) -> str:
     """A link in the place of a file."""
-    path = run / draws.choice((*_SETS, *_TEXTS, "set.png"))
-    path.unlink()
+    path = run / draws.choice((*_SETS, *_TEXTS, "set.png", "lock"))
+    path.unlink(missing_ok=True)
     path.symlink_to(
         draws.choice((outside / "precious", outside / "new", "/dev/full", path.name, "/dev/null"))
     )

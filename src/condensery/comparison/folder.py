@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -112,7 +113,8 @@ class Folder:
             raise BadInput(f"{self.path} is a file: choose a folder for --out")
         before, where = self.asked(), self.path
         # Sets and cells without comparison.json are ours still: their keys say what they are.
-        if not before and where.is_dir() and any(one.name not in _OURS for one in where.iterdir()):
+        found = list(where.iterdir()) if where.is_dir() and not before else []
+        if not all(one.name in _OURS or artifact.is_leftover(one) for one in found):
             raise BadInput(
                 f"{where} is not empty and holds no comparison: choose an empty or new folder for --out"
             )
@@ -123,7 +125,8 @@ class Folder:
         try:
             for folder in (where / SETS, where / CELLS):
                 folder.mkdir(parents=True, exist_ok=True)
-            lock = (where / CELLS / ".lock").open("w")
+            artifact.remove_leftovers(where)
+            lock = os.fdopen(artifact.open_no_link(where / CELLS / ".lock"), "a")
         except OSError as error:
             raise artifact.unwritable(where, error) from error
         with lock:
@@ -207,7 +210,7 @@ class Folder:
         if not path.exists():
             return []
         try:
-            listed = json.loads(path.read_text(encoding="utf-8"))
+            listed = json.loads(artifact.read_plain(path).decode("utf-8"))
             listed = [{**one, "cell": str(one["cell"]), "reason": str(one["reason"])} for one in listed]
         except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
             raise BadFile(f"{path} is damaged: delete it, and the next start writes it again") from error
@@ -251,7 +254,7 @@ def _require_alike(where: Path, before: Asked, plan: Plan, threads: int | None) 
 def read_document(path: Path, fix: str = _DO_AGAIN) -> dict[str, Any]:
     """A JSON object. Raises BadFile, with the `fix`, if the file holds anything else."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(artifact.read_plain(path).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise BadFile(f"{path} is damaged: {fix}") from error
     if not isinstance(document, dict):

@@ -51,7 +51,7 @@ def read(path: Path, announce: Callable[[str], None]) -> list[dict[str, Any]]:
         BadFile: the file cannot be read.
     """
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = artifact.read_plain(path).split(b"\n")
     except OSError as error:
         raise BadFile(f"{path} cannot be read: {one_line(error)}") from error
     found, bad = [], []
@@ -117,7 +117,7 @@ def _summary(evaluation: Evaluation, index: int) -> list[dict[str, Any]]:
             "time": record["time"],
             "hardware": record["hardware"],
             **(
-                {"data": record["data"]} if record.get("changed") else {}
+                {"data": record["data"]} if "test" in record.get("changed", ()) else {}
             ),  # images that the set was not made from
         }
         for score in evaluation.scores

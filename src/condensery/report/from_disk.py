@@ -152,7 +152,7 @@ def evaluations(
 def _curve(path: Path) -> dict[str, Any]:
     fix = ": delete it to go on without"
     try:
-        document = json.loads(path.read_text("utf-8"))
+        document = json.loads(artifact.read_plain(path).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise BadFile(f"{path} is damaged: it is not JSON{fix}") from error
     schema.require(path, document, schema.CURVE, "curve", fix)
