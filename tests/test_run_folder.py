@@ -225,7 +225,6 @@ def test_a_device_or_a_pipe_is_not_read(name: str, tmp_path: Path, tiny: ImageDa
     for make in (lambda path: path.symlink_to("/dev/full"), os.mkfifo):
         (folder.path / name).unlink()
         make(folder.path / name)
+        readers = {"run.json": folder.settings, "set.safetensors": lambda: artifact.load(folder.path)}
         with pytest.raises(BadFile, match=name):
-            {"run.json": folder.settings, "set.safetensors": lambda: artifact.load(folder.path)}.get(
-                name, folder.load
-            )()
+            readers.get(name, folder.load)()
