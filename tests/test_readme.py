@@ -39,11 +39,22 @@ def test_python_code_runs_in_order(tmp_path: Path) -> None:
 def test_commands_run_on_a_folder_of_photos(tmp_path: Path, folder_of_digits: Path) -> None:
     lines = [line.split("#")[0] for block in blocks("sh") for line in block.splitlines()]
     commands = [shlex.split(line) for line in lines if line.startswith("condense ")]
-    assert [c[1] for c in commands] == ["run", "evaluate", "show", "export", "select", "evaluate", "compare"]
+    assert [c[1] for c in commands] == [
+        "run",
+        "evaluate",
+        "show",
+        "export",
+        "select",
+        "evaluate",
+        "label",
+        "evaluate",
+        "compare",
+    ]
     (tmp_path / "photos").symlink_to(folder_of_digits)
     short = {
         "run": ["--steps", "2", "--network", "convnet+width=8+depth=2"],
         "evaluate": ["--repeats", "1", "--whole-epochs", "1"],
+        "label": ["--teacher", "convnet+width=8+depth=2", "--teacher-epochs", "60", "--epochs", "2"],
         "select": ["--epochs", "1", "--network", "convnet+width=8+depth=2"],
         "compare": ["--ipc=1", "--scale=0.0001", "--condense-with=convnet+width=8+depth=2", "--repeats=1"],
     }

@@ -33,6 +33,7 @@ NORMALISATIONS = ("auto", "data", "unit", "bytes")
 """How pixels are written: normalised with the data's mean and std, from 0 to 1, from 0 to 255; or as they look."""
 LEARNED_EPOCHS = 300
 """Epochs with squared errors for labels that are no probabilities, of which such files say nothing."""
+_OURS = "{} is a set of condensery's already: evaluate, label or show it as it is"
 _OUTSIDE = 0.2
 """Share of values far outside [0, 1] from which on images cannot be normalised with the data's mean and std alone."""
 
@@ -101,6 +102,8 @@ def _sets(paths: Sequence[Path], spec: ImageSpec) -> list[_Found]:
     for path in paths:
         if not path.exists():
             raise BadInput(f"there is no file or folder {path} to import")
+    if (paths[0] / "set.safetensors").exists():
+        raise BadInput(_OURS.format(paths[0]))
     if len(paths) == 1 and paths[0].is_dir():
         return [_folder(paths[0], spec)]
     contents = [_content(path) for path in paths]
@@ -138,7 +141,7 @@ def _content(path: Path) -> Any:
 def _safetensors(path: Path) -> dict[str, Tensor]:
     with safe_open(path, framework="pt", device="cpu") as file:
         if "condensery" in (file.metadata() or {}):
-            raise BadInput(f"{path} is a set of condensery's already: evaluate, label or show it as it is")
+            raise BadInput(_OURS.format(path))
         return {name: file.get_tensor(name) for name in file.keys()}
 
 

@@ -143,6 +143,7 @@ def test_what_is_refused(condense, real):
         ("import nowhere.pt --data digits", "there is no file or folder nowhere.pt to import"),
         ("import broken.pt --data digits", "holds no tensors that can be read without running code"),
         ("import set/set.safetensors --data digits", "is a set of condensery's already"),
+        ("import set --data digits", "is a set of condensery's already"),
     ]:
         done = condense(line)
         assert done.code == 2 and words in done.err and done.err.count("\n") == 1, done.err
@@ -177,6 +178,10 @@ def test_other_test_images_than_the_set_was_made_from(condense, fast_protocol, t
     assert done.code == 0 and "others holds other images than the set was made from" in done.err
     assert "images of others are normalised with the set's mean" in done.err
     assert json.loads(done.out)["changed"] == ["train", "test"]
+    make_photos(tmp_path / "large", count=9, side=16)
+    assert "give images of the same size" in condense("evaluate set --data large").err
+    line = "evaluate set --data large --size 8 --test-fraction 0.5 --repeats 1 --baselines none"
+    assert "10 images to train on, 8 split off" in condense(line).out
     assert "test images of others, not those the set was made beside" in " ".join(
         condense("show set").out.split()
     )

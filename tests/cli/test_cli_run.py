@@ -172,6 +172,8 @@ class Frozen(nn.Module):
     def __init__(self, channels, image_size, num_classes):
         super().__init__()
         self.last = nn.Linear(image_size[0] * image_size[1], num_classes).requires_grad_(False)
+    def embed(self, x):
+        return x.flatten(1)
     def forward(self, x):
         return self.last(x.flatten(1))
 """

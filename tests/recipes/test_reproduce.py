@@ -50,8 +50,8 @@ def fill(folder: Path, announce=lambda line: None) -> Reproduction:
 
 
 def test_ours_beside_theirs(done: Reproduction) -> None:
-    (one,) = done.filled
-    assert one.cell.value == Published(0.906, 0.008, "thesis, Table T6", "dc-2021")
+    (one,) = done.cells
+    assert one.published.value == Published(0.906, 0.008, "thesis, Table T6", "dc-2021")
     assert one.ours and one.ours.n == 1 and 0.05 < one.ours.mean < 1
     assert one.ours.measurement and one.ours.measurement.steps == 2
     assert done.complete and not done.problems
@@ -64,7 +64,7 @@ def test_every_output_says_what_was_shrunk(done: Reproduction) -> None:
     for name, text in paths.items():
         assert shrunk in text.replace("-&gt;", "->"), name
         assert "90.6" in text or "0.906" in text, name
-    assert f"| 32 | {100 * done.filled[0].ours.mean:.1f} / 90.6 ± 0.8 |" in paths["table.md"]
+    assert f"| 32 | {100 * done.cells[0].ours.mean:.1f} / 90.6 ± 0.8 |" in paths["table.md"]
     (row,) = csv.DictReader(paths["table.csv"].splitlines())
     assert float(row["published_mean"]) == 0.906 and row["not_as_published"].count(";") == 2
     assert (
@@ -72,14 +72,14 @@ def test_every_output_says_what_was_shrunk(done: Reproduction) -> None:
         and row["images"] == row["stored_images"] == "10"
     )
     document = json.loads(paths["table.jsonl"])
-    assert document["accuracies"] == [[done.filled[0].ours.mean]] and document["data"] == "digits"
+    assert document["accuracies"] == [[done.cells[0].ours.mean]] and document["data"] == "digits"
     json.dumps(output.to_json(done))
 
 
 def test_the_same_call_again_does_nothing_new(done: Reproduction, folder: Path) -> None:
     cells = {path: path.stat().st_mtime_ns for path in folder.rglob("cells/*.json")}
     again = fill(folder)
-    assert again.filled[0].ours == done.filled[0].ours
+    assert again.cells[0].ours == done.cells[0].ours
     assert cells == {path: path.stat().st_mtime_ns for path in folder.rglob("cells/*.json")}
 
 
@@ -95,7 +95,7 @@ def test_a_dry_run_touches_nothing(folder: Path) -> None:
         dry_run=True,
         announce=told.append,
     )
-    assert not (folder / "dry").exists() and found.filled[0].ours is None
+    assert not (folder / "dry").exists() and found.cells[0].ours is None
     assert any("about" in line for line in told)
 
 
@@ -148,14 +148,14 @@ def test_a_figure_is_measured_by_the_diagnostics(folder: Path) -> None:
         scale=0.01,
         settings={"real_batch": 2, "inner_loop": 1},
     )
-    values = {(one.cell.row, one.cell.column): one.ours for one in done.filled}
+    values = {(one.published.row, one.published.column): one.ours for one in done.cells}
     assert values["DC", "new network"] is None and values["DCC", "new network"] is None
     for row in ("DC", "DCC"):
         found = values[row, "elsewhere"]
         assert found and found.n == 1 and 0 <= found.mean <= 1
     assert [finding["quantity"] for finding in done.findings] == ["kernel velocity"] * 2
     assert "prints no numbers" in output.markdown(done) and "/" not in output.pair(
-        done.filled[1], done.recipe.quantity
+        done.cells[1], done.recipe.quantity
     )
     paths = {path.name for path in output.write(done)}
     assert "table.md" in paths
@@ -174,12 +174,12 @@ def test_a_figure_of_sets(name: str, folder: Path, fresh_cache: Path) -> None:
     done = reproduce(
         recipe, out=folder / name, data=load("digits"), scale=0.001, settings=settings, columns=columns
     )
-    values = [one.ours for one in done.filled]
+    values = [one.ours for one in done.cells]
     assert len(values) == 4 and all(value and np.isfinite(value.mean) for value in values)
     assert len(list((folder / name / "sets").glob("*/set.safetensors"))) == 2
     assert not done.problems
     dry = reproduce(published, out=folder / "dry", data=load("digits"), scale=0.001, dry_run=True)
-    assert [one.ours for one in dry.filled] == [None] * len(published.cells)
+    assert [one.ours for one in dry.cells] == [None] * len(published.cells)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -204,4 +204,4 @@ def test_a_folder_is_not_blocked_by_images_that_do_not_fit(tmp_path: Path) -> No
     for dry_run in (False, True):
         with pytest.raises(BadInput, match="no cell can be done; random, 50 per class: 50 per class is more"):
             reproduce("dc-main-mnist", data=few, dry_run=dry_run, **wanted)
-    assert reproduce("dc-main-mnist", data=load("digits"), dry_run=True, **wanted).filled
+    assert reproduce("dc-main-mnist", data=load("digits"), dry_run=True, **wanted).cells

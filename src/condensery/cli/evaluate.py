@@ -12,7 +12,7 @@ import typer
 
 from condensery.cli import arguments, declared
 from condensery.cli.flags import Flag, OptionGroup
-from condensery.cli.options import Draws, Honesty, Judge, Networks
+from condensery.cli.options import Draws, Honesty, Images, Judge, Networks, Resize
 from condensery.cli.output import Output
 from condensery.cli.progress import EvaluationProgress
 
@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from condensery.evaluation import Evaluation
 
 
-class Beside(OptionGroup, panel="What is compared"):
+class Real(Images):
     data: str | None = None
-    """The real images (default: those that the set was made from)."""
+    """The real images, to test on (default: those that the set was made from). Of other ones with the same classes and
+    size each part that differs is named, and they are normalised as the set is."""
+
+
+class Beside(OptionGroup, panel="What is compared"):
     baselines: Annotated[Sequence[str], Flag(parse=arguments.words_or_none)] = ("random", "whole")
     """Some of random,whole, or none."""
     teacher_weights: Annotated[Path | None, Flag("FILE")] = None
@@ -56,6 +60,8 @@ def evaluate(
             show_default=False,
         ),
     ],
+    images: Real,
+    resize: Resize,
     beside: Beside,
     judge: Judge,
     networks: Networks,
@@ -91,6 +97,9 @@ def evaluate(
     with EvaluationProgress(output) as progress:
         evaluation = evaluate_sets(
             sets,
+            images.data,
+            **images.data_options,
+            **resize.typed,
             **beside.values,
             **judge.values,
             **networks.values,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from condensery.report.contents import Measurement, Report
 
 
-class Written(OptionGroup):
+class Result(OptionGroup):
     out: Annotated[Path | None, Flag("FILE")] = None
     """What to write: .html, .md, .csv or .jsonl (default: report.html, for one run in its folder)."""
     title: str = ""
@@ -37,7 +37,7 @@ def report(
             show_default=False,
         ),
     ],
-    written: Written,
+    result: Result,
     page: Page,
     output: Output,
 ) -> None:
@@ -56,11 +56,11 @@ def report(
     from condensery.comparison.reports import report_of
     from condensery.report import require_writable, write_report
 
-    path = written.out or default_out(runs)
+    path = result.out or default_out(runs)
     require_writable(path)
     gathered = report_of(
         runs,
-        title=written.title,
+        title=result.title,
         command=ctx.obj,
         scatter=path.suffix.lower() == ".html" and not page.no_scatter,
         announce=output.say,
@@ -70,7 +70,7 @@ def report(
         output.show(measurement_table(gathered.measurements))
     output.say(f"Written to {path} ({readable_bytes(size)})")
     output.result(_document(gathered, path, size))
-    if written.open_:
+    if result.open_:
         webbrowser.open(path.resolve().as_uri())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,7 @@ from condensery.cli.output import Output, plain_table
 from condensery.errors import BadInput
 
 if TYPE_CHECKING:
-    from condensery.recipes import Recipe, Reproduction
+    from condensery.recipes import Reproduction
 
 
 class Cells(OptionGroup, panel="What is filled"):
@@ -104,7 +104,8 @@ def _show(output: Output, done: Reproduction) -> None:
 def _list(output: Output) -> int:
     """Every recipe: where it is from, what it needs, what a published run takes."""
     from condensery.recipes import recipes
-    from condensery.recipes.catalog import cost
+    from condensery.recipes.catalog import cost, to_json
+    from condensery.recipes.images import is_here, where_from
 
     table = plain_table("recipe\nsource", "data", ">cells", ">sets", ">updates", ">networks")
     known = recipes().values()
@@ -112,7 +113,7 @@ def _list(output: Output) -> int:
         counted = cost(recipe)
         table.add_row(
             (recipe.name, f"  {recipe.source}"),
-            (recipe.data, "" if _is_here(recipe) else "not here"),
+            (recipe.data, "" if is_here(recipe.data) else "not here"),
             str(len(recipe.cells)),
             *(f"{count:,}" for count in (counted.sets, counted.updates, counted.networks)),
         )
@@ -121,36 +122,6 @@ def _list(output: Output) -> int:
         "Sets, updates of all sets and networks trained, as published: counted, not measured. For a time on this "
         "machine: condense reproduce NAME --dry-run. --scale 0.01 makes a hundredth of each, at least 1."
     )
-    output.result([_recipe_json(recipe) for recipe in known])
+    about = [{"data_is_here": is_here(one.data), "data_from": where_from(one.data)} for one in known]
+    output.result([{**to_json(one), **facts} for one, facts in zip(known, about, strict=True)])
     return 0
-
-
-def _is_here(recipe: Recipe) -> bool:
-    from condensery.recipes.images import find_images
-
-    try:
-        find_images(recipe.data, None)
-    except BadInput:
-        return False
-    return True
-
-
-def _recipe_json(recipe: Recipe) -> dict[str, Any]:
-    from condensery.recipes.catalog import cost
-    from condensery.recipes.images import where_from
-
-    return {
-        "name": recipe.name,
-        "title": recipe.title,
-        "source": recipe.source,
-        "quantity": recipe.quantity,
-        "data": recipe.data,
-        "data_is_here": _is_here(recipe),
-        "data_from": where_from(recipe.data),
-        "rows": recipe.rows,
-        "columns": recipe.columns,
-        "cells": len(recipe.cells),
-        "sets_per_cell": recipe.sets,
-        "networks_per_set": recipe.networks,
-        "published_cost": vars(cost(recipe)),
-    }

@@ -43,7 +43,11 @@ def _options(cell: Job) -> list[str]:
     """Flags of an evaluation's further options. Raises KeyError if a setting has none."""
     words = []
     for name, value in cell.evaluation.items():
-        settings = value if isinstance(value, dict) else {}
-        words += [f"--{name.replace('_', '-')}"] if value is True or settings else []
-        words += [w for key, one in settings.items() if one is not None for w in (_FLAGS[key], str(one))]
+        if value is None or value is False or value == {}:
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        if isinstance(value, dict):
+            words += [w for key, one in value.items() if one is not None for w in (_FLAGS[key], str(one))]
+        elif value is not True:
+            words.append(str(value))
     return words

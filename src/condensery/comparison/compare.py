@@ -12,7 +12,7 @@ from condensery.comparison.engines import Engine, pick_engine
 from condensery.comparison.entries import Steps, entries
 from condensery.comparison.folder import Folder
 from condensery.comparison.jobs import Entry, Plan, sets
-from condensery.comparison.perform import at_hand, perform
+from condensery.comparison.perform import perform, remember
 from condensery.comparison.reports import Comparison
 from condensery.comparison.rows import measurements
 from condensery.comparison.run import Listener, Run
@@ -163,7 +163,7 @@ def compare(
         if dry_run:
             run.expected(runner.slots)
         else:
-            at_hand(images)
+            remember(images)
             with folder.opened(plan, threads, runner.slots, command) as threads:
                 run.work(runner, threads, estimate, callback)
     finally:

@@ -29,12 +29,12 @@ from condensery.selection import select
 
 _FILES = ("run.json", "initial.safetensors", SET, "set.png", "curve.json")
 _OPTION_TYPES = {"soft_labels": SoftLabels}  # of options of an evaluation that are no plain values
-_loaded: dict[str, ImageData] = {}  # images that this process has at hand, by fingerprint
+_loaded: dict[str, ImageData] = {}  # images that this process was given, by fingerprint
 
 _Done = tuple[dict[str, Any], dict[str, bytes]]  # document and files
 
 
-def at_hand(images: ImageData) -> None:
+def remember(images: ImageData) -> None:
     """Jobs in this process that name these images take them instead of loading them."""
     _loaded[images.fingerprint] = images
 

@@ -117,7 +117,7 @@ def _summary(evaluation: Evaluation, index: int) -> list[dict[str, Any]]:
             "time": record["time"],
             "hardware": record["hardware"],
             **(
-                {"data": record["data"]} if record.get("changed") else {}
+                {"data": record["data"]} if "test" in record.get("changed", ()) else {}
             ),  # images that the set was not made from
         }
         for score in evaluation.scores

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from condensery.errors import BadInput, did_you_mean
 from condensery.methods import METHODS, get_method
@@ -52,3 +53,15 @@ def cost(recipe: Recipe) -> Cost:
     steps = [get_method(name, **dict(f)).steps(ipc or 1) for name, f, ipc, _ in made if name in METHODS]
     networks = recipe.networks * len(tested) if recipe.quantity == ACCURACY else len(made)
     return Cost(recipe.sets * len(made), recipe.sets * sum(steps), recipe.sets * networks)
+
+
+def to_json(recipe: Recipe) -> dict[str, Any]:
+    """What it is and takes, as plain values."""
+    names = ("name", "title", "source", "quantity", "data", "rows", "columns")
+    return {
+        **{name: getattr(recipe, name) for name in names},
+        "cells": len(recipe.cells),
+        "sets_per_cell": recipe.sets,
+        "networks_per_set": recipe.networks,
+        "published_cost": vars(cost(recipe)),
+    }

@@ -44,6 +44,15 @@ def find_images(name: str, given: str | None) -> str:
     )
 
 
+def is_here(name: str) -> bool:
+    """Whether the set called `name` is at hand."""
+    try:
+        find_images(name, None)
+    except BadInput:
+        return False
+    return True
+
+
 def where_from(name: str) -> str:
     """Where a set can be had."""
     if name in KNOWN_SETS:

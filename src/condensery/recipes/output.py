@@ -10,7 +10,7 @@ from typing import Any
 
 from condensery import artifact
 from condensery.published import ACCURACY, Published
-from condensery.recipes.reproduction import Filled, Reproduction, Value
+from condensery.recipes.reproduction import ReproducedCell, Reproduction, Value
 from condensery.report.tables import stored_images
 from condensery.report.writing import write_report
 from condensery.words import count
@@ -22,7 +22,7 @@ def write(done: Reproduction) -> list[Path]:
     Raises:
         BadInput: the folder cannot be written.
     """
-    cells = [record(done, one) for one in done.filled]
+    cells = [record(done, one) for one in done.cells]
     lines = "".join(json.dumps(cell) + "\n" for cell in cells)
     texts = {"table.md": markdown(done), "table.csv": _csv_text(cells), "table.jsonl": lines}
     try:
@@ -45,7 +45,7 @@ def to_json(done: Reproduction) -> dict[str, Any]:
         "folder": str(done.folder),
         "data": done.images,
         "not_as_published": list(done.remarks),
-        "cells": [record(done, one) for one in done.filled],
+        "cells": [record(done, one) for one in done.cells],
         "findings": list(done.findings),
         "problems": [vars(problem) for problem in done.problems],
         "command": done.command,
@@ -69,18 +69,18 @@ def theirs(value: Published | None) -> str:
     return mean if value.std is None else f"{mean} ± {100 * value.std:.1f}"
 
 
-def pair(one: Filled | None, quantity: str) -> str:
+def pair(one: ReproducedCell | None, quantity: str) -> str:
     """Both, or ours alone where the quantity is not accuracy; "" where the table has no cell."""
     if one is None:
         return ""
     mine = ours(one.ours, quantity)
-    return f"{mine} / {theirs(one.cell.value)}" if quantity == ACCURACY else mine
+    return f"{mine} / {theirs(one.published.value)}" if quantity == ACCURACY else mine
 
 
 def caption(done: Reproduction) -> list[str]:
     """What the table is, and what of it differs from the published run."""
     recipe = done.recipe
-    counts = sorted({(one.ours.sets, one.ours.n / one.ours.sets) for one in done.filled if one.ours})
+    counts = sorted({(one.ours.sets, one.ours.n / one.ours.sets) for one in done.cells if one.ours})
     shown = ", ".join(f"{sets} x {each:g}" for sets, each in counts) or "none"
     if recipe.quantity == ACCURACY:
         theirs = f"{count(recipe.sets, 'set')} x {count(recipe.networks, 'network')}"
@@ -110,9 +110,9 @@ def markdown(done: Reproduction) -> str:
     return "\n".join(text).rstrip() + "\n"
 
 
-def record(done: Reproduction, one: Filled) -> dict[str, Any]:
+def record(done: Reproduction, one: ReproducedCell) -> dict[str, Any]:
     """A cell as plain values; None where nothing is known."""
-    cell, value, found = one.cell, one.ours, one.ours and one.ours.measurement
+    cell, value, found = one.published, one.ours, one.ours and one.ours.measurement
     return {
         "recipe": done.recipe.name,
         "source": done.recipe.source,

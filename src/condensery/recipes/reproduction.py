@@ -33,10 +33,10 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Filled:
-    """A cell of a table: what it is, with the published value, and what we measured, if we did."""
+class ReproducedCell:
+    """A cell of a table: what is published of it, and what we measured, if we did."""
 
-    cell: PublishedCell
+    published: PublishedCell
     ours: Value | None
 
 
@@ -48,7 +48,7 @@ class Reproduction:
         recipe: what was asked for.
         folder: where its comparisons and tables are.
         images: name or source of the images.
-        filled: its cells in order.
+        cells: those of the table, in order.
         remarks: what differs from the published run, a line each.
         comparisons: that made the sets and measured accuracies.
         impossible: parts of the table that were known beforehand to be so.
@@ -59,7 +59,7 @@ class Reproduction:
     recipe: Recipe
     folder: Path
     images: str
-    filled: tuple[Filled, ...]
+    cells: tuple[ReproducedCell, ...]
     remarks: tuple[str, ...]
     comparisons: tuple[Comparison, ...] = ()
     impossible: tuple[Problem, ...] = ()
@@ -77,9 +77,9 @@ class Reproduction:
         """Whether every cell that could be foreseen to work has its number."""
         return all(one.complete for one in self.comparisons)
 
-    def at(self, row: str, column: str) -> Filled | None:
+    def at(self, row: str, column: str) -> ReproducedCell | None:
         """The cell there, None where the table has none."""
-        found = (one for one in self.filled if (one.cell.row, one.cell.column) == (row, column))
+        found = (one for one in self.cells if (one.published.row, one.published.column) == (row, column))
         return next(found, None)
 
     def report(self) -> Report:
@@ -89,8 +89,8 @@ class Reproduction:
         facts += [("Not as published", line) for line in self.remarks]
         facts += dict.fromkeys(fact for report in reports for fact in report.facts)
         measured = (
-            replace(one.ours.measurement, published=one.cell.value)
-            for one in self.filled
+            replace(one.ours.measurement, published=one.published.value)
+            for one in self.cells
             if one.ours and one.ours.measurement
         )
         return Report(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from condensery.recipes.catalog import Recipe, get_recipe
 from condensery.recipes.changes import Changes
 from condensery.recipes.images import find_images
 from condensery.recipes.parts import parts, place
-from condensery.recipes.reproduction import Filled, Reproduction, Value
+from condensery.recipes.reproduction import ReproducedCell, Reproduction, Value
 from condensery.records import ImageData, SyntheticSet
 from condensery.runner import condense
 
@@ -121,15 +121,17 @@ def reproduce(
             else:
                 done.append(found)
     if impossible and not done:
+        if not dry_run:
+            _release(out, sorted({part.protocol for part in to_compare}))
         raise NothingToDo(impossible[0].reason)
-    filled, findings = _accuracies(recipe, changes, done), []
+    cells, findings = _accuracies(recipe, changes, done), []
     if recipe.quantity != ACCURACY and not dry_run:
-        filled, findings = _diagnosed(recipe, changes, images, done, device)
+        cells, findings = _diagnosed(recipe, changes, images, done, device)
     return Reproduction(
         recipe,
         out,
         _name(images),
-        tuple(filled),
+        tuple(cells),
         remarks,
         tuple(done),
         tuple(impossible),
@@ -138,7 +140,7 @@ def reproduce(
     )
 
 
-def _accuracies(recipe: Recipe, changes: Changes, done: Iterable[Comparison]) -> list[Filled]:
+def _accuracies(recipe: Recipe, changes: Changes, done: Iterable[Comparison]) -> list[ReproducedCell]:
     """Each cell with what was measured for it."""
     found: dict[tuple[object, ...], Value] = {
         (m.subject, m.ipc, m.condensed_with, m.network, m.protocol): Value(
@@ -147,15 +149,15 @@ def _accuracies(recipe: Recipe, changes: Changes, done: Iterable[Comparison]) ->
         for comparison in done
         for m in comparison.measurements
     }
-    return [Filled(cell, found.get(place(cell, changes))) for cell in recipe.cells]
+    return [ReproducedCell(cell, found.get(place(cell, changes))) for cell in recipe.cells]
 
 
 def _diagnosed(
     recipe: Recipe, changes: Changes, images: ImageData, done: Sequence[Comparison], device: str
-) -> tuple[list[Filled], list[dict[str, Any]]]:
+) -> tuple[list[ReproducedCell], list[dict[str, Any]]]:
     """Each cell with what a diagnostic says of the sets of its row, and the findings behind them."""
     findings: dict[tuple[str, str], dict[str, Any]] = {}
-    filled = []
+    cells = []
     for cell in recipe.cells:
         key = (cell.row, cell.network)
         if key not in findings:
@@ -165,8 +167,8 @@ def _diagnosed(
                 made = _made(cell, changes, done)
             if made:
                 findings[key] = figures.measure(recipe, changes, images, made, cell.network, device)
-        filled.append(Filled(cell, figures.value(cell, findings[key]) if key in findings else None))
-    return filled, list(findings.values())
+        cells.append(ReproducedCell(cell, figures.value(cell, findings[key]) if key in findings else None))
+    return cells, list(findings.values())
 
 
 def _begun(
@@ -221,6 +223,18 @@ def _prepare(out: Path, recipe: Recipe, protocols: Iterable[str]) -> None:
                 os.symlink(Path("..") / "sets", out / protocol / "sets")
     except OSError as error:
         raise artifact.unwritable(out, error) from error
+
+
+def _release(out: Path, protocols: Sequence[str]) -> None:
+    """Take away what `_prepare` made, where nothing was done."""
+    if any((out / "sets").iterdir()):
+        return
+    (out / _MARK).unlink()
+    for protocol in protocols:
+        (out / protocol / "sets").unlink()
+    for folder in (*(out / protocol for protocol in protocols), out / "sets", out):
+        with suppress(OSError):  # not empty: of other commands
+            folder.rmdir()
 
 
 # ---- for people
