@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from condensery import BadFile, BadInput, ImageData, Rng
+from condensery import BadFile, BadInput, ImageData, Rng, artifact
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
 from condensery.run_folder import Curve, RunFolder, RunSettings
@@ -218,12 +218,13 @@ def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that never ends")
-@pytest.mark.parametrize("name", ["run.json", "checkpoint.safetensors"])
+@pytest.mark.parametrize("name", ["run.json", "checkpoint.safetensors", "set.safetensors"])
 def test_a_device_or_a_pipe_is_not_read(name: str, tmp_path: Path, tiny: ImageData) -> None:
     folder = RunFolder.create(tmp_path / "run", SETTINGS)
     saved(folder, tiny)
     for make in (lambda path: path.symlink_to("/dev/full"), os.mkfifo):
         (folder.path / name).unlink()
         make(folder.path / name)
+        readers = {"run.json": folder.settings, "set.safetensors": lambda: artifact.load(folder.path)}
         with pytest.raises(BadFile, match=name):
-            folder.settings() if name == "run.json" else folder.load()
+            readers.get(name, folder.load)()

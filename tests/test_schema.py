@@ -47,7 +47,8 @@ def test_what_cannot_be_written_is_refused_anywhere(found: Any) -> None:
 def test_a_path_that_is_not_utf_8_is_one() -> None:
     """Python reads the byte E9 of such a name as U+DCE9."""
     schema.check({**asdict(SETTINGS), "source": "/caf\udce9"}, schema.SETTINGS, "settings")
-    assert "not a text" in misfit({**SPEC.to_json(), "class_names": ["caf\udce9", "b"]}, schema.SPEC)
+    schema.check({**SPEC.to_json(), "class_names": ["caf\udce9", "b"]}, schema.SPEC, "spec")
+    assert "not a text" in misfit({**asdict(SETTINGS), "method": "caf\udce9"}, schema.SETTINGS)
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,10 @@ def load(path: str | Path) -> SyntheticSet:
         BadFile: it is truncated, damaged, foreign or from a newer version.
     """
     path = set_path(path)
+    try:
+        require_plain(path)
+    except OSError as error:
+        raise BadFile(f"{path} cannot be read: {error.strerror}") from error
     if path.suffix.lower() in _FOREIGN or zipfile.is_zipfile(path):
         raise BadFile(f"{path} is not a safetensors file: {_import(path)}")
     tensors, header = read_tensors(path)

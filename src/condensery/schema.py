@@ -107,15 +107,15 @@ TEXT = Value("a text", _is_text)
 PATH = Value("a text", _is_path)
 FLAG = Value("true or false", lambda x: type(x) is bool)
 LOSS = Value("a number", lambda x: x is None or type(x) in (int, float))
-CLASS = Value("a name or number of a class", lambda x: _is_text(x) or type(x) is int)
+CLASS = Value("a name or number of a class", lambda x: _is_path(x) or type(x) is int)
 
 FRACTION = number(0, 1)
 SPEC = Fields(
     {
-        "name": TEXT,
+        "name": PATH,
         "channels": whole(1, 3),
         **dict.fromkeys(("height", "width"), whole(1, 2**16)),
-        "class_names": Each(TEXT, 2),
+        "class_names": Each(PATH, 2),  # of folders
         **dict.fromkeys(("mean", "std"), Each(number())),
         "flip": FLAG,
     },

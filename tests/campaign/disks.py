@@ -17,7 +17,7 @@ from harness import COMPARE, EVALUATE, FORMATS, RUN, SELECT, Campaign, Wrong, ca
 
 import condensery
 
-_ROOM = 64 << 20
+_ROOM, _BLOCK = 64 << 20, 4096
 _NEEDED: dict[str, int] = {}  # bytes that a case takes when nothing is in its way
 
 
@@ -56,7 +56,13 @@ def _check_select(campaign: Campaign, place: Path, again: Callable[[list[object]
 
 
 def _copy_run(campaign: Campaign, place: Path) -> None:
-    shutil.copytree(campaign.run, place / "run")
+    """With a log that nearly fills its last block, so that the next line needs another one."""
+    log = Path(shutil.copytree(campaign.run, place / "run")) / "evaluations.jsonl"
+    document = json.loads(log.read_text().splitlines()[0])
+    empty = len(json.dumps({**document, "note": ""})) + 1
+    room = 2 * _BLOCK - (log.stat().st_size + empty) % _BLOCK - campaign.draws.randint(1, 400)
+    with log.open("a") as file:
+        file.write(json.dumps({**document, "note": "x" * room}) + "\n")
 
 
 def _check_evaluate(campaign: Campaign, place: Path, again: Callable[[list[object]], Ended]) -> None:
@@ -143,7 +149,7 @@ def _full(campaign: Campaign, name: str, kind: Kind, place: Path) -> None:
             )
             _NEEDED[name] = found.used() - used
             return
-        found.resize(used + 4096 * campaign.draws.randint(0, _NEEDED[name] * 3 // 2 // 4096 + 1))
+        found.resize(used + _BLOCK * campaign.draws.randint(0, _NEEDED[name] * 3 // 2 // _BLOCK + 1))
         campaign.well(f"disk: {name}", campaign.forks.call(kind.arguments(place), campaign.place))
         campaign.nothing_half(name, place)
         found.resize(_ROOM)
