@@ -9,7 +9,7 @@ import makers as m
 import numpy as np
 import pytest
 
-from condensery import artifact
+from condensery import schema
 from condensery.data import load
 from condensery.data.found import Found
 from condensery.data.options import Options
@@ -96,9 +96,9 @@ def test_options_are_recorded_and_a_set_with_them_can_be_saved(photos: Path, tmp
     data = load(photos, **given)
     assert data.options == {**given, "value_range": [0.0, 300.0]}
     assert load(photos, **json.loads(json.dumps(data.options))).fingerprint == data.fingerprint
-    artifact._require_valid_record(tmp_path, {"data": {"options": data.options}})
+    schema.require(tmp_path, {"data": {"options": data.options}}, schema.RECORD, "record")
     with pytest.raises(BadInput, match="skip_damaged in its options is 1"):
-        artifact._require_valid_record(tmp_path, {"data": {"options": {"skip_damaged": 1}}})
+        schema.require(tmp_path, {"data": {"options": {"skip_damaged": 1}}}, schema.RECORD, "record")
 
 
 @pytest.mark.parametrize("value", [(1,), (5, 5), (9, 1), (0, float("nan")), ("a", 2), 7, "12", (0, 1, 2)])

@@ -82,6 +82,8 @@ def run(
             }
             if images.data is not None:
                 asked["source"] = absolute_source(images.data)
+            if "preset" in making.typed:
+                progress.say("--preset is for new runs: this one goes on with the settings that it was started with")
             kept = RunFolder(out).settings()
             asked["options"] = {**kept.options, **images.data_options, **resize.typed}
             asked["fields"] = fields.of(kept.method)
