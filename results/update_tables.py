@@ -15,7 +15,7 @@ from typing import Any
 from condensery.coresets import SELECTORS
 from condensery.methods import get_method
 from condensery.published import Published, lookup, tables
-from condensery.words import readable_bytes
+from condensery.text import readable_bytes
 
 HERE = Path(__file__).parent
 PAGES = (HERE.parent / "README.md", HERE.parent / "docs/results.md")

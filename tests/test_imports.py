@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "condensery"
 ROOMS = (
     "errors",
     "schema",
-    "words",
+    "text",
     "plugins",
     "rng",
     "views",

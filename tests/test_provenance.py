@@ -12,7 +12,7 @@ import torch
 
 from condensery import BadInput
 from condensery.provenance import environment, pick_device
-from condensery.words import count
+from condensery.text import count
 
 ROOT = Path(__file__).parents[1]
 

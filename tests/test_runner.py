@@ -35,7 +35,7 @@ from condensery.models.registry import NetworkFactory
 from condensery.run_folder import RunFolder
 from condensery.runner import resume_run
 from condensery.session import Interrupted, Options
-from condensery.words import readable_seconds
+from condensery.text import readable_seconds
 
 NETWORK = "convnet+width=8+depth=2"
 FAST = replace(PROTOCOLS["quick"], name="fast", epochs=2, plain_epochs=2, repeats=2)

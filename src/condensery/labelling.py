@@ -16,7 +16,7 @@ from condensery.run_folder import RunFolder
 from condensery.selection import reserved
 from condensery.synthetic import with_pixels
 from condensery.teaching import LabelSettings, TeacherSettings, get_teacher, label_images
-from condensery.words import percent, readable_bytes, readable_seconds
+from condensery.text import percent, readable_bytes, readable_seconds
 
 _NEWS_EVERY = 60.0  # seconds between lines on the teacher; a shorter training needs none
 

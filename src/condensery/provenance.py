@@ -17,7 +17,7 @@ import torch
 
 from condensery.errors import BadInput
 from condensery.records import ImageData
-from condensery.words import count
+from condensery.text import count
 
 PARTS = ("train", "test")
 """The parts of a set, each of which has a SHA-256 of its own."""

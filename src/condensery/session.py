@@ -22,8 +22,8 @@ from condensery.provenance import environment, origin, peak_memory, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.run_folder import Curve, RunFolder, RunSettings
 from condensery.synthetic import Learned
+from condensery.text import count, readable_seconds
 from condensery.training import default_chunk
-from condensery.words import count, readable_seconds
 
 _NEWS_EVERY = 60.0  # seconds between lines on what is prepared
 _WORTH_ESTIMATING = 10  # steps; a shorter run is estimated by its first

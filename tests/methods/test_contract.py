@@ -23,7 +23,7 @@ from condensery.matching.distances import DISTANCES
 from condensery.runner import resume_run
 from condensery.session import Options, StepReport
 from condensery.synthetic.pixels import INITS
-from condensery.words import count
+from condensery.text import count
 
 RNG = Rng(3)
 NAMES = sorted(METHODS)

@@ -17,7 +17,7 @@ from reports import HOSTILE, full, gallery, measurement
 from condensery.report.contents import WHOLE, Published, Report
 from condensery.report.page import html, without_control_signs
 from condensery.report.page.sprites import sprites
-from condensery.words import accuracy
+from condensery.text import accuracy
 
 VOID = {"meta", "link", "input", "br", "img", "path", "rect", "wbr"}
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from condensery.cli.output import Output, plain_table
 from condensery.comparison.progress import DONE, Progress
-from condensery.words import accuracy, readable_seconds
+from condensery.text import accuracy, readable_seconds
 
 
 class CompareProgress:

@@ -11,7 +11,7 @@ from condensery.comparison.reports import Comparison
 from condensery.evaluation.honest import SCORES
 from condensery.report import write_report
 from condensery.report.contents import Measurement
-from condensery.words import accuracy, percent, readable_bytes, readable_seconds
+from condensery.text import accuracy, percent, readable_bytes, readable_seconds
 
 _FILES = {"Page": "report.html", "Table": "table.md", "Numbers": "table.csv", "Lines": "results.jsonl"}
 

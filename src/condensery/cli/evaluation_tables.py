@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from condensery.cli.output import Lines, plain_table
 from condensery.evaluation import Evaluation, Score
 from condensery.evaluation.honest import SCORES, ScoreColumn
-from condensery.words import accuracy, count, percent, readable_bytes, readable_seconds
+from condensery.text import accuracy, count, percent, readable_bytes, readable_seconds
 
 _RANGE = (
     "0 % is the worst there can be, 26.9 % is no better than random and no worse than the whole set, "

@@ -11,7 +11,7 @@ from condensery.cli import arguments
 from condensery.cli.flags import Flag, OptionGroup
 from condensery.cli.options import Images, Resize
 from condensery.cli.output import Output, facts_table
-from condensery.words import readable_bytes
+from condensery.text import readable_bytes
 
 
 class Reading(OptionGroup, panel="How it is read"):

@@ -13,7 +13,7 @@ from condensery.cli.options import Draws
 from condensery.cli.output import Output
 from condensery.cli.progress import TeacherProgress
 from condensery.errors import BadInput
-from condensery.words import readable_seconds
+from condensery.text import readable_seconds
 
 
 class Labels(OptionGroup, panel="Labels"):

@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from condensery.cli.flags import OptionGroup
-from condensery.words import readable_bytes
+from condensery.text import readable_bytes
 
 if TYPE_CHECKING:
     from rich.live import Live

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from condensery.cli.output import Lasting, Output, visible
-from condensery.words import readable_seconds
+from condensery.text import readable_seconds
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -11,7 +11,7 @@ import typer
 from condensery.cli.flags import Flag, OptionGroup
 from condensery.cli.options import Page
 from condensery.cli.output import Lines, Output, plain_table
-from condensery.words import accuracy, readable_bytes
+from condensery.text import accuracy, readable_bytes
 
 if TYPE_CHECKING:
     from condensery.report.contents import Measurement, Report

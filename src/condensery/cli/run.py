@@ -11,7 +11,7 @@ from condensery.cli.options import Curve, Images, Made, Resize
 from condensery.cli.output import Output
 from condensery.cli.progress import RunProgress
 from condensery.errors import BadInput
-from condensery.words import count, readable_seconds
+from condensery.text import count, readable_seconds
 
 _DECIDING = ("method", "ipc", "network", "seed")  # settings that a resumed run must share
 
@@ -83,7 +83,9 @@ def run(
             if images.data is not None:
                 asked["source"] = absolute_source(images.data)
             if "preset" in making.typed:
-                progress.say("--preset is for new runs: this one goes on with the settings that it was started with")
+                progress.say(
+                    "--preset is for new runs: this one goes on with the settings that it was started with"
+                )
             kept = RunFolder(out).settings()
             asked["options"] = {**kept.options, **images.data_options, **resize.typed}
             asked["fields"] = fields.of(kept.method)

@@ -10,7 +10,7 @@ from condensery.cli.flags import Flag, OptionGroup, SelectorFlags
 from condensery.cli.options import Images, Made, Resize
 from condensery.cli.output import Output
 from condensery.cli.progress import SelectionProgress
-from condensery.words import readable_seconds
+from condensery.text import readable_seconds
 
 
 class Choosing(OptionGroup, panel="Run"):

@@ -10,7 +10,7 @@ import typer
 from condensery.cli.flags import Flag, OptionGroup
 from condensery.cli.output import Output, facts_table
 from condensery.errors import BadInput
-from condensery.words import accuracy, percent, readable_bytes, readable_seconds
+from condensery.text import accuracy, percent, readable_bytes, readable_seconds
 
 if TYPE_CHECKING:
     from condensery.records import SyntheticSet

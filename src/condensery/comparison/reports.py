@@ -26,7 +26,7 @@ from condensery.report.from_disk import (
     report_of_found,
 )
 from condensery.report.tables import score_values
-from condensery.words import count
+from condensery.text import count
 
 Announce = Callable[[str], None]
 

@@ -16,7 +16,7 @@ from condensery.errors import BadInput
 from condensery.records import ImageData
 from condensery.report.contents import WHOLE
 from condensery.session import Interrupted
-from condensery.words import accuracy, count, readable_seconds
+from condensery.text import accuracy, count, readable_seconds
 
 Listener = Callable[[Progress], None]
 _ORDER = {

@@ -17,8 +17,8 @@ from condensery.coresets.ranking import check_keep, ranked
 from condensery.coresets.selector import SelectionTask
 from condensery.errors import BadInput
 from condensery.rng import Rng
+from condensery.text import count
 from condensery.training import FORWARD, Recipe
-from condensery.words import count
 
 
 @dataclass(frozen=True)

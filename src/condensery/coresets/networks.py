@@ -11,8 +11,8 @@ from condensery.coresets.selector import SelectionTask
 from condensery.errors import BadInput
 from condensery.pretraining import KeptNetwork, kept_network
 from condensery.rng import Rng
+from condensery.text import count
 from condensery.training import FORWARD, Images, OnBatch, Recipe, fit, forward_layout
-from condensery.words import count
 
 WEIGHTS = ("trained", "random")
 _BATCH = 256

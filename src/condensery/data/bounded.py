@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from condensery.errors import BadFile, BadInput
-from condensery.words import readable_bytes
+from condensery.text import readable_bytes
 
 RATIO = 200
 """Real images are compressed less than this; the archives that harm are compressed more."""

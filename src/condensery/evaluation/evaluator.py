@@ -31,9 +31,9 @@ from condensery.export.run_command import run_command
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.provenance import changed_parts, environment, pick_device
 from condensery.records import ImageData, ImageSpec, LabeledImages, SyntheticSet
+from condensery.text import count, percent, readable_bytes
 from condensery.training import own_recipe
 from condensery.views import Views
-from condensery.words import count, percent, readable_bytes
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from condensery.methods.dc import PUBLISHED_LOOPS
 from condensery.methods.gradient_matching import GradientMatching
 from condensery.models.custom import trainable
 from condensery.rng import Rng
-from condensery.words import count
+from condensery.text import count
 
 WARMUPS = ("bilevel", "simple", "none")
 

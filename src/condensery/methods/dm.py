@@ -21,7 +21,7 @@ from condensery.models.batch_norm import mixes_samples
 from condensery.pretraining import NetworkPool, pool_preparation, require_keepable, trained_networks
 from condensery.rng import Rng
 from condensery.synthetic import require_start, start_images
-from condensery.words import count
+from condensery.text import count
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from condensery.models.batch_norm import batch_norms
 from condensery.models.custom import trainable
 from condensery.rng import Rng
 from condensery.synthetic import require_start, start_images
+from condensery.text import count
 from condensery.training import TensorImages, train_epoch
-from condensery.words import count
 
 
 @dataclass(frozen=True)

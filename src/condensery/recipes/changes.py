@@ -12,7 +12,7 @@ from condensery.errors import BadInput, did_you_mean
 from condensery.methods import METHODS, get_method
 from condensery.published import PublishedCell
 from condensery.recipes.catalog import Recipe
-from condensery.words import count
+from condensery.text import count
 
 VELOCITY = "kernel velocity"
 VELOCITY_STEPS = 50  # measured updates: the horizontal axis of the DCC paper's Figure 4

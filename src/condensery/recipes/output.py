@@ -13,7 +13,7 @@ from condensery.published import ACCURACY, Published
 from condensery.recipes.reproduction import ReproducedCell, Reproduction, Value
 from condensery.report.tables import stored_images
 from condensery.report.writing import write_report
-from condensery.words import count
+from condensery.text import count
 
 
 def write(done: Reproduction) -> list[Path]:

@@ -18,8 +18,8 @@ from condensery.provenance import pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.report.contents import Scatter
 from condensery.rng import Rng
+from condensery.text import count
 from condensery.training import Recipe, TensorImages, default_chunk, fit
-from condensery.words import count
 
 NETWORK = "convnet+width=32"
 EPOCHS = 10

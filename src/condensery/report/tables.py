@@ -12,7 +12,7 @@ from typing import Any
 
 from condensery.evaluation.honest import SCORES, WEIGHT, ScoreColumn
 from condensery.report.contents import Measurement, Published, Report
-from condensery.words import accuracy, percent, readable_bytes
+from condensery.text import accuracy, percent, readable_bytes
 
 MARKDOWN_MARK = "<!-- condensery report -->"
 JSON_MARK = "condensery measurement"

@@ -8,7 +8,7 @@ from functools import cache, partial
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from condensery import words
+from condensery import text
 from condensery.report import tables
 from condensery.report.contents import Report
 from condensery.report.page import names, numbers, origins, pictures
@@ -57,7 +57,7 @@ def templates() -> Environment:
 
     strict = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     found = Environment(loader=PackageLoader(__name__), **strict)
-    said = [words.accuracy, words.count, words.percent, words.readable_bytes, words.readable_seconds]
+    said = [text.accuracy, text.count, text.percent, text.readable_bytes, text.readable_seconds]
     said += [names.budget, names.found, names.subject_name, origins.small_percent]
     said += [tables.further_text, tables.judged_otherwise, tables.make_seconds]
     said += [tables.sets_by_networks, tables.stored_images]

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from condensery.report.contents import RANDOM, WHOLE, Measurement
 from condensery.report.page.charts import COLOURS
-from condensery.words import accuracy, count
+from condensery.text import accuracy, count
 
 T = TypeVar("T")
 

@@ -24,7 +24,7 @@ from condensery.report.page.names import (
     varying,
 )
 from condensery.report.tables import further_columns, judged_otherwise
-from condensery.words import percent
+from condensery.text import percent
 
 Rows = Sequence[Measurement]
 Colours = Mapping[str, int]  # of each subject

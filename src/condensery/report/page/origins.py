@@ -9,7 +9,7 @@ from typing import Any
 from condensery.report.contents import WHOLE, Report
 from condensery.report.page.names import groups, values_of
 from condensery.report.tables import csv_text, json_lines, stored_images
-from condensery.words import percent
+from condensery.text import percent
 
 
 def costs(report: Report) -> dict[str, Any]:

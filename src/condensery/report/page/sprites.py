@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from condensery.report.contents import Gallery
-from condensery.words import count
+from condensery.text import count
 
 BUDGET = 6_500_000  # bytes of all pictures in base64; the rest of a page must fit beside them in 10 MB
 _MOST_IMAGES = 12_000  # elements that a browser draws without trouble
