@@ -17,8 +17,8 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import stat
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -255,20 +255,16 @@ def _replacing(path: Path) -> Iterator[Path]:
 
     Whatever is at `path`, a link too, is replaced and not followed.
     """
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".condensery-{os.getpid()}-", suffix=".tmp", dir=path.parent)
-    except OSError as error:
-        raise unwritable(path, error) from error
-    try:
-        os.close(handle)
-        yield Path(name)
-        os.chmod(name, 0o666 & ~_umask())  # such files can be read by their owner only
+    name = path.parent / f".condensery-{os.getpid()}-{secrets.token_hex(8)}.tmp"
+    try:  # whenever a signal ends this, the file is gone
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        yield name
         os.replace(name, path)
     except (OSError, SafetensorError) as error:
         raise unwritable(path, error) from error
     finally:
         with contextlib.suppress(OSError):
-            os.unlink(name)
+            name.unlink()
 
 
 def is_leftover(path: Path) -> bool:
@@ -293,13 +289,6 @@ def _is_alive(process: str) -> bool:
     except OSError:  # somebody else's
         return True
     return True
-
-
-def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -406,7 +406,7 @@ def _record(
         "condensed_with": first.get("network"),
         "condense_seconds": [s.record.get("seconds", 0) for s in sets],
         "set_seeds": [s.record.get("seed") for s in sets],
-        "made_with": [run_command(s.record) for s in sets if "fields" in s.record],
+        "made_with": [command for s in sets if (command := run_command(s.record))],
         "protocol": protocol.name,
         "seed": seed,
         **environment(device),

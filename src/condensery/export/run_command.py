@@ -21,9 +21,15 @@ def run_command(record: Mapping[str, Any]) -> str:
 
     Args:
         record: of a set that `condensery.condense` or `condensery.select` made.
+
+    Returns:
+        The command; "" for a record that does not say enough, such as that of an imported set.
     """
-    data = record["data"]
     selected = "indices" in record
+    needed = {"method", "ipc", "fields", "data", *_DEFAULTS, *(() if selected else ("step",))}
+    if not needed <= record.keys() or "source" not in record["data"]:
+        return ""
+    data = record["data"]
     words = ["condense", "select" if selected else "run", "--data", str(data["source"])]
     words += ["--method", record["method"], "--ipc", str(record["ipc"])]
     if not selected:
