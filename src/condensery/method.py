@@ -144,9 +144,15 @@ class State:
         """This state (a fresh one of the same run) with its tensors replaced by those of a checkpoint.
 
         Raises:
-            BadFile: names or shapes are not those of this run.
+            BadFile: names or shapes are not those of this run, or a value is not finite.
         """
         tensors = {_present_name(name): tensor for name, tensor in tensors.items()}
+        for name, tensor in tensors.items():
+            if not bool(torch.isfinite(tensor).all()):
+                raise BadFile(
+                    f"the checkpoint holds values of {name} that are not finite: it was damaged, or the training of a "
+                    "network diverged; start a new run with another --out"
+                )
         try:
             with torch.no_grad():
                 for name, leaf in self.synthetic.leaves().items():

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import condensery
-from condensery import METHODS, BadInput, ImageData, Method, Rng, State, Task, driver, get_method
+from condensery import METHODS, BadFile, BadInput, ImageData, Method, Rng, State, Task, driver, get_method
 from condensery.errors import Interrupted
 from condensery.matching.distances import DISTANCES
 from condensery.runner import resume_run
@@ -249,6 +249,16 @@ def test_stop_and_resume_is_bit_for_bit(
     assert torch.equal(whole.images, resumed.images)
     assert whole.record["loss"] == resumed.record["loss"]
     assert resumed.record["step"] == 7
+
+
+def test_a_checkpoint_that_is_not_finite_is_refused(name: str, quick_method: Maker, make_task: Maker) -> None:
+    task, method = make_task(), quick_method(name)
+    state = driver.begin(method, task, RNG)
+    tensors = {key: tensor.clone() for key, tensor in state.tensors().items()}
+    spoiled = next(key for key, tensor in tensors.items() if tensor.is_floating_point())
+    tensors[spoiled].view(-1)[0] = torch.nan
+    with pytest.raises(BadFile, match=f"values of {spoiled} that are not finite"):
+        state.restored(tensors, 0)
 
 
 def test_the_network_of_a_checkpoint_matters(name: str, quick_method: Maker, make_task: Maker) -> None:
