@@ -14,10 +14,10 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import re
-import secrets
 import stat
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -44,6 +44,7 @@ _TEMPORARY = re.compile(
     r"\.condensery-(\d+)-.*\.tmp|\..+\.(\d+)\.tmp"
 )  # with the process; now, and in version 0.1
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NUMBERS = itertools.count()  # of temporary files
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -255,8 +256,9 @@ def _replacing(path: Path) -> Iterator[Path]:
 
     Whatever is at `path`, a link too, is replaced and not followed.
     """
-    name = path.parent / f".condensery-{os.getpid()}-{secrets.token_hex(8)}.tmp"
+    name = path.parent / f".condensery-{os.getpid()}-{next(_NUMBERS)}.tmp"
     try:  # whenever a signal ends this, the file is gone
+        name.unlink(missing_ok=True)  # of a killed process that had the same number
         os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
         yield name
         os.replace(name, path)
