@@ -32,10 +32,6 @@ class Column:
     names: tuple[str, ...] | None = None
     bare: bool = False
 
-    @property
-    def is_text(self) -> bool:
-        return self.kind == "path"
-
 
 def columns_of(schema: Any) -> dict[str, Column]:
     """Columns of an Arrow schema, with what the `datasets` library noted beside them.

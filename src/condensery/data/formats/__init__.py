@@ -5,8 +5,6 @@ A reader has `find(tree)`, which knows a set by the names of its files and reads
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from condensery.data.files import Tree, summary
 from condensery.data.formats import cifar_binary, cifar_python, idx, libsvm, numbered_npz, svhn
 from condensery.data.formats.candidate import Candidate
@@ -70,8 +68,3 @@ def _require_unpacked(tree: Tree) -> None:
     packed = [file for file in tree.files if file.suffix in PACKED]
     if packed:
         raise BadInput(f"{tree.root} holds no images, but {summary(packed)}; unpack it first")
-
-
-def known_places(root: Path, tree: Tree) -> list[tuple[Path, str]]:
-    """Folders and formats of the sets of a known format below `root`."""
-    return [(root / candidate.folder, candidate.kind) for candidate in candidates(tree)]
