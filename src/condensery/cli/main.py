@@ -31,6 +31,7 @@ from condensery.cli.run import run
 from condensery.cli.select import select
 from condensery.cli.show import export, show
 from condensery.errors import CondenseryError, Interrupted
+from condensery.memory import keep_freed_memory
 
 OK, FAILED, BAD_INPUT = 0, 1, 2
 _MACHINE_SAYS_NO = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -82,6 +83,7 @@ def application(needed: Container[str] = COMMANDS) -> typer.Typer:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, 1 (the work failed), 2 (bad input, or stopped by the user)."""
+    keep_freed_memory()
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
