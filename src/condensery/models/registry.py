@@ -18,7 +18,7 @@ from torch import nn
 from condensery.errors import BadInput, did_you_mean
 from condensery.models import custom
 from condensery.models.classic import MLP, VGG11, AlexCifarNet, AlexNet, LeNet
-from condensery.models.convnet import ConvNet
+from condensery.models.convnet import ConvNet, published_depth
 from condensery.models.custom import Constructor
 from condensery.models.resnet import ResNet18, ResNet18AP
 from condensery.records import ImageSpec
@@ -119,6 +119,14 @@ class NetworkFactory:
             else custom.initialised(network, spec.shape, rng.fork("lazy layers"))
         )
 
+    def depth_note(self, spec: ImageSpec) -> str | None:
+        """A line for people where the depth follows from the size of the images and is not 3, as it is at 32 pixels."""
+        depth = published_depth((spec.height, spec.width))
+        if self.kind != "convnet" or dict(self.options).get("depth") or depth == 3:
+            return None
+        side = min(spec.height, spec.width)
+        return f"the ConvNet has {depth} blocks, as published for {side} pixels (convnet+depth=N sets another number)"
+
     def has_embedding(self, spec: ImageSpec) -> bool:
         """Whether the network has `embed(x) -> (N, D)`, which distribution matching and selectors need."""
         return _facts(self, spec.shape, spec.num_classes).has_embedding
@@ -180,7 +188,8 @@ def list_networks() -> list[NetworkInfo]:
         options = {}
         for key, default in _defaults(network).items():
             choices = _choices(network, key)
-            options[key] = f"{default} ({', '.join(choices)})" if choices else str(default)
+            shown = "by image size" if default is None else str(default)
+            options[key] = f"{default} ({', '.join(choices)})" if choices else shown
         description = (network.__doc__ or "").strip().splitlines()[0]
         infos.append(NetworkInfo(name, description, options))
     return infos
