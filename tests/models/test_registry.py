@@ -98,7 +98,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ("ConvNetBN+width=64", "convnet+norm=batch+width=64"),
         ("ConvNetBN+norm=none", "convnet+norm=none"),
         ("ConvNetD1", "convnet+depth=1"),
-        ("ConvNetD3", "convnet"),
+        ("ConvNetD3", "convnet+depth=3"),
         ("ConvNetW32", "convnet+width=32"),
         ("ConvNetW256", "convnet+width=256"),
         ("ConvNetAS", "convnet+activation=sigmoid"),
