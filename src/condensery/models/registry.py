@@ -60,6 +60,8 @@ _ALIASES: dict[str, str] = {
 # The average-pooling ResNet is for condensing alone: the authors evaluate its sets on the plain one (thesis A.1).
 _WITHOUT_BATCH_NORM = {"resnet18-ap": "resnet18"}
 
+_BY_SIZE = "auto"  # what an option is called that follows from the size of the images
+
 
 class NetworkInfo(NamedTuple):
     """One line of `list_networks`; `options` maps each option to its default and what else it can be."""
@@ -188,7 +190,7 @@ def list_networks() -> list[NetworkInfo]:
         options = {}
         for key, default in _defaults(network).items():
             choices = _choices(network, key)
-            shown = "by image size" if default is None else str(default)
+            shown = _BY_SIZE if default is None else str(default)
             options[key] = f"{default} ({', '.join(choices)})" if choices else shown
         description = (network.__doc__ or "").strip().splitlines()[0]
         infos.append(NetworkInfo(name, description, options))
@@ -245,6 +247,8 @@ def _parse_option(kind: str, key: str, text: str) -> Any:
         if text.lower() not in choices:
             raise BadInput(_unknown(f"{key} of {kind}", text, choices, choices))
         return text.lower()
+    if defaults[key] is None and text.lower() == _BY_SIZE:
+        return None
     if not text.isdecimal() or int(text) < 1:  # all other options count something
         raise BadInput(f"{key} of {kind} must be a whole number of 1 or more, not '{text}'")
     return int(text)
