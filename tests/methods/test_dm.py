@@ -223,7 +223,6 @@ def test_coarse_steps_see_averages_and_resume_at_either_size(tiny_file: Path, tm
             {"coarse": 2, "coarse_steps": 1},
             "leaves images of 4x4 pixels",
         ),
-        ("convnet+width=8+depth=2", {"classes_per_step": -1}, "must be 0 or more"),
     ],
 )
 def test_impossible_coarse_steps_are_refused(make_task, network: str, fields, message: str) -> None:

@@ -122,9 +122,7 @@ class DM:
 
     def _coarse_notes(self, task: Task) -> list[str]:
         """What is matched at a coarse size. Raises BadInput where the network takes images of one size only."""
-        if min(self.classes_per_step, self.coarse_steps, self.coarse - 1) < 0:
-            raise BadInput("classes_per_step and coarse_steps must be 0 or more, coarse 1 or more")
-        if self.coarse == 1 or not self.coarse_steps:
+        if self.coarse < 2 or not self.coarse_steps:
             return []
         height, width = (side // self.coarse for side in task.spec.shape[1:])
         try:
