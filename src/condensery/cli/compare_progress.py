@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from condensery.cli.output import Output, plain_table
-from condensery.comparison.progress import DONE, Progress
+from condensery.comparison.run import DONE, Run
 from condensery.text import accuracy, readable_seconds
 
 
@@ -22,7 +22,7 @@ class CompareProgress:
     def __init__(self, output: Output) -> None:
         self.output = output
         self.live: Live | None = None
-        self.progress: Progress | None = None
+        self.progress: Run | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -35,7 +35,7 @@ class CompareProgress:
         """One line, above the table if there is one."""
         self.output.say(line, self.live)
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: Run) -> None:
         """Callback for `condensery.compare`."""
         self.progress = progress
         if not sys.stderr.isatty():
@@ -54,7 +54,7 @@ class CompareProgress:
             self.live.start()
 
 
-def progress_table(progress: Progress) -> Table:
+def progress_table(progress: Run) -> Table:
     """Rows are sets, columns architectures; each cell says what is going on or what was found."""
     networks = dict.fromkeys(cell.record["network"] for row in progress.rows.values() for cell in row)
     left = "" if progress.left is None else f", about {readable_seconds(progress.left)} left"
