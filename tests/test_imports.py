@@ -19,6 +19,7 @@ ROOMS = (
     "rng",
     "views",
     "records",
+    "budgets",
     "provenance",
     "data",
     "augment",

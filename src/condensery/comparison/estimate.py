@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from condensery import driver
+from condensery.budgets import Counts, in_record
 from condensery.comparison.jobs import MAKE, ON_THE_WAY, Job, Plan
 from condensery.comparison.perform import evaluation_options
 from condensery.coresets import SelectionTask, get_selector, random_selection
@@ -64,7 +65,7 @@ class Stopwatch:
     def _select(self, job: Job) -> float:
         """The selector's own measure of its work, in images that go through a training step."""
         record, network = job.record, resolve(job.record["network"] or "convnet")
-        place = (self.pool, network, record["ipc"], self.device, default_chunk(self.device))
+        place = (self.pool, network, self._counts(job), self.device, default_chunk(self.device))
         task = SelectionTask(*place, to_train=self._to_train)
         selector = get_selector(record["method"], **record["fields"])
         work = selector.work(task, Rng(record["seed"]).fork("select"))
@@ -80,7 +81,10 @@ class Stopwatch:
     def _task(self, job: Job) -> Task:
         record, chunk = job.record, default_chunk(self.device)
         network = resolve(record["network"])
-        return Task(self.pool, network, record["ipc"], self.device, chunk, record["steps"])
+        return Task(self.pool, network, self._counts(job), self.device, chunk, record["steps"])
+
+    def _counts(self, job: Job) -> Counts:
+        return in_record(job.record["ipc"], self.pool.spec.num_classes)
 
     def _unprepared(self, job: Job) -> Method | None:
         """The method of a job, without what it has to prepare; None where its steps take no time beside that."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from condensery.budgets import in_record
 from condensery.comparison.folder import Problem
 from condensery.comparison.jobs import Job
 from condensery.coresets import SelectionTask, get_selector
@@ -65,7 +66,7 @@ def _notes(made: Job, pool: ClassPool) -> dict[str, None]:
     network = resolve(record["network"] or "convnet")
     if record["network"]:
         network.parameter_count(pool.spec)
-    place = (pool, network, record["ipc"], torch.device("cpu"))
+    place = (pool, network, in_record(record["ipc"], pool.spec.num_classes), torch.device("cpu"))
     if record["method"] in METHODS:
         notes = get_method(record["method"], **record["fields"]).check(Task(*place, steps=record["steps"]))
     else:

@@ -20,7 +20,6 @@ from condensery.method import Preparation, State, Task
 from condensery.models.batch_norm import mixes_samples
 from condensery.pretraining import NetworkPool, pool_preparation, require_keepable, trained_networks
 from condensery.rng import Rng
-from condensery.synthetic import require_start, start_images
 from condensery.text import count
 
 
@@ -57,13 +56,13 @@ class DM:
         return self.iterations
 
     def check(self, task: Task) -> list[str]:
-        require_start(task.pool, task.ipc, self.init, self.factor)
+        notes = task.start_notes(self.init, self.factor)
         if not task.network.has_embedding(task.spec):
             raise BadInput(
                 f"dm matches embeddings and {task.network.name} has none: "
                 "choose a network with embed(), such as convnet"
             )
-        notes = [f"Siamese augmentation {self._augmentation(task).strategy or 'none'}"]
+        notes.append(f"Siamese augmentation {self._augmentation(task).strategy or 'none'}")
         if task.ipc >= 100 and self.image_lr < 10:
             notes.append(
                 f"the paper uses --image-lr 10 for CIFAR-10 from 100 images per class on, this run {self.image_lr:g}"
@@ -77,7 +76,7 @@ class DM:
         return pool_preparation(task, *pool, without=replace(self, weights="random"))
 
     def start(self, task: Task, rng: Rng) -> State:
-        synthetic = start_images(task.pool, task.ipc, self.init, self.factor, rng.fork("images"))
+        synthetic = task.start_images(self.init, self.factor, rng.fork("images"))
         optimizer = torch.optim.SGD(synthetic.leaves().values(), self.image_lr, self.image_momentum)
         pool = self._pool(task, rng.fork("trained networks"))
         return State.of(synthetic, optimizer, self._network(task, pool, rng), prepared=pool)
