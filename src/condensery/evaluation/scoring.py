@@ -164,8 +164,8 @@ class Scorer:
         Learned labels cannot be had for them: they are trained with their classes.
         """
         pool = ClassPool(self.data.train, self.data.spec, self.device)
-        ipc = like.stored_images // like.spec.num_classes
-        picks = [random_selection(pool, ipc, self.rng.fork("random selection", i)) for i in range(count)]
+        counts = like.stored_counts
+        picks = [random_selection(pool, counts, self.rng.fork("random selection", i)) for i in range(count)]
         if any(name.startswith("pixels.") for name in like.stored):
             picks = [with_pixels(pick) for pick in picks]
         if setting.held and setting.labels == LEARNED:
