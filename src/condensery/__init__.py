@@ -12,6 +12,8 @@ import importlib
 import typing
 
 if typing.TYPE_CHECKING:
+    from condensery.apps.continual.learn import continual
+    from condensery.apps.continual.outcome import Continual
     from condensery.artifact import load, save
     from condensery.comparison.compare import compare
     from condensery.comparison.jobs import Entry
@@ -41,6 +43,7 @@ __all__ = [
     "BadInput",
     "Comparison",
     "CondenseryError",
+    "Continual",
     "Entry",
     "Evaluation",
     "FailedWork",
@@ -67,6 +70,7 @@ __all__ = [
     "Views",
     "compare",
     "condense",
+    "continual",
     "evaluate",
     "get_method",
     "get_selector",
@@ -80,6 +84,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "apps.continual.learn": "continual",
+    "apps.continual.outcome": "Continual",
     "artifact": "load save",
     "comparison.compare": "compare",
     "comparison.jobs": "Entry",
