@@ -12,7 +12,7 @@ import numpy as np
 from condensery.apps.continual.streams import Stream
 from condensery.comparison.jobs import Job
 from condensery.report.contents import Plot, Report, Table
-from condensery.text import accuracy, readable_bytes
+from condensery.text import accuracy, readable_bytes, readable_seconds
 
 
 @dataclass(frozen=True)
