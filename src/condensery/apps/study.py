@@ -31,6 +31,9 @@ from condensery.run_folder import RunFolder
 from condensery.text import count, readable_seconds
 
 _SETTINGS, _RESULTS, _WORK = "study.json", "results", "work"
+Done = tuple[dict[str, Any], dict[str, bytes]]
+"""The document of a job, and files by name, which go to work/KEY."""
+
 _heard: list[Callable[[str], None]] = []  # who listens to jobs of this process
 _loaded: dict[str, ImageData] = {}  # images that this process was given, by fingerprint
 
@@ -63,10 +66,10 @@ def job_of(words: Sequence[str], kind: str, record: Mapping[str, Any], label: st
     return Job(key, kind, dict(record), label=label)
 
 
-def skipping(work: Callable[[Job], dict[str, Any]], job: Job) -> Result:
+def skipping(work: Callable[[Job], Done], job: Job) -> Result:
     """What `work` makes of a job; a job that cannot be done as asked is skipped."""
     try:
-        return Result(job.key, work(job))
+        return Result(job.key, *work(job))
     except BadInput as error:
         return Result(job.key, skipped=one_line(error))
 
@@ -165,6 +168,7 @@ def _do(
             if reason:
                 problems[job.label] = reason
             else:
+                _keep(out / _WORK / job.key, result.files)
                 documents[job.key] = {**result.document, "seconds": result.seconds}
                 artifact.write_text(
                     out / _RESULTS / f"{job.key}.json", json.dumps(documents[job.key], indent=1) + "\n"
@@ -178,6 +182,19 @@ def _do(
         ) from stop
     finally:
         _heard.remove(running.announce)
+
+
+def _keep(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files of a job that are not there yet: a node of a cluster has folders of its own."""
+    for name, content in files.items():
+        if not (folder / name).exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            artifact.write_bytes(folder / name, content)
+
+
+def work_folder(out: str | Path, job: Job) -> Path:
+    """What a job needs to go on, and its files."""
+    return Path(out) / _WORK / job.key
 
 
 def _document(out: Path, key: str) -> dict[str, Any] | None:

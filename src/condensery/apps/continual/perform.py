@@ -18,7 +18,7 @@ from condensery.apps.continual import memories
 from condensery.apps.continual.learners import LEARNERS, Learner, Lesson, Renamed
 from condensery.apps.continual.memories import Memory
 from condensery.apps.continual.streams import Step, Stream, stream_of
-from condensery.apps.study import say, skipping
+from condensery.apps.study import Done, say, skipping
 from condensery.augment import SiameseAugmentation, resolve_strategy
 from condensery.comparison.jobs import Job, Result
 from condensery.data import ClassPool, PoolImages, batches
@@ -79,7 +79,7 @@ def perform(job: Job) -> Result:
     return skipping(_learn, job)
 
 
-def _learn(job: Job) -> dict[str, Any]:
+def _learn(job: Job) -> Done:
     record, device = job.record, pick_device(job.device)
     how = (record["scenario"], record["tasks"], record["order"], record["shuffled"], record["seed"])
     stream, folder = stream_of(record["data"], *how), Path(job.folder)
@@ -111,7 +111,7 @@ def _learn(job: Job) -> dict[str, Any]:
     if not any(folder.iterdir()):
         shutil.rmtree(folder)
     names = [step.name for step in stream.steps]
-    return {**progress.document, "steps": names, "line": last, **environment(device)}
+    return {**progress.document, "steps": names, "line": last, **environment(device)}, {}
 
 
 def _lesson(
