@@ -14,6 +14,8 @@ import typing
 if typing.TYPE_CHECKING:
     from condensery.apps.continual.learn import continual
     from condensery.apps.continual.outcome import Continual
+    from condensery.apps.search.networks import search
+    from condensery.apps.search.outcome import Search
     from condensery.artifact import load, save
     from condensery.comparison.compare import compare
     from condensery.comparison.jobs import Entry
@@ -57,6 +59,7 @@ __all__ = [
     "Reproduction",
     "Rng",
     "Score",
+    "Search",
     "SelectionReport",
     "SelectionTask",
     "Selector",
@@ -80,12 +83,15 @@ __all__ = [
     "load_images",
     "reproduce",
     "save",
+    "search",
     "select",
 ]
 
 _HOMES = {
     "apps.continual.learn": "continual",
     "apps.continual.outcome": "Continual",
+    "apps.search.networks": "search",
+    "apps.search.outcome": "Search",
     "artifact": "load save",
     "comparison.compare": "compare",
     "comparison.jobs": "Entry",

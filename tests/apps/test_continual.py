@@ -207,7 +207,7 @@ def _other_names(four: ImageData) -> ImageData:
 @pytest.mark.parametrize(
     ("data", "options", "said"),
     [
-        (lambda f: [f], {"tasks": 3}, "4 classes of four digits in 3 steps.* ask for 2 to 2 --tasks"),
+        (lambda f: [f], {"tasks": 3}, "4 classes of four digits in 3 steps.*; ask for 2 --tasks"),
         (lambda f: [f, _other_names(f)], {}, "the scenario class splits the classes of one set"),
         (lambda f: [f], {"scenario": "domain"}, "needs 2 or more sets, not four digits alone"),
         (lambda f: [f, f], {"scenario": "domain"}, "step 2, four digits, brings nothing new"),

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
@@ -38,14 +38,22 @@ _heard: list[Callable[[str], None]] = []  # who listens to jobs of this process
 _loaded: dict[str, ImageData] = {}  # images that this process was given, by fingerprint
 
 
+class Where(TypedDict, total=False):
+    """How and where the jobs of a study run: options of the same meaning as those of `condensery.compare`."""
+
+    device: str
+    workers: int | None
+    ray: str | None
+    gpus_per_job: float | None
+    threads: int | None
+    engine: Engine | None
+    command: str
+    announce: Callable[[str], None]
+
+
 @dataclass(frozen=True)
 class Running:
-    """How the jobs of a study run; as the options of `condensery.compare`.
-
-    Attributes:
-        out: the folder of the study.
-        command: that asks for it, for its records.
-    """
+    """`Where`, with defaults, and the folder of the study."""
 
     out: str | Path
     device: str = "auto"

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from condensery.apps.continual.learners import learners as configured
 from condensery.apps.continual.memories import BUDGETS, RING, per_class, require_enough
 from condensery.apps.continual.outcome import Continual, gathered
-from condensery.apps.continual.perform import augmentation, perform
+from condensery.apps.continual.perform import augmenter, perform
 from condensery.apps.continual.streams import Stream, load_sets, stream_of
-from condensery.apps.study import Running, do_jobs, job_of
-from condensery.comparison.engines import Engine
+from condensery.apps.study import Running, Where, do_jobs, job_of
 from condensery.comparison.entries import Steps, entries
 from condensery.comparison.jobs import Entry, Job
 from condensery.coresets import Selector
-from condensery.data.sources import silent
 from condensery.errors import BadInput
 from condensery.method import Method
 from condensery.models.registry import resolve
@@ -44,19 +42,12 @@ def continual(
     steps: Steps = None,
     settings: Mapping[str, Any] | None = None,
     learning: Mapping[str, Any] | None = None,
-    augmentation_strategy: str = "auto",
+    augmentation: str = "auto",
     test_images: int | None = None,
     size: int | None = None,
     channels: int | None = None,
     data_options: Mapping[str, Any] | None = None,
-    device: str = "auto",
-    workers: int | None = None,
-    ray: str | None = None,
-    gpus_per_job: float | None = None,
-    threads: int | None = None,
-    engine: Engine | None = None,
-    command: str = "",
-    announce: Callable[[str], None] = silent,
+    **where: Unpack[Where],
 ) -> Continual:
     """Learn a stream of tasks with several memories and learners, in several orders.
 
@@ -78,10 +69,10 @@ def continual(
         network: for learners and methods.
         steps, settings: of methods and selectors, as for `condensery.compare`.
         learning: fields of learners: "field" or "label.field".
-        augmentation_strategy: Siamese groups for all training, "auto" or "none".
+        augmentation: Siamese groups for all training, "auto" or "none".
         test_images: at most so many of each task, drawn once for each seed; None tests on all.
         size, channels, data_options: for loading.
-        device, workers, ray, gpus_per_job, threads, engine, command, announce: as for `condensery.compare`.
+        where: device, workers, ray, gpus_per_job, threads, engine, command, announce: as for `condensery.compare`.
 
     Raises:
         BadInput: something asked for does not exist or does not fit.
@@ -96,17 +87,18 @@ def continual(
     if not seeds:
         raise BadInput("name a seed with --seeds, such as 0-4: each is an order of its own")
     factory = resolve(network)
-    pick_device(device)
+    running = Running(out, **where)
+    pick_device(running.device)
     given = [data] if isinstance(data, str | Path | ImageData) else list(data)
-    sets = load_sets(given, given_options(size, channels, data_options), announce)
+    sets = load_sets(given, given_options(size, channels, data_options), running.announce)
     shuffled = scenario == "class" and not order if shuffle is None else shuffle
     stream = stream_of(sets, scenario, tasks, order, shuffled, seeds[0])
     factory.parameter_count(stream.spec)  # refuses images that are too small for the network
-    augmentation(augmentation_strategy, stream)
+    augmenter(augmentation, stream)
     common = {
         "data": sets, "scenario": scenario, "tasks": tasks, "order": list(order), "shuffled": shuffled,
         "learners": {label: (one.name, asdict(one)) for label, one in students.items()},  # type: ignore[call-overload]
-        "network": network, "augmentation": augmentation_strategy, "test_images": test_images,
+        "network": network, "augmentation": augmentation, "test_images": test_images,
     }  # fmt: skip
     jobs: dict[tuple[str, int], Job] = {}
     for entry in chosen:
@@ -116,8 +108,7 @@ def continual(
             record = {**common, "memory": asdict(entry), "count": number, "seed": seed}
             words = (entry.label, f"ipc{number}", *students, f"seed{seed}")
             jobs[entry.label, seed] = job_of(words, "continual", record, f"{entry.label}, seed {seed}")
-    _announce(stream, len(jobs), shuffled, ipc, budget, announce)
-    running = Running(out, device, workers, ray, gpus_per_job, threads, engine, command, announce)
+    _announce(stream, len(jobs), shuffled, ipc, budget, running.announce)
     asked = {
         **common,
         "memories": [asdict(e) for e in chosen],
@@ -126,7 +117,7 @@ def continual(
         "seeds": list(seeds),
     }
     documents, problems = do_jobs("continual", asked, [lambda _: list(jobs.values())], perform, running)
-    return gathered(Path(out), asked, stream, jobs, documents, problems, command)
+    return gathered(Path(out), asked, stream, jobs, documents, problems, running.command)
 
 
 def _entries(memories: Sequence[Any], settings: Mapping[str, Any], steps: Steps) -> list[Entry]:

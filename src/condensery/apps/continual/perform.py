@@ -135,12 +135,12 @@ def _lesson(
         renewed=stream.scenario != "domain" and t > 0,
         network=resolve(record["network"]),
         spec=stream.spec,
-        augment=augmentation(record["augmentation"], stream),
+        augment=augmenter(record["augmentation"], stream),
         device=device,
     )
 
 
-def augmentation(strategy: str, stream: Stream) -> Augment | None:
+def augmenter(strategy: str, stream: Stream) -> Augment | None:
     """Siamese groups joined by "_", "auto" or "none"; mirror images only where every set allows them."""
     found = SiameseAugmentation(resolve_strategy(strategy, stream.spec.flip))
     return found if found.groups else None

@@ -140,10 +140,18 @@ def _by_classes(
             "name one, or ask for --scenario domain or task"
         )
     images, known = sets[0], sets[0].spec.class_names
-    if not 2 <= tasks <= len(known) // 2:
+    most = len(known) // 2
+    if not 2 <= tasks <= most:
+        fix = (
+            f"ask for 2 to {most} --tasks"
+            if most > 2
+            else "ask for 2 --tasks"
+            if most == 2
+            else "it is too small"
+        )
         raise BadInput(
             f"{len(known)} classes of {names[0]} in {tasks} steps: a stream has 2 or more steps with 2 or more new "
-            f"classes each, so ask for 2 to {max(2, len(known) // 2)} --tasks"
+            f"classes each; {fix}"
         )
     for name in order:
         if name not in known or list(order).count(name) > 1:

@@ -3,152 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from condensery.apps.search.grid import PAPER, Grid, candidates
+from condensery.apps.search.outcome import Ranking, Search, correlation, ranked, tops
 from condensery.apps.search.perform import MAKE, SET, TRAIN, WHOLE, perform
-from condensery.apps.study import Running, do_jobs, job_of, remember, work_folder
-from condensery.augment import resolve_strategy
-from condensery.comparison.engines import Engine
+from condensery.apps.study import Running, Where, do_jobs, job_of, remember, work_folder
+from condensery.augment import SiameseAugmentation, resolve_strategy
 from condensery.comparison.entries import Steps, entries
 from condensery.comparison.jobs import Entry, Job
 from condensery.coresets import Selector
 from condensery.data import load
-from condensery.data.sources import silent
 from condensery.errors import BadInput
 from condensery.method import Method
 from condensery.models.registry import resolve
 from condensery.records import ImageData
-from condensery.report.contents import Cell, Plot, Report, Table
 from condensery.runner import absolute_source, given_options, require_count
-from condensery.text import accuracy, count, readable_bytes, readable_seconds
+from condensery.text import count
 
 EARLY = "early"
 """The proxy of early stopping: the whole training part for as many iterations as the sets get."""
-_TOP, _SHARE = 10, 0.05
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """How one proxy ranks the networks.
-
-    Attributes:
-        proxy: its label.
-        validation: mean accuracy by network, of those trained on the proxy.
-        chosen: the best of them.
-        test: accuracies of it trained on the whole training part; empty where that failed.
-        correlations: Spearman's rank correlation between validation accuracies from the proxy and from the whole training
-            part, of the best so many networks by the proxy; None where it is not defined.
-        images, bytes: that are stored.
-        make_seconds, train_seconds: to make the proxy; to train all networks on it.
-    """
-
-    proxy: str
-    validation: dict[str, float]
-    chosen: str
-    test: tuple[float, ...]
-    correlations: dict[int, float | None]
-    images: int
-    bytes: int
-    make_seconds: float
-    train_seconds: float
-
-
-@dataclass(frozen=True)
-class Search:
-    """What came of a search.
-
-    Attributes:
-        whole: mean validation accuracies of networks trained on the whole training part.
-        whole_seconds: to train these.
-        left_out: networks that cannot be built, and why.
-    """
-
-    folder: Path
-    asked: dict[str, Any]
-    rankings: tuple[Ranking, ...]
-    whole: dict[str, float]
-    whole_seconds: float
-    left_out: dict[str, str]
-    problems: tuple[tuple[str, str], ...] = ()
-    command: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        return {**vars(self), "folder": str(self.folder), "rankings": [vars(one) for one in self.rankings]}
-
-    def report(self, title: str = "") -> Report:
-        """The page: a table, and a rank plot for each proxy."""
-        tops = list(self.rankings[0].correlations) if self.rankings else []
-        columns = ("Proxy", "Test accuracy of the chosen, %", *(f"Spearman, best {n}" for n in tops), "To train all",
-                   "To make", "Images", "Bytes", "Chosen network")  # fmt: skip
-        names = (
-            f"Rank correlation of validation accuracies, of the best networks by the proxy; {len(self.whole)} networks "
-            "were trained on the whole training part. Test images were used for the chosen networks alone."
-        )
-        asked, facts = self.asked, self.asked["data"]
-        about = (
-            ("Data", f"{facts['name']} ({facts['fingerprint'][:12]}), {100 * asked['validation']:g} % of the training part "
-             "for validation"),
-            ("Networks", f"{len(asked['candidates'])}: {asked['grid']}"),
-            ("On proxies", f"{asked['epochs']} epochs, batches of {asked['batch_size']}, augmentation {asked['augmentation']}, "
-             f"{count(asked['repeats'], 'network')} of each"),
-            ("On the whole", f"{asked['whole_epochs']} epochs: {readable_seconds(self.whole_seconds)} for "
-             f"{count(len(self.whole), 'network')}"),
-            ("Seed", str(asked["seed"])),
-        )  # fmt: skip
-        return Report(
-            title or f"Architecture search on {facts['name']}",
-            about,
-            (),
-            tables=(Table(names, columns, tuple(map(self._row, self.rankings))),) if self.rankings else (),
-            plots=tuple(self._plot(one) for one in self.rankings),
-            skipped=(*self.left_out.items(), *self.problems),
-            command=self.command,
-        )
-
-    def _row(self, one: Ranking) -> tuple[Cell, ...]:
-        tested = np.array(one.test)
-        shown: Cell = "-"
-        if len(tested):
-            shown = accuracy(float(tested.mean()), float(tested.std()), len(tested)), float(tested.mean())
-        said = [("-", -2.0) if rho is None else (f"{rho:.2f}", rho) for rho in one.correlations.values()]
-        times = [(readable_seconds(t), t) for t in (one.train_seconds, one.make_seconds)]
-        return (
-            one.proxy,
-            shown,
-            *said,
-            *times,
-            one.images,
-            (readable_bytes(one.bytes), one.bytes),
-            one.chosen,
-        )
-
-    def _plot(self, one: Ranking) -> Plot:
-        best = ranked(one.validation)[:_TOP]
-        both = [name for name in one.validation if name in self.whole]
-        groups = {
-            f"best {_TOP} by it": [n for n in both if n in best],
-            "others": [n for n in both if n not in best],
-        }
-        series = tuple(
-            (label, tuple((one.validation[n], self.whole[n], None) for n in names))
-            for label, names in groups.items()
-            if names
-        )
-        return Plot(
-            one.proxy,
-            "validation accuracy from the proxy, %",
-            "from the whole training part, %",
-            series,
-            joined=False,
-        )
 
 
 def search(
@@ -174,19 +53,12 @@ def search(
     size: int | None = None,
     channels: int | None = None,
     data_options: Mapping[str, Any] | None = None,
-    device: str = "auto",
-    workers: int | None = None,
-    ray: str | None = None,
-    gpus_per_job: float | None = None,
-    threads: int | None = None,
-    engine: Engine | None = None,
-    command: str = "",
-    announce: Callable[[str], None] = silent,
+    **where: Unpack[Where],
 ) -> Search:
     """Rank networks by training each on small proxies of the training set, and check the ranks of the best.
 
-    Each network is trained on each proxy and validated on a part of the training images that no proxy has seen. The best of
-    each proxy are then trained on the whole training part. Test images are used once, for the network that a proxy chose.
+    Each network is trained on each proxy and validated on training images that no proxy has seen. The best of each
+    proxy are then trained on the whole training part. Test images judge the network that a proxy chose, and no other.
 
     Args:
         data: as for `condensery.load_images`.
@@ -200,195 +72,160 @@ def search(
         epochs, batch_size: on proxies.
         whole_epochs: on the whole training part.
         whole: train all networks on it, not only the best of each proxy.
-        repeats: networks of each kind.
+        repeats: trainings of each network.
         augmentation: Siamese groups, "auto" or "none".
         seed: decides every draw.
         size, channels, data_options: for loading.
-        device, workers, ray, gpus_per_job, threads, engine, command, announce: as for `condensery.compare`.
+        where: device, workers, ray, gpus_per_job, threads, engine, command, announce: as for `condensery.compare`.
 
     Raises:
         BadInput: something asked for does not exist or does not fit.
         Interrupted: after Ctrl-C; the same call goes on.
     """
-    known = [one for one in proxies if one != EARLY]
-    asked_for = list(entries(known, settings or {}, steps)) if known else []
     if not proxies:
         raise BadInput(f"name a proxy with --proxies: {EARLY}, a method or a selector, such as random,dm")
-    counts = {
-        "ipc": ipc,
-        "epochs": epochs,
-        "whole-epochs": whole_epochs,
-        "batch-size": batch_size,
-        "repeats": repeats,
-    }
-    for name, value in counts.items():
+    running, known = Running(out, **where), [one for one in proxies if one != EARLY]
+    chosen = list(entries(known, settings or {}, steps)) if known else []
+    counts = {"ipc": ipc, "epochs": epochs, "whole-epochs": whole_epochs, "batch-size": batch_size}
+    for name, value in {**counts, "repeats": repeats}.items():
         require_count(name, value)
     if not 0 < validation < 1:
         raise BadInput(f"--validation must lie between 0 and 1, not {validation:g}")
     resolve(condense_with)
-    resolve_strategy(augmentation, flip=True)
-    images = remember(load(data, announce=announce, **given_options(size, channels, data_options)))
-    _require_room(images, ipc, validation)
+    SiameseAugmentation(resolve_strategy(augmentation, flip=True))
+    loading = given_options(size, channels, data_options)
+    images = remember(load(data, announce=running.announce, **loading))
+    room = _left(images, ipc, validation)
     names, left_out = candidates(network, PAPER if grid is None else grid, sample, seed, images.spec)
-    for name, reason in left_out.items():
-        announce(f"left out: {name}: {reason}")
     source = {
         "source": absolute_source(images.source),
         "options": images.options,
         "fingerprint": images.fingerprint,
     }
-    common = {"data": source, "validation": validation, "seed": seed}
-    how = {"epochs": epochs, "batch_size": batch_size, "repeats": repeats, "augmentation": augmentation}
-    iterations = epochs * math.ceil(ipc * images.spec.num_classes / batch_size)
-    announce(f"{count(len(names), 'network')}, {count(len(proxies), 'proxy').replace('proxys', 'proxies')}, {iterations:,} "
-             f"iterations each; {whole_epochs} epochs on the whole for {'all' if whole else 'the best of each'}")  # fmt: skip
-    made = {
-        entry.label: job_of(
-            (entry.label, f"ipc{ipc}"), MAKE,
-            {**common, "proxy": asdict(entry), "ipc": ipc, "network": condense_with}, f"make {entry.label}",
-        )
-        for entry in asked_for
-    }  # fmt: skip
-    labels = [
-        one if one == EARLY else next(e.label for e in asked_for if e.label == _label(one)) for one in proxies
-    ]
-    running = Running(out, device, workers, ray, gpus_per_job, threads, engine, command, announce)
-    trained: dict[tuple[str, str], Job] = {}
-    wholes: dict[str, Job] = {}
+    plan = _Plan(
+        out=Path(out),
+        common={"data": source, "validation": validation, "seed": seed},
+        how={"epochs": epochs, "batch_size": batch_size, "repeats": repeats, "augmentation": augmentation},
+        candidates=tuple(names),
+        proxies=(*(one.label for one in chosen), *((EARLY,) if EARLY in proxies else ())),
+        iterations=epochs * math.ceil(ipc * images.spec.num_classes / batch_size),
+        whole_epochs=whole_epochs,
+        all_whole=whole,
+    )
+    for entry in chosen:
+        record = {**plan.common, "proxy": asdict(entry), "ipc": ipc, "network": condense_with}
+        plan.made[entry.label] = job_of((entry.label, f"ipc{ipc}"), MAKE, record, f"make {entry.label}")
+    for name, reason in left_out.items():
+        running.announce(f"left out: {name}: {reason}")
+    running.announce(
+        f"{count(len(names), 'network')} on {', '.join(plan.proxies)}: {plan.iterations:,} iterations each; then "
+        f"{whole_epochs} epochs on the whole training part for {'all' if whole else 'the best of each'}"
+    )
+    named = {**source, "name": Path(images.source).name}
+    about = {"grid": network if grid is None else f"{network}, {dict(grid)}", "candidates": names, "ipc": ipc}
+    asked = {**plan.common, **plan.how, **about, "whole_epochs": whole_epochs, "data": named}
+    phases = [lambda _: list(plan.made.values()), plan.train, plan.check]
+    documents, problems = do_jobs("search", asked, phases, perform, running)
+    whole_size = {"images": room, "bytes": room * (math.prod(images.spec.shape) + 8), "made_in": 0.0}
+    rankings = tuple(one for label in plan.proxies if (one := plan.ranking(label, documents, whole_size)))
+    checked = plan.checked(documents)
+    seconds = sum(document["seconds"] for document in checked.values())
+    means = {name: float(np.mean(document["validation"])) for name, document in checked.items()}
+    return Search(
+        Path(out), asked, rankings, means, seconds, left_out, tuple(problems.items()), running.command
+    )
 
-    @cache
-    def content(label: str) -> bytes:
-        return (work_folder(out, made[label]) / SET).read_bytes()
 
-    def train(documents: Mapping[str, dict[str, Any]]) -> list[Job]:
-        for label in labels:
-            if label != EARLY and made[label].key not in documents:
-                continue
-            for name in names:
-                proxy = {"steps": iterations} if label == EARLY else {"set": made[label].key}
-                record = {**common, **how, **proxy, "candidate": name}
-                job = job_of((label, name), TRAIN, record, f"{label}: {name}")
-                trained[label, name] = Job(
-                    job.key,
-                    TRAIN,
-                    job.record,
-                    {} if label == EARLY else {SET: content(label)},
-                    label=job.label,
+def _left(images: ImageData, ipc: int, validation: float) -> int:
+    """Training images without those for validation. Raises BadInput if a class has too few for either."""
+    counts = np.bincount(images.train.labels, minlength=images.spec.num_classes).tolist()
+    held = [round(validation * number) for number in counts]
+    for name, number, away in zip(images.spec.class_names, counts, held, strict=True):
+        if not away:
+            raise BadInput(
+                f"--validation {validation:g} takes none of the {number} training images of {name!r}: raise it"
+            )
+        if number - away < ipc:
+            raise BadInput(
+                f"the class {name!r} has {number} training images, {away} of them for validation: lower --ipc {ipc}"
+            )
+    return sum(counts) - sum(held)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The jobs of a search: `made` first, then `train`, then `check`, each from the documents of those before it."""
+
+    out: Path
+    common: dict[str, Any]
+    how: dict[str, Any]
+    candidates: tuple[str, ...]
+    proxies: tuple[str, ...]
+    iterations: int
+    whole_epochs: int
+    all_whole: bool
+    made: dict[str, Job] = field(default_factory=dict)
+
+    def train(self, documents: Mapping[str, dict[str, Any]]) -> list[Job]:
+        """Every network on every proxy that could be made."""
+        found = []
+        for label in self.proxies:
+            if label == EARLY or self.made[label].key in documents:
+                files = (
+                    {}
+                    if label == EARLY
+                    else {SET: (work_folder(self.out, self.made[label]) / SET).read_bytes()}
                 )
-        return list(trained.values())
+                found += [replace(self._trained(label, name), files=files) for name in self.candidates]
+        return found
 
-    def check(documents: Mapping[str, dict[str, Any]]) -> list[Job]:
-        wanted = names if whole else _best(labels, names, trained, documents)
-        for name in wanted:
-            record = {**common, **how, "whole_epochs": whole_epochs, "candidate": name}
-            wholes[name] = job_of(("whole", name), WHOLE, record, f"whole set: {name}")
-        return list(wholes.values())
+    def check(self, documents: Mapping[str, dict[str, Any]]) -> list[Job]:
+        """The best networks of each proxy, or all, on the whole training part."""
+        wanted = set(self.candidates if self.all_whole else ())
+        for label in self.proxies:
+            wanted |= set(ranked(self._validation(label, documents))[: max(tops(len(self.candidates)))])
+        return [self._whole(name) for name in self.candidates if name in wanted]
 
-    asked = {
-        "data": {**source, "name": Path(images.source).name}, "grid": network if grid is None else str(dict(grid)),
-        "candidates": names, **common, **how, "ipc": ipc, "whole_epochs": whole_epochs,
-    }  # fmt: skip
-    asked["data"] = {**source, "name": Path(images.source).name}
-    documents, problems = do_jobs(
-        "search", asked, [lambda _: list(made.values()), train, check], perform, running
-    )
-    rankings = tuple(
-        one
-        for label in labels
-        if (one := _ranking(label, names, made, trained, wholes, documents, images, validation))
-    )
-    done = {name: documents[job.key] for name, job in wholes.items() if job.key in documents}
-    found = {name: float(np.mean(document["validation"])) for name, document in done.items()}
-    seconds = sum(document["seconds"] for document in done.values())
-    return Search(Path(out), asked, rankings, found, seconds, left_out, tuple(problems.items()), command)
+    def checked(self, documents: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Documents of networks trained on the whole training part."""
+        keys = {name: self._whole(name).key for name in self.candidates}
+        return {name: documents[key] for name, key in keys.items() if key in documents}
 
-
-def ranked(validation: Mapping[str, float]) -> list[str]:
-    """Networks, the best first; of equals the first."""
-    return sorted(validation, key=lambda name: -validation[name])
-
-
-def tops(total: int) -> list[int]:
-    """How many of the best are compared: 5 %, at least 3, and 10."""
-    return sorted({min(total, n) for n in (max(3, round(_SHARE * total)), _TOP)})
-
-
-def correlation(
-    names: Sequence[str], first: Mapping[str, float], second: Mapping[str, float]
-) -> float | None:
-    """Spearman's rank correlation; None with less than 3 networks in both, or where all are equal."""
-    both = [name for name in names if name in first and name in second]
-    one, other = ([values[name] for name in both] for values in (first, second))
-    if len(both) < 3 or len(set(one)) == 1 or len(set(other)) == 1:
-        return None
-    return float(spearmanr(one, other).statistic)
-
-
-def _label(one: str | Method | Selector | Entry) -> str:
-    return (
-        one.partition("=")[0].strip()
-        if isinstance(one, str)
-        else one.label
-        if isinstance(one, Entry)
-        else one.name
-    )
-
-
-def _require_room(images: ImageData, ipc: int, validation: float) -> None:
-    counts = np.bincount(images.train.labels, minlength=images.spec.num_classes)
-    least = int(counts.argmin())
-    held = round(validation * int(counts[least]))
-    name = images.spec.class_names[least]
-    if not held:
-        raise BadInput(
-            f"--validation {validation:g} leaves no image of {name!r} to validate on: make it larger"
-        )
-    if counts[least] - held < ipc:
-        raise BadInput(
-            f"the class {name!r} has {counts[least]} training images, {held} of them for validation: lower --ipc {ipc}"
+    def ranking(
+        self, label: str, documents: Mapping[str, dict[str, Any]], whole: dict[str, Any]
+    ) -> Ranking | None:
+        """How a proxy ranks the networks; None if none was trained on it."""
+        found = self._validation(label, documents)
+        if not found:
+            return None
+        order, checked = ranked(found), self.checked(documents)
+        means = {name: float(np.mean(document["validation"])) for name, document in checked.items()}
+        size = whole if label == EARLY else documents[self.made[label].key]
+        return Ranking(
+            proxy=label,
+            validation=found,
+            chosen=order[0],
+            test=tuple(checked.get(order[0], {}).get("test", ())),
+            correlations={n: correlation(order[:n], found, means) for n in tops(len(self.candidates))},
+            images=size["images"],
+            bytes=size["bytes"],
+            make_seconds=size["made_in"],
+            train_seconds=sum(documents[self._trained(label, name).key]["seconds"] for name in found),
         )
 
+    def _validation(self, label: str, documents: Mapping[str, dict[str, Any]]) -> dict[str, float]:
+        keys = {name: self._trained(label, name).key for name in self.candidates}
+        return {
+            name: float(np.mean(documents[key]["validation"]))
+            for name, key in keys.items()
+            if key in documents
+        }
 
-def _validation(
-    label: str,
-    names: Sequence[str],
-    trained: Mapping[tuple[str, str], Job],
-    documents: Mapping[str, dict[str, Any]],
-) -> dict[str, float]:
-    jobs = {name: trained[label, name] for name in names if (label, name) in trained}
-    done = {name: documents[job.key] for name, job in jobs.items() if job.key in documents}
-    return {name: float(np.mean(document["validation"])) for name, document in done.items()}
+    def _trained(self, label: str, name: str) -> Job:
+        proxy = {"steps": self.iterations} if label == EARLY else {"set": self.made[label].key}
+        record = {**self.common, **self.how, **proxy, "candidate": name}
+        return job_of((label, name), TRAIN, record, f"{label}: {name}")
 
-
-def _best(
-    labels: Sequence[str], names: Sequence[str], trained: Mapping[tuple[str, str], Job],
-    documents: Mapping[str, dict[str, Any]],
-) -> list[str]:  # fmt: skip
-    """The best by any proxy, in the order of the grid."""
-    wanted = set()
-    for label in labels:
-        wanted |= set(ranked(_validation(label, names, trained, documents))[: max(tops(len(names)))])
-    return [name for name in names if name in wanted]
-
-
-def _ranking(
-    label: str, names: Sequence[str], made: Mapping[str, Job], trained: Mapping[tuple[str, str], Job],
-    wholes: Mapping[str, Job], documents: Mapping[str, dict[str, Any]], images: ImageData, validation: float,
-) -> Ranking | None:  # fmt: skip
-    found = _validation(label, names, trained, documents)
-    if not found:
-        return None
-    done = {name: documents[job.key] for name, job in wholes.items() if job.key in documents}
-    checked = {name: float(np.mean(document["validation"])) for name, document in done.items()}
-    order = ranked(found)
-    if label == EARLY:
-        number = len(images.train) - round(validation * len(images.train))
-        size = {"images": number, "bytes": number * (math.prod(images.spec.shape) + 8), "made_in": 0.0}
-    else:
-        size = documents[made[label].key]
-    keys = [trained[label, name].key for name in found]
-    return Ranking(
-        label, found, order[0], tuple(done.get(order[0], {}).get("test", ())),
-        {n: correlation(order[:n], found, checked) for n in tops(len(names))},
-        size["images"], size["bytes"], size["made_in"], sum(documents[key]["seconds"] for key in keys),
-    )  # fmt: skip
+    def _whole(self, name: str) -> Job:
+        record = {**self.common, **self.how, "whole_epochs": self.whole_epochs, "candidate": name}
+        return job_of(("whole", name), WHOLE, record, f"whole set: {name}")

@@ -94,7 +94,7 @@ def _make(job: Job) -> Done:
         made = condense(images, entry["method"], steps=entry["steps"], resume=True, **settings)
     else:
         made = select(images, entry["method"], **settings)
-    size = {"images": made.stored_images, "bytes": made.hard().bytes, "trained_on": len(made)}
+    size = {"images": made.stored_images, "bytes": made.hard().bytes}
     document = {**size, "made_in": made.record.get("seconds", 0.0), "line": f"{len(made)} images"}
     return document, {SET: (folder / SET).read_bytes()}
 
