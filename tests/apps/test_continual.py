@@ -26,10 +26,8 @@ SMALL: dict[str, Any] = {
     "tasks": 2,
     "ipc": 2,
     "network": "convnet+width=4+depth=1",
-    "learning": {"eeil.steps": 3, "balanced_steps": 2, "epochs": 2},
-    "steps": 1,
-    "settings": {"dm.real_batch": 4},
 }
+EEIL, GDUMB = {"steps": 3, "balanced_steps": 2}, {"epochs": 2}
 
 
 def stream(*sets: ImageData, scenario: str = "class", seed: int = 0, shuffled: bool = False):
@@ -133,6 +131,7 @@ def test_a_study_of_all_learners(four: ImageData, tmp_path: Path) -> None:
     said: list[str] = []
     names = ["eeil", "eeil-no-kd", "gdumb", "er"]
     out = tmp_path / "study"
+    asked = {**SMALL, "steps": 1, "settings": {"real_batch": 4}, "learning": {**EEIL, **GDUMB}}
     found = condensery.continual(
         four,
         ["ring", "dm"],
@@ -141,7 +140,7 @@ def test_a_study_of_all_learners(four: ImageData, tmp_path: Path) -> None:
         seeds=[0, 1],
         announce=said.append,
         command="cmd",
-        **SMALL,
+        **asked,
     )
     assert [row.learner for row in found.rows] == names * 2 and not found.problems
     for row in found.rows:
@@ -153,7 +152,7 @@ def test_a_study_of_all_learners(four: ImageData, tmp_path: Path) -> None:
     assert any("dm, seed 1: step 2 of 2" in line for line in said)
     said.clear()
     again = condensery.continual(
-        four, ["ring", "dm"], out=out, learners=names, seeds=[0, 1], announce=said.append, **SMALL
+        four, ["ring", "dm"], out=out, learners=names, seeds=[0, 1], announce=said.append, **asked
     )
     assert "4 of 4 jobs are done already" in said
     assert all(
@@ -166,7 +165,13 @@ def test_an_interrupted_order_goes_on_to_the_same_bits(
 ) -> None:
     def study(folder: str) -> condensery.Continual:
         return condensery.continual(
-            four, ["random"], out=tmp_path / folder, learners=["eeil", "er"], seeds=[0], **SMALL
+            four,
+            ["random"],
+            out=tmp_path / folder,
+            learners=["eeil", "er"],
+            seeds=[0],
+            learning=EEIL,
+            **SMALL,
         )
 
     whole, steps = study("whole"), []
@@ -246,7 +251,7 @@ def test_what_cannot_be_learned_is_refused_before_any_work(
     options: dict[str, Any],
     said: str,
 ) -> None:
-    asked = {**SMALL, "memories": ["random"], "learning": {}, "steps": None, "settings": {}, **options}
+    asked = {**SMALL, "memories": ["random"], **options}
     with pytest.raises(BadInput, match=said):
         condensery.continual(data(four), out=tmp_path / "out", **asked)
     assert not (tmp_path / "out").exists()
@@ -254,9 +259,7 @@ def test_what_cannot_be_learned_is_refused_before_any_work(
 
 def test_a_folder_of_something_else_is_refused(four: ImageData, inverted: ImageData, tmp_path: Path) -> None:
     def study(images: ImageData, out: Path, **options: Any) -> None:
-        condensery.continual(
-            images, ["random"], out=out, seeds=[0], **{**SMALL, "settings": {}, "steps": None, **options}
-        )
+        condensery.continual(images, ["random"], out=out, seeds=[0], learning=GDUMB, **SMALL, **options)
 
     study(four, tmp_path / "study")
     with pytest.raises(BadInput, match="holds a study of other images: choose another --out"):
