@@ -13,6 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "condensery"
 ROOMS = (
     "errors",
+    "memory",
     "schema",
     "text",
     "plugins",

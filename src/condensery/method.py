@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from condensery.augment import SiameseAugmentation, augment_pair
@@ -69,13 +70,17 @@ class Task:
         augmentation: SiameseAugmentation,
         rng: Rng,
         scheme: str = "siamese",
+        smaller: int = 1,
     ) -> tuple[Tensor, Tensor]:
         """Real (up to `real_batch`, C, H, W) and all synthetic images (ipc, C, H, W) of class `c`, transformed.
 
-        `scheme` says which of them are, see `augment_pair`. `rng` is that of the step.
+        `scheme` says which of them are, see `augment_pair`; before that, averaging makes both `smaller` times smaller
+        along each side. `rng` is that of the step.
         """
-        real = self.pool.sample(c, real_batch, rng.fork("real batch", c))
-        return augment_pair(augmentation, real, synthetic.of_class(c), rng.fork("augmentation", c), scheme)
+        real, ours = self.pool.sample(c, real_batch, rng.fork("real batch", c)), synthetic.of_class(c)
+        if smaller > 1:
+            real, ours = F.avg_pool2d(real, smaller), F.avg_pool2d(ours, smaller)
+        return augment_pair(augmentation, real, ours, rng.fork("augmentation", c), scheme)
 
     def new_network(self, rng: Rng) -> nn.Module:
         """A network with random weights, in training mode, on the device."""

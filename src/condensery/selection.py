@@ -94,8 +94,12 @@ def select(
     pool = ClassPool(images.train, images.spec, where)
     require_enough(pool, ipc)
     task = SelectionTask(pool, factory, ipc, where, default_chunk(where))
-    for note in selector.check(task):
-        announce(note)
+    for note in (
+        *selector.check(task),
+        factory.depth_note(images.spec) if selector.name != "random" else None,
+    ):
+        if note:
+            announce(note)
     record = {
         "method": selector.name,
         "fields": asdict(selector),  # type: ignore[call-overload]  # selectors are dataclasses

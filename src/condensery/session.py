@@ -96,8 +96,9 @@ class Session:
         _require_reached(options.evaluate_at, settings.steps)
         network, chunk = resolve(settings.network), default_chunk(device)
         self.task = Task(pool, network, settings.ipc, device, chunk, settings.steps)
-        for note in method.check(self.task):
-            options.announce(note)
+        for note in (*method.check(self.task), network.depth_note(images.spec)):
+            if note:
+                options.announce(note)
         self.rng = driver.source(settings.seed)
         self.curve = Curve()
         self.folder: RunFolder | None = None

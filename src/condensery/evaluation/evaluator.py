@@ -124,6 +124,8 @@ def evaluate(
     check_weights(w, gamma)
     factories = _factories(synthetic[0], networks, protocol)
     data = real_images(synthetic[0], data, data_options, announce)
+    for note in filter(None, dict.fromkeys(factory.depth_note(data.spec) for factory in factories)):
+        announce(note)
     for other in synthetic[1:]:
         _check_same_kind(other, synthetic[0])
     if soft_labels and synthetic[0].label_kind != HARD:
