@@ -50,6 +50,7 @@ ROOMS = (
     "report",
     "comparison",
     "recipes",
+    "apps",
     "cli",
 )
 """From top to bottom: a module imports only from rooms above its own, or from its own."""

@@ -32,7 +32,10 @@ GRADIENT_MATCHING = ("dc", "dsa", *CONTRASTIVE)
 CLASS_WISE = ("dm", *GRADIENT_MATCHING)
 WITHOUT_TERMS = ("patches",)  # select and crop, and minimise nothing
 EMBEDDING = ("dm", "frepo")  # they need a network with embed()
-FAST_RATE = {"frepo": {"image_lr": 0.03}}  # where the published rate shows nothing in 25 steps
+FAST_RATE: dict[str, dict[str, float]] = {  # where the published rate shows nothing in 25 steps
+    "frepo": {"image_lr": 0.03},
+    "ld": {"label_lr": 0.05, "inner_lr": 0.5},
+}
 BATCH_NORM = "convnet+width=8+depth=2+norm=batch"
 
 Maker = Callable[..., Any]
