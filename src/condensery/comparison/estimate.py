@@ -99,7 +99,8 @@ class Stopwatch:
         record, count = made.record, made.record["ipc"]
         if record["method"] in METHODS:
             if method := self._unprepared(made):
-                found = driver.begin(method, self._task(made), self.rng).synthetic.content()
+                task = self._task(made)
+                found = driver.content(method, task, driver.begin(method, task, self.rng))
                 return SyntheticSet(
                     found.images,
                     found.labels,

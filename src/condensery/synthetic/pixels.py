@@ -37,17 +37,20 @@ class Pixels:
     """Images that are leaves themselves.
 
     Attributes:
-        images: float32 (num_classes * ipc, C, H, W) in normalised space, never clipped, requires grad.
+        images: float32 (num_classes * ipc, C, H, W) in normalised space, never clipped; a leaf if it requires grad,
+            fixed otherwise.
         ipc: images per class.
         targets: float32 (num_classes * ipc, num_classes), learned labels, requires grad; None if the labels are the
             classes.
         training: how the set wants to be trained, see `Content`.
+        rates: learning rates that are learned with the set, in any form; a leaf. None for none.
     """
 
     images: Tensor
     ipc: int
     targets: Tensor | None = None
     training: dict[str, Any] = field(default_factory=dict)
+    rates: Tensor | None = None
 
     @property
     def labels(self) -> Tensor:
@@ -60,7 +63,9 @@ class Pixels:
         return self.images[c * self.ipc : (c + 1) * self.ipc]
 
     def leaves(self) -> dict[str, Tensor]:
-        return {"images": self.images} | labels_as_leaves(self.targets)
+        images = {"images": self.images} if self.images.requires_grad else {}
+        rates = {} if self.rates is None else {"rates": self.rates}
+        return images | labels_as_leaves(self.targets) | rates
 
     def content(self) -> Content:
         images, labels = self.images.detach().cpu().clone(), self.labels.cpu()
