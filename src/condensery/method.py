@@ -78,6 +78,15 @@ class Task:
         """int64 (count,), all `c`, on the device."""
         return torch.full((count,), c, dtype=torch.long, device=self.device)
 
+    def real_batch(self, count: int, rng: Rng) -> tuple[Tensor, Tensor]:
+        """Real images of all classes, drawn without replacement, and their classes: (B, C, H, W), int64 (B,).
+
+        At most `count`. `rng` is that of the step.
+        """
+        total = len(self.pool.labels)
+        drawn = rng.fork("real batch").numpy().choice(total, min(count, total), replace=False)
+        return self.pool.images_at(drawn), torch.from_numpy(self.pool.labels[drawn]).to(self.device)
+
     def pair(
         self,
         synthetic: Learned,
@@ -256,6 +265,9 @@ class Method(Protocol):
 
     One whose `start` needs long work that runs share has a method `preparation(task, rng) -> Preparation | None`, where
     `rng` is that of `start`. It is done before, where it can be seen, estimated and interrupted.
+
+    One whose set wants to be trained in a way that is learned, such as with learned rates, has a method
+    `training(task, state) -> dict`, which takes the place of the set's own, see `Content.training`.
     """
 
     name: ClassVar[str]

@@ -288,7 +288,7 @@ class Session:
 
     def result(self) -> SyntheticSet:
         """The set as it is now, on the CPU."""
-        found = self.state.synthetic.content()
+        found = driver.content(self.method, self.task, self.state)
         spec, record = self.images.spec, self._record()
         return SyntheticSet(
             found.images, found.labels, spec, record, found.targets, found.stored, found.training

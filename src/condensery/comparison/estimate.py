@@ -151,7 +151,7 @@ class Stopwatch:
         needed = driver.preparation(method, task, driver.source(record["seed"]))
         if not (plain := needed.without if needed else method):
             return random_selection(self.pool, images_per_class(record["fields"], record["ipc"]), self.rng)
-        found = driver.begin(plain, task, self.rng).synthetic.content()
+        found = driver.content(plain, task, driver.begin(plain, task, self.rng))
         own = {"targets": found.targets, "training": found.training}
         return SyntheticSet(found.images, found.labels, self.pool.spec, **own)
 
