@@ -31,7 +31,8 @@ CONTRASTIVE = ("dcc", "dsac")  # class-wise in the warm-up, which every run here
 GRADIENT_MATCHING = ("dc", "dsa", *CONTRASTIVE)
 CLASS_WISE = ("dm", *GRADIENT_MATCHING)
 WITHOUT_TERMS = ("patches",)  # select and crop, and minimise nothing
-EMBEDDING = ("dm", "frepo")  # they need a network with embed()
+EMBEDDING = ("dm", "frepo", "generative")  # they need a network with embed()
+GENERATORS = ("generative",)  # their images are made of codes and weights; losses are tested beside them
 FAST_RATE = {"frepo": {"image_lr": 0.03}}  # where the published rate shows nothing in 25 steps
 BATCH_NORM = "convnet+width=8+depth=2+norm=batch"
 
@@ -49,6 +50,11 @@ def run(method: Method, task: Task, steps: int, rng: Rng = RNG) -> State:
 def require_terms(name: str) -> None:
     if name in WITHOUT_TERMS:
         pytest.skip("minimises nothing")
+
+
+def require_pixels(name: str) -> None:
+    if name in GENERATORS:
+        pytest.skip("learns no pixels")
 
 
 def images_after(method: Method, task: Task, steps: int, rng: Rng = RNG) -> Tensor:
@@ -146,9 +152,10 @@ def test_gradient_reaches_every_image(name: str, network: str, quick_method: Mak
     state = driver.begin(method, task, RNG)
     for term in method.terms(task, state, RNG):
         term.backward(inputs=state.leaves())
-    gradient = state.synthetic.images.grad
-    assert gradient is not None
-    assert (gradient.abs().amax((1, 2, 3)) > 0).all()
+    for leaf_name, leaf in state.synthetic.leaves().items():
+        assert leaf.grad is not None
+        per_image = leaf_name in ("images", "codes")
+        assert (leaf.grad.abs().flatten(1 if per_image else 0).amax(-1) > 0).all(), leaf_name
 
 
 def test_terms_touch_their_own_class_alone(name: str, quick_method: Maker, make_task: Maker) -> None:
@@ -172,6 +179,7 @@ def test_loss_vanishes_when_the_synthetic_set_is_the_real_one(
 ) -> None:
     """As far as its labels are the real ones too, not learned, and a regression has next to no ridge."""
     require_terms(name)
+    require_pixels(name)
     task = make_task(ipc=12)  # all there are
     as_they_are = {"augmentation": "none", "labels": "fixed", "mirror": "no", "ridge": 1e-9}
     method = quick_method(name, real_batch=256, init="real", **as_they_are)
@@ -185,6 +193,7 @@ def test_loss_vanishes_when_the_synthetic_set_is_the_real_one(
 def test_loss_on_probe_networks_falls(name: str, quick_method: Maker, make_task: Maker) -> None:
     """Networks and batches that no step of the run has seen."""
     require_terms(name)
+    require_pixels(name)
     task, method = (
         make_task(),
         quick_method(name, init="noise", augmentation="none", **FAST_RATE.get(name, {})),
@@ -321,6 +330,7 @@ def test_frozen_statistics_follow_the_real_images(name: str, quick_method: Maker
 @pytest.mark.parametrize("init", INITS)
 def test_initialisations(name: str, init: str, quick_method: Maker, make_task: Maker) -> None:
     require_terms(name)
+    require_pixels(name)
     task = make_task(ipc=2)
     images = driver.begin(quick_method(name, init=init), task, RNG).synthetic.images.detach()
     for c in range(3):
@@ -332,6 +342,7 @@ def test_initialisations(name: str, init: str, quick_method: Maker, make_task: M
 
 def test_unknown_initialisation_refused(name: str, make_task: Maker) -> None:
     require_terms(name)
+    require_pixels(name)
     with pytest.raises(BadInput, match="unknown initialisation 'zeros'"):
         driver.begin(get_method(name, init="zeros"), make_task(), RNG)
 
@@ -430,8 +441,9 @@ def test_bad_fields_refused(name: str, field: str, value: Any) -> None:
 
 def test_unknown_field_refused_with_the_nearest(name: str) -> None:
     require_terms(name)
-    with pytest.raises(BadInput, match="did you mean 'image_lr'"):
-        get_method(name, imagelr=1.0)
+    rate = "generator_lr" if name in GENERATORS else "image_lr"
+    with pytest.raises(BadInput, match=f"did you mean '{rate}'"):
+        get_method(name, **{rate.replace("_", ""): 1.0})
 
 
 def test_unknown_method_refused_with_the_nearest(name: str) -> None:
