@@ -62,6 +62,11 @@ class Comparison:
         return Comparison(folder.path, asked.plan if asked else None, sets, cells, found, problems)
 
     @property
+    def files(self) -> Folder:
+        """The files in it."""
+        return Folder(self.folder)
+
+    @property
     def complete(self) -> bool:
         """Whether every cell that could be foreseen to work has its number."""
         return all(problem.foreseen for problem in self.problems)
@@ -109,17 +114,15 @@ class Comparison:
 
     def _found(self, made: Job, announce: Announce = silent) -> FoundSet | None:
         """A set with what lies beside it; None if it is not there or damaged, which takes no accuracy away."""
-        folder = Folder(self.folder)
         try:
-            return found_set(folder.set_folder(made), made.label) if folder.is_done(made) else None
+            return found_set(self.files.set_folder(made), made.label) if self.files.is_done(made) else None
         except BadInput as error:
             announce(f"no pictures of {made.name}: {error}")
             return None
 
     def _by_hand(self, announce: Announce = silent) -> list[tuple[Path, dict[str, Any]]]:
         """What `condense evaluate` said of its sets."""
-        folder = Folder(self.folder)
-        logs = [(made, folder.set_folder(made) / "evaluations.jsonl") for made in _once(self.sets)]
+        logs = [(made, self.files.set_folder(made) / "evaluations.jsonl") for made in _once(self.sets)]
         return [
             (file, {**line, "label": made.label})
             for made, log in logs
@@ -128,11 +131,10 @@ class Comparison:
 
     def _among_others(self, announce: Announce) -> Found:
         """Sets and cells as runs and evaluations, each under the first of its labels: nothing counts twice."""
-        folder = Folder(self.folder)
         documents = [
-            (folder.result_file(cell), {**document, **({"label": cell.made.label} if cell.made else {})})
+            (self.files.result_file(cell), {**document, **({"label": cell.made.label} if cell.made else {})})
             for cell in _once(self.cells)
-            if (document := folder.document(cell))
+            if (document := self.files.document(cell))
         ]
         sets = [one for made in _once(self.sets) if (one := self._found(made))]
         return Found(tuple(sets), (*self._by_hand(announce), *documents), skipped=self.skipped)
