@@ -49,11 +49,6 @@ def entries(
     return tuple(found)
 
 
-def known_names() -> list[str]:
-    """Every method and selector."""
-    return [*sorted(METHODS), *sorted(SELECTORS)]
-
-
 def all_fields(method: str, **settings: Any) -> dict[str, Any]:
     """Every field of a method or selector: those in `settings`, checked, and the defaults of the others.
 
@@ -74,7 +69,7 @@ def _asked(one: str | Method | Selector | Entry) -> Entry:
         one = Entry(label, name if equals else label)
     elif not isinstance(one, Entry):
         one = Entry(one.name, one.name, asdict(one))  # type: ignore[call-overload]
-    label, method, known = one.label, one.method, known_names()
+    label, method, known = one.label, one.method, [*sorted(METHODS), *sorted(SELECTORS)]
     if method not in known:
         raise BadInput(
             f"unknown method {method!r}; there are {', '.join(known)}{did_you_mean(method, known)}"

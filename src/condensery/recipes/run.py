@@ -19,8 +19,7 @@ from condensery.data.sources import silent
 from condensery.errors import BadInput
 from condensery.published import ACCURACY
 from condensery.recipes import figures
-from condensery.recipes.catalog import Recipe, get_recipe
-from condensery.recipes.images import find_images
+from condensery.recipes.catalog import Recipe, find_images, get_recipe
 from condensery.recipes.output import ReproducedCell, Reproduction, Value
 from condensery.recipes.plans import Changes, place, plans
 from condensery.records import ImageData
