@@ -110,8 +110,10 @@ def compare(
     made_with = [resolve(name).canonical for name in condense_with]
     tested = [resolve(name).canonical for name in networks]
     repeats = protocol.repeats if repeats is None else repeats
-    counts = {"ipc": ipc, "repeats": [repeats], "whole-repeats": [whole_repeats]}
-    _require_counts({**counts, "whole-epochs": [whole_epochs]})
+    one_each = {"repeats": repeats, "whole-repeats": whole_repeats, "whole-epochs": whole_epochs}
+    for name, number in (*(("ipc", number) for number in ipc), *one_each.items()):
+        if number is not None and number < 1:
+            raise BadInput(f"--{name} must be at least 1, not {number}")
     for name, values in (("ipc", ipc), ("seeds", seeds), ("condense-with", condense_with)):
         if not values:
             raise BadInput(f"--{name} is empty: give at least one")
@@ -157,14 +159,6 @@ def compare(
     finally:
         if engine is None:
             runner.close()
-
-
-def _require_counts(counts: Mapping[str, Sequence[int | None]]) -> None:
-    """Raises BadInput for the first value below 1, with the name of its flag."""
-    for name, values in counts.items():
-        for value in values:
-            if value is not None and value < 1:
-                raise BadInput(f"--{name} must be at least 1, not {value}")
 
 
 def _unique(values: Iterable[Any]) -> tuple[Any, ...]:

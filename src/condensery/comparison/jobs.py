@@ -229,6 +229,8 @@ def job_of(record: Mapping[str, Any], label: str = "") -> Job:
         network = [own["network"]] if own["network"] else []
         words = [own["method"], f"ipc{own['ipc']}", *network, f"seed{own['seed']}"]
         return Job(_key(words, own), MAKE, dict(record), label=label or own["method"])
+    if missing := {"data", "network", "protocol", "repeats", "seed"} - record.keys():
+        raise KeyError(*missing)
     made = job_of({"data": record["data"], **record["set"]}, label) if "set" in record else None
     words = [
         *(made.key.split("-")[:-1] if made else [WHOLE]),

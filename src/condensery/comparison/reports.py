@@ -15,7 +15,7 @@ from condensery.data.sources import silent
 from condensery.errors import BadInput
 from condensery.report.contents import Measurement, Report
 from condensery.report.from_disk import Found, FoundSet, evaluations, find, found_set, report_of_found
-from condensery.report.tables import score_values
+from condensery.report.tables import to_json
 from condensery.text import count
 
 Announce = Callable[[str], None]
@@ -86,15 +86,7 @@ class Comparison:
             "folder": str(self.folder),
             "command": self.command,
             "plan": self.plan and self.plan.to_json(),
-            "measurements": [
-                {
-                    **vars(one),
-                    **{"mean": one.mean, "std": one.std, "n": one.n},
-                    "published": one.published and vars(one.published),
-                    "honest": score_values(one),
-                }
-                for one in self.measurements
-            ],
+            "measurements": [{**to_json(one), "extra": one.extra} for one in self.measurements],
             "problems": [vars(problem) for problem in self.problems],
         }
 

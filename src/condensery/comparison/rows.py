@@ -16,12 +16,7 @@ from condensery.errors import BadInput
 from condensery.report.contents import RANDOM, WHOLE, Measurement
 from condensery.report.measurements import distinct_names, with_documents, with_scores
 
-_ORIGIN = ("time", "hardware", "versions", "commit")
-_CELL = {  # what a report needs of the document of a cell, of its record and of its scores
-    "document": ("data", *_ORIGIN),
-    "record": ("data", "network", "protocol", "repeats", "seed"),
-    "scores": ("labels", "augmentation", "accuracies", "images", "bytes", "epochs", "seconds"),
-}
+_ORIGIN = ("fingerprint", "time", "hardware", "versions", "commit")
 
 
 # ---- the jobs that are done
@@ -56,14 +51,12 @@ def _read(file: Path) -> Job:
     document = read_document(file)
     try:
         job = job_of(document["record"])
-        if job.kind == MAKE:
-            return job
-        parts = [("document", document), ("record", job.record), *(("scores", s) for s in document["scores"])]
-        missing = [name for part, there in parts for name in _CELL[part] if name not in there]
-        if missing:
-            raise KeyError(missing[0])
-        return replace(job, key=file.stem)
-    except (KeyError, TypeError, ValueError) as error:
+        if job.kind != MAKE and not all(
+            {"labels", "accuracies"} <= score.keys() for score in document["scores"]
+        ):
+            raise KeyError("scores")
+        return job if job.kind == MAKE else replace(job, key=file.stem)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise damaged(file) from error
 
 
@@ -133,7 +126,7 @@ def _completed(
         "seeds": [one.record["seed"] for one in sets.values()],
         "method": made["method"],
         "fields": made["fields"],
-        **{name: m.record[name] for name in ("fingerprint", *_ORIGIN)},
+        **{name: m.record.get(name) for name in _ORIGIN},
     }
     return replace(
         m,
