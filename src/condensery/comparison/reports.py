@@ -72,13 +72,13 @@ class Comparison:
         """Everything that tables and pages show of it. See `report_of`."""
         labels = dict.fromkeys(made.label for made in self.sets)
         return report_of_found(
-            [self._as_found(announce, under_all_labels=True)],
+            [self.found(announce, under_all_labels=True)],
             title=title or f"{Path(self._data_name).name}: {', '.join(labels)}",
             command=command or self.command,
             scatter=scatter,
             announce=announce,
             rows=self.measurements,
-            more_facts=self._facts(),
+            facts=self.facts(),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class Comparison:
             "problems": [vars(problem) for problem in self.problems],
         }
 
-    def _as_found(self, announce: Announce = silent, under_all_labels: bool = False) -> Found:
+    def found(self, announce: Announce = silent, under_all_labels: bool = False) -> Found:
         """Sets and cells as runs and evaluations: each under the first of its labels, so that nothing counts twice."""
         sets, cells = (self.sets, self.cells) if under_all_labels else map(_once, (self.sets, self.cells))
         documents = [
@@ -98,10 +98,10 @@ class Comparison:
             for cell in cells
             if (document := self.files.document(cell))
         ]
-        found = [one for made in sets if (one := self._found(made, announce))]
+        found = [one for made in sets if (one := self._found_set(made, announce))]
         return Found(tuple(found), tuple(documents), skipped=self.skipped)
 
-    def _found(self, made: Job, announce: Announce) -> FoundSet | None:
+    def _found_set(self, made: Job, announce: Announce) -> FoundSet | None:
         """A set with what lies beside it; None if it is not there or damaged, which takes no accuracy away."""
         try:
             return found_set(self.files.set_folder(made), made.label) if self.files.is_done(made) else None
@@ -122,7 +122,7 @@ class Comparison:
         data = [*self.sets, *self.cells][0].record["data"]
         return data["spec"]["name"] if data["spec"]["name"] != "custom" else data["source"]
 
-    def _facts(self) -> Iterator[tuple[str, str]]:
+    def facts(self) -> Iterator[tuple[str, str]]:
         """What was asked for."""
         plan, of_sets = self.plan, [cell for cell in self.cells if cell.made]
         yield "Fingerprint", [*self.sets, *self.cells][0].record["data"]["fingerprint"][:12]
@@ -174,7 +174,7 @@ def report_of(
     for one in folders:
         if one.exists:
             comparison = Comparison.of_all(one)
-            found += [Found(documents=tuple(comparison._by_hand(announce))), comparison._as_found()]
+            found += [Found(documents=tuple(comparison._by_hand(announce))), comparison.found()]
         else:
             found.append(find(one.path, announce))
     return report_of_found(found, title=title, command=command, scatter=scatter, announce=announce)

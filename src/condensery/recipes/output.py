@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from condensery.comparison.reports import Comparison
 from condensery.published import ACCURACY, Published, PublishedCell
 from condensery.recipes.catalog import Recipe
 from condensery.report.contents import Measurement, Report
+from condensery.report.from_disk import Found, report_of_found
 from condensery.report.tables import csv_of, stored_images
 from condensery.report.writing import write_report
 from condensery.text import count
@@ -89,33 +89,22 @@ class Reproduction:
 
     def report(self) -> Report:
         """One report of all comparisons, with the published values of this table."""
-        reports = [one.report(scatter=False) for one in self.comparisons]
+        rows: dict[tuple[object, ...], Measurement] = {}
+        for one in self.cells:
+            if m := one.ours and one.ours.measurement:
+                which = (m.subject, m.ipc, m.condensed_with, m.network, m.protocol)
+                rows.setdefault(which, replace(m, published=one.published.value))
         facts = [("Table", f"{self.recipe.source}: {self.recipe.title}")]
         facts += [("Not as published", line) for line in self.remarks]
-        facts += dict.fromkeys(fact for report in reports for fact in report.facts)
-        measured = (
-            replace(one.ours.measurement, published=one.published.value)
-            for one in self.cells
-            if one.ours and one.ours.measurement
-        )
-        return Report(
+        skipped = tuple((problem.cell, problem.reason) for problem in self.problems)
+        return report_of_found(
+            [Found(skipped=skipped), *(one.found(under_all_labels=True) for one in self.comparisons)],
             title=f"{self.recipe.name}: {self.recipe.title}",
-            facts=tuple(facts),
-            measurements=_once(measured),
-            galleries=_once(one for report in reports for one in report.galleries),
-            curves=_once(one for report in reports for one in report.curves),
-            skipped=tuple((problem.cell, problem.reason) for problem in self.problems),
             command=self.command,
+            scatter=False,
+            rows=tuple(rows.values()),
+            facts=dict.fromkeys((*facts, *(fact for one in self.comparisons for fact in one.facts()))),
         )
-
-
-def _once(found: Iterable[Any]) -> tuple[Any, ...]:
-    """Without what is about the same set, network and protocol as something before it."""
-    kept: dict[tuple[Any, ...], Any] = {}
-    names = ("subject", "ipc", "condensed_with", "seed", "network", "protocol")
-    for one in found:
-        kept.setdefault(tuple(getattr(one, name, None) for name in names), one)
-    return tuple(kept.values())
 
 
 # ---- for programs

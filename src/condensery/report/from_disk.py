@@ -66,7 +66,7 @@ def report_of_found(
     scatter: bool = True,
     announce: Callable[[str], None] = silent,
     rows: tuple[Measurement, ...] | None = None,
-    more_facts: Iterable[tuple[str, str]] = (),
+    facts: Iterable[tuple[str, str]] = (),
 ) -> Report:
     """One report of all that was found.
 
@@ -77,7 +77,7 @@ def report_of_found(
         scatter: draw the features of real and synthetic images, if the real ones can be loaded.
         announce: called with lines of text for a person.
         rows: what the documents come to, where that is known already.
-        more_facts: beside those that can be read in what was found.
+        facts: names and values beside those that can be read in what was found.
 
     Raises:
         BadInput: there is nothing, or not all was made from the same images.
@@ -87,6 +87,7 @@ def report_of_found(
     found = Found(*(tuple(one for part in parts for one in getattr(part, f.name)) for f in fields(Found)))
     _require_same_classes(found.sets)
     _require_same_images(found)
+    found = replace(found, sets=tuple({(one.path.resolve(), one.label): one for one in found.sets}.values()))
     sets = [one.synthetic for one in found.sets]
     if rows is None:
         measured = measurements(found.documents, sets)
@@ -99,7 +100,7 @@ def report_of_found(
     curves = [drawn for one in found.sets if (drawn := curve(one))]
     return Report(
         title=title or f"Condensed {_data_name(found)}",
-        facts=(*_facts(found), *more_facts, *_weights(rows)),
+        facts=(*_facts(found), *facts, *_weights(rows)),
         measurements=rows,
         galleries=tuple(sorted(galleries, key=lambda g: g.ipc)),
         curves=tuple(sorted(curves, key=lambda c: c.ipc or 0)),
@@ -262,7 +263,8 @@ def _facts(found: Found) -> Iterator[tuple[str, str]]:
         spec = found.sets[0].synthetic.spec
         colour = "grey" if spec.channels == 1 else "colour"
         images += f": {spec.num_classes} classes, {spec.height} x {spec.width}, {colour}"
-    yield "Images", images
+    if found.sets or found.documents or found.lines:
+        yield "Images", images
     records = [one.synthetic.record for one in found.sets] + [document for _, document in found.documents]
     records += [{**m.record, "protocol": m.protocol} for _, m in found.lines]
     for name, key in (("Protocol", "protocol"), ("Hardware", "hardware"), ("Commit", "commit")):
