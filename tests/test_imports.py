@@ -39,6 +39,7 @@ ROOMS = (
     "export",
     "evaluation",
     "diagnostics",
+    "budget",
     "run_folder",
     "session",
     "runner",

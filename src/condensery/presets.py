@@ -14,13 +14,14 @@ from typing import Any
 
 from condensery.errors import BadInput, did_you_mean
 from condensery.methods import get_method
+from condensery.records import ImageSpec
 
 PRESETS = ("fast", "paper")
-_CONDITIONS = ("data", "network", "ipc", "least_ipc")
+_CONDITIONS = ("data", "network", "ipc", "least_ipc", "least_side")
 
 
 def preset_settings(
-    preset: str, method: str, data: str, ipc: int, network: str
+    preset: str, method: str, data: str, ipc: int, network: str, side: int = 0
 ) -> tuple[dict[str, Any], int | None]:
     """What a preset sets.
 
@@ -30,6 +31,7 @@ def preset_settings(
         data: name of the image set, as `ImageSpec.name`.
         ipc: images per class.
         network: kind of the architecture, as `NetworkFactory.kind`.
+        side: pixels on the shorter side of the images.
 
     Returns:
         Fields of the method, and updates of the set; None for as many as the method makes by itself.
@@ -45,10 +47,31 @@ def preset_settings(
     here = {"data": data, "network": network, "ipc": ipc}
     for entry in _file().get(preset, {}).get(method, ()):
         wanted = {name: value for name, value in entry.items() if name in here}
-        if all(here[name] == value for name, value in wanted.items()) and ipc >= entry.get("least_ipc", 1):
+        enough = ipc >= entry.get("least_ipc", 1) and side >= entry.get("least_side", 0)
+        if enough and all(here[name] == value for name, value in wanted.items()):
             found |= {name: value for name, value in entry.items() if name not in _CONDITIONS}
     steps = found.pop("steps", None)
     return found, steps
+
+
+def without_what_cannot_be(
+    chosen: dict[str, Any], spec: ImageSpec, least: int, ipc: int, init: str = "real"
+) -> tuple[dict[str, Any], str | None]:
+    """What a preset chose without tiles that these images do not allow, and a line that says so.
+
+    Args:
+        least: real images of the smallest class.
+        init: what the method starts from.
+    """
+    factor = chosen.get("factor", 1)
+    reason = None
+    if spec.height % factor or spec.width % factor:
+        reason = f"{spec.width}x{spec.height} pixels do not divide by {factor}"
+    elif init == "real" and ipc * factor**2 > least:
+        reason = f"{ipc * factor**2} real images of each class are needed, and one has {least}"
+    if reason is None:
+        return chosen, None
+    return {**chosen, "factor": 1}, f"no tiles of {factor}x{factor}: {reason}"
 
 
 def preset_fields(method: str) -> set[str]:
