@@ -1,4 +1,4 @@
-"""A budget in minutes: settings with which a run ends in time on this machine, from a few real steps that are timed.
+"""Minutes of a machine: settings with which a run ends in time on this machine, from a few real steps that are timed.
 
 Data goes one way: a method, the images and a measurement come in, ordinary settings come out. A run records those, so
 a repeat and a resumed run need no clock. Settings are given up one after the other, in the order of `_CUTS`: a smaller
@@ -16,15 +16,14 @@ from typing import Any
 import torch
 
 from condensery import driver
-from condensery.data import ClassPool
 from condensery.errors import BadInput, FailedWork
 from condensery.method import Method, Task, images_per_class
 from condensery.models.registry import resolve
-from condensery.records import ImageData, ImageSpec
+from condensery.records import ImageSpec
 from condensery.rng import Rng
 from condensery.teaching import TeacherSettings, seconds_per_image, teacher_recipe
-from condensery.text import count, readable_seconds
-from condensery.training import FORWARD, default_chunk
+from condensery.text import count, readable_minutes, readable_seconds
+from condensery.training import FORWARD
 
 DEFAULT_MINUTES = 15.0
 """Of a run on a CPU for which nobody chose steps, a preset or a budget."""
@@ -53,7 +52,7 @@ _CUTS: tuple[tuple[str, int], ...] = (
 
 
 @dataclass(frozen=True)
-class Budget:
+class Fitting:
     """Settings that fit into the time.
 
     Attributes:
@@ -86,20 +85,17 @@ def require_minutes(minutes: float) -> None:
 def within(
     minutes: float,
     method: Method,
-    images: ImageData,
+    task: Task,
     *,
-    ipc: int,
-    network: str,
-    device: torch.device,
     fixed: Collection[str] = (),
     wanted: int | None = None,
     fill: bool = False,
-) -> Budget:
+) -> Fitting:
     """The best settings of `method` that end within `minutes` on this machine.
 
     Args:
         method: as it would run if there were time enough.
-        network: its network by name; a plain "convnet" may get narrower.
+        task: what it works on; where its network is a plain "convnet", that may get narrower.
         fixed: names of fields that stay as they are.
         wanted: updates that are enough; None for at most 600 of the published number.
         fill: make more updates than that if there is time, up to the published number.
@@ -108,10 +104,10 @@ def within(
         BadInput: not even one update fits; the line says how many minutes do.
     """
     require_minutes(minutes)
-    clock = _Clock(images, ipc, device, 60 * minutes * _SHARE)
-    published = method.steps(ipc)
+    clock, network = _Clock(task, 60 * minutes * _SHARE), task.network.name
+    published = method.steps(task.ipc)
     if _teaches(method):
-        return _with_teacher(minutes, method, network, clock, fixed)
+        return _with_teacher(minutes, method, clock, fixed)
     wanted = min(_ENOUGH, published) if wanted is None else wanted
     needed = driver.preparation(method, clock.task(Rung(method, network)), Rng(0))
     first = bool(needed and needed.missing)  # networks that are trained before the first step
@@ -122,7 +118,7 @@ def within(
     if fitting < 1:
         raise BadInput(
             f"--minutes {minutes:g} is too short for one step of {method.name} here, which takes {seconds:.2g} s at "
-            f"least beside the measuring: give --minutes {_readable(clock.minutes_for(seconds))} or more"
+            f"least beside the measuring: give --minutes {readable_minutes(clock.minutes_for(seconds))} or more"
         )
     steps = min(_rounded(fitting), published if fill else wanted)
     if getattr(rung.method, "coarse", 1) > 1:
@@ -132,16 +128,16 @@ def within(
         lines = (*lines, "the networks that are trained before the first step come on top of that")
     chosen = {f.name: getattr(rung.method, f.name) for f in fields(plain)}
     changed = {name: value for name, value in chosen.items() if value != getattr(plain, name)}
-    return Budget(replace(method, **changed), rung.network, steps, lines)  # type: ignore[type-var]
+    return Fitting(replace(method, **changed), rung.network, steps, lines)  # type: ignore[type-var]
 
 
 class _Clock:
     """Seconds of real steps on this machine, and what is left of a budget."""
 
-    def __init__(self, images: ImageData, ipc: int, device: torch.device, seconds: float) -> None:
+    def __init__(self, task: Task, seconds: float) -> None:
         self.started = time.perf_counter()
-        self.pool = ClassPool(images.train, images.spec, device)
-        self.ipc, self.device, self.seconds = ipc, device, seconds
+        self.asked, self.seconds = task, seconds
+        self.pool, self.device, self.ipc = task.pool, task.device, max(task.counts)
         self.known: dict[Rung, float] = {}
 
     @property
@@ -157,10 +153,7 @@ class _Clock:
         return (seconds + self.spent) / 60 / _SHARE
 
     def task(self, rung: Rung) -> Task:
-        steps = rung.method.steps(self.ipc)
-        return Task(
-            self.pool, resolve(rung.network), self.ipc, self.device, default_chunk(self.device), steps
-        )
+        return replace(self.asked, network=resolve(rung.network), steps=rung.method.steps(self.asked.ipc))
 
     def step(self, rung: Rung) -> float:
         """Seconds of a step, on average over those at the coarse and at the full size."""
@@ -275,12 +268,6 @@ def _rounded(steps: int) -> int:
     return steps // unit * unit
 
 
-def _readable(minutes: float) -> str:
-    """Up to two digits."""
-    unit = 10 ** (math.floor(math.log10(max(minutes, 0.01))) - 1)
-    return f"{math.ceil(minutes / unit) * unit:g}"
-
-
 def _lines(
     minutes: float,
     asked: Rung,
@@ -300,7 +287,7 @@ def _lines(
     as_asked = clock.known.get(asked) or seconds * _work(asked, clock) / _work(rung, clock)
     more = []
     if cuts or steps < wanted:
-        needed = _readable(max(clock.minutes_for(as_asked * wanted), minutes))
+        needed = readable_minutes(max(clock.minutes_for(as_asked * wanted), minutes))
         more.append(f"--minutes {needed} would make {count(wanted, 'step')} without these cuts" if cuts
                     else f"--minutes {needed} would make {count(wanted, 'step')}")  # fmt: skip
     elif steps < published:
@@ -339,7 +326,7 @@ def _teaches(method: Any) -> bool:
     }
 
 
-def _with_teacher(minutes: float, method: Any, network: str, clock: _Clock, fixed: Collection[str]) -> Budget:
+def _with_teacher(minutes: float, method: Any, clock: _Clock, fixed: Collection[str]) -> Fitting:
     """How large the teacher sees images, how long it is trained, and how many candidates it looks at."""
     spec, number = clock.pool.spec, len(clock.pool.labels)
     settings: TeacherSettings = method.teacher_settings
@@ -355,7 +342,9 @@ def _with_teacher(minutes: float, method: Any, network: str, clock: _Clock, fixe
     if teaching > _TEACHING * clock.left:
         epochs = int(_TEACHING * clock.left / number / each) if "teacher_epochs" not in fixed else 0
         if epochs < 1:
-            least = _readable(clock.minutes_for((teaching if not epochs else number * each) / _TEACHING))
+            least = readable_minutes(
+                clock.minutes_for((teaching if not epochs else number * each) / _TEACHING)
+            )
             raise BadInput(
                 f"--minutes {minutes:g} is too short for one epoch of a teacher on {number:,} images here: "
                 f"give --minutes {least} or more, or a network of your own with --teacher and --teacher-weights"
@@ -377,7 +366,7 @@ def _with_teacher(minutes: float, method: Any, network: str, clock: _Clock, fixe
         lines.append(
             "more time: a teacher of larger images, trained for longer, that looks at more candidates"
         )
-    return Budget(method, network, 1, tuple(lines))
+    return Fitting(method, clock.asked.network.name, 1, tuple(lines))
 
 
 def _sides(spec: ImageSpec) -> list[int | None]:
