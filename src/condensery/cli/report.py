@@ -81,6 +81,7 @@ def default_out(runs: list[Path]) -> Path:
 
 def measurement_table(measurements: tuple[Measurement, ...]) -> Lines:
     """The measurements as a table for a terminal, in percent."""
+    from condensery.budgets import spanned
     from condensery.report.tables import sets_by_networks
 
     columns = (">ipc", "set", "network", "protocol", ">accuracy %", ">n", ">size", ">published %", ">steps")
@@ -88,7 +89,7 @@ def measurement_table(measurements: tuple[Measurement, ...]) -> Lines:
     for m in measurements:
         published = m.published
         table.add_row(
-            "all" if m.ipc is None else str(m.ipc),
+            "all" if m.ipc is None else spanned(m.ipc),
             m.subject + (f" ({m.labels} labels)" if m.labels != "hard" else ""),
             m.network,
             m.protocol,
