@@ -54,7 +54,7 @@ def test_files(name: str, text: str, tmp_path: Path) -> None:
     ("asked", "message"),
     [
         (0, "at least 1, not 0"),
-        (True, "not True"),
+        (True, "whole numbers, not True"),
         ("many", "takes a number, NAME=N"),
         ("-1", "at least 1, not -1"),
         ("cat=5", "says nothing of dog, a,b: name each class, or add"),
@@ -62,7 +62,7 @@ def test_files(name: str, text: str, tmp_path: Path) -> None:
         ("cat=5,cat=6,*=1", "names 'cat' twice"),
         ("cat=x,*=1", "a whole number for each name, not 'cat' = 'x'"),
         ("cat=0,*=1", "at least 1, not 0"),
-        ({"cat": 1.5, "*": 1}, "at least 1, not 1.5"),
+        ({"cat": 1.5, "*": 1}, "whole numbers, not 1.5"),
         ("1,2", "2 numbers, but there are 3 classes"),
         ("proportional:0", "at least 1, not 0"),
         ("missing.json", "there is no such file"),
@@ -75,7 +75,13 @@ def test_refusals(asked: Any, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("n.json", "{"), ("n.json", '"x"'), ("n.csv", "cat\ndog"), ("n.toml", "cat = [1]"), ("n.json", "[" * 9999)],
+    [
+        ("n.json", "{"),
+        ("n.json", '"x"'),
+        ("n.csv", "cat\ndog"),
+        ("n.toml", "cat = [1]"),
+        ("n.json", "[" * 9999),
+    ],
 )
 def test_damaged_files_are_named(name: str, text: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text)

@@ -97,8 +97,10 @@ def parsed(asked: Ipc) -> int | str | Mapping[str, int] | Sequence[int]:
         text = str(asked).strip()
         asked = _of_text(text)
     for number in [asked] if isinstance(asked, int) else _numbers(asked):
-        if type(number) is not int or number < 1:
-            raise BadInput(f"--ipc takes whole numbers of at least 1, not {number!r:.40}")
+        if type(number) is not int:
+            raise BadInput(f"--ipc takes whole numbers, not {number!r:.40}")
+        if number < 1:
+            raise BadInput(f"--ipc must be at least 1, not {number}; --classes leaves a class out")
     return asked
 
 

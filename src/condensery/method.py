@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from condensery.augment import SiameseAugmentation, augment_pair
@@ -77,6 +78,15 @@ class Task:
         """int64 (count,), all `c`, on the device."""
         return torch.full((count,), c, dtype=torch.long, device=self.device)
 
+    def real_batch(self, count: int, rng: Rng) -> tuple[Tensor, Tensor]:
+        """Real images of all classes, drawn without replacement, and their classes: (B, C, H, W), int64 (B,).
+
+        At most `count`. `rng` is that of the step.
+        """
+        total = len(self.pool.labels)
+        drawn = rng.fork("real batch").numpy().choice(total, min(count, total), replace=False)
+        return self.pool.images_at(drawn), torch.from_numpy(self.pool.labels[drawn]).to(self.device)
+
     def pair(
         self,
         synthetic: Learned,
@@ -85,13 +95,17 @@ class Task:
         augmentation: SiameseAugmentation,
         rng: Rng,
         scheme: str = "siamese",
+        smaller: int = 1,
     ) -> tuple[Tensor, Tensor]:
         """Real (up to `real_batch`, C, H, W) and all synthetic images (counts[c], C, H, W) of class `c`, transformed.
 
-        `scheme` says which of them are, see `augment_pair`. `rng` is that of the step.
+        `scheme` says which of them are, see `augment_pair`; before that, averaging makes both `smaller` times smaller
+        along each side. `rng` is that of the step.
         """
-        real = self.pool.sample(c, real_batch, rng.fork("real batch", c))
-        return augment_pair(augmentation, real, synthetic.of_class(c), rng.fork("augmentation", c), scheme)
+        real, ours = self.pool.sample(c, real_batch, rng.fork("real batch", c)), synthetic.of_class(c)
+        if smaller > 1:
+            real, ours = F.avg_pool2d(real, smaller), F.avg_pool2d(ours, smaller)
+        return augment_pair(augmentation, real, ours, rng.fork("augmentation", c), scheme)
 
     def new_network(self, rng: Rng) -> nn.Module:
         """A network with random weights, in training mode, on the device."""
@@ -251,6 +265,9 @@ class Method(Protocol):
 
     One whose `start` needs long work that runs share has a method `preparation(task, rng) -> Preparation | None`, where
     `rng` is that of `start`. It is done before, where it can be seen, estimated and interrupted.
+
+    One whose set wants to be trained in a way that is learned, such as with learned rates, has a method
+    `training(task, state) -> dict`, which takes the place of the set's own, see `Content.training`.
     """
 
     name: ClassVar[str]

@@ -266,7 +266,8 @@ class SyntheticSet:
             return f"views ({self.targets.per_image})"
         if self.targets is None:
             return "hard"
-        return "learned" if self.training.get("loss") == "mse" else "soft"
+        own = bool(self.training) and "labels" not in self.record  # no teacher stands behind them
+        return "learned" if own or self.training.get("loss") == "mse" else "soft"
 
     @property
     def bytes(self) -> int:

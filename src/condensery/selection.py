@@ -100,8 +100,12 @@ def select(
     require_real(pool)
     counts = _there(counts_for(ipc, budget, images, announce), pool, announce)
     task = SelectionTask(pool, factory, counts, where, default_chunk(where))
-    for note in selector.check(task):
-        announce(note)
+    for note in (
+        *selector.check(task),
+        factory.depth_note(images.spec) if selector.name != "random" else None,
+    ):
+        if note:
+            announce(note)
     record = {
         "method": selector.name,
         "fields": asdict(selector),  # type: ignore[call-overload]  # selectors are dataclasses

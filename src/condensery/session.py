@@ -105,8 +105,9 @@ class Session:
         network, chunk = resolve(settings.network), default_chunk(device)
         counts = in_record(settings.ipc, images.spec.num_classes)
         self.task = Task(pool, network, counts, device, chunk, settings.steps, start)
-        for note in method.check(self.task):
-            options.announce(note)
+        for note in (*method.check(self.task), network.depth_note(images.spec)):
+            if note:
+                options.announce(note)
         self.rng = driver.source(settings.seed)
         self.curve = Curve()
         self.folder: RunFolder | None = None
@@ -287,7 +288,7 @@ class Session:
 
     def result(self) -> SyntheticSet:
         """The set as it is now, on the CPU."""
-        found = self.state.synthetic.content()
+        found = driver.content(self.method, self.task, self.state)
         spec, record = self.images.spec, self._record()
         return SyntheticSet(
             found.images, found.labels, spec, record, found.targets, found.stored, found.training

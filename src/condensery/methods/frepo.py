@@ -59,7 +59,7 @@ class FRePo:
     image_lr: float = 3e-4
     """LAMB's learning rate of images and labels at first; it falls to a tenth by the last step"""
     init: str = "real"
-    """start from "real" images or from "noise" """
+    """start from "real" images, from "noise", or from the images of another set, by its file"""
     factor: int = 1
     """tiles along each side of a stored image, enlarged before use: 2 trains on four images for the bytes of one"""
     labels: str = "learned"
@@ -132,7 +132,7 @@ class FRePo:
         for group in state.optimizers["synthetic"].param_groups:
             group["lr"] = self._rate(state.step, self._total(task))
         network = state.networks[_current(state)].eval().requires_grad_(False)
-        real, labels = self._real(task, rng)
+        real, labels = task.real_batch(self.real_batch, rng)
         with torch.no_grad():
             real_features = _features(network, task.forward_only(real), task.chunk)  # (B, D)
         images, targets = state.synthetic.images, _targets(state, task)
@@ -170,12 +170,6 @@ class FRePo:
         batch = order[: self.network_batch].to(task.device)
         network.train().requires_grad_(True)
         train_step(network, optimizer, images[batch], targets[batch], task.chunk, squared_error)
-
-    def _real(self, task: Task, rng: Rng) -> tuple[Tensor, Tensor]:
-        """Real images of all classes, drawn without replacement, and their classes: (B, C, H, W), (B,)."""
-        count = min(self.real_batch, len(task.pool.labels))
-        drawn = rng.fork("real batch").numpy().choice(len(task.pool.labels), count, replace=False)
-        return task.pool.images_at(drawn), torch.from_numpy(task.pool.labels[drawn]).to(task.device)
 
     def _new_network(self, task: Task, rng: Rng) -> nn.Module:
         network = task.new_network(rng)

@@ -1,5 +1,12 @@
 """What a method learns: something that yields labelled images; and what a file stores in place of images."""
 
+from condensery.synthetic.generator import (
+    Generated,
+    GeneratorNetwork,
+    default_blocks,
+    own_codes,
+    require_blocks,
+)
 from condensery.synthetic.learned import Content, Learned
 from condensery.synthetic.pixels import Pixels
 from condensery.synthetic.starts import GIVEN, Start, start_of
@@ -10,11 +17,16 @@ __all__ = [
     "DECODERS",
     "GIVEN",
     "Content",
+    "Generated",
+    "GeneratorNetwork",
     "Learned",
     "Pixels",
     "Start",
     "Tiles",
     "decoded",
+    "default_blocks",
+    "own_codes",
+    "require_blocks",
     "start_images",
     "start_notes",
     "start_of",

@@ -53,16 +53,18 @@ class Pixels:
     """Images that are leaves themselves.
 
     Attributes:
-        images: float32 (M, C, H, W) in normalised space, never clipped, requires grad.
+        images: float32 (M, C, H, W) in normalised space, never clipped; a leaf if it requires grad, fixed otherwise.
         counts: images of each class, M in all.
         targets: float32 (M, num_classes), learned labels, requires grad; None if the labels are the classes.
         training: how the set wants to be trained, see `Content`.
+        rates: learning rates that are learned with the set, in any form; a leaf. None for none.
     """
 
     images: Tensor
     counts: Counts
     targets: Tensor | None = None
     training: dict[str, Any] = field(default_factory=dict)
+    rates: Tensor | None = None
 
     @property
     def labels(self) -> Tensor:
@@ -74,7 +76,9 @@ class Pixels:
         return of_class(self.images, self.counts, c)
 
     def leaves(self) -> dict[str, Tensor]:
-        return {"images": self.images} | labels_as_leaves(self.targets)
+        images = {"images": self.images} if self.images.requires_grad else {}
+        rates = {} if self.rates is None else {"rates": self.rates}
+        return images | labels_as_leaves(self.targets) | rates
 
     def content(self) -> Content:
         images, labels = self.images.detach().cpu().clone(), self.labels.cpu()
