@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from condensery.budgets import Counts
 from condensery.evaluation.scores import Accuracies
 from condensery.published import WHOLE as WHOLE  # the subject of measurements on the whole training set
 from condensery.published import Published as Published
@@ -21,7 +22,7 @@ class Measurement(Accuracies):
     Attributes:
         data: name of the image set.
         subject: what was trained on: a method's or selector's label, "random" or "whole".
-        ipc: images per class; None for the whole set.
+        ipc: images per class, one number or one for each class; None for the whole set.
         condensed_with: the architecture that the method matched with, or whose features a selector used; None
             where there is none.
         network: the architecture that was trained and tested.
@@ -46,7 +47,7 @@ class Measurement(Accuracies):
 
     data: str
     subject: str
-    ipc: int | None
+    ipc: int | Counts | None
     condensed_with: str | None
     network: str
     protocol: str
@@ -81,7 +82,7 @@ class Gallery:
     """
 
     subject: str
-    ipc: int
+    ipc: int | Counts
     condensed_with: str | None
     seed: int
     class_names: tuple[str, ...]
@@ -101,7 +102,7 @@ class Curve:
     """
 
     subject: str
-    ipc: int
+    ipc: int | Counts
     condensed_with: str | None
     seed: int
     loss: tuple[float, ...]

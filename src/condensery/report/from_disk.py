@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from condensery import artifact, schema
+from condensery.budgets import frozen, mean, per_class, recorded
 from condensery.data.sources import silent
 from condensery.errors import BadFile, BadInput, one_line
 from condensery.evaluation import log
@@ -102,8 +103,8 @@ def report_of_found(
         title=title or f"Condensed {_data_name(found)}",
         facts=(*_facts(found), *facts, *_weights(rows)),
         measurements=rows,
-        galleries=tuple(sorted(galleries, key=lambda g: g.ipc)),
-        curves=tuple(sorted(curves, key=lambda c: c.ipc or 0)),
+        galleries=tuple(sorted(galleries, key=lambda g: mean(g.ipc))),
+        curves=tuple(sorted(curves, key=lambda c: mean(c.ipc))),
         scatters=feature_pictures(sets, announce, names) if scatter and sets else (),
         skipped=tuple(dict.fromkeys(found.skipped)),
         command=command,
@@ -210,7 +211,7 @@ def gallery(found: FoundSet) -> Gallery:
         raise BadFile(f"{found.path} is damaged: its initial set has another shape than its result")
     return Gallery(
         subject=found.label or str(record.get("method", found.path.stem)),
-        ipc=int(record.get("ipc", synthetic.labels.bincount().max())),
+        ipc=frozen(record.get("ipc", recorded(synthetic.counts))) or 0,
         condensed_with=None if record.get("method") == RANDOM else record.get("network"),
         seed=int(record.get("seed", 0)),
         class_names=synthetic.spec.class_names,
@@ -240,7 +241,7 @@ def _weights(rows: Sequence[Measurement]) -> Iterator[tuple[str, str]]:
     for m in rows:
         if any(one.key in m.extra for one in SCORES):
             said = ", ".join(f"{one.name} {m.extra.get(one.key, WEIGHT):g}" for one in weights)
-            found.setdefault(said, []).append(f"{m.subject} with {m.ipc} per class")
+            found.setdefault(said, []).append(f"{m.subject} with {per_class(m.ipc or 0)}")
     if set(found) - {", ".join(f"{one.name} {WEIGHT:g}" for one in weights)}:
         of = (
             f"{w} ({'; '.join(dict.fromkeys(names))})" if len(found) > 1 else w for w, names in found.items()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from condensery.budgets import average, frozen, in_record, mean
 from condensery.errors import BadFile, BadInput
 from condensery.evaluation.evaluator import BASELINES
 from condensery.evaluation.honest import SCORES, WEIGHT, check_weights, honest_scores
@@ -85,7 +86,7 @@ def in_order(found: Sequence[Measurement]) -> list[Measurement]:
     """By budget, random images first, the whole set last; otherwise as they come."""
     own = dict.fromkeys(m.subject for m in found if m.subject not in BASELINES)
     place = {subject: i for i, subject in enumerate(own)}
-    return sorted(found, key=lambda m: (m.ipc is None, m.ipc or 0, place.get(m.subject, -1), m.epochs))
+    return sorted(found, key=lambda m: (m.ipc is None, mean(m.ipc), place.get(m.subject, -1), m.epochs))
 
 
 def _add(pools: dict[str, _Pool], document: Mapping[str, Any], score: Mapping[str, Any]) -> None:
@@ -95,7 +96,7 @@ def _add(pools: dict[str, _Pool], document: Mapping[str, Any], score: Mapping[st
     first = Measurement(
         data=Path(str(document["data"])).name,
         subject=str(own.get("label", method)),
-        ipc=None if method == WHOLE else document.get("ipc"),
+        ipc=None if method == WHOLE else frozen(document.get("ipc")),
         condensed_with=own.get("condensed_with"),
         network=str(score["network"]),
         protocol=OWN if score.get("recipe") == OWN else str(document["protocol"]),
@@ -154,10 +155,11 @@ def _settings(pool: _Pool) -> dict[str, Any]:
 def _measurement(pool: _Pool, subject: str, sets: Sequence[SyntheticSet]) -> Measurement:
     m = pool.first
     made = {"method": pool.method, "ipc": m.ipc, "network": m.condensed_with, "fields": pool.fields}
-    records = [s.record for s in sets if all(s.record.get(name) == value for name, value in made.items())]
+    records = [s.record for s in sets if all(_said(s.record, name) == value for name, value in made.items())]
     published = None
     with suppress(BadInput):  # a network that no longer exists
-        published = lookup(m.data, pool.method, m.ipc, m.network, m.condensed_with)
+        if not isinstance(m.ipc, tuple):
+            published = lookup(m.data, pool.method, m.ipc, m.network, m.condensed_with)
     return replace(
         m,
         subject=subject,
@@ -172,11 +174,15 @@ def _measurement(pool: _Pool, subject: str, sets: Sequence[SyntheticSet]) -> Mea
     )
 
 
+def _said(record: Mapping[str, Any], name: str) -> Any:
+    return frozen(record.get(name)) if name == "ipc" else record.get(name)
+
+
 def _published_steps(pool: _Pool) -> int | None:
     """How many updates the publication makes; None for what is no method of ours."""
     with suppress(BadInput, TypeError, ValueError):  # not registered here, or of another version
         if pool.first.ipc is not None and pool.fields:
-            return get_method(pool.method, **pool.fields).steps(pool.first.ipc)
+            return get_method(pool.method, **pool.fields).steps(average(in_record(pool.first.ipc, 1)))
     return None
 
 

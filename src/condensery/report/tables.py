@@ -10,6 +10,7 @@ from dataclasses import asdict, fields
 from itertools import chain
 from typing import Any
 
+from condensery.budgets import frozen, spanned
 from condensery.evaluation.honest import SCORES, WEIGHT, ScoreColumn
 from condensery.report.contents import Measurement, Published, Report
 from condensery.text import accuracy, percent, readable_bytes
@@ -78,6 +79,7 @@ def row(m: Measurement) -> dict[str, Any]:
         "evaluate_minutes": m.evaluate_seconds / 60,
     }
     always = {name: found.get(name, getattr(m, name, None)) for name in _ALWAYS}
+    always["ipc"] = list(m.ipc) if isinstance(m.ipc, tuple) else m.ipc
     return {**always, **score_values(m), "stored_images": stored_images(m), **further_columns(m)}
 
 
@@ -116,6 +118,7 @@ def from_json(document: Mapping[str, Any]) -> Measurement:
     known: dict[str, Any] = {f.name: document[f.name] for f in fields(Measurement) if f.name in document}
     for name in ("make_seconds", "commands"):
         known[name] = tuple(known[name])
+    known["ipc"] = frozen(known["ipc"])
     known["accuracies"] = tuple(tuple(map(float, networks)) for networks in known["accuracies"])
     known["published"] = known["published"] and Published(**known["published"])
     said = {name: value for name, value in document.get("honest", {}).items() if value is not None}
@@ -165,6 +168,7 @@ def _readable(m: Measurement) -> dict[str, str]:
     names = ("data", "subject", "ipc", "condensed_with", "network", "protocol", "labels")
     return {
         **{name.replace("_", " "): _cell(further_text(getattr(m, name))) for name in names},
+        "ipc": "-" if m.ipc is None else spanned(m.ipc),
         "augmentation": _cell(m.augmentation) if m.augmentation != "protocol" else "-",
         "accuracy, %": accuracy(m.mean, m.std, m.n),
         "n": sets_by_networks(m),
