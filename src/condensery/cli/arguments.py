@@ -119,7 +119,7 @@ def default_out(data: str, method: str, ipc: str | None, seed: int) -> Path:
 
 def data_name(data: str) -> str:
     """A data source as part of a file's name."""
-    from condensery.runner import absolute_source
+    from condensery.data.sources import absolute_source
 
     source = Path(absolute_source(data))
     name = source.stem if source.is_file() else source.name

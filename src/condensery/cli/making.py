@@ -91,7 +91,7 @@ class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods
 
     def _asked(self, kept: RunSettings) -> dict[str, Any]:
         """Whatever was typed, which must be what the run was started with."""
-        from condensery.runner import absolute_source
+        from condensery.data.sources import absolute_source
 
         asked = {
             name: self.typed[name]

@@ -16,12 +16,13 @@ from condensery.apps.study import Running, Where, do_jobs, job_of
 from condensery.comparison.entries import Steps, entries
 from condensery.comparison.jobs import Entry, Job
 from condensery.coresets import Selector
+from condensery.data.sources import given_options
 from condensery.errors import BadInput
 from condensery.method import Method
 from condensery.models.registry import resolve
 from condensery.provenance import pick_device
 from condensery.records import ImageData
-from condensery.runner import given_options, require_count
+from condensery.runner import require_count
 from condensery.text import count
 
 

@@ -19,11 +19,12 @@ from condensery.comparison.entries import Steps, entries
 from condensery.comparison.jobs import Entry, Job
 from condensery.coresets import Selector
 from condensery.data import load
+from condensery.data.sources import absolute_source, given_options
 from condensery.errors import BadInput
 from condensery.method import Method
 from condensery.models.registry import resolve
 from condensery.records import ImageData
-from condensery.runner import absolute_source, given_options, require_count
+from condensery.runner import require_count
 from condensery.text import count
 
 EARLY = "early"
