@@ -162,8 +162,7 @@ class Reproduce(Cells, RecipeImages, Resize, Scale, Jobs, Output):
     def _list(self) -> int:
         """Every recipe: where it is from, what it needs, what a published run takes."""
         from condensery.recipes import recipes
-        from condensery.recipes.catalog import cost, to_json
-        from condensery.recipes.images import is_here, where_from
+        from condensery.recipes.catalog import cost, is_here, to_json, where_from
 
         known = recipes().values()
         self.show(

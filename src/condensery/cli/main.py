@@ -25,6 +25,7 @@ from condensery.cli.declared import owners
 from condensery.cli.evaluate import Evaluate
 from condensery.cli.flags import as_function
 from condensery.errors import CondenseryError, Interrupted
+from condensery.memory import keep_freed_memory
 
 OK, FAILED, BAD_INPUT = 0, 1, 2
 _MACHINE_SAYS_NO = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -75,6 +76,7 @@ def application(needed: Container[str] = COMMANDS) -> typer.Typer:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, 1 (the work failed), 2 (bad input, or stopped by the user)."""
+    keep_freed_memory()
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 class Making(Options, panel="Run"):
     method: Annotated[str, Flag(choices=methods)] = "dm"
     """One of {}; see condense methods."""
-    ipc: int = 1
-    """Images per class to make."""
+    ipc: Annotated[str | None, Flag("IPC")] = None
+    """Images per class: a number; cat=5,dog=2,*=1 by name, * for the others; 5,2,1 in the order of the classes;
+    proportional:10, by their share of the real images with 10 on average; or a .json, .csv or .toml file of names
+    and numbers (default: 1, or as many as --init has)."""
+    budget: Annotated[str | None, Flag("SIZE")] = None
+    """Bytes in place of --ipc, such as 100kB: as many images of each class as fit, as 8-bit pixels with labels."""
     network: str = "convnet"
     """Architecture used for matching: a name with options, such as convnet+depth=4, or your own as
     package.module:factory. See condense networks."""
@@ -53,11 +57,13 @@ class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods
       condense run --data digits --steps 200
       condense run --data mnist --method dsa --ipc 10 --out runs/mnist
       condense run --data photos/ --size 32 --ipc 5 --time-limit 30m
+      condense run --data photos/ --size 32 --budget 100kB
+      condense run --data mnist --init runs/mnist --out runs/longer
       condense run --resume --out runs/mnist
     """
 
     def work(self) -> None:
-        out = self.out or arguments.default_out(self.source, self.method, self.ipc, self.seed)
+        out = self.out or arguments.default_out(self.source, self.method, self.budget or self.ipc, self.seed)
         from condensery.run_folder import RunFolder
         from condensery.runner import condense, resume_run
         from condensery.session import Options as SessionOptions
@@ -88,7 +94,9 @@ class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods
         from condensery.runner import absolute_source
 
         asked = {
-            name: self.typed[name] for name in ("method", "ipc", "network", "seed") if name in self.typed
+            name: self.typed[name]
+            for name in ("method", "ipc", "budget", "network", "seed")
+            if name in self.typed
         }
         if self.data is not None:
             asked["source"] = absolute_source(self.data)
@@ -99,8 +107,12 @@ class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods
 class Choosing(Options, panel="Run"):
     method: Annotated[str, Flag(choices=selectors)] = "herding"
     """One of {}; see condense methods."""
-    ipc: int = 1
-    """Images per class to select."""
+    ipc: Annotated[str | None, Flag("IPC")] = None
+    """Images per class: a number; cat=5,dog=2,*=1 by name, * for the others; 5,2,1 in the order of the classes;
+    proportional:10, by their share of the real images with 10 on average; or a .json, .csv or .toml file of names
+    and numbers (default: 1)."""
+    budget: Annotated[str | None, Flag("SIZE")] = None
+    """Bytes in place of --ipc, such as 100kB: as many images of each class as fit, as 8-bit pixels with labels."""
     network: str = "convnet"
     """Architecture whose features or scores are used: a name with options, such as convnet+depth=4, or your own
     as package.module:factory. See condense networks."""
@@ -124,7 +136,7 @@ class Select(Images, Choosing, Made, Output, package="coresets"):
         data, fields = self.source, self.fields_of(self.method)
         from condensery.selection import select
 
-        out = self.out or arguments.default_out(data, self.method, self.ipc, self.seed)
+        out = self.out or arguments.default_out(data, self.method, self.budget or self.ipc, self.seed)
         with Progress(self) as progress:
             options = self.of(select, data=data, out=out, callback=progress.selecting, announce=progress.say)
             chosen = select(**options, **fields)
@@ -153,9 +165,12 @@ class Labels(Options, panel="Labels"):
     """Store the images as 8-bit pixels: exact for real images, rounded for others."""
 
 
-class Taught(Options, panel="Teacher"):
+class Real(Images, panel="Images"):
     data: str | None = None
     """The real images (default: those that the set was made from)."""
+
+
+class Taught(Options, panel="Teacher"):
     teacher: Annotated[str | None, Flag("NETWORK")] = None
     """Its architecture (default: a ConvNet with batch norm, 32 wide for grey images, 64 for colour)."""
     teacher_epochs: int | None = None
@@ -166,7 +181,7 @@ class Taught(Options, panel="Teacher"):
     """Weights of --teacher from a .safetensors or .pt file, in place of training."""
 
 
-class Label(Labels, Taught, Draws, Output, panel="Run"):
+class Label(Real, Labels, Taught, Draws, Output, panel="Run"):
     """Give a set a teacher's labels: of its images, or of many views.
 
     The teacher is trained on the real training images, or found in the cache, or
@@ -202,7 +217,8 @@ class Label(Labels, Taught, Draws, Output, panel="Run"):
         out = self.out or _beside(self.run, f"views{self.views}" if views else "labels")
         with Progress(self) as progress:
             heard = {"callback": progress.teaching, "announce": progress.say}
-            made = label(self.run, **self.of(label, settings=settings, teacher=teacher, out=out, **heard))
+            asked = self.of(label, settings=settings, teacher=teacher, out=out, **heard)
+            made = label(self.run, **asked, **self.data_options)
         seconds = readable_seconds(made.record["labels"]["seconds"])
         self.tell_set(out, made, "images with labels", ("Time", seconds))
 

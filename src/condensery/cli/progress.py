@@ -17,7 +17,7 @@ from condensery.cli.output import Lasting, Output, plain, table
 from condensery.text import accuracy, readable_seconds
 
 if TYPE_CHECKING:
-    from condensery.comparison.progress import Progress as Cells
+    from condensery.comparison.run import Run as Cells
     from condensery.evaluation.evaluator import Trained
     from condensery.selection import SelectionReport
     from condensery.session import StepReport

@@ -101,10 +101,11 @@ class Scorer:
         soft_labels: SoftLabels | None = None,
         callback: Callable[[Trained], None] | None = None,
         teacher_weights: str | Path | None = None,
+        every_epoch: Callable[[int], None] | None = None,
     ) -> None:
         self.data, self.protocol, self.seed = data, protocol, seed
         self.device, self.soft_labels, self.callback = device, soft_labels, callback
-        self.teacher_weights = teacher_weights
+        self.teacher_weights, self.every_epoch = teacher_weights, every_epoch
         self.rng = Rng(seed).fork("evaluate")
         self.teachers: dict[str, Teacher] = {}  # by architecture, each trained when it is first asked
         self.held_teachers: dict[str, Teacher] = {}  # who labelled the sets, by what is known of them
@@ -164,8 +165,8 @@ class Scorer:
         Learned labels cannot be had for them: they are trained with their classes.
         """
         pool = ClassPool(self.data.train, self.data.spec, self.device)
-        ipc = like.stored_images // like.spec.num_classes
-        picks = [random_selection(pool, ipc, self.rng.fork("random selection", i)) for i in range(count)]
+        counts = like.stored_counts
+        picks = [random_selection(pool, counts, self.rng.fork("random selection", i)) for i in range(count)]
         if any(name.startswith("pixels.") for name in like.stored):
             picks = [with_pixels(pick) for pick in picks]
         if setting.held and setting.labels == LEARNED:
@@ -182,7 +183,7 @@ class Scorer:
         recipe = replace(recipe, epochs=epochs, decay_after=(decay,))
         augment = self.protocol.augment(self.data.spec, factory)
         return self._score(
-            "whole", factory, [whole], repeats, TrainingSetting(), recipe, augment, whole.bytes
+            "whole", factory, [whole], repeats, TrainingSetting(), [recipe], augment, whole.bytes
         )
 
     def labelling_obstacle(self, like: SyntheticSet) -> str | None:
@@ -229,11 +230,13 @@ class Scorer:
         setting: TrainingSetting,
     ) -> Score:
         recipe, augment = self.training_of(factory, setting)
+        learned = [one.training if setting.training else {} for one in sets]  # each set's own numbers
+        recipes = [own_recipe(own)[0] if own else recipe for own in learned]
         images = [self._images(one, factory, setting, recipe) for one in sets]
         size = sets[0].bytes if setting.held else sets[0].hard().bytes
         if setting.labels == SOFT and not setting.held:
             size += images[0].bytes - sets[0].images.nbytes - sets[0].labels.nbytes  # type: ignore[union-attr]
-        score = self._score(subject, factory, images, repeats, setting, recipe, augment, size)
+        score = self._score(subject, factory, images, repeats, setting, recipes, augment, size)
         return replace(score, stored_images=sets[0].stored_images)
 
     def _images(
@@ -268,13 +271,13 @@ class Scorer:
         sets: Sequence[Images],
         repeats: int,
         setting: TrainingSetting,
-        recipe: Recipe,
+        recipes: Sequence[Recipe],
         augment: Augment | None,
         size: int,
     ) -> Score:
         started = time.perf_counter()
         rows = []
-        for i, images in enumerate(sets):
+        for i, (images, recipe) in enumerate(zip(sets, recipes, strict=True)):
             row = []
             for k in range(repeats):
                 rng = self.rng.fork(subject, factory.canonical, i, k)
@@ -287,7 +290,7 @@ class Scorer:
             images=len(sets[0]),
             bytes=size,
             accuracies=tuple(rows),
-            epochs=recipe.epochs,
+            epochs=recipes[0].epochs,
             seconds=time.perf_counter() - started,
             labels=setting.labels,
             augmentation=setting.augmentation,
@@ -297,9 +300,8 @@ class Scorer:
     def _train_and_test(
         self, factory: NetworkFactory, images: Images, recipe: Recipe, rng: Rng, augment: Augment | None
     ) -> float:
-        network = train_network(
-            factory, self.data.spec, images, recipe, rng, augment=augment, device=self.device
-        )
+        how = {"augment": augment, "device": self.device, "on_epoch": self.every_epoch}
+        network = train_network(factory, self.data.spec, images, recipe, rng, **how)
         return accuracy_on_test(network, factory, self.data, self.device)
 
     def _report(self, subject: str, factory: NetworkFactory, value: float) -> None:
@@ -311,10 +313,11 @@ class Scorer:
 def _held_settings(synthetic: SyntheticSet) -> list[TrainingSetting]:
     """Labels that the set holds under the common protocol, and the set's own recipe, if it has them.
 
-    Learned values are no probabilities, which the common protocol's cross entropy needs.
+    Values that are learned for squared errors are no probabilities, which the common protocol's cross entropy needs.
     """
     kind, held = synthetic.label_kind, synthetic.targets is not None
-    common = [TrainingSetting(kind, held=True)] if held and kind != LEARNED else []
+    values = synthetic.training.get("loss") == "mse"
+    common = [TrainingSetting(kind, held=True)] if held and not values else []
     own = [TrainingSetting(kind, held=held, training=synthetic.training)] if synthetic.training else []
     return common + own
 
@@ -332,5 +335,7 @@ def _teacher_settings(said: dict[str, Any], weights: str | Path | None) -> Teach
             raise BadInput(
                 f"the set was labelled by weights from a file, {file!r:.60}: give it as --teacher-weights"
             )
-        return TeacherSettings(network, weights=weights)
-    return TeacherSettings(network, said.get("epochs"), said.get("stage"), said.get("seed", 0))
+        return TeacherSettings(network, weights=weights, size=said.get("size"))
+    return TeacherSettings(
+        network, said.get("epochs"), said.get("stage"), said.get("seed", 0), size=said.get("size")
+    )
