@@ -32,18 +32,14 @@ GRADIENT_MATCHING = ("dc", "dsa", *CONTRASTIVE)
 CLASS_WISE = ("dm", *GRADIENT_MATCHING)
 WITHOUT_TERMS = ("patches",)  # select and crop, and minimise nothing
 FIXED_IMAGES = ("ld",)  # learn labels alone
-NEVER_ZERO = (
-    "ld",
-)  # their loss is that of trained networks on real images, which the real set does not make zero
+NEVER_ZERO = ("cafe", "dd", "ld", "mtt")  # their loss is more than a distance from the real images
 EMBEDDING = ("dm", "frepo")  # they need a network with embed()
 FALLS = {"ld": 0.95}  # where one step of training, not a whole one, is looked at
 FAST_RATE: dict[str, dict[str, float]] = {  # where the published rate shows nothing in 25 steps
     "frepo": {"image_lr": 0.03},
+    "dd": {"image_lr": 0.1, "rate": 0.1},
     "ld": {"label_lr": 0.05, "inner_lr": 0.5},
 }
-    "frepo": {"image_lr": 0.03},
-    "ld": {"label_lr": 0.05, "inner_lr": 0.5},
-}  # where the published rate shows nothing in 25 steps
 BATCH_NORM = "convnet+width=8+depth=2+norm=batch"
 
 Maker = Callable[..., Any]
@@ -393,6 +389,7 @@ def test_published_steps(name: str) -> None:
         "dcc": {1: 10_000, 10: 10_000, 50: 50_000},
         "dsac": {1: 10_000, 10: 10_000, 50: 50_000},
         "frepo": {1: 500_000, 10: 500_000, 50: 500_000},
+        "dd": {1: 23_600, 10: 23_600, 50: 23_600},
         "ld": {1: 19_600, 10: 19_600, 50: 19_600},
     }
     if name not in published:
