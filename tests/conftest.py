@@ -14,8 +14,12 @@ import torch
 
 import condensery
 from condensery import ImageData, Method, Task
+from condensery.budgets import Counts, in_record
 from condensery.data import ClassPool
+from condensery.memory import keep_freed_memory
 from condensery.models.registry import resolve
+
+keep_freed_memory()  # as the command does
 
 sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("benchmarks", "examples")]
 
@@ -23,6 +27,7 @@ SMALL_NETWORK = "convnet+width=8+depth=2"
 TINY_CLASSES, TINY_TRAIN, TINY_TEST = 3, 12, 8  # classes; images of each
 QUICK_FIELDS = {"real_batch": 8, "outer_loop": 3, "inner_loop": 2, "iterations": 4}
 QUICK_FIELDS |= {"experts": 1, "max_start_epoch": 1, "syn_steps": 3}  # of methods that match trajectories
+QUICK_FIELDS |= {"gan_steps": 3, "generator_width": 8, "code_length": 8, "network_updates": 3}
 
 TaskMaker = Callable[..., Task]
 
@@ -71,10 +76,13 @@ def make_task(tiny: ImageData) -> TaskMaker:
     """make_task(network=, ipc=, chunk=, data=) -> Task on the CPU."""
 
     def make(
-        network: str = SMALL_NETWORK, ipc: int = 2, chunk: int | None = 4, data: ImageData = tiny
+        network: str = SMALL_NETWORK,
+        ipc: int | Counts = 2,
+        chunk: int | None = 4,
+        data: ImageData = tiny,
     ) -> Task:
-        device = torch.device("cpu")
-        return Task(ClassPool(data.train, data.spec, device), resolve(network), ipc, device, chunk)
+        device, counts = torch.device("cpu"), in_record(ipc, data.spec.num_classes)
+        return Task(ClassPool(data.train, data.spec, device), resolve(network), counts, device, chunk)
 
     return make
 

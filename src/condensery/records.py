@@ -109,10 +109,13 @@ class LabeledImages:
     Attributes:
         pixels: uint8 (N, H, W, C); usually a read-only memory map.
         labels: int64 (N,), each in 0..num_classes-1.
+        originals: the files that resized images came from, a `condensery.data.originals.Originals`; None where images
+            are as they lie in their source, or were made in memory.
     """
 
     pixels: np.ndarray
     labels: np.ndarray
+    originals: Any = None
 
     def __post_init__(self) -> None:
         if self.pixels.dtype != np.uint8 or self.pixels.ndim != 4:
@@ -248,6 +251,16 @@ class SyntheticSet:
         """Images, or codes of images, that the file holds."""
         content = self._stored_content
         return len(self) if content is None else len(content)
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Images of each class that a network is trained on."""
+        return tuple(torch.bincount(self.labels, minlength=self.spec.num_classes).tolist())
+
+    @property
+    def stored_counts(self) -> tuple[int, ...]:
+        """Images of each class that the file holds, or codes of them: a class has its share of what is stored."""
+        return tuple(max(1, n * self.stored_images // len(self)) for n in self.counts)
 
     @property
     def label_kind(self) -> str:

@@ -7,30 +7,42 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
+from condensery import artifact
+from condensery.budgets import Counts, Ipc, average, counts_for, per_class, recorded, require_budget
 from condensery.coresets import SELECTORS
-from condensery.data import load
+from condensery.data import ClassPool, load
 from condensery.data.places import path_of
 from condensery.data.sources import silent
 from condensery.errors import BadInput
 from condensery.evaluation import Protocol
-from condensery.method import Method
+from condensery.method import Method, Task
 from condensery.methods import get_method
+from condensery.minutes import require_minutes, within
 from condensery.models.registry import resolve
-from condensery.presets import preset_line, preset_settings
+from condensery.presets import preset_line, preset_settings, without_what_cannot_be
 from condensery.provenance import pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.run_folder import RunFolder, RunSettings
 from condensery.session import Options, Session, StepReport
+from condensery.synthetic import GIVEN, Start, start_of
+from condensery.synthetic.pixels import INITS
+from condensery.text import count
+from condensery.training import default_chunk
 
 
 def condense(
     data: str | Path | ImageData,
     method: str | Method = "dm",
     *,
-    ipc: int = 1,
+    ipc: Ipc | None = None,
+    budget: int | str | None = None,
     network: str = "convnet",
     steps: int | None = None,
     preset: str | None = None,
+    minutes: float | None = None,
     seed: int = 0,
     device: str = "auto",
     out: str | Path | None = None,
@@ -46,16 +58,22 @@ def condense(
     data_options: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> SyntheticSet:
-    """Condense labelled images into `ipc` synthetic images per class.
+    """Condense labelled images into a few synthetic images per class.
 
     Args:
         data: images as for `condensery.load_images`: a name, a folder, a file, a Hub id, or loaded images.
         method: a name in `METHODS`, or a configured method.
-        ipc: synthetic images per class.
+        ipc: synthetic images per class: a number, or see `condensery.budgets.counts_of`; None for 1, or for as many as
+            the set has that is started from.
+        budget: bytes of 8-bit pixels with labels, such as "100kB", in place of `ipc`: as many of each class as it has
+            room for.
         network: the architecture whose random instances the method uses.
         steps: updates of the synthetic set; None makes as many as the preset, or else the publication.
         preset: settings for what `fields` and `steps` leave open: "fast", minutes on two cores, or "paper", exactly
             what was published for these images and this budget; None takes the method's defaults.
+        minutes: of this machine that the run may take: steps, and of the preset's settings (those of "fast" for None)
+            as much as fits, are chosen by timing a few steps, said, and recorded as ordinary settings. With a preset
+            no more than its steps are made, without one up to the published number.
         seed: decides every random draw.
         device: "auto", "cpu" or "cuda".
         out: a new folder for checkpoints and result; None keeps everything in memory.
@@ -67,7 +85,8 @@ def condense(
         announce: called with lines of text for a person.
         size, channels: resize and convert the images, see `condensery.load_images`.
         data_options: more options of `condensery.load_images`, such as its `classes`.
-        fields: of the method, if it is given by name.
+        fields: of the method, if it is given by name. `init` can be another set, its file or run folder, whose images
+            these start from.
 
     Returns:
         The set, with a record that says how it was made.
@@ -78,47 +97,55 @@ def condense(
         Interrupted: Ctrl-C, after a checkpoint was written to `out`.
     """
     options = Options(device, checkpoint_every, time_limit, tuple(evaluate_at), protocol, callback, announce)
-    if isinstance(method, str):
-        if method in SELECTORS:
-            raise BadInput(f"{method!r} selects real images: use condense select, or condensery.select")
-        method = get_method(method, **fields)
-    elif fields or preset:
-        what = ", ".join([*fields, *(["a preset"] if preset else [])])
-        raise BadInput(f"set {what} on the method itself: it is already configured")
-    require_count("ipc", ipc)
-    require_count("steps", method.steps(ipc) if steps is None else steps)
-    resolve(network)
-    pick_device(device)
+    fields, given, start_record = _split_start(fields)
+    configured = not isinstance(method, str)
+    method = _configured(method, fields, preset)
+    require_budget(ipc, budget)
+    _check(method, steps, minutes, network, device)
     how_to_load = given_options(size, channels, data_options)
     going_on = resume and out is not None and RunFolder(Path(out)).exists
     if out is not None and not going_on:
         RunFolder(Path(out)).require_free()
     images = load(data, announce=announce, **how_to_load)
-    if preset:
-        place = (images.spec.name, ipc, resolve(network).kind)
-        chosen, preset_steps = preset_settings(preset, method.name, *place)
-        method = get_method(method.name, **{**chosen, **fields})
-        if not going_on:  # a run keeps its number of steps
-            steps = steps or preset_steps
-            taken = {name: value for name, value in chosen.items() if name not in fields}
-            announce(preset_line(preset, method.name, taken, steps or method.steps(ipc), ipc))
-    wanted_steps = method.steps(ipc) if steps is None else steps
+    start = None if given is None else _start(given, start_record, method, images, announce)
+    counts = counts_for(ipc, budget, images, announce, default=start.counts if start else None)
+    typical = average(counts)
+    typed = asdict(method) if configured else fields  # type: ignore[call-overload]  # methods are dataclasses
+    wanted = None
+    if preset or (minutes is not None and not configured):
+        method, wanted = _with_preset(preset or "fast", method, images, typical, network, fields, announce)
+    if going_on:  # a run keeps its number of steps, and what minutes chose for it
+        if minutes is not None:
+            method, network = _as_it_began(RunFolder(Path(out or "")).settings(), method, network, typed)
+    else:
+        steps = steps or wanted
+        if preset:
+            taken = _chosen(method, typed)
+            announce(preset_line(preset, method.name, taken, steps or method.steps(typical), typical))
+        if minutes is not None:
+            task = _task(images, network, counts, pick_device(device), start)
+            found = within(minutes, method, task, fixed=typed, wanted=steps, fill=preset is None)
+            method, network, steps = found.method, found.network, found.steps
+            for line in found.lines:
+                announce(line)
+    wanted_steps = method.steps(typical) if steps is None else steps
     settings = RunSettings(
         source=absolute_source(images.source),
         options={**how_to_load, **images.options},
         fingerprint=images.fingerprint,
         method=method.name,
         fields=asdict(method),  # type: ignore[call-overload]  # methods are dataclasses
-        ipc=ipc,
+        ipc=recorded(counts),
         network=network,
         seed=seed,
         steps=wanted_steps,
+        start=start_record,
     )
     if out is not None and going_on:
         about_data = ("source", "options", "fingerprint", "steps")
         asked = {k: v for k, v in asdict(settings).items() if k not in about_data}
         return resume_run(out, steps=steps, options=options, asked=asked, images=images)
-    session = Session(settings, method, images, options)
+    session = Session(settings, method, images, options, start)
     if out is not None:  # only now, when nothing was refused
         session.folder = RunFolder.create(out, settings)
         with session.folder.locked():
@@ -149,7 +176,8 @@ def resume_run(
     options = options or Options()
     folder = RunFolder(Path(out))
     settings = folder.settings()
-    _require_same(settings, asked or {}, folder)
+    ipc, budget, asked = _split_budget(asked or {})
+    _require_same(settings, asked, folder)
     if steps is not None:
         require_count("steps", steps)
         _require_open_end(settings, steps, folder)
@@ -160,11 +188,143 @@ def resume_run(
         raise BadInput(
             f"{settings.source} has changed since the run in {out} began: start a new run with another --out"
         )
-    session = Session(settings, get_method(settings.method, **settings.fields), images, options)
+    if ipc is not None or budget is not None:
+        counts = counts_for(ipc, budget, images, silent)
+        _require_same(settings, {"ipc": recorded(counts)}, folder)
+    method = get_method(settings.method, **settings.fields)
+    session = Session(settings, method, images, options, _start_again(settings, method, images, folder))
     with folder.locked():
         session.resume(folder)
         folder.write_settings(settings)
         return session.run()
+
+
+def _configured(method: str | Method, fields: Mapping[str, Any], preset: str | None) -> Method:
+    if isinstance(method, str):
+        if method in SELECTORS:
+            raise BadInput(f"{method!r} selects real images: use condense select, or condensery.select")
+        return get_method(method, **fields)
+    if fields or preset:
+        what = ", ".join([*fields, *(["a preset"] if preset else [])])
+        raise BadInput(f"set {what} on the method itself: it is already configured")
+    return method
+
+
+def _check(method: Method, steps: int | None, minutes: float | None, network: str, device: str) -> None:
+    """Raises BadInput for what can be refused before the images are loaded."""
+    require_count("steps", method.steps(1) if steps is None else steps)
+    resolve(network)
+    pick_device(device)
+    if minutes is not None:
+        require_minutes(minutes)
+        if steps is not None:
+            raise BadInput(f"--steps {steps} and --minutes {minutes:g} both say how long: give one of them")
+
+
+def _task(images: ImageData, network: str, counts: Counts, device: torch.device, start: Start | None) -> Task:
+    """What a method works on, for measurements."""
+    pool = ClassPool(images.train, images.spec, device)
+    return Task(pool, resolve(network), counts, device, default_chunk(device), start=start)
+
+
+def _with_preset(
+    preset: str,
+    method: Method,
+    images: ImageData,
+    ipc: int,
+    network: str,
+    fields: Mapping[str, Any],
+    announce: Callable[[str], None],
+) -> tuple[Method, int | None]:
+    """The method with what a preset sets and `fields` leave open, as far as the images allow it; and its steps."""
+    spec = images.spec
+    chosen, steps = preset_settings(preset, method.name, spec, ipc, resolve(network).kind)
+    chosen = {name: value for name, value in chosen.items() if name not in fields}
+    least = int(np.bincount(images.train.labels, minlength=spec.num_classes).min())
+    chosen, left_out = without_what_cannot_be(chosen, spec, least, ipc, getattr(method, "init", "real"))
+    if left_out:
+        announce(left_out)
+    return get_method(method.name, **{**chosen, **fields}), steps
+
+
+def _chosen(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a preset set: fields that nobody gave and that are not at their defaults."""
+    default = asdict(get_method(method.name))  # type: ignore[call-overload]  # methods are dataclasses
+    own = asdict(method)  # type: ignore[call-overload]
+    return {name: value for name, value in own.items() if name not in given and value != default[name]}
+
+
+def _as_it_began(
+    kept: RunSettings, method: Method, network: str, given: Mapping[str, Any]
+) -> tuple[Method, str]:
+    """Method and network of a run that a budget chose, with what is given now."""
+    if kept.method == method.name:
+        method = get_method(method.name, **{**kept.fields, **given})
+    return method, kept.network if network == "convnet" else network
+
+
+def _split_budget(asked: Mapping[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+    """Images per class and bytes, which need the images to be understood, and all else; a start as it is recorded."""
+    others = {name: value for name, value in asked.items() if name not in ("ipc", "budget")}
+    fields, _, start = _split_start(asked.get("fields", {}))
+    if start:
+        others |= {"fields": fields, "start": start}
+    return asked.get("ipc"), asked.get("budget"), others
+
+
+def _split_start(
+    fields: Mapping[str, Any],
+) -> tuple[dict[str, Any], SyntheticSet | None, dict[str, str] | None]:
+    """Fields of a method; where `init` is another set, that set and how a run records it too.
+
+    Raises:
+        BadInput: there is no set in the file.
+    """
+    init, others = fields.get("init"), dict(fields)
+    if isinstance(init, SyntheticSet):
+        given, file = init, ""
+    elif isinstance(init, str | Path) and str(init) not in INITS and Path(init).exists():
+        given, file = artifact.load(init), str(artifact.set_path(init).resolve())
+    else:
+        return others, None, None
+    return {**others, "init": GIVEN}, given, {"set": file, "sha256": artifact.digest(given)}
+
+
+def _start(
+    given: SyntheticSet,
+    record: Mapping[str, str] | None,
+    method: Method,
+    images: ImageData,
+    announce: Callable[[str], None],
+) -> Start:
+    """What a run starts from, with a line about it."""
+    name = record["set"] if record and record["set"] else "the set to start from"
+    start = start_of(given, images.spec, getattr(method, "factor", 1), name, announce)
+    made_by = given.record.get("method", "another program")
+    announce(
+        f"starts from {name}: {count(len(given), 'image')} by {made_by}, {per_class(recorded(start.counts))}"
+    )
+    return start
+
+
+def _start_again(settings: RunSettings, method: Method, images: ImageData, folder: RunFolder) -> Start | None:
+    """What a run started from: as the run kept it, or else the set that it names.
+
+    Raises:
+        BadInput: the set is gone or has changed, and the run was stopped before its first step.
+    """
+    if not settings.start:
+        return None
+    file = settings.start["set"]
+    if folder.initial_path.exists():
+        given = artifact.load(folder.initial_path)
+    else:
+        given = artifact.load(file)
+        if artifact.digest(given) != settings.start["sha256"]:
+            raise BadInput(
+                f"{file} has changed since the run in {folder.path} began: start a new run with another --out"
+            )
+    return start_of(given, images.spec, getattr(method, "factor", 1), file, silent)
 
 
 def _require_same(settings: RunSettings, asked: Mapping[str, Any], folder: RunFolder) -> None:

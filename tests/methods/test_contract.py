@@ -33,7 +33,8 @@ CLASS_WISE = ("dm", *GRADIENT_MATCHING)
 WITHOUT_TERMS = ("patches",)  # select and crop, and minimise nothing
 FIXED_IMAGES = ("ld",)  # learn labels alone
 NEVER_ZERO = ("cafe", "dd", "ld", "mtt")  # their loss is more than a distance from the real images
-EMBEDDING = ("cafe", "dm", "frepo")  # they need a network with embed()
+EMBEDDING = ("cafe", "dm", "frepo", "generative")  # they need a network with embed()
+GENERATORS = ("generative",)  # their images are made of codes and weights; losses are tested beside them
 FALLS = {"ld": 0.95, "mtt": 0.99}  # where one step of training, not a whole one, is looked at
 FAST_RATE: dict[str, dict[str, float]] = {  # where the published rate shows nothing in 25 steps
     "frepo": {"image_lr": 0.03},
@@ -57,6 +58,11 @@ def run(method: Method, task: Task, steps: int, rng: Rng = RNG) -> State:
 def require_terms(name: str) -> None:
     if name in WITHOUT_TERMS:
         pytest.skip("minimises nothing")
+
+
+def require_pixels(name: str) -> None:
+    if name in GENERATORS:
+        pytest.skip("learns no pixels")
 
 
 def images_after(method: Method, task: Task, steps: int, rng: Rng = RNG) -> Tensor:
@@ -108,6 +114,14 @@ def test_keeps_labels_shape_dtype_and_device(name: str, quick_method: Maker, mak
     assert state.synthetic.labels.dtype == torch.int64
 
 
+def test_classes_may_differ_in_their_images(name: str, quick_method: Maker, make_task: Maker) -> None:
+    task, method = make_task(ipc=(1, 3, 2)), quick_method(name)
+    method.check(task)
+    found = run(method, task, 2).synthetic
+    assert found.content().labels.tolist() == [0, 1, 1, 1, 2, 2]
+    assert [len(found.of_class(c)) for c in task.classes] == [1, 3, 2]
+
+
 def test_leaves_the_real_images_alone(
     name: str, quick_method: Maker, make_task: Maker, tiny: ImageData
 ) -> None:
@@ -156,9 +170,10 @@ def test_gradient_reaches_every_image(name: str, network: str, quick_method: Mak
     state = driver.begin(method, task, RNG)
     for term in method.terms(task, state, RNG):
         term.backward(inputs=state.leaves())
-    of_each = state.leaves()[0]  # the images, or labels where these alone are learned
-    assert of_each.grad is not None and len(of_each.grad) == 9
-    assert (of_each.grad.abs().flatten(1).amax(1) > 0).all()
+    for leaf_name, leaf in state.synthetic.leaves().items():
+        assert leaf.grad is not None
+        per_image = leaf_name in ("images", "codes", "labels")
+        assert (leaf.grad.abs().flatten(1 if per_image else 0).amax(-1) > 0).all(), leaf_name
 
 
 def test_terms_touch_their_own_class_alone(name: str, quick_method: Maker, make_task: Maker) -> None:
@@ -182,6 +197,7 @@ def test_loss_vanishes_when_the_synthetic_set_is_the_real_one(
 ) -> None:
     """As far as its labels are the real ones too, not learned, and a regression has next to no ridge."""
     require_terms(name)
+    require_pixels(name)
     if name in NEVER_ZERO:
         pytest.skip("its loss is that of networks on real images")
     task = make_task(ipc=12)  # all there are
@@ -197,6 +213,7 @@ def test_loss_vanishes_when_the_synthetic_set_is_the_real_one(
 def test_loss_on_probe_networks_falls(name: str, quick_method: Maker, make_task: Maker) -> None:
     """Networks and batches that no step of the run has seen."""
     require_terms(name)
+    require_pixels(name)
     task, method = (
         make_task(),
         quick_method(
@@ -341,6 +358,7 @@ def test_frozen_statistics_follow_the_real_images(name: str, quick_method: Maker
 @pytest.mark.parametrize("init", INITS)
 def test_initialisations(name: str, init: str, quick_method: Maker, make_task: Maker) -> None:
     require_terms(name)
+    require_pixels(name)
     task = make_task(ipc=2)
     images = driver.begin(quick_method(name, init=init), task, RNG).synthetic.images.detach()
     for c in range(3):
@@ -352,6 +370,7 @@ def test_initialisations(name: str, init: str, quick_method: Maker, make_task: M
 
 def test_unknown_initialisation_refused(name: str, make_task: Maker) -> None:
     require_terms(name)
+    require_pixels(name)
     with pytest.raises(BadInput, match="unknown initialisation 'zeros'"):
         driver.begin(get_method(name, init="zeros"), make_task(), RNG)
 

@@ -65,6 +65,13 @@ def test_the_set_is_trained_in_its_order_at_its_rates(make_task) -> None:
     assert augmentation == "none" and recipe.weights == -1
 
 
+def test_classes_with_more_images_come_last_with_what_the_others_lack(make_task) -> None:
+    """Counts of 1, 3 and 2, one image of each class at a time: 0; 1 to 3; 4 and 5."""
+    task, method = make_task(NETWORK, ipc=(1, 3, 2)), get_method("dd", real_batch=9, passes=1)
+    recipe = own_recipe(method.training(task, driver.begin(method, task, RNG)))[0]
+    assert recipe.order == (0, 1, 4, 2, 5, 3) and len(recipe.rates) == 2 and recipe.batch_size == 3
+
+
 def test_fixed_weights_are_those_that_the_recipe_names(make_task) -> None:
     task, method, state = begun(make_task, weights="fixed")
     named = own_recipe(method.training(task, state))[0].weights
@@ -99,7 +106,6 @@ def test_two_seeds_are_evaluated_together_each_by_its_own_rates(tiny_file: Path,
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"per_step": 3}, "--per-step 3 does not divide --ipc 4"),
         ({"weights": "known"}, "unknown weights 'known'; choose one of random, fixed"),
         ({"rate": 0.0}, "--rate must be more than 0, where learned rates begin, and 1e6 at most, not 0"),
     ],

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from condensery.budgets import uniform
 from condensery.coresets import SELECTORS
 from condensery.data import KNOWN_SETS, ClassPool
 from condensery.errors import BadInput
@@ -17,8 +18,7 @@ from condensery.methods import METHODS, get_method
 from condensery.models.registry import resolve
 from condensery.published import ACCURACY, WHOLE
 from condensery.recipes import Recipe, get_recipe, recipes
-from condensery.recipes.catalog import cost
-from condensery.recipes.images import find_images, where_from
+from condensery.recipes.catalog import cost, find_images, where_from
 from condensery.records import ImageSpec, LabeledImages
 
 RECIPES = list(recipes().values())
@@ -45,7 +45,8 @@ def test_every_cell_can_be_made_and_judged(recipe: Recipe) -> None:
         (cell.method, cell.fields, cell.ipc, cell.condensed_with) for cell in recipe.cells
     }:
         if method in METHODS:
-            task = Task(images, resolve(made_with or ""), ipc or 1, torch.device("cpu"))
+            counts = uniform(ipc or 1, images.spec.num_classes)
+            task = Task(images, resolve(made_with or ""), counts, torch.device("cpu"))
             get_method(method, **dict(fields)).check(task)
         else:
             assert method in (*SELECTORS, WHOLE)

@@ -11,11 +11,10 @@ from typing import Any
 from condensery.comparison.engines import Engine, pick_engine
 from condensery.comparison.entries import Steps, entries
 from condensery.comparison.folder import Folder
-from condensery.comparison.jobs import Entry, Plan, sets
-from condensery.comparison.perform import perform, remember
+from condensery.comparison.jobs import Entry, Plan
+from condensery.comparison.perform import perform
 from condensery.comparison.reports import Comparison
-from condensery.comparison.rows import measurements
-from condensery.comparison.run import Listener, Run
+from condensery.comparison.run import Run
 from condensery.coresets import Selector
 from condensery.data import load
 from condensery.data.sources import silent
@@ -23,9 +22,8 @@ from condensery.errors import BadInput
 from condensery.evaluation import Protocol, SoftLabels, get_protocol
 from condensery.method import Method
 from condensery.models.registry import resolve
-from condensery.provenance import pick_device
 from condensery.records import ImageData
-from condensery.runner import absolute_source, given_options
+from condensery.runner import given_options
 
 
 def compare(
@@ -59,7 +57,7 @@ def compare(
     estimate: bool = True,
     dry_run: bool = False,
     command: str = "",
-    callback: Listener | None = None,
+    callback: Callable[[Run], None] | None = None,
     announce: Callable[[str], None] = silent,
     size: int | None = None,
     channels: int | None = None,
@@ -99,7 +97,7 @@ def compare(
         estimate: measure beforehand how long it will take, and say so.
         dry_run: no more than the checks and the estimate; `out` is not touched.
         command: for the records.
-        callback: called after every job.
+        callback: told of the run once before the first job, and after each.
         announce: called with lines of text for a person.
         size, channels, data_options: of `condensery.load_images`.
 
@@ -112,8 +110,10 @@ def compare(
     made_with = [resolve(name).canonical for name in condense_with]
     tested = [resolve(name).canonical for name in networks]
     repeats = protocol.repeats if repeats is None else repeats
-    counts = {"ipc": ipc, "repeats": [repeats], "whole-repeats": [whole_repeats]}
-    _require_counts({**counts, "whole-epochs": [whole_epochs], "threads": [threads]})
+    one_each = {"repeats": repeats, "whole-repeats": whole_repeats, "whole-epochs": whole_epochs}
+    for name, number in (*(("ipc", number) for number in ipc), *one_each.items()):
+        if number is not None and number < 1:
+            raise BadInput(f"--{name} must be at least 1, not {number}")
     for name, values in (("ipc", ipc), ("seeds", seeds), ("condense-with", condense_with)):
         if not values:
             raise BadInput(f"--{name} is empty: give at least one")
@@ -127,15 +127,10 @@ def compare(
         raise BadInput(f"--evaluate-at takes numbers of steps, not {min(evaluate_at)}")
     if soft_labels is not None and soft_labels.network is not None:
         resolve(soft_labels.network)
-    pick_device(device)
     protocol_values = protocol.to_json()
     images = load(data, announce=announce, **given_options(size, channels, data_options))
-    plan = Plan(
-        source=absolute_source(images.source),
-        options=images.options,
-        fingerprint=images.fingerprint,
-        spec=images.spec.to_json(),
-        train_images=len(images.train),
+    plan = Plan.on(
+        images,
         entries=asked,
         budgets=_unique(ipc),
         condense_with=_unique(made_with),
@@ -155,31 +150,15 @@ def compare(
         evaluation_seed=evaluation_seed,
         evaluate_at=_unique(evaluate_at),
     )
-    folder = Folder(Path(out))
-    run = Run(plan, images, folder, device, announce)
-    kept = folder.asked()
-    runner = engine or pick_engine(workers, ray, gpus_per_job, perform, threads or (kept and kept.threads))
+    run = Run(plan, images, Folder(Path(out)), device, announce)
+    if threads is None and (kept := run.folder.asked()):
+        threads = kept.threads or None
+    runner = engine or pick_engine(workers, ray, gpus_per_job, perform, threads)
     try:
-        if dry_run:
-            run.expected(runner.slots)
-        else:
-            remember(images)
-            with folder.opened(plan, threads, runner.slots, command) as threads:
-                run.work(runner, threads, estimate, callback)
+        return run.carry_out(runner, threads, estimate, dry_run, command, callback)
     finally:
         if engine is None:
             runner.close()
-    found = measurements(run.cells, folder, threads)
-    problems = tuple(dict.fromkeys(run.problems.values()))
-    return Comparison(folder.path, plan, sets(plan), run.cells, found, problems, command)
-
-
-def _require_counts(counts: Mapping[str, Sequence[int | None]]) -> None:
-    """Raises BadInput for the first value below 1, with the name of its flag."""
-    for name, values in counts.items():
-        for value in values:
-            if value is not None and value < 1:
-                raise BadInput(f"--{name} must be at least 1, not {value}")
 
 
 def _unique(values: Iterable[Any]) -> tuple[Any, ...]:

@@ -21,7 +21,6 @@ from condensery.matching.moments import Embedding
 from condensery.method import State, Task
 from condensery.models.custom import trainable
 from condensery.rng import Rng
-from condensery.synthetic import require_start, start_images
 from condensery.training import TensorImages, accuracy, chunk_for, train_epoch
 
 NETWORKS, LEAST_UPDATES = 2000, 10  # the published number of networks, each for ten updates or more
@@ -68,13 +67,13 @@ class CAFE:
     augmentation: str = "none"
     """Siamese augmentation: groups joined by "_", "none", or "auto" (CAFE+DSA: all six; no flip for digits)"""
     init: str = "noise"
-    """start from "noise" or from "real" images"""
+    """start from "noise", from "real" images, or from the images of another set, by its file"""
 
     def steps(self, ipc: int) -> int:
         return self.iterations
 
     def check(self, task: Task) -> list[str]:
-        require_start(task.pool, task.ipc, self.init, 1)
+        notes = task.start_notes(self.init, 1)
         network = task.network.build(task.spec, Rng(0))
         if not task.network.has_embedding(task.spec) or not _activations(network):
             raise BadInput(
@@ -83,12 +82,13 @@ class CAFE:
             )
         strategy = self._augmentation(task).strategy or "none"
         return [
+            *notes,
             f"features of {len(_activations(network))} layers and the embedding; Siamese augmentation {strategy}",
             f"a network gets at most {self.most_updates} image updates, each with at most {self.most_epochs} epochs",
         ]
 
     def start(self, task: Task, rng: Rng) -> State:
-        synthetic = start_images(task.pool, task.ipc, self.init, 1, rng.fork("images"))
+        synthetic = task.start_images(self.init, 1, rng.fork("images"))
         optimizer = torch.optim.SGD(synthetic.leaves().values(), self.image_lr, self.image_momentum)
         memory = {
             "accuracies": torch.full((WINDOW,), -1.0),

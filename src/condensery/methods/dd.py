@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +28,7 @@ from condensery.matching.unrolling import (
 from condensery.method import State, Task
 from condensery.models.batch_norm import batch_norms
 from condensery.rng import Rng
-from condensery.synthetic import Pixels, require_start
+from condensery.synthetic import Pixels
 from condensery.text import count, readable_bytes
 from condensery.training import Recipe
 
@@ -63,25 +63,24 @@ class DD:
     """initial weights of the networks: "random", new ones at each update, or "fixed", of one network, which the set \
 names in its recipe"""
     init: str = "noise"
-    """start from "noise" or from "real" images"""
+    """start from "noise", from "real" images, or from the images of another set, by its file"""
 
     def steps(self, ipc: int) -> int:
         return self.iterations
 
     def check(self, task: Task) -> list[str]:
-        require_start(task.pool, task.ipc, self.init, 1)
+        notes = task.start_notes(self.init, 1)
         if self.weights not in WEIGHTS:
             raise BadInput(f"unknown weights {self.weights!r}; choose one of {', '.join(WEIGHTS)}")
         if not 0 < self.rate <= 1e6:
             raise BadInput(
                 f"--rate must be more than 0, where learned rates begin, and 1e6 at most, not {self.rate:g}"
             )
-        if task.ipc % self.per_step:
-            raise BadInput(f"--per-step {self.per_step} does not divide --ipc {task.ipc}")
         steps, batch = self._unrolled(task), self.per_step * task.spec.num_classes
         network = task.network.build(task.spec, Rng(0))
         needed = require_fits(network, task.spec.shape, batch, steps, task.device, "choose fewer --passes")
         return [
+            *notes,
             f"{count(steps, 'unrolled step')} of {count(batch, 'image')}, each with a rate of its own, take about "
             f"{readable_bytes(needed)}",
             f"initial weights {self.weights}",
@@ -89,7 +88,7 @@ names in its recipe"""
 
     def start(self, task: Task, rng: Rng) -> State:
         raw = self.rate + math.log(-math.expm1(-self.rate))  # the inverse of softplus
-        synthetic = Pixels.start(task.pool, task.ipc, self.init, rng.fork("images"))
+        synthetic = cast(Pixels, task.start_images(self.init, 1, rng.fork("images")))
         rates = torch.full((self._unrolled(task),), raw, device=task.device)
         synthetic = replace(synthetic, rates=rates.requires_grad_())
         optimizer = torch.optim.Adam(synthetic.leaves().values(), self.image_lr, betas=BETAS)
@@ -140,12 +139,13 @@ names in its recipe"""
 
     def _unrolled(self, task: Task) -> int:
         """Steps of the unrolled training."""
-        return self.passes * (task.ipc // self.per_step)
+        return self.passes * math.ceil(sum(task.counts) / (self.per_step * task.spec.num_classes))
 
     def _order(self, task: Task) -> list[int]:
         """The images in the order of the steps: the first `per_step` of each class, the next, ..."""
-        of_class = torch.arange(len(task.classes) * task.ipc).reshape(len(task.classes), -1, self.per_step)
-        return of_class.transpose(0, 1).flatten().tolist()
+        before = [sum(task.counts[:c]) for c in task.classes]
+        places = ((k // self.per_step, c, k) for c, number in enumerate(task.counts) for k in range(number))
+        return [before[c] + k for _, c, k in sorted(places)]
 
     def _network(self, task: Task, state: State, rng: Rng) -> nn.Module:
         source = Rng(int(state.memory["weights"])) if self.weights == "fixed" else rng.fork("network")

@@ -20,7 +20,6 @@ from condensery.matching.infinite import KERNELS, fully_connected_kernel
 from condensery.matching.kernels import IllConditioned, ridge_solution
 from condensery.method import State, Task
 from condensery.rng import Rng
-from condensery.synthetic import require_start, start_images
 from condensery.text import count
 from condensery.training import Recipe
 
@@ -51,26 +50,30 @@ class KIP:
     ridge: float = 1e-6
     """of the regression, as a share of the mean diagonal of the kernel"""
     init: str = "real"
-    """start from "real" images or from "noise" """
+    """start from "real" images, from "noise", or from the images of another set, by its file"""
 
     def steps(self, ipc: int) -> int:
         return self.iterations
 
     def check(self, task: Task) -> list[str]:
-        require_start(task.pool, task.ipc, self.init, 1)
+        notes = task.start_notes(self.init, 1, learns_labels=self.labels == "learned")
         for name, choices in (("kernel", KERNELS), ("labels", LABELS)):
             if getattr(self, name) not in choices:
                 raise BadInput(f"unknown {name} {getattr(self, name)!r}; choose one of {', '.join(choices)}")
         return [
+            *notes,
             f"labels {self.labels}; {self.kernel} of fully connected networks with "
-            f"{count(self.depth, 'hidden layer')}: {task.network.name} is for the evaluation alone"
+            f"{count(self.depth, 'hidden layer')}: {task.network.name} is for the evaluation alone",
         ]
 
     def start(self, task: Task, rng: Rng) -> State:
-        synthetic = start_images(task.pool, task.ipc, self.init, 1, rng.fork("images"))
+        synthetic = task.start_images(self.init, 1, rng.fork("images"))
         targets = None
         if self.labels == "learned":
-            targets = _centred(synthetic.labels, task.spec.num_classes).float().requires_grad_()
+            targets = _centred(synthetic.labels, task.spec.num_classes).float()
+            if task.start and task.start.targets is not None:
+                targets = task.start.targets.to(task.device).clone()
+            targets.requires_grad_()
         synthetic = replace(synthetic, targets=targets, training=own_training(len(synthetic.labels)))
         return State(
             synthetic, {"synthetic": torch.optim.Adam(synthetic.leaves().values(), self.image_lr)}, {}

@@ -22,7 +22,6 @@ from condensery.matching.unrolling import Stateless, descend, outer_gradient, re
 from condensery.method import State, Task
 from condensery.models.custom import trainable
 from condensery.rng import Rng
-from condensery.synthetic import require_start, start_images
 from condensery.training import Recipe, cross_entropy
 
 VARIANTS = ("second-order", "ridge")
@@ -63,7 +62,7 @@ class LD:
         return self.iterations
 
     def check(self, task: Task) -> list[str]:
-        require_start(task.pool, task.ipc, self.init, 1)
+        notes = task.start_notes(self.init, 1)
         if self.variant not in VARIANTS:
             raise BadInput(f"unknown variant {self.variant!r}; choose one of {', '.join(VARIANTS)}")
         if self.variant == "ridge" and not task.network.has_embedding(task.spec):
@@ -71,10 +70,10 @@ class LD:
                 f"ridge regression needs embeddings and {task.network.name} has none: "
                 "choose a network with embed(), such as convnet, or --variant second-order"
             )
-        return [f"labels of fixed images are learned, {self.variant}; they begin uniform"]
+        return [*notes, f"labels of fixed images are learned, {self.variant}; they begin uniform"]
 
     def start(self, task: Task, rng: Rng) -> State:
-        images = start_images(task.pool, task.ipc, self.init, 1, rng.fork("images"))
+        images = task.start_images(self.init, 1, rng.fork("images"))
         uniform = torch.full((len(images.labels), task.spec.num_classes), 1 / task.spec.num_classes)
         synthetic = replace(
             images, images=images.images.detach(), targets=uniform.to(task.device).requires_grad_()
@@ -180,7 +179,7 @@ class LD:
         return {"network": torch.optim.Adam(groups)}
 
     def _fresh_memory(self, task: Task, network: nn.Module) -> dict[str, Tensor]:
-        count, classes = task.ipc * task.spec.num_classes, task.spec.num_classes
+        count, classes = sum(task.counts), task.spec.num_classes
         usual = 100 if classes >= 49 else 200 if count > 100 else 50
         memory = {name: torch.zeros(()) for name in ("error", "age", "lowest", "waited")}
         memory |= {"errors": torch.zeros(self.window or usual), "recorded": torch.zeros(3)}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +29,7 @@ from condensery.pretraining import (
     trained_experts,
 )
 from condensery.rng import Rng
-from condensery.synthetic import Pixels, require_start
+from condensery.synthetic import Pixels
 from condensery.text import count, readable_bytes
 from condensery.training import Recipe
 
@@ -75,13 +75,13 @@ class MTT:
     augmentation: str = "auto"
     """of experts and of the set: groups joined by "_", "none", or "auto" (all six; no flip for digits)"""
     init: str = "real"
-    """start from "real" images or from "noise" """
+    """start from "real" images, from "noise", or from the images of another set, by its file"""
 
     def steps(self, ipc: int) -> int:
         return self.iterations
 
     def check(self, task: Task) -> list[str]:
-        require_start(task.pool, task.ipc, self.init, 1)
+        notes = task.start_notes(self.init, 1)
         require_keepable(task.network)
         if self.gradient not in GRADIENTS:
             raise BadInput(f"unknown gradient {self.gradient!r}; choose one of {', '.join(GRADIENTS)}")
@@ -91,6 +91,7 @@ class MTT:
         place = task.spec.shape, batch, self.syn_steps, task.device
         needed = require_fits(network, *place, "choose fewer --syn-steps or a smaller --syn-batch")
         return [
+            *notes,
             f"{count(self.syn_steps, 'unrolled step')} of {count(batch, 'image')} take about {readable_bytes(needed)}",
             f"{count(self.experts, 'expert')} of {count(self._training(task).epochs, 'epoch')} are first trained "
             "on the real images, unless the cache has them",
@@ -104,7 +105,7 @@ class MTT:
         return expert_preparation(task, self.experts, self._training(task), rng.fork("experts"), without)
 
     def start(self, task: Task, rng: Rng) -> State:
-        synthetic = Pixels.start(task.pool, task.ipc, self.init, rng.fork("images"))
+        synthetic = cast(Pixels, task.start_images(self.init, 1, rng.fork("images")))
         rates = torch.full((1,), self.rate, device=task.device, requires_grad=True)
         groups = [
             {"params": [synthetic.images], "lr": self.image_lr},
@@ -168,14 +169,14 @@ class MTT:
 
     def _picked(self, task: Task, step: int, rng: Rng) -> Tensor:
         """Images of a step, int64 (b,): shuffled, and all of them before one comes again."""
-        total = task.ipc * task.spec.num_classes
+        total = sum(task.counts)
         size = self._batch(task)
         per_pass = -(-total // size)
         order = torch.randperm(total, generator=rng.fork("order", step // per_pass).torch())
         return order.split(size)[step % per_pass]
 
     def _batch(self, task: Task) -> int:
-        total = task.ipc * task.spec.num_classes
+        total = sum(task.counts)
         return min(self.syn_batch or total, total)
 
     def _training(self, task: Task) -> ExpertTraining:

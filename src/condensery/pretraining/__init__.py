@@ -1,6 +1,14 @@
-"""Networks trained on the real images and kept: single ones, pools at many stages, and experts at every epoch."""
+"""Networks trained on the real images and kept: single ones, pools of stages, experts, and generative models."""
 
+from condensery.pretraining.discriminators import (
+    FeatureDiscriminator,
+    ImageDiscriminator,
+    discriminator_loss,
+    generator_loss,
+)
 from condensery.pretraining.experts import Experts, ExpertTraining, expert_preparation, trained_experts
+from condensery.pretraining.gan import ConditionalGan, random_codes
+from condensery.pretraining.generators import GenerativeModel, GeneratorTraining, joined, real_batch
 from condensery.pretraining.kept import KeptNetwork, kept_network
 from condensery.pretraining.pool import (
     NetworkPool,
@@ -11,14 +19,24 @@ from condensery.pretraining.pool import (
 )
 
 __all__ = [
+    "ConditionalGan",
     "ExpertTraining",
     "Experts",
+    "FeatureDiscriminator",
+    "GenerativeModel",
+    "GeneratorTraining",
+    "ImageDiscriminator",
     "KeptNetwork",
     "NetworkPool",
     "Stage",
+    "discriminator_loss",
     "expert_preparation",
+    "generator_loss",
+    "joined",
     "kept_network",
     "pool_preparation",
+    "random_codes",
+    "real_batch",
     "require_keepable",
     "trained_experts",
     "trained_networks",
