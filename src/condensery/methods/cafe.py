@@ -23,7 +23,6 @@ from condensery.models.custom import trainable
 from condensery.rng import Rng
 from condensery.training import TensorImages, accuracy, chunk_for, train_epoch
 
-NETWORKS, LEAST_UPDATES = 2000, 10  # the published number of networks, each for ten updates or more
 HALVED_AT = (1200, 1600, 1800)  # networks after which the learning rate of the images is halved
 WINDOW = 10  # accuracies that are looked at
 ACTIVATIONS = (nn.ReLU, nn.Sigmoid, nn.LeakyReLU, nn.SiLU)
@@ -38,7 +37,7 @@ class CAFE:
         "aligned features of all layers (Wang et al., 2022), with a schedule that follows accuracy"
     )
 
-    iterations: int = NETWORKS * LEAST_UPDATES
+    iterations: int = 20_000
     """updates of the images: 2,000 networks with at least 10 each"""
     real_batch: int = 256
     """real images per class and step"""
