@@ -41,6 +41,8 @@ class Weights(Options, panel=Honesty.panel):
 
 
 class Place(Options, panel="Run"):
+    minutes: float | None = None
+    """Of this machine that it may take: fewer networks are trained, then each for fewer epochs, which is said."""
     results: Annotated[Path | None, Flag("FILE")] = None
     """Append the JSON line to this file too."""
 
@@ -62,6 +64,7 @@ class Evaluate(Real, Resize, Beside, Judge, Networks, Recipes, Honesty, Weights,
       condense evaluate runs/mnist --protocol dm-2023 --networks convnet,lenet
       condense evaluate runs/seed0 runs/seed1 runs/seed2 --baselines none
       condense evaluate runs/mnist --soft-labels --augmentation-robustness
+      condense evaluate runs/photos --minutes 10
     """
 
     runs: Runs

@@ -39,11 +39,14 @@ class Taught(Options, panel="Teacher"):
     data: str | None = None
     """The real images (default: those that the set was made from)."""
     teacher: Annotated[str | None, Flag("NETWORK")] = None
-    """Its architecture (default: a ConvNet with batch norm, 32 wide for grey images, 64 for colour)."""
+    """Its architecture (default: a ConvNet with batch norm, 32 wide for grey images, 64 for colour; for a set of
+    patches, the teacher that chose them)."""
     teacher_epochs: int | None = None
     """Its epochs on the whole set (default: 3 for grey images, 10 for colour, or as many as make 1000 steps)."""
     teacher_stage: int | None = None
     """Take its weights after this epoch: a weaker teacher, which may suit few images."""
+    teacher_size: int | None = None
+    """Pixels on the shorter side of what it sees (default: all; of a set of patches, as when they were chosen)."""
     teacher_weights: Annotated[Path | None, Flag("FILE")] = None
     """Weights of --teacher from a .safetensors or .pt file, in place of training."""
 
@@ -82,8 +85,8 @@ class Label(Labels, Taught, options.Draws, Place, Output):
             )
         views = ViewSampling(self.views, self.smallest_crop, self.patches) if self.views else None
         settings = LabelSettings(**self.of(LabelSettings, views=views, bits=self.label_bits))
-        weights = self.teacher_weights
-        teacher = TeacherSettings(self.teacher, self.teacher_epochs, self.teacher_stage, weights=weights)
+        own = {"weights": self.teacher_weights, "size": self.teacher_size}
+        teacher = TeacherSettings(self.teacher, self.teacher_epochs, self.teacher_stage, **own)
         out = self.out or _beside(self.run, f"views{self.views}" if views else "labels")
         with Progress(self) as progress:
             heard = {"callback": progress.teaching, "announce": progress.say}

@@ -27,8 +27,11 @@ class Making(Options, panel="Run"):
     package.module:factory. See condense networks."""
     steps: int | None = None
     """Updates of the images (default: the preset's)."""
-    preset: str = "fast"
-    """Settings that you do not give: fast (minutes on two cores) or paper (exactly as published; hours on a GPU)."""
+    preset: str | None = None
+    """Settings that you do not give: fast (minutes on two cores) or paper (exactly as published; hours on a GPU)
+    (default: fast, cut down to 15 minutes on a CPU where steps are not given either)."""
+    minutes: float | None = None
+    """Of this machine that the run may take: settings and steps that fit are chosen by timing a few steps."""
 
 
 class Stopping(Options, panel="Stopping and resuming"):
@@ -51,12 +54,13 @@ class Run(Images, Resize, Making, Draws, Made, Stopping, Judge, Curve, Output, p
 
       condense run --data digits --steps 200
       condense run --data mnist --method dsa --ipc 10 --out runs/mnist
-      condense run --data photos/ --size 32 --ipc 5 --time-limit 30m
+      condense run --data photos/ --size 64 --ipc 5 --minutes 10
       condense run --resume --out runs/mnist
     """
 
     def work(self) -> None:
         out = self.out or arguments.default_out(self.source, self.method, self.ipc, self.seed)
+        from condensery.minutes import chosen_length
         from condensery.run_folder import RunFolder
         from condensery.runner import condense, resume_run
         from condensery.session import Options as SessionOptions
@@ -65,10 +69,11 @@ class Run(Images, Resize, Making, Draws, Made, Stopping, Judge, Curve, Output, p
             heard = {"callback": progress.condensing, "announce": progress.say}
             if self.resume and RunFolder(out).exists:
                 asked = self._asked(RunFolder(out).settings())
-                if "preset" in self.typed:
-                    progress.say(
-                        "--preset is for new runs: this one goes on with the settings that it was started with"
-                    )
+                for name in ("preset", "minutes"):
+                    if name in self.typed:
+                        progress.say(
+                            f"--{name} is for new runs: this one goes on with the settings that it was started with"
+                        )
                 options = SessionOptions(**self.of(SessionOptions, **heard))
                 made = resume_run(out, steps=self.steps, options=options, asked=asked)
             elif self.resume and self.data is None:
@@ -76,7 +81,8 @@ class Run(Images, Resize, Making, Draws, Made, Stopping, Judge, Curve, Output, p
                     f"{out} holds no run to resume: to start one there, name the images with --data"
                 )
             else:
-                options = self.of(condense, data=self.source, out=out, **heard)
+                length = chosen_length(self.steps, self.preset, self.minutes, self.device)
+                options = self.of(condense, data=self.source, out=out, **length, **heard)
                 made = condense(**options, **self.fields_of(self.method))
         loss = "-" if made.record["loss"] is None else f"{made.record['loss']:.4g}"
         took = f"{count(made.record['step'], 'step')}, {readable_seconds(made.record['seconds'])}"
