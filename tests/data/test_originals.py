@@ -15,8 +15,8 @@ WHOLE = np.array([0.0, 0.0, 1.0, 1.0])
 
 
 def stripes(number: int, width: int = SIDE) -> np.ndarray:
-    """A picture of its own for each number: vertical stripes of one pixel on its lower half, grey levels above."""
-    pixels = np.full((SIDE, width, 3), 30 + 5 * number, np.uint8)
+    """A picture of its own for each number: vertical stripes of one pixel on its lower half, a colour above."""
+    pixels = np.full((SIDE, width, 3), (30 + 5 * number, 60, 90), np.uint8)
     pixels[SIDE // 2 :, ::2] = 255
     pixels[SIDE // 2 :, 1::2] = 0
     return pixels
@@ -52,13 +52,14 @@ def test_crops_have_the_detail_of_the_file(folder: Path) -> None:
 
 
 def test_the_central_square_of_wide_images_and_chosen_classes(tmp_path: Path) -> None:
+    wide_set = tmp_path / "wide"
     for c, name in enumerate("abc"):
-        (tmp_path / name).mkdir()
+        (wide_set / name).mkdir(parents=True)
         for i in range(4):
             wide = np.concatenate([np.zeros((SIDE, 10, 3), np.uint8), stripes(9 * c + i)], 1)
             wide = np.concatenate([wide, np.zeros((SIDE, 10, 3), np.uint8)], 1)
-            Image.fromarray(wide).save(tmp_path / name / f"{i}.png")
-    data = load_images(tmp_path, size=SIDE, classes=["c", "a"])
+            Image.fromarray(wide).save(wide_set / name / f"{i}.png")
+    data = load_images(wide_set, size=SIDE, classes=["c", "a"])
     boxes = np.broadcast_to(WHOLE, (len(data.train), 1, 4))
     found = data.train.originals.crops(np.arange(len(data.train)), boxes, (3, SIDE, SIDE))
     assert np.array_equal(found[:, 0].transpose(0, 2, 3, 1), data.train.pixels)

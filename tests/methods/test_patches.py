@@ -98,7 +98,7 @@ def test_a_run_is_one_step_and_says_what_its_teacher_costs(tiny_file: Path, tmp_
         ({"spread": "some"}, "spread must be yes or no"),
         ({"smallest": 0.0}, "smallest must be a share"),
         ({"factor": 3}, "does not divide"),
-        ({"candidates": 3}, "takes 4 crops of different images per class, from 3"),
+        ({"candidates": 3}, "takes 4 crops of different images of class '0', from 3"),
         ({"spread": "yes", "teacher": "mlp"}, "mlp has none"),
     ],
 )
@@ -128,7 +128,7 @@ def test_crops_are_read_from_the_original_files(tmp_path: Path, digits: ImageDat
         pixels = images.spec.denormalise(found)
         detail.append(float((pixels[..., 1:] - pixels[..., :-1]).abs().mean()))
         assert any("read from the original files" in line for line in said) == (images is data)
-    assert detail[0] > 1.5 * detail[1]
+    assert detail[0] > 1.1 * detail[1]
 
 
 def test_a_teacher_may_see_smaller_images(digits_task) -> None:
@@ -167,8 +167,8 @@ def test_labels_come_from_the_teacher_that_chose_the_crops(tiny_file: Path, tmp_
     assert (said["network"], said["epochs"], said["size"]) == (TEACHER["teacher"], 8, 4)
     other = condensery.label(tmp_path / "run", teacher=TeacherSettings(TEACHER["teacher"], 3), device="cpu")
     assert "size" not in other.record["labels"]["teacher"]
-    torch.save({}, tmp_path / "own.pt")
-    record = {**made.record, "fields": {**made.record["fields"], "teacher_weights": "own.pt"}}
+    own = {"teacher_weights": "own.pt", "teacher_epochs": 0}
+    record = {**made.record, "fields": {**made.record["fields"], **own}}
     with pytest.raises(
         BadInput, match=r"name it again, --teacher convnet\S+ --teacher-weights own.pt, or another"
     ):

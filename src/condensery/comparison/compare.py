@@ -15,6 +15,7 @@ from condensery.comparison.jobs import Entry, Plan
 from condensery.comparison.perform import perform
 from condensery.comparison.reports import Comparison
 from condensery.comparison.run import Run
+from condensery.comparison.shortened import shortened
 from condensery.coresets import Selector
 from condensery.data import load
 from condensery.data.sources import silent
@@ -40,6 +41,7 @@ def compare(
     repeats: int | None = None,
     scale: float | None = None,
     steps: Steps = None,
+    minutes: float | None = None,
     settings: Mapping[str, Any] | None = None,
     whole: bool = True,
     whole_epochs: int | None = None,
@@ -79,6 +81,8 @@ def compare(
         repeats: networks for each set and architecture; None takes the protocol's number.
         scale: times the published number of updates.
         steps: updates of every method, or by label.
+        minutes: of this machine that the comparison may take, in one process: settings that fit are chosen by timing a
+            few steps, half of the time for making sets and half for judging them, and kept as ordinary settings.
         settings: fields of methods: "label.field" for one, "field" for all that have it.
         whole, whole_epochs, whole_repeats: networks trained on the whole training set; None for as many
             optimiser steps as on the largest set.
@@ -110,7 +114,7 @@ def compare(
     asked = entries(methods, settings or {}, steps)
     made_with = [resolve(name).canonical for name in condense_with]
     tested = [resolve(name).canonical for name in networks]
-    repeats = protocol.repeats if repeats is None else repeats
+    repeats_given, repeats = repeats is not None, protocol.repeats if repeats is None else repeats
     counts = {"ipc": ipc, "repeats": [repeats], "whole-repeats": [whole_repeats]}
     _require_counts({**counts, "whole-epochs": [whole_epochs], "threads": [threads]})
     for name, values in (("ipc", ipc), ("seeds", seeds), ("condense-with", condense_with)):
@@ -120,6 +124,9 @@ def compare(
         raise BadInput(f"--scale must be more than 0, not {scale}")
     if scale is not None and isinstance(steps, int):
         raise BadInput(f"--steps {steps} and --scale {scale} say the same twice: give one of them")
+    if minutes is not None and (scale is not None or steps is not None):
+        other = "--scale" if steps is None else "--steps"
+        raise BadInput(f"{other} and --minutes {minutes:g} both say how long: give one of them")
     if whole_epochs is not None and not whole:
         raise BadInput("--whole-epochs trains on the whole set, and --no-whole does not: leave one out")
     if evaluate_at and min(evaluate_at) < 0:
@@ -154,8 +161,11 @@ def compare(
         evaluation_seed=evaluation_seed,
         evaluate_at=_unique(evaluate_at),
     )
-    run = Run(plan, images, Folder(Path(out)), device, announce)
-    kept = run.folder.asked()
+    folder = Folder(Path(out))
+    kept = folder.asked()
+    if minutes is not None:
+        plan = shortened(plan, minutes, images, device, kept and kept.plan, repeats_given, announce)
+    run = Run(plan, images, folder, device, announce)
     runner = engine or pick_engine(workers, ray, gpus_per_job, perform, threads or (kept and kept.threads))
     try:
         return run.carry_out(runner, threads, estimate, dry_run, command, callback)
