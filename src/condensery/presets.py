@@ -8,6 +8,7 @@ ordinary fields.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -21,17 +22,16 @@ _CONDITIONS = ("data", "network", "ipc", "least_ipc", "least_side")
 
 
 def preset_settings(
-    preset: str, method: str, data: str, ipc: int, network: str, side: int = 0
+    preset: str, method: str, spec: ImageSpec, ipc: int, network: str
 ) -> tuple[dict[str, Any], int | None]:
     """What a preset sets.
 
     Args:
         preset: one of `PRESETS`.
         method: its name. Of one that a preset does not know the defaults stay.
-        data: name of the image set, as `ImageSpec.name`.
+        spec: of the images.
         ipc: images per class.
         network: kind of the architecture, as `NetworkFactory.kind`.
-        side: pixels on the shorter side of the images.
 
     Returns:
         Fields of the method, and updates of the set; None for as many as the method makes by itself.
@@ -44,14 +44,20 @@ def preset_settings(
             f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}{did_you_mean(preset, PRESETS)}"
         )
     found: dict[str, Any] = {}
-    here = {"data": data, "network": network, "ipc": ipc}
     for entry in _file().get(preset, {}).get(method, ()):
-        wanted = {name: value for name, value in entry.items() if name in here}
-        enough = ipc >= entry.get("least_ipc", 1) and side >= entry.get("least_side", 0)
-        if enough and all(here[name] == value for name, value in wanted.items()):
+        if _holds(entry, spec, ipc, network):
             found |= {name: value for name, value in entry.items() if name not in _CONDITIONS}
     steps = found.pop("steps", None)
     return found, steps
+
+
+def _holds(entry: Mapping[str, Any], spec: ImageSpec, ipc: int, network: str) -> bool:
+    here = {"data": spec.name, "network": network, "ipc": ipc}
+    return (
+        all(value == entry.get(name, value) for name, value in here.items())
+        and ipc >= entry.get("least_ipc", 1)
+        and min(spec.height, spec.width) >= entry.get("least_side", 1)
+    )
 
 
 def without_what_cannot_be(

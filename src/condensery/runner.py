@@ -238,8 +238,7 @@ def _with_preset(
 ) -> tuple[Method, int | None]:
     """The method with what a preset sets and `fields` leave open, as far as the images allow it; and its steps."""
     spec = images.spec
-    place = (spec.name, ipc, resolve(network).kind, min(spec.height, spec.width))
-    chosen, steps = preset_settings(preset, method.name, *place)
+    chosen, steps = preset_settings(preset, method.name, spec, ipc, resolve(network).kind)
     chosen = {name: value for name, value in chosen.items() if name not in fields}
     least = int(np.bincount(images.train.labels, minlength=spec.num_classes).min())
     chosen, left_out = without_what_cannot_be(chosen, spec, least, ipc, getattr(method, "init", "real"))

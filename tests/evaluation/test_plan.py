@@ -20,7 +20,8 @@ def seconds(protocol: Any, repeats: int) -> float:
 
 
 @pytest.mark.parametrize(
-    ("minutes", "epochs", "repeats"), [(2.0, 300, 3), (1.5, 300, 2), (0.8, 300, 1), (0.4, 150, 1), (0.04, 15, 1)]
+    ("minutes", "epochs", "repeats"),
+    [(2.0, 300, 3), (1.5, 300, 2), (0.8, 300, 1), (0.4, 150, 1), (0.04, 15, 1)],
 )
 def test_networks_are_given_up_first_then_epochs(minutes: float, epochs: int, repeats: int) -> None:
     protocol, number, said = within(minutes, QUICK, 3, False, seconds)

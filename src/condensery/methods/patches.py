@@ -90,7 +90,9 @@ class Patches:
 
     def start(self, task: Task, rng: Rng) -> State:
         synthetic = task.start_images("real", self.factor, rng.fork("images"))  # all are replaced
-        return State(synthetic, {}, {}, prepared=teacher_network(task.pool, self.teacher_settings, task.device))
+        return State(
+            synthetic, {}, {}, prepared=teacher_network(task.pool, self.teacher_settings, task.device)
+        )
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
         return iter(())  # nothing is minimised
