@@ -121,13 +121,7 @@ def compare(
     for name, values in (("ipc", ipc), ("seeds", seeds), ("condense-with", condense_with)):
         if not values:
             raise BadInput(f"--{name} is empty: give at least one")
-    if scale is not None and not 0 < scale < math.inf:
-        raise BadInput(f"--scale must be more than 0, not {scale}")
-    if scale is not None and isinstance(steps, int):
-        raise BadInput(f"--steps {steps} and --scale {scale} say the same twice: give one of them")
-    if minutes is not None and (scale is not None or steps is not None):
-        other = "--scale" if steps is None else "--steps"
-        raise BadInput(f"{other} and --minutes {minutes:g} both say how long: give one of them")
+    _require_one_length(steps, scale, minutes)
     if whole_epochs is not None and not whole:
         raise BadInput("--whole-epochs trains on the whole set, and --no-whole does not: leave one out")
     if evaluate_at and min(evaluate_at) < 0:
@@ -170,6 +164,17 @@ def compare(
     finally:
         if engine is None:
             runner.close()
+
+
+def _require_one_length(steps: Steps, scale: float | None, minutes: float | None) -> None:
+    """Raises BadInput for a share that cannot be, or where two of these say how long."""
+    if scale is not None and not 0 < scale < math.inf:
+        raise BadInput(f"--scale must be more than 0, not {scale}")
+    if scale is not None and isinstance(steps, int):
+        raise BadInput(f"--steps {steps} and --scale {scale} say the same twice: give one of them")
+    if minutes is not None and (scale is not None or steps is not None):
+        other = "--scale" if steps is None else "--steps"
+        raise BadInput(f"{other} and --minutes {minutes:g} both say how long: give one of them")
 
 
 def _unique(values: Iterable[Any]) -> tuple[Any, ...]:
