@@ -21,7 +21,7 @@ def test_settings_are_chosen_once_and_kept(tiny_file: Path, tmp_path: Path, monk
     monkeypatch.setattr(shortened, "judged_within", lambda *_: short)
     heard: list[str] = []
     run = {"out": tmp_path / "out", "announce": heard.append, **NETWORK}
-    first = compare(tiny_file, ["dm", "random"], minutes=1, settings={"dm.image_lr": 0.5}, **run)
+    first = compare(tiny_file, ["dm", "random"], minutes=600, settings={"dm.image_lr": 0.5}, **run)
     plan = json.loads((tmp_path / "out" / "comparison.json").read_text())["plan"]
     dm = next(one for one in plan["contenders"] if one["method"] == "dm")
     assert (dm["steps"], dm["fields"]["real_batch"], dm["fields"]["image_lr"]) == (3, 64, 0.5)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, replace
 
-import numpy as np
-
 from condensery.budgets import uniform
 from condensery.comparison.entries import all_fields
 from condensery.comparison.estimate import Stopwatch, impossible
@@ -19,7 +17,7 @@ from condensery.methods import METHODS, get_method
 from condensery.minutes import require_minutes
 from condensery.minutes import within as made_within
 from condensery.models.registry import resolve
-from condensery.presets import preset_settings, without_what_cannot_be
+from condensery.presets import with_preset
 from condensery.provenance import pick_device
 from condensery.records import ImageData
 from condensery.training import default_chunk
@@ -79,18 +77,14 @@ def _fitting(
     share = minutes / (methods * len(plan.budgets) * len(plan.condense_with) * len(plan.seeds))
     defaults = asdict(get_method(entry.method))  # type: ignore[call-overload]  # methods are dataclasses
     given = {name for name, value in entry.fields.items() if value != defaults[name]}
-    network = resolve(plan.condense_with[0])
-    place = (spec.name, ipc, network.kind, min(spec.height, spec.width))
-    chosen, wanted = preset_settings("fast", entry.method, *place)
-    chosen = {name: value for name, value in chosen.items() if name not in given}
-    least = int(np.bincount(images.train.labels, minlength=spec.num_classes).min())
-    chosen, left_out = without_what_cannot_be(chosen, spec, least, ipc, str(entry.fields.get("init", "real")))
-    method = get_method(entry.method, **{**entry.fields, **chosen})
+    network = plan.condense_with[0]
+    method, wanted = with_preset(
+        "fast", get_method(entry.method, **entry.fields), given, images, ipc, network, announce
+    )
     pool = ClassPool(images.train, spec, where)
-    task = Task(pool, network, uniform(ipc, spec.num_classes), where, default_chunk(where))
+    task = Task(pool, resolve(network), uniform(ipc, spec.num_classes), where, default_chunk(where))
     found = made_within(share, method, task, fixed={*given, "network"}, wanted=wanted)
-    for line in filter(None, (left_out, found.lines[0])):
-        announce(f"{entry.label}: {line}")
+    announce(f"{entry.label}: {found.lines[0]}")
     settings = asdict(found.method)  # type: ignore[call-overload]
     return replace(entry, fields=all_fields(entry.method, **settings), steps=found.steps)
 
