@@ -11,16 +11,21 @@ import csv
 import io
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
+from dataclasses import asdict
 from dataclasses import fields as dataclass_fields
 from functools import cache
 from importlib import resources
 from typing import Any
 
+import numpy as np
+
 from condensery.coresets import SELECTORS
 from condensery.errors import BadInput, did_you_mean
+from condensery.method import Method
 from condensery.methods import METHODS, get_method
-from condensery.records import ImageSpec
+from condensery.models.registry import resolve
+from condensery.records import ImageData, ImageSpec
 
 PRESETS = ("fast", "paper")
 _DEFAULTS = {"network": "convnet", "seed": 0}  # of every command that makes a set
@@ -64,6 +69,32 @@ def _holds(entry: Mapping[str, Any], spec: ImageSpec, ipc: int, network: str) ->
         and ipc >= entry.get("least_ipc", 1)
         and min(spec.height, spec.width) >= entry.get("least_side", 1)
     )
+
+
+def with_preset(
+    preset: str,
+    method: Method,
+    given: Container[str],
+    images: ImageData,
+    ipc: int,
+    network: str,
+    announce: Callable[[str], None],
+) -> tuple[Method, int | None]:
+    """`method` with what a preset sets and nobody gave, as far as the images allow it; and the preset's steps.
+
+    Args:
+        given: names of fields that stay as they are.
+        network: the architecture's name.
+        announce: told what the images do not allow.
+    """
+    spec = images.spec
+    chosen, steps = preset_settings(preset, method.name, spec, ipc, resolve(network).kind)
+    chosen = {name: value for name, value in chosen.items() if name not in given}
+    least = int(np.bincount(images.train.labels, minlength=spec.num_classes).min())
+    chosen, left_out = without_what_cannot_be(chosen, spec, least, ipc, getattr(method, "init", "real"))
+    if left_out:
+        announce(left_out)
+    return get_method(method.name, **{**asdict(method), **chosen}), steps  # type: ignore[call-overload]
 
 
 def without_what_cannot_be(
