@@ -1,7 +1,7 @@
-"""Full disks, signals, tampered run folders and damaged files. `make campaign` runs the long form and prints the counts.
+"""Full disks, signals, tampered run folders, damaged files. `make campaign` runs the long form and prints the counts.
 
-CAMPAIGN_SIZE scales it (default 1: 200 disks, 50 signals of each kind, 1,000 folders, 10,000 files); CAMPAIGN_SEED draws
-others.
+CAMPAIGN_SIZE scales it (default 1: 200 disks, 50 signals of each kind, 1,000 folders, 10,000 files). CAMPAIGN_SEED
+draws others.
 """
 
 from __future__ import annotations
