@@ -101,10 +101,11 @@ class Scorer:
         soft_labels: SoftLabels | None = None,
         callback: Callable[[Trained], None] | None = None,
         teacher_weights: str | Path | None = None,
+        every_epoch: Callable[[int], None] | None = None,
     ) -> None:
         self.data, self.protocol, self.seed = data, protocol, seed
         self.device, self.soft_labels, self.callback = device, soft_labels, callback
-        self.teacher_weights = teacher_weights
+        self.teacher_weights, self.every_epoch = teacher_weights, every_epoch
         self.rng = Rng(seed).fork("evaluate")
         self.teachers: dict[str, Teacher] = {}  # by architecture, each trained when it is first asked
         self.held_teachers: dict[str, Teacher] = {}  # who labelled the sets, by what is known of them
@@ -166,7 +167,7 @@ class Scorer:
         pool = ClassPool(self.data.train, self.data.spec, self.device)
         counts = like.stored_counts
         picks = [random_selection(pool, counts, self.rng.fork("random selection", i)) for i in range(count)]
-        if any(name.startswith("pixels.") for name in like.stored):
+        if any(tensor.dtype == torch.uint8 for tensor in like.stored.values()):
             picks = [with_pixels(pick) for pick in picks]
         if setting.held and setting.labels == LEARNED:
             setting = replace(setting, labels=HARD, held=False)
@@ -299,9 +300,8 @@ class Scorer:
     def _train_and_test(
         self, factory: NetworkFactory, images: Images, recipe: Recipe, rng: Rng, augment: Augment | None
     ) -> float:
-        network = train_network(
-            factory, self.data.spec, images, recipe, rng, augment=augment, device=self.device
-        )
+        how = {"augment": augment, "device": self.device, "on_epoch": self.every_epoch}
+        network = train_network(factory, self.data.spec, images, recipe, rng, **how)
         return accuracy_on_test(network, factory, self.data, self.device)
 
     def _report(self, subject: str, factory: NetworkFactory, value: float) -> None:
@@ -335,5 +335,7 @@ def _teacher_settings(said: dict[str, Any], weights: str | Path | None) -> Teach
             raise BadInput(
                 f"the set was labelled by weights from a file, {file!r:.60}: give it as --teacher-weights"
             )
-        return TeacherSettings(network, weights=weights)
-    return TeacherSettings(network, said.get("epochs"), said.get("stage"), said.get("seed", 0))
+        return TeacherSettings(network, weights=weights, size=said.get("size"))
+    return TeacherSettings(
+        network, said.get("epochs"), said.get("stage"), said.get("seed", 0), size=said.get("size")
+    )

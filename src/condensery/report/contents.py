@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from condensery.budgets import Counts
+from condensery.evaluation.scores import Accuracies
 from condensery.published import WHOLE as WHOLE  # the subject of measurements on the whole training set
 from condensery.published import Published as Published
 
@@ -15,7 +16,7 @@ RANDOM = "random"  # the subject of measurements on random real images
 
 
 @dataclass(frozen=True)
-class Measurement:
+class Measurement(Accuracies):
     """Test accuracies of one architecture trained on one kind of set.
 
     Attributes:
@@ -66,20 +67,6 @@ class Measurement:
     record: dict[str, Any] = field(default_factory=dict)
     stored_images: int | None = None
     extra: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def n(self) -> int:
-        """Networks in all."""
-        return sum(len(row) for row in self.accuracies)
-
-    @property
-    def mean(self) -> float:
-        return float(np.mean(np.concatenate(self.accuracies)))
-
-    @property
-    def std(self) -> float:
-        """Population standard deviation over all networks of all sets, as published numbers have it."""
-        return float(np.std(np.concatenate(self.accuracies)))
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,9 @@ class _Pool:
     first: Measurement
     method: str
     fields: dict[str, Any]
-    networks: dict[tuple[Any, ...], dict[int, tuple[float, ...]]] = field(default_factory=dict)
+    networks: dict[tuple[Any, ...], dict[int, tuple[tuple[float, ...], Mapping[str, Any]]]] = field(
+        default_factory=dict
+    )  # their accuracies, and the document that says so
     seconds: dict[tuple[Any, ...], float] = field(default_factory=dict)
     make_seconds: dict[Any, float] = field(default_factory=dict)
     commands: dict[str, None] = field(default_factory=dict)
@@ -40,7 +42,14 @@ class _Pool:
 def measurements(
     documents: Iterable[tuple[Path, Mapping[str, Any]]], sets: Sequence[SyntheticSet] = ()
 ) -> list[Measurement]:
-    """Evaluations (as `condense evaluate` writes them) as measurements, in the order of a table.
+    """Evaluations as measurements, in the order of a table. See `with_documents`."""
+    return in_order([m for m, _ in with_documents(documents, sets)])
+
+
+def with_documents(
+    documents: Iterable[tuple[Path, Mapping[str, Any]]], sets: Sequence[SyntheticSet] = ()
+) -> list[tuple[Measurement, list[Mapping[str, Any]]]]:
+    """Evaluations (as `condense evaluate` writes them) as measurements.
 
     A document may have a "label": what its sets are called in place of their method. Sets that were selected at
     random are random images, whatever their label.
@@ -51,6 +60,9 @@ def measurements(
     Args:
         documents: each with the file it comes from.
         sets: whose records know the peak memory of making them.
+
+    Returns:
+        Each measurement, and the documents whose networks count in it.
 
     Raises:
         BadFile: a document is not an evaluation.
@@ -64,7 +76,10 @@ def measurements(
             raise BadFile(f"{path} holds a line that is not an evaluation: {error!r}; remove it") from error
     found = list(pools.values())
     names = distinct_names([((pool.first.subject, pool.first.ipc), _settings(pool)) for pool in found])
-    return in_order([_measurement(pool, name, sets) for pool, name in zip(found, names, strict=True)])
+    rows = [(_measurement(pool, name, sets), pool) for pool, name in zip(found, names, strict=True)]
+    return [
+        (m, [one for networks in pool.networks.values() for _, one in networks.values()]) for m, pool in rows
+    ]
 
 
 def in_order(found: Sequence[Measurement]) -> list[Measurement]:
@@ -102,7 +117,10 @@ def _add(pools: dict[str, _Pool], document: Mapping[str, Any], score: Mapping[st
     for place, row in enumerate(rows):  # a selection for an evaluation is known by its place in it
         drawn_from = ("set", seeds[place]) if len(seeds) == len(rows) else ("selection", place, seed)
         networks = pool.networks.setdefault(drawn_from, {})
-        networks[seed] = max(row, networks.get(seed, ()), key=len)  # which begins with the shorter one
+        known = networks.setdefault(seed, (row, document))
+        networks[seed] = max(
+            known, (row, document), key=lambda one: len(one[0])
+        )  # which begins with the shorter one
     for said in document.get("honest", ()):
         check_weights(*_weights(said))
     pool.seconds[document.get("time"), seed] = float(score["seconds"])
@@ -145,7 +163,7 @@ def _measurement(pool: _Pool, subject: str, sets: Sequence[SyntheticSet]) -> Mea
     return replace(
         m,
         subject=subject,
-        accuracies=tuple(sum(networks.values(), ()) for networks in pool.networks.values()),
+        accuracies=tuple(sum((row for row, _ in one.values()), ()) for one in pool.networks.values()),
         published_steps=_published_steps(pool),
         make_seconds=tuple(pool.make_seconds.values()),
         evaluate_seconds=sum(pool.seconds.values()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from itertools import chain
 from typing import Any
@@ -86,9 +86,13 @@ def row(m: Measurement) -> dict[str, Any]:
 def csv_text(report: Report) -> str:
     """CSV with a head line; fractions, minutes and bytes as they are."""
     rows = list(map(row, report.measurements))
-    columns = dict.fromkeys([*COLUMNS, *(name for one in rows for name in one)])
+    return csv_of(rows, [*COLUMNS, *(name for one in rows for name in one)])
+
+
+def csv_of(rows: Sequence[Mapping[str, Any]], columns: Iterable[str] = ()) -> str:
+    """Rows below a head line, with these columns; by default those of the first row."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(columns), lineterminator="\n")
+    writer = csv.DictWriter(buffer, list(dict.fromkeys(columns) or rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue()
