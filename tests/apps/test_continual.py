@@ -230,7 +230,7 @@ def _other_names(four: ImageData) -> ImageData:
         (
             lambda f: [f],
             {"ipc": 11},
-            r"a memory of 11 images per class \(random\) is larger than the class '0'",
+            r"a memory of 11 images per class \(random\) is larger than the class '.' of .,., which has 10",
         ),
         (lambda f: [f], {"ipc": 0}, "--ipc must be at least 1, not 0"),
         (lambda f: [f], {"ipc": 4, "budget": "bytes"}, "a memory of 14 images per class"),

@@ -21,6 +21,7 @@ import typer
 
 from condensery.cli import listings, output
 from condensery.cli.compare import Compare
+from condensery.cli.continual import Continual
 from condensery.cli.evaluate import Evaluate
 from condensery.cli.flags import as_function
 from condensery.cli.imports import Import
@@ -28,6 +29,7 @@ from condensery.cli.label import Label
 from condensery.cli.report import Report
 from condensery.cli.reproduce import Reproduce
 from condensery.cli.run import Run
+from condensery.cli.search import Search
 from condensery.cli.select import Select
 from condensery.cli.show import Export, Show
 from condensery.errors import CondenseryError, Interrupted
@@ -44,7 +46,7 @@ _INTERRUPTED_TYPER = 130  # what typer makes of a KeyboardInterrupt
 COMMANDS = {
     command.__name__.lower(): command
     for command in (
-        *(Run, Select, Import, Label, Evaluate, Compare, Reproduce, Report, Show, Export),
+        *(Run, Select, Import, Label, Evaluate, Compare, Reproduce, Continual, Search, Report, Show, Export),
         *(listings.Methods, listings.Networks, listings.Datasets),
     )
 }

@@ -7,11 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Unpack
 
+from condensery.apps.continual.learners import Learner
 from condensery.apps.continual.learners import learners as configured
 from condensery.apps.continual.memories import BUDGETS, RING, per_class, require_enough
 from condensery.apps.continual.outcome import Continual, gathered
 from condensery.apps.continual.perform import augmenter, perform
 from condensery.apps.continual.streams import Stream, load_sets, stream_of
+from condensery.apps.estimate import Stopwatch
 from condensery.apps.study import Running, Where, do_jobs, job_of
 from condensery.comparison.entries import Steps, entries
 from condensery.comparison.jobs import Entry, Job
@@ -22,7 +24,7 @@ from condensery.models.registry import resolve
 from condensery.provenance import pick_device
 from condensery.records import ImageData
 from condensery.runner import given_options, require_count
-from condensery.text import count
+from condensery.text import count, readable_seconds
 
 
 def continual(
@@ -47,6 +49,8 @@ def continual(
     size: int | None = None,
     channels: int | None = None,
     data_options: Mapping[str, Any] | None = None,
+    estimate: bool = True,
+    dry_run: bool = False,
     **where: Unpack[Where],
 ) -> Continual:
     """Learn a stream of tasks with several memories and learners, in several orders.
@@ -72,6 +76,8 @@ def continual(
         augmentation: Siamese groups for all training, "auto" or "none".
         test_images: at most so many of each task, drawn once for each seed; None tests on all.
         size, channels, data_options: for loading.
+        estimate: say how long it will take.
+        dry_run: check, say, and do nothing.
         where: device, workers, ray, gpus_per_job, threads, engine, command, announce: as for `condensery.compare`.
 
     Raises:
@@ -109,6 +115,10 @@ def continual(
             words = (entry.label, f"ipc{number}", *students, f"seed{seed}")
             jobs[entry.label, seed] = job_of(words, "continual", record, f"{entry.label}, seed {seed}")
     _announce(stream, len(jobs), shuffled, ipc, budget, running.announce)
+    if estimate:
+        seconds = _seconds(stream, chosen, students, ipc, budget, network, running.device)
+        total = readable_seconds(seconds * len(set(seeds)) / (running.workers or 1))
+        running.announce(f"about {total} for all, {running.workers or 1} at a time")
     asked = {
         **common,
         "memories": [asdict(e) for e in chosen],
@@ -116,6 +126,8 @@ def continual(
         "budget": budget,
         "seeds": list(seeds),
     }
+    if dry_run:
+        return gathered(Path(out), asked, stream, jobs, {}, {}, running.command)
     documents, problems = do_jobs("continual", asked, [lambda _: list(jobs.values())], perform, running)
     return gathered(Path(out), asked, stream, jobs, documents, problems, running.command)
 
@@ -129,6 +141,28 @@ def _entries(memories: Sequence[Any], settings: Mapping[str, Any], steps: Steps)
     known = [one for one in memories if one != RING]
     found = list(entries(known, settings, steps)) if known else []
     return [*([Entry(RING, RING)] if RING in memories else []), *found]
+
+
+def _seconds(
+    stream: Stream,
+    chosen: Sequence[Entry],
+    students: Mapping[str, Learner],
+    ipc: int,
+    budget: str,
+    network: str,
+    device: str,
+) -> float:
+    """That one order takes with every memory, measured on the first step."""
+    watch, total = Stopwatch(stream.steps[0].images, device), 0.0
+    for entry in chosen:
+        count, kept, images = per_class(entry.method, ipc, budget, stream.spec), 0, 0.0
+        for step in stream.steps:
+            kept += count * len(step.classes)
+            images += sum(one.work(len(step.images.train), kept) for one in students.values())
+        total += watch.training([network], images)
+        if entry.method != RING:
+            total += watch.making(entry, count, network) * len(stream.steps)
+    return total
 
 
 def _announce(

@@ -22,7 +22,7 @@ from condensery.errors import BadInput, did_you_mean
 from condensery.models.registry import NetworkFactory
 from condensery.records import ImageSpec
 from condensery.rng import Rng
-from condensery.training import Augment, Images, Recipe, TensorImages, train_network
+from condensery.training import FORWARD, Augment, Images, Recipe, TensorImages, train_network
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,10 @@ class Learner(Protocol):
         """The network after this step; `network` is that of the step before, and may be changed."""
         ...
 
+    def work(self, new: int, memory: int) -> float:
+        """Images that go through a training step, for so many new ones and so many in memory after the step."""
+        ...
+
 
 @dataclass(frozen=True)
 class EEIL:
@@ -171,6 +175,9 @@ class EEIL:
                 rng.fork("balanced"),
             )
         return network
+
+    def work(self, new: int, memory: int) -> float:
+        return (self.steps + self.balanced_steps) * self.batch_size * (1 + FORWARD * bool(self.weight))
 
     def _train(
         self,
@@ -236,6 +243,9 @@ class GDumb:
             device=lesson.device,
         )
 
+    def work(self, new: int, memory: int) -> float:
+        return (self.epochs + 1) * memory
+
 
 @dataclass(frozen=True)
 class Replay:
@@ -261,6 +271,9 @@ class Replay:
         recipe = Recipe(1, lr=self.lr, momentum=0.0, weight_decay=0.0, batch_size=self.batch_size)
         _train(network, self._batches(lesson, rng), recipe, rng, lambda _, x, y: lesson.loss(x, y), lesson)
         return network
+
+    def work(self, new: int, memory: int) -> float:
+        return 2 * self.passes * new
 
     def _batches(self, lesson: Lesson, rng: Rng) -> Iterator[tuple[Tensor, Tensor]]:
         parts = [part for _ in range(self.passes) for part in lesson.arrival.split(self.batch_size)]
