@@ -14,6 +14,7 @@ import torch
 
 import condensery
 from condensery import ImageData, Method, Task
+from condensery.budgets import Counts, in_record
 from condensery.data import ClassPool
 from condensery.models.registry import resolve
 
@@ -22,6 +23,7 @@ sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("benchmarks"
 SMALL_NETWORK = "convnet+width=8+depth=2"
 TINY_CLASSES, TINY_TRAIN, TINY_TEST = 3, 12, 8  # classes; images of each
 QUICK_FIELDS = {"real_batch": 8, "outer_loop": 3, "inner_loop": 2, "iterations": 4}
+QUICK_FIELDS |= {"gan_steps": 3, "generator_width": 8, "code_length": 8, "network_updates": 3}
 
 TaskMaker = Callable[..., Task]
 
@@ -70,10 +72,13 @@ def make_task(tiny: ImageData) -> TaskMaker:
     """make_task(network=, ipc=, chunk=, data=) -> Task on the CPU."""
 
     def make(
-        network: str = SMALL_NETWORK, ipc: int = 2, chunk: int | None = 4, data: ImageData = tiny
+        network: str = SMALL_NETWORK,
+        ipc: int | Counts = 2,
+        chunk: int | None = 4,
+        data: ImageData = tiny,
     ) -> Task:
-        device = torch.device("cpu")
-        return Task(ClassPool(data.train, data.spec, device), resolve(network), ipc, device, chunk)
+        device, counts = torch.device("cpu"), in_record(ipc, data.spec.num_classes)
+        return Task(ClassPool(data.train, data.spec, device), resolve(network), counts, device, chunk)
 
     return make
 

@@ -20,6 +20,7 @@ ROOMS = (
     "rng",
     "views",
     "records",
+    "budgets",
     "provenance",
     "data",
     "augment",

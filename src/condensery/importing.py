@@ -6,7 +6,6 @@ Read without running code: tensors with `weights_only`, arrays without Python ob
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from condensery.budgets import recorded
 from condensery.data import load
 from condensery.data.bounded import require_memory
 from condensery.data.decode import Wish, decode
@@ -247,7 +247,7 @@ def _set(
     order = torch.argsort(classes, stable=True)
     record = {
         "method": "imported",
-        "ipc": math.ceil(len(images) / spec.num_classes),
+        "ipc": recorded(torch.bincount(classes, minlength=spec.num_classes).tolist()),
         "files": source,
         "data": origin(data, data.options),
         **environment(torch.device("cpu")),

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from condensery import driver
+from condensery.budgets import in_record
 from condensery.comparison.folder import Problem
 from condensery.comparison.jobs import MAKE, ON_THE_WAY, Job, Plan
 from condensery.comparison.perform import evaluation_options
@@ -75,7 +76,8 @@ def _notes(made: Job, pool: ClassPool) -> dict[str, None]:
 def _algorithm(made: Job, pool: ClassPool, **of_selection: Any) -> tuple[Any, Any]:
     """The method or the selector of a set, and the task that it gets."""
     record, device = made.record, pool.device
-    place = (pool, resolve(record["network"] or "convnet"), record["ipc"], device, default_chunk(device))
+    counts = in_record(record["ipc"], pool.spec.num_classes)
+    place = (pool, resolve(record["network"] or "convnet"), counts, device, default_chunk(device))
     if record["method"] in METHODS:
         return get_method(record["method"], **record["fields"]), Task(*place, record["steps"])
     return get_selector(record["method"], **record["fields"]), SelectionTask(*place, **of_selection)
@@ -149,7 +151,7 @@ class Stopwatch:
         needed = driver.preparation(method, task, driver.source(record["seed"]))
         if not (plain := needed.without if needed else method):
             return random_selection(self.pool, images_per_class(record["fields"], record["ipc"]), self.rng)
-        found = driver.begin(plain, task, self.rng).synthetic.content()
+        found = driver.content(plain, task, driver.begin(plain, task, self.rng))
         own = {"targets": found.targets, "training": found.training}
         return SyntheticSet(found.images, found.labels, self.pool.spec, **own)
 

@@ -20,7 +20,6 @@ from condensery.method import Preparation, State, Task
 from condensery.models.batch_norm import mixes_samples
 from condensery.pretraining import NetworkPool, pool_preparation, require_keepable, trained_networks
 from condensery.rng import Rng
-from condensery.synthetic import require_start, start_images
 from condensery.text import count
 
 
@@ -63,13 +62,13 @@ class DM:
         return self.iterations
 
     def check(self, task: Task) -> list[str]:
-        require_start(task.pool, task.ipc, self.init, self.factor)
+        notes = task.start_notes(self.init, self.factor)
         if not task.network.has_embedding(task.spec):
             raise BadInput(
                 f"dm matches embeddings and {task.network.name} has none: "
                 "choose a network with embed(), such as convnet"
             )
-        notes = [
+        notes += [
             f"Siamese augmentation {self._augmentation(task).strategy or 'none'}",
             *self._coarse_notes(task),
         ]
@@ -86,7 +85,7 @@ class DM:
         return pool_preparation(task, *pool, without=replace(self, weights="random"))
 
     def start(self, task: Task, rng: Rng) -> State:
-        synthetic = start_images(task.pool, task.ipc, self.init, self.factor, rng.fork("images"))
+        synthetic = task.start_images(self.init, self.factor, rng.fork("images"))
         optimizer = torch.optim.SGD(synthetic.leaves().values(), self.image_lr, self.image_momentum)
         pool = self._pool(task, rng.fork("trained networks"))
         return State.of(synthetic, optimizer, self._network(task, pool, rng), prepared=pool)

@@ -1,5 +1,13 @@
-"""Networks trained on the real images and kept: single ones, and pools at many stages."""
+"""Networks trained on the real images and kept: single ones, pools at many stages, and generative models."""
 
+from condensery.pretraining.discriminators import (
+    FeatureDiscriminator,
+    ImageDiscriminator,
+    discriminator_loss,
+    generator_loss,
+)
+from condensery.pretraining.gan import ConditionalGan, random_codes
+from condensery.pretraining.generators import GenerativeModel, GeneratorTraining, joined, real_batch
 from condensery.pretraining.kept import KeptNetwork, kept_network
 from condensery.pretraining.pool import (
     NetworkPool,
@@ -10,11 +18,21 @@ from condensery.pretraining.pool import (
 )
 
 __all__ = [
+    "ConditionalGan",
+    "FeatureDiscriminator",
+    "GenerativeModel",
+    "GeneratorTraining",
+    "ImageDiscriminator",
     "KeptNetwork",
     "NetworkPool",
     "Stage",
+    "discriminator_loss",
+    "generator_loss",
+    "joined",
     "kept_network",
     "pool_preparation",
+    "random_codes",
+    "real_batch",
     "require_keepable",
     "trained_networks",
 ]

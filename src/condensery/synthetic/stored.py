@@ -18,6 +18,7 @@ from torch import Tensor
 
 from condensery.errors import BadInput
 from condensery.records import ImageSpec, SyntheticSet
+from condensery.synthetic.generator import decode_generator
 
 Decoder = Callable[[Mapping[str, Tensor], ImageSpec], Tensor]
 """From tensors, named without the way's name, to images float32 (M, C, H, W) in normalised space."""
@@ -85,10 +86,11 @@ def _pixels(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
     return span[0] + (span[1] - span[0]) * (pixels.float() / 255)
 
 
-DECODERS: dict[str, Decoder] = {"pixels": _pixels, "tiles": _tiles}
+DECODERS: dict[str, Decoder] = {"generator": decode_generator, "pixels": _pixels, "tiles": _tiles}
 """pixels: `images` uint8 (M, C, H, W), normalised with the set's mean and std; with `range` float32 (2,), the least
 and the greatest value in normalised space that 0 and 255 stand for. tiles: `images` float32 (S, C, H, W) in normalised
-space and `factor` int64 (), see `enlarged_tiles`."""
+space and `factor` int64 (), see `enlarged_tiles`. generator: `codes` float32 (S, D), `classes` float32 (classes, D),
+`counts` int64 (classes,) and the weights of a generator, see `condensery.synthetic.generator`."""
 
 
 def decoded(stored: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
