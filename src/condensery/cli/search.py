@@ -44,7 +44,7 @@ class Trained(Options, panel="How networks are trained"):
     epochs: int = 300
     """On proxies."""
     whole_epochs: int = 100
-    """On the whole training set without the validation images."""
+    """On the whole training set without the validation images; 0 trains no network on it."""
     whole: bool = False
     """Train all networks on it, not only the best by each proxy."""
     batch_size: int = 250

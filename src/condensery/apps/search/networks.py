@@ -73,7 +73,7 @@ def search(
         ipc, condense_with, steps, settings: of the proxies, as for `condensery.compare`.
         validation: share of the training images of each class.
         epochs, batch_size: on proxies.
-        whole_epochs: on the whole training part.
+        whole_epochs: on the whole training part; 0 trains none on it.
         whole: train all networks on it, not only the best of each proxy.
         repeats: trainings of each network.
         augmentation: Siamese groups, "auto" or "none".
@@ -91,7 +91,7 @@ def search(
         raise BadInput(f"name a proxy with --proxies: {EARLY}, a method or a selector, such as random,dm")
     running, known = Running(out, **where), [one for one in proxies if one != EARLY]
     chosen = list(entries(known, settings or {}, steps)) if known else []
-    counts = {"ipc": ipc, "epochs": epochs, "whole-epochs": whole_epochs, "batch-size": batch_size}
+    counts = {"ipc": ipc, "epochs": epochs, "whole-epochs": whole_epochs or 1, "batch-size": batch_size}
     for name, value in {**counts, "repeats": repeats}.items():
         require_count(name, value)
     if not 0 < validation < 1:
@@ -204,6 +204,8 @@ class _Plan:
 
     def check(self, documents: Mapping[str, dict[str, Any]]) -> list[Job]:
         """The best networks of each proxy, or all, on the whole training part."""
+        if not self.whole_epochs:
+            return []
         wanted = set(self.candidates if self.all_whole else ())
         for label in self.proxies:
             wanted |= set(ranked(self._validation(label, documents))[: max(tops(len(self.candidates)))])
