@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from condensery import driver
+from condensery.budgets import uniform
 from condensery.comparison.jobs import Entry
 from condensery.coresets import SelectionTask, get_selector
 from condensery.evaluation import get_protocol
@@ -41,7 +42,8 @@ class Stopwatch:
     def making(self, entry: Entry, ipc: int, network: str) -> float:
         """To make a set by a method or a selector, or none of both."""
         pool, factory = self.timer.pool, resolve(network)
-        place = (pool, factory, ipc, pool.device, default_chunk(pool.device))
+        counts = uniform(ipc, pool.spec.num_classes)
+        place = (pool, factory, counts, pool.device, default_chunk(pool.device))
         if entry.method in METHODS:
             method = get_method(entry.method, **entry.fields)
             steps = method.steps(ipc) if entry.steps is None else entry.steps

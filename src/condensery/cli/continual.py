@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from condensery.cli import arguments
 from condensery.cli.declared import everything
 from condensery.cli.flags import Flag, Options
-from condensery.cli.options import Images, Resize, Words
+from condensery.cli.options import Images, Words
 from condensery.cli.output import table
 from condensery.cli.studies import Making, Seeds, Study
 from condensery.text import accuracy, readable_bytes, readable_seconds
@@ -47,7 +47,7 @@ class Memory(Making, panel="What is kept"):
     ipc: int = 10
     """Images per class that are kept of each task."""
     budget: str = "images"
-    """images keeps as many of all memories; bytes gives real images the bytes of --ipc condensed ones: more of them."""
+    """images keeps learned images in single precision; bytes as 8-bit pixels, so that all memories are as large."""
 
 
 class Learning(Options, panel="How it is learned"):
@@ -63,7 +63,7 @@ class Learning(Options, panel="How it is learned"):
     """Siamese groups joined by _ for all training, auto or none."""
 
 
-class Continual(Images, Resize, Stream, Memory, Learning, Study):
+class Continual(Images, Stream, Memory, Learning, Study):
     """Learn tasks one after the other, with condensed images as the memory.
 
     Of each task a few images per class are kept: real ones, or ones condensed

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from condensery.cli import arguments
 from condensery.cli.declared import everything
 from condensery.cli.flags import Flag, Options
-from condensery.cli.options import Draws, Images, Resize
+from condensery.cli.options import Draws, Images
 from condensery.cli.output import table
 from condensery.cli.studies import Making, Study
 from condensery.text import percent, readable_bytes, readable_seconds
@@ -57,7 +57,7 @@ class Trained(Options, panel="How networks are trained"):
     """Siamese groups joined by _, auto or none."""
 
 
-class Search(Images, Resize, Searched, Proxies, Trained, Draws, Study):
+class Search(Images, Searched, Proxies, Trained, Draws, Study):
     """Rank networks on small proxies of the training set.
 
     Every network is trained on every proxy, and validated on training images that

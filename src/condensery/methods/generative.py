@@ -139,15 +139,15 @@ class Generative:
             )
         blocks, (height, width) = self._blocks(task), task.spec.shape[1:]
         require_blocks(blocks, height, width)
-        codes = task.ipc * (task.spec.num_classes if self.codebook == "own" else 1)
+        codes = sum(task.counts) if self.codebook == "own" else max(task.counts)
         require_memory(4 * codes * self.code_length, f"{codes} codes of --code-length {self.code_length}")
         with torch.device("meta"):
             network = GeneratorNetwork(self.code_length, 1, self.generator_width, blocks, task.spec.shape)
         weights = sum(t.numel() for t in network.parameters())
-        pixels = 4 * task.ipc * task.spec.num_classes * task.spec.channels * height * width
+        pixels = 4 * sum(task.counts) * task.spec.channels * height * width
         return [
-            f"{blocks} blocks: generator and codes take {4 * (weights + codes * self.code_length):,} bytes; as pixels the "
-            f"images take {pixels:,}",
+            f"{blocks} blocks: generator and codes take {4 * (weights + codes * self.code_length):,} bytes; "
+            f"as pixels the images take {pixels:,}",
             f"classes by {self.condition}; soft labels {'yes' if self._soft(task) else 'no'}; Siamese augmentation "
             f"{self._augmentation(task).strategy or 'none'}",
         ]
@@ -304,7 +304,7 @@ class Generative:
 
     def _generated(self, task: Task, network: nn.Module, embeddings: nn.Embedding, rng: Rng) -> Generated:
         """The set as it begins: random codes and the pretrained generator."""
-        counts = (task.ipc,) * task.spec.num_classes
+        counts = task.counts
         codes = self._random_codes(sum(counts) if self.codebook == "own" else max(counts), rng).to(
             task.device
         )

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from condensery.apps.continual.learners import Learner
 from condensery.apps.continual.learners import learners as configured
-from condensery.apps.continual.memories import BUDGETS, RING, per_class, require_enough
+from condensery.apps.continual.memories import BUDGETS, RING, require_enough
 from condensery.apps.continual.outcome import Continual, gathered
 from condensery.apps.continual.perform import augmenter, perform
 from condensery.apps.continual.streams import Stream, load_sets, stream_of
@@ -67,8 +67,8 @@ def continual(
         shuffle: draw the order from the seed; None does so for "class" without `order`.
         learners: "eeil", "eeil-no-kd", "gdumb", "er".
         ipc: images per class that are kept of each task.
-        budget: "images" keeps as many of all memories; "bytes" gives real images, at a byte a value, the bytes of
-            `ipc` images in single precision.
+        budget: "images" keeps learned images in single precision; "bytes" keeps them as 8-bit pixels, as real ones are,
+            so that all memories of pixels take the same bytes.
         seeds: an order, and all other draws, for each.
         network: for learners and methods.
         steps, settings: of methods and selectors, as for `condensery.compare`.
@@ -108,15 +108,14 @@ def continual(
     }  # fmt: skip
     jobs: dict[tuple[str, int], Job] = {}
     for entry in chosen:
-        number = per_class(entry.method, ipc, budget, stream.spec)
-        require_enough(stream.steps, entry.label, number)
+        require_enough(stream.steps, entry.label, ipc)
         for seed in dict.fromkeys(seeds):
-            record = {**common, "memory": asdict(entry), "count": number, "seed": seed}
-            words = (entry.label, f"ipc{number}", *students, f"seed{seed}")
+            record = {**common, "memory": asdict(entry), "count": ipc, "budget": budget, "seed": seed}
+            words = (entry.label, f"ipc{ipc}", *students, f"seed{seed}")
             jobs[entry.label, seed] = job_of(words, "continual", record, f"{entry.label}, seed {seed}")
     _announce(stream, len(jobs), shuffled, ipc, budget, running.announce)
     if estimate:
-        seconds = _seconds(stream, chosen, students, ipc, budget, network, running.device)
+        seconds = _seconds(stream, chosen, students, ipc, network, running.device)
         total = readable_seconds(seconds * len(set(seeds)) / (running.workers or 1))
         running.announce(f"about {total} for all, {running.workers or 1} at a time")
     asked = {
@@ -148,20 +147,19 @@ def _seconds(
     chosen: Sequence[Entry],
     students: Mapping[str, Learner],
     ipc: int,
-    budget: str,
     network: str,
     device: str,
 ) -> float:
     """That one order takes with every memory, measured on the first step."""
     watch, total = Stopwatch(stream.steps[0].images, device), 0.0
     for entry in chosen:
-        count, kept, images = per_class(entry.method, ipc, budget, stream.spec), 0, 0.0
+        kept, images = 0, 0.0
         for step in stream.steps:
-            kept += count * len(step.classes)
+            kept += ipc * len(step.classes)
             images += sum(one.work(len(step.images.train), kept) for one in students.values())
         total += watch.training([network], images)
         if entry.method != RING:
-            total += watch.making(entry, count, network) * len(stream.steps)
+            total += watch.making(entry, ipc, network) * len(stream.steps)
     return total
 
 
@@ -170,7 +168,7 @@ def _announce(
 ) -> None:
     names = "classes drawn for each seed" if shuffled else " -> ".join(step.name for step in stream.steps)
     announce(f"{count(len(stream.steps), 'step')} ({names}), {stream.spec.num_classes} classes")
-    each = "bytes of that many images in single precision" if budget == "bytes" else "images"
+    each = "all as 8-bit pixels" if budget == "bytes" else "learned ones in single precision"
     announce(
         f"{ipc} per class of each step are kept ({each}); {count(jobs, 'job')}, one for each memory and seed"
     )
