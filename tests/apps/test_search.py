@@ -149,3 +149,6 @@ def test_a_study_of_another_kind_is_refused(four: ImageData, tmp_path: Path) -> 
     (tmp_path / "study.json").write_text('{"kind": "continual", "asked": {}, "threads": 1}')
     with pytest.raises(BadInput, match="holds a study of another kind, continual: choose another --out"):
         condensery.search(four, ["random"], out=tmp_path, **{**SMALL, "settings": {}, "steps": None})
+    (tmp_path / "study.json").write_text('{"kind": "search", "asked": 3}')
+    with pytest.raises(BadInput, match=r"study.json is damaged: choose another --out"):
+        condensery.search(four, ["random"], out=tmp_path, **{**SMALL, "settings": {}, "steps": None})

@@ -17,31 +17,11 @@ from torch import Tensor, nn
 
 from condensery import plugins
 from condensery.apps.training import StepLoss, batches_of, drawn, train_steps
-from condensery.data import PoolImages
 from condensery.errors import BadInput, did_you_mean
 from condensery.models.registry import NetworkFactory
 from condensery.records import ImageSpec
 from condensery.rng import Rng
 from condensery.training import FORWARD, Augment, Images, Recipe, TensorImages, train_network
-
-
-@dataclass(frozen=True)
-class Renamed:
-    """The real images of a step with the stream's classes.
-
-    Attributes:
-        classes: int64 (K,), the stream's class of each label.
-    """
-
-    images: PoolImages
-    classes: Tensor
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        images, labels = self.images.batch(indices)
-        return images, self.classes.to(labels.device)[labels]
 
 
 @dataclass(frozen=True)
@@ -66,7 +46,7 @@ class Lesson:
     """What there is to learn from at one step.
 
     Attributes:
-        new: the real images of the step, in the order of `arrival` where that matters.
+        new: the real images of the step, with the stream's classes.
         arrival: int64 (len(new),), the order in which they come.
         old: the memory of earlier steps; None at the first.
         kept: the memory of this step.
