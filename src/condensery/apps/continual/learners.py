@@ -198,8 +198,8 @@ def distillation(
 class GDumb:
     """A fresh network at each step, trained on the memory alone.
 
-    A. Prabhu et al., "GDumb", ECCV 2020; as Zhao & Bilen, "Dataset Condensation with Distribution Matching", WACV 2023,
-    section 4.4: trained as condensed sets are evaluated, with Siamese augmentation in place of CutMix.
+    A. Prabhu et al., "GDumb", ECCV 2020; as Zhao & Bilen, "Dataset Condensation with Distribution Matching", WACV 2023:
+    trained as condensed sets are evaluated, with Siamese augmentation in place of CutMix.
     """
 
     name: ClassVar[str] = "gdumb"
@@ -210,9 +210,8 @@ class GDumb:
     """passes over the memory"""
 
     def learn(self, network: nn.Module | None, lesson: Lesson, rng: Rng) -> nn.Module:
-        recipe = Recipe(
-            self.epochs + 1, decay_after=(self.epochs // 2 + 2,)
-        )  # as `evaluation.protocols` counts
+        # As `condensery.evaluation.protocols` counts epochs.
+        recipe = Recipe(self.epochs + 1, decay_after=(self.epochs // 2 + 2,))
         return train_network(
             lesson.network,
             lesson.spec,
