@@ -58,9 +58,14 @@ class GanSettings:
                 generator = GeneratorNetwork(
                     self.code_length, classes.shape[1], self.width, self.blocks, shape
                 )
-            generator = generator.to(task.device)
             return ConditionalGan(
-                generator, classes, shape, class_weight=self.class_weight, width=self.width, rng=rng
+                generator.to(task.device),
+                classes,
+                shape,
+                code_length=self.code_length,
+                class_weight=self.class_weight,
+                width=self.width,
+                rng=rng,
             )
 
         words = ("conditional gan", json.dumps(asdict(self)))

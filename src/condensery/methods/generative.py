@@ -146,8 +146,8 @@ class Generative:
         weights = sum(t.numel() for t in network.parameters())
         pixels = 4 * task.ipc * task.spec.num_classes * task.spec.channels * height * width
         return [
-            f"{blocks} blocks: generator and codes take {4 * (weights + codes * self.code_length):,} bytes; as pixels the "
-            f"images take {pixels:,}",
+            f"{blocks} blocks: generator and codes take {4 * (weights + codes * self.code_length):,} bytes; as pixels "
+            f"the images take {pixels:,}",
             f"classes by {self.condition}; soft labels {'yes' if self._soft(task) else 'no'}; Siamese augmentation "
             f"{self._augmentation(task).strategy or 'none'}",
         ]

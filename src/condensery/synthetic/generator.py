@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from condensery.errors import BadInput
-from condensery.records import ImageSpec
+from condensery.records import ImageSpec, SyntheticSet
+from condensery.rng import Rng
 from condensery.synthetic.learned import Content
 
 _SLOPE = 0.2
@@ -191,6 +192,27 @@ def own_codes(codes: Tensor, counts: Sequence[int]) -> Tensor:
     return torch.cat([codes[:count] for count in counts])
 
 
+def drawn_anew(synthetic: SyntheticSet, ipc: int, seed: int) -> SyntheticSet:
+    """Another set of the same generator: `ipc` images of each class from fresh standard normal codes.
+
+    Its record says so: it is no result of the method, whose images are those of the file.
+
+    Raises:
+        BadInput: the set stores no generator.
+    """
+    if "generator.codes" not in synthetic.stored:
+        raise BadInput("the set stores its images themselves: only a generator can be drawn from anew")
+    classes = synthetic.spec.num_classes
+    length = synthetic.stored["generator.codes"].shape[1]
+    codes = torch.randn(classes * ipc, length, generator=Rng(seed).fork("drawn anew").torch())
+    stored = {**synthetic.stored, "generator.codes": codes, "generator.counts": torch.tensor([ipc] * classes)}
+    images = decode_generator({name.partition(".")[2]: t for name, t in stored.items()}, synthetic.spec)
+    method = f"{synthetic.record.get('method', 'set')}, drawn anew"
+    record = {**synthetic.record, "method": method, "ipc": ipc, "drawn": {"ipc": ipc, "seed": seed}}
+    labels = _labels([ipc] * classes, images.device)
+    return SyntheticSet(images, labels, synthetic.spec, record, stored=stored, training=synthetic.training)
+
+
 def decode_generator(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
     """The images of a stored generator, float32 (M, C, H, W) in normalised space.
 
@@ -221,7 +243,7 @@ def _require_counts(counts: Tensor, codes: int, spec: ImageSpec) -> None:
             f"the generator's counts must be int64 ({spec.num_classes},), one for each class, not {counts.dtype} "
             f"{tuple(counts.shape)}"
         )
-    images = counts.tolist()
+    images = [int(count) for count in counts]
     if min(images) < 0 or codes not in (max(images), sum(images)):
         raise BadInput(
             f"the generator's {codes} codes fit neither one class nor all of the counts {images}"[:200]
