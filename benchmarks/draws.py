@@ -72,7 +72,7 @@ def matching_draws(
 
 def _training(method: DC | DSA, task: Task, rng: Rng, inner: int) -> Iterator[tuple[torch.Tensor, Transform]]:
     augmentation = siamese(method, task)
-    count = task.spec.num_classes * task.ipc
+    count = sum(task.counts)
     for epoch in range(inner):
         source = rng.fork("inner", epoch)
         order = torch.randperm(count, generator=source.fork("order").torch())

@@ -39,6 +39,7 @@ from condensery import (
     load_images,
 )
 from condensery.augment import SiameseAugmentation, default_strategy
+from condensery.budgets import uniform
 from condensery.data import ClassPool
 from condensery.models.registry import resolve
 from condensery.provenance import environment
@@ -69,7 +70,8 @@ def random_data() -> ImageData:
 
 
 def make_task(data: ImageData) -> Task:
-    return Task(ClassPool(data.train, data.spec, CPU), resolve("convnet"), IPC, CPU, default_chunk(CPU))
+    pool, counts = ClassPool(data.train, data.spec, CPU), uniform(IPC, data.spec.num_classes)
+    return Task(pool, resolve("convnet"), counts, CPU, default_chunk(CPU))
 
 
 def plain_network(task: Task) -> nn.Module:

@@ -14,6 +14,7 @@ import torch
 
 import condensery
 from condensery import ImageData, Method, Task
+from condensery.budgets import Counts, in_record
 from condensery.data import ClassPool
 from condensery.models.registry import resolve
 
@@ -72,10 +73,13 @@ def make_task(tiny: ImageData) -> TaskMaker:
     """make_task(network=, ipc=, chunk=, data=) -> Task on the CPU."""
 
     def make(
-        network: str = SMALL_NETWORK, ipc: int = 2, chunk: int | None = 4, data: ImageData = tiny
+        network: str = SMALL_NETWORK,
+        ipc: int | Counts = 2,
+        chunk: int | None = 4,
+        data: ImageData = tiny,
     ) -> Task:
-        device = torch.device("cpu")
-        return Task(ClassPool(data.train, data.spec, device), resolve(network), ipc, device, chunk)
+        device, counts = torch.device("cpu"), in_record(ipc, data.spec.num_classes)
+        return Task(ClassPool(data.train, data.spec, device), resolve(network), counts, device, chunk)
 
     return make
 

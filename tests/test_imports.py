@@ -13,12 +13,14 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "condensery"
 ROOMS = (
     "errors",
+    "memory",
     "schema",
     "text",
     "plugins",
     "rng",
     "views",
     "records",
+    "budgets",
     "provenance",
     "data",
     "augment",
@@ -48,6 +50,7 @@ ROOMS = (
     "report",
     "comparison",
     "recipes",
+    "apps",
     "cli",
 )
 """From top to bottom: a module imports only from rooms above its own, or from its own."""

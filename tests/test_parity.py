@@ -10,6 +10,7 @@ from draws import copy_weights, dm_draws, matching_draws
 
 from condensery import ImageData, ImageSpec, LabeledImages, Method, Rng, Task, driver, get_method
 from condensery.augment import SiameseAugmentation
+from condensery.budgets import uniform
 from condensery.data import ClassPool
 from condensery.models.registry import resolve
 
@@ -31,7 +32,13 @@ GREY = random_images(1, 28, flip=False)
 
 
 def task_on(data: ImageData, ipc: int, network: str = NETWORK) -> Task:
-    return Task(ClassPool(data.train, data.spec, DEVICE), resolve(network), ipc, DEVICE, chunk=4)
+    return Task(
+        ClassPool(data.train, data.spec, DEVICE),
+        resolve(network),
+        uniform(ipc, data.spec.num_classes),
+        DEVICE,
+        chunk=4,
+    )
 
 
 def our_run(method: Method, task: Task, steps: int) -> tuple[torch.Tensor, torch.Tensor, list[float]]:

@@ -12,6 +12,10 @@ import importlib
 import typing
 
 if typing.TYPE_CHECKING:
+    from condensery.apps.continual.learn import continual
+    from condensery.apps.continual.outcome import Continual
+    from condensery.apps.search.networks import search
+    from condensery.apps.search.outcome import Search
     from condensery.artifact import load, save
     from condensery.comparison.compare import compare
     from condensery.comparison.jobs import Entry
@@ -41,6 +45,7 @@ __all__ = [
     "BadInput",
     "Comparison",
     "CondenseryError",
+    "Continual",
     "Entry",
     "Evaluation",
     "FailedWork",
@@ -54,6 +59,7 @@ __all__ = [
     "Reproduction",
     "Rng",
     "Score",
+    "Search",
     "SelectionReport",
     "SelectionTask",
     "Selector",
@@ -67,6 +73,7 @@ __all__ = [
     "Views",
     "compare",
     "condense",
+    "continual",
     "evaluate",
     "get_method",
     "get_selector",
@@ -76,10 +83,15 @@ __all__ = [
     "load_images",
     "reproduce",
     "save",
+    "search",
     "select",
 ]
 
 _HOMES = {
+    "apps.continual.learn": "continual",
+    "apps.continual.outcome": "Continual",
+    "apps.search.networks": "search",
+    "apps.search.outcome": "Search",
     "artifact": "load save",
     "comparison.compare": "compare",
     "comparison.jobs": "Entry",

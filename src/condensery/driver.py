@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -13,6 +13,7 @@ from condensery.errors import FailedWork
 from condensery.method import Method, Preparation, State, Task
 from condensery.provenance import peak_memory
 from condensery.rng import Rng
+from condensery.synthetic import Content
 
 
 class NonFinite(FailedWork):
@@ -46,6 +47,12 @@ def preparation(method: Method, task: Task, rng: Rng) -> Preparation | None:
 def begin(method: Method, task: Task, rng: Rng) -> State:
     """The state before the first step."""
     return method.start(task, rng.fork("start"))
+
+
+def content(method: Method, task: Task, state: State) -> Content:
+    """What is evaluated and saved at this state, with the method's word on how it is trained."""
+    found, training = state.synthetic.content(), getattr(method, "training", None)
+    return replace(found, training=training(task, state)) if training else found
 
 
 def advance(method: Method, task: Task, state: State, rng: Rng) -> tuple[State, float]:

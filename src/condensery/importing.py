@@ -6,7 +6,6 @@ Read without running code: tensors with `weights_only`, arrays without Python ob
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from condensery.budgets import recorded
+from condensery.data import load
 from condensery.data.bounded import require_memory
 from condensery.data.decode import Wish, decode
 from condensery.data.files import walk
@@ -28,6 +29,7 @@ from condensery.errors import BadFile, BadInput, one_line
 from condensery.provenance import environment, origin
 from condensery.records import ImageData, ImageSpec, SyntheticSet
 from condensery.run_folder import RunFolder
+from condensery.runner import given_options
 
 NORMALISATIONS = ("auto", "data", "unit", "bytes")
 """How pixels are written: normalised with the data's mean and std, from 0 to 1, from 0 to 255; or as they look."""
@@ -40,11 +42,14 @@ _OUTSIDE = 0.2
 
 def import_sets(
     files: str | Path | Sequence[str | Path],
-    data: ImageData,
+    data: str | Path | ImageData,
     *,
     normalisation: str = "auto",
     out: str | Path | None = None,
     announce: Callable[[str], None] = silent,
+    size: int | None = None,
+    channels: int | None = None,
+    data_options: Mapping[str, Any] | None = None,
 ) -> list[SyntheticSet]:
     """Read the synthetic sets that another program saved.
 
@@ -52,10 +57,11 @@ def import_sets(
         files: one file or folder, or images and labels apart (`images_best.pt` finds `labels_best.pt` by itself).
             A dict with "data" (one set for each experiment), [images, labels], a dict, .npz or .safetensors with
             images and labels, in either order of channels; class folders of images.
-        data: the real images they stand for, which give classes, shape, mean and std.
+        data: the real images they stand for, which give classes, shape, mean and std: as for `condensery.load_images`.
         normalisation: "data", "unit" or "bytes", see `NORMALISATIONS`; "auto" looks at the values.
         out: a new folder for the result; for several sets, of a folder for each: 0, 1, ... None keeps them in memory.
         announce: called with lines of text for a person.
+        size, channels, data_options: of `condensery.load_images`.
 
     Returns:
         One set for each that the files hold, sorted by class. Labels that are no classes are targets.
@@ -69,8 +75,15 @@ def import_sets(
     paths = [Path(file) for file in ([files] if isinstance(files, str | Path) else files)]
     if not paths:
         raise BadInput("no file to import")
+    for path in paths:
+        if not path.exists():
+            raise BadInput(f"there is no file or folder {path} to import")
+    if (paths[0] / "set.safetensors").exists():
+        raise BadInput(_OURS.format(paths[0]))
     if out is not None:
         RunFolder(Path(out)).require_free()
+    if not isinstance(data, ImageData):
+        data = load(data, announce=announce, **given_options(size, channels, data_options))
     found = _sets(paths, data.spec)
     source = ", ".join(path.name for path in paths)
     sets = [_set(one, data, normalisation, source, announce) for one in found]
@@ -99,11 +112,6 @@ class _Found:
 
 def _sets(paths: Sequence[Path], spec: ImageSpec) -> list[_Found]:
     """Each set in the files."""
-    for path in paths:
-        if not path.exists():
-            raise BadInput(f"there is no file or folder {path} to import")
-    if (paths[0] / "set.safetensors").exists():
-        raise BadInput(_OURS.format(paths[0]))
     if len(paths) == 1 and paths[0].is_dir():
         return [_folder(paths[0], spec)]
     contents = [_content(path) for path in paths]
@@ -239,7 +247,7 @@ def _set(
     order = torch.argsort(classes, stable=True)
     record = {
         "method": "imported",
-        "ipc": math.ceil(len(images) / spec.num_classes),
+        "ipc": recorded(torch.bincount(classes, minlength=spec.num_classes).tolist()),
         "files": source,
         "data": origin(data, data.options),
         **environment(torch.device("cpu")),

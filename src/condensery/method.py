@@ -12,15 +12,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from condensery.augment import SiameseAugmentation, augment_pair
+from condensery.budgets import Counts, average
 from condensery.data.pool import ClassPool
 from condensery.errors import BadFile
 from condensery.models.registry import NetworkFactory
 from condensery.records import ImageSpec
 from condensery.rng import Rng
-from condensery.synthetic import Learned
+from condensery.synthetic import Learned, Pixels, Start, Tiles, start_images, start_notes
 from condensery.training import forward_layout
 
 
@@ -31,18 +33,20 @@ class Task:
     Attributes:
         pool: the real training images by class, on `device`.
         network: makes randomly initialised networks.
-        ipc: synthetic images per class.
+        counts: synthetic images of each class.
         device: where images and networks live.
         chunk: images per pass through a network where passes can be split, None for whole batches.
         steps: updates that the run makes in all, for schedules; None for as many as the publication.
+        start: another set that the images start from; None where they start as the method says.
     """
 
     pool: ClassPool
     network: NetworkFactory
-    ipc: int
+    counts: Counts
     device: torch.device
     chunk: int | None = None
     steps: int | None = None
+    start: Start | None = None
 
     @property
     def spec(self) -> ImageSpec:
@@ -53,6 +57,19 @@ class Task:
         """0, 1, ..., the number of classes - 1."""
         return range(self.spec.num_classes)
 
+    @property
+    def ipc(self) -> int:
+        """Images per class where all have equally many, otherwise the mean, rounded: what published settings go by."""
+        return average(self.counts)
+
+    def start_images(self, init: str, factor: int, rng: Rng) -> Pixels | Tiles:
+        """What is learned, as it begins; see `condensery.synthetic.start_images`."""
+        return start_images(self.pool, self.counts, init, factor, rng, self.start)
+
+    def start_notes(self, init: str, factor: int, learns_labels: bool = False) -> list[str]:
+        """Lines on how the images begin, for `check`. Raises BadInput where they cannot."""
+        return start_notes(self.pool, self.counts, init, factor, self.start, learns_labels)
+
     def forward_only(self, images: Tensor) -> Tensor:
         """`images` in the layout in which the task's network is fastest without a backward pass."""
         return forward_layout(images) if self.network.any_layout else images
@@ -60,6 +77,15 @@ class Task:
     def labels(self, c: int, count: int) -> Tensor:
         """int64 (count,), all `c`, on the device."""
         return torch.full((count,), c, dtype=torch.long, device=self.device)
+
+    def real_batch(self, count: int, rng: Rng) -> tuple[Tensor, Tensor]:
+        """Real images of all classes, drawn without replacement, and their classes: (B, C, H, W), int64 (B,).
+
+        At most `count`. `rng` is that of the step.
+        """
+        total = len(self.pool.labels)
+        drawn = rng.fork("real batch").numpy().choice(total, min(count, total), replace=False)
+        return self.pool.images_at(drawn), torch.from_numpy(self.pool.labels[drawn]).to(self.device)
 
     def pair(
         self,
@@ -69,13 +95,17 @@ class Task:
         augmentation: SiameseAugmentation,
         rng: Rng,
         scheme: str = "siamese",
+        smaller: int = 1,
     ) -> tuple[Tensor, Tensor]:
-        """Real (up to `real_batch`, C, H, W) and all synthetic images (ipc, C, H, W) of class `c`, transformed.
+        """Real (up to `real_batch`, C, H, W) and all synthetic images (counts[c], C, H, W) of class `c`, transformed.
 
-        `scheme` says which of them are, see `augment_pair`. `rng` is that of the step.
+        `scheme` says which of them are, see `augment_pair`; before that, averaging makes both `smaller` times smaller
+        along each side. `rng` is that of the step.
         """
-        real = self.pool.sample(c, real_batch, rng.fork("real batch", c))
-        return augment_pair(augmentation, real, synthetic.of_class(c), rng.fork("augmentation", c), scheme)
+        real, ours = self.pool.sample(c, real_batch, rng.fork("real batch", c)), synthetic.of_class(c)
+        if smaller > 1:
+            real, ours = F.avg_pool2d(real, smaller), F.avg_pool2d(ours, smaller)
+        return augment_pair(augmentation, real, ours, rng.fork("augmentation", c), scheme)
 
     def new_network(self, rng: Rng) -> nn.Module:
         """A network with random weights, in training mode, on the device."""
@@ -235,6 +265,9 @@ class Method(Protocol):
 
     One whose `start` needs long work that runs share has a method `preparation(task, rng) -> Preparation | None`, where
     `rng` is that of `start`. It is done before, where it can be seen, estimated and interrupted.
+
+    One whose set wants to be trained in a way that is learned, such as with learned rates, has a method
+    `training(task, state) -> dict`, which takes the place of the set's own, see `Content.training`.
     """
 
     name: ClassVar[str]
@@ -242,7 +275,7 @@ class Method(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def steps(self, ipc: int) -> int:
-        """How many updates of the synthetic set the publication makes."""
+        """How many updates of the synthetic set the publication makes for `ipc` images per class."""
         ...
 
     def check(self, task: Task) -> list[str]:

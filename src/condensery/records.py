@@ -250,13 +250,24 @@ class SyntheticSet:
         return len(self) if content is None else len(content)
 
     @property
+    def counts(self) -> tuple[int, ...]:
+        """Images of each class that a network is trained on."""
+        return tuple(torch.bincount(self.labels, minlength=self.spec.num_classes).tolist())
+
+    @property
+    def stored_counts(self) -> tuple[int, ...]:
+        """Images of each class that the file holds, or codes of them: a class has its share of what is stored."""
+        return tuple(max(1, n * self.stored_images // len(self)) for n in self.counts)
+
+    @property
     def label_kind(self) -> str:
         """What a network is trained towards: "hard" (classes), "soft" (probabilities), "learned" or "views (30)"."""
         if isinstance(self.targets, Views):
             return f"views ({self.targets.per_image})"
         if self.targets is None:
             return "hard"
-        return "learned" if self.training.get("loss") == "mse" else "soft"
+        own = bool(self.training) and "labels" not in self.record  # no teacher stands behind them
+        return "learned" if own or self.training.get("loss") == "mse" else "soft"
 
     @property
     def bytes(self) -> int:

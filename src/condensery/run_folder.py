@@ -23,6 +23,7 @@ from typing import Any
 from torch import Tensor
 
 from condensery import artifact, schema
+from condensery.budgets import per_class
 from condensery.data.sources import silent
 from condensery.errors import BadFile, BadInput
 from condensery.export import save_picture
@@ -37,8 +38,10 @@ class RunSettings:
         source, options: for `condensery.data.load`.
         fingerprint: of the data that was loaded.
         method, fields: the method's name and every field of it.
-        ipc, network, seed: as asked for.
+        ipc: images per class: one number, or a list with one for each class.
+        network, seed: as asked for.
         steps: how many updates to make; more can be asked for when a run is resumed.
+        start: "set" and "sha256" of the set that the images start from, "" for one that is no file; None for none.
     """
 
     source: str
@@ -46,10 +49,11 @@ class RunSettings:
     fingerprint: str
     method: str
     fields: dict[str, Any]
-    ipc: int
+    ipc: int | list[int]
     network: str
     seed: int
     steps: int
+    start: dict[str, str] | None = None
 
 
 @dataclass
@@ -165,7 +169,7 @@ class RunFolder:
         if self.exists:
             old = self.settings()
             raise BadInput(
-                f"{self.path} already holds a run ({old.method}, {old.ipc} per class, {old.source}): "
+                f"{self.path} already holds a run ({old.method}, {per_class(old.ipc)}, {old.source}): "
                 "continue it with condense run --resume, or choose another --out"
             )
         if self.path.is_file():
@@ -196,7 +200,8 @@ class RunFolder:
         return RunSettings(**record)
 
     def write_settings(self, settings: RunSettings) -> None:
-        artifact.write_text(self._settings_path, json.dumps(asdict(settings), indent=2) + "\n")
+        record = {key: value for key, value in asdict(settings).items() if key != "start" or value}
+        artifact.write_text(self._settings_path, json.dumps(record, indent=2) + "\n")
 
     def save(self, tensors: dict[str, Tensor], step: int, curve: Curve, result: SyntheticSet) -> None:
         """Write the checkpoint, then the result: where only one of them fits on the disk, the run can go on."""

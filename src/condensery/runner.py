@@ -7,6 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from condensery import artifact
+from condensery.budgets import Ipc, average, counts_for, per_class, recorded, require_budget
 from condensery.coresets import SELECTORS
 from condensery.data import load
 from condensery.data.places import path_of
@@ -21,13 +23,17 @@ from condensery.provenance import pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.run_folder import RunFolder, RunSettings
 from condensery.session import Options, Session, StepReport
+from condensery.synthetic import GIVEN, Start, start_of
+from condensery.synthetic.pixels import INITS
+from condensery.text import count
 
 
 def condense(
     data: str | Path | ImageData,
     method: str | Method = "dm",
     *,
-    ipc: int = 1,
+    ipc: Ipc | None = None,
+    budget: int | str | None = None,
     network: str = "convnet",
     steps: int | None = None,
     preset: str | None = None,
@@ -46,12 +52,15 @@ def condense(
     data_options: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> SyntheticSet:
-    """Condense labelled images into `ipc` synthetic images per class.
+    """Condense labelled images into a few synthetic images per class.
 
     Args:
         data: images as for `condensery.load_images`: a name, a folder, a file, a Hub id, or loaded images.
         method: a name in `METHODS`, or a configured method.
-        ipc: synthetic images per class.
+        ipc: synthetic images per class: a number, or see `condensery.budgets.counts_of`; None for 1, or for as many as
+            the set has that is started from.
+        budget: bytes of 8-bit pixels with labels, such as "100kB", in place of `ipc`: as many of each class as it has
+            room for.
         network: the architecture whose random instances the method uses.
         steps: updates of the synthetic set; None makes as many as the preset, or else the publication.
         preset: settings for what `fields` and `steps` leave open: "fast", minutes on two cores, or "paper", exactly
@@ -67,7 +76,8 @@ def condense(
         announce: called with lines of text for a person.
         size, channels: resize and convert the images, see `condensery.load_images`.
         data_options: more options of `condensery.load_images`, such as its `classes`.
-        fields: of the method, if it is given by name.
+        fields: of the method, if it is given by name. `init` can be another set, its file or run folder, whose images
+            these start from.
 
     Returns:
         The set, with a record that says how it was made.
@@ -78,6 +88,7 @@ def condense(
         Interrupted: Ctrl-C, after a checkpoint was written to `out`.
     """
     options = Options(device, checkpoint_every, time_limit, tuple(evaluate_at), protocol, callback, announce)
+    fields, given, start_record = _split_start(fields)
     if isinstance(method, str):
         if method in SELECTORS:
             raise BadInput(f"{method!r} selects real images: use condense select, or condensery.select")
@@ -85,8 +96,8 @@ def condense(
     elif fields or preset:
         what = ", ".join([*fields, *(["a preset"] if preset else [])])
         raise BadInput(f"set {what} on the method itself: it is already configured")
-    require_count("ipc", ipc)
-    require_count("steps", method.steps(ipc) if steps is None else steps)
+    require_budget(ipc, budget)
+    require_count("steps", method.steps(1) if steps is None else steps)
     resolve(network)
     pick_device(device)
     how_to_load = given_options(size, channels, data_options)
@@ -94,31 +105,35 @@ def condense(
     if out is not None and not going_on:
         RunFolder(Path(out)).require_free()
     images = load(data, announce=announce, **how_to_load)
+    start = None if given is None else _start(given, start_record, method, images, announce)
+    counts = counts_for(ipc, budget, images, announce, default=start.counts if start else None)
+    typical = average(counts)
     if preset:
-        place = (images.spec.name, ipc, resolve(network).kind)
+        place = (images.spec.name, typical, resolve(network).kind)
         chosen, preset_steps = preset_settings(preset, method.name, *place)
         method = get_method(method.name, **{**chosen, **fields})
         if not going_on:  # a run keeps its number of steps
             steps = steps or preset_steps
             taken = {name: value for name, value in chosen.items() if name not in fields}
-            announce(preset_line(preset, method.name, taken, steps or method.steps(ipc), ipc))
-    wanted_steps = method.steps(ipc) if steps is None else steps
+            announce(preset_line(preset, method.name, taken, steps or method.steps(typical), typical))
+    wanted_steps = method.steps(typical) if steps is None else steps
     settings = RunSettings(
         source=absolute_source(images.source),
         options={**how_to_load, **images.options},
         fingerprint=images.fingerprint,
         method=method.name,
         fields=asdict(method),  # type: ignore[call-overload]  # methods are dataclasses
-        ipc=ipc,
+        ipc=recorded(counts),
         network=network,
         seed=seed,
         steps=wanted_steps,
+        start=start_record,
     )
     if out is not None and going_on:
         about_data = ("source", "options", "fingerprint", "steps")
         asked = {k: v for k, v in asdict(settings).items() if k not in about_data}
         return resume_run(out, steps=steps, options=options, asked=asked, images=images)
-    session = Session(settings, method, images, options)
+    session = Session(settings, method, images, options, start)
     if out is not None:  # only now, when nothing was refused
         session.folder = RunFolder.create(out, settings)
         with session.folder.locked():
@@ -149,7 +164,8 @@ def resume_run(
     options = options or Options()
     folder = RunFolder(Path(out))
     settings = folder.settings()
-    _require_same(settings, asked or {}, folder)
+    ipc, budget, asked = _split_budget(asked or {})
+    _require_same(settings, asked, folder)
     if steps is not None:
         require_count("steps", steps)
         _require_open_end(settings, steps, folder)
@@ -160,11 +176,79 @@ def resume_run(
         raise BadInput(
             f"{settings.source} has changed since the run in {out} began: start a new run with another --out"
         )
-    session = Session(settings, get_method(settings.method, **settings.fields), images, options)
+    if ipc is not None or budget is not None:
+        counts = counts_for(ipc, budget, images, silent)
+        _require_same(settings, {"ipc": recorded(counts)}, folder)
+    method = get_method(settings.method, **settings.fields)
+    session = Session(settings, method, images, options, _start_again(settings, method, images, folder))
     with folder.locked():
         session.resume(folder)
         folder.write_settings(settings)
         return session.run()
+
+
+def _split_budget(asked: Mapping[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+    """Images per class and bytes, which need the images to be understood, and all else; a start as it is recorded."""
+    others = {name: value for name, value in asked.items() if name not in ("ipc", "budget")}
+    fields, _, start = _split_start(asked.get("fields", {}))
+    if start:
+        others |= {"fields": fields, "start": start}
+    return asked.get("ipc"), asked.get("budget"), others
+
+
+def _split_start(
+    fields: Mapping[str, Any],
+) -> tuple[dict[str, Any], SyntheticSet | None, dict[str, str] | None]:
+    """Fields of a method; where `init` is another set, that set and how a run records it too.
+
+    Raises:
+        BadInput: there is no set in the file.
+    """
+    init, others = fields.get("init"), dict(fields)
+    if isinstance(init, SyntheticSet):
+        given, file = init, ""
+    elif isinstance(init, str | Path) and str(init) not in INITS and Path(init).exists():
+        given, file = artifact.load(init), str(artifact.set_path(init).resolve())
+    else:
+        return others, None, None
+    return {**others, "init": GIVEN}, given, {"set": file, "sha256": artifact.digest(given)}
+
+
+def _start(
+    given: SyntheticSet,
+    record: Mapping[str, str] | None,
+    method: Method,
+    images: ImageData,
+    announce: Callable[[str], None],
+) -> Start:
+    """What a run starts from, with a line about it."""
+    name = record["set"] if record and record["set"] else "the set to start from"
+    start = start_of(given, images.spec, getattr(method, "factor", 1), name, announce)
+    made_by = given.record.get("method", "another program")
+    announce(
+        f"starts from {name}: {count(len(given), 'image')} by {made_by}, {per_class(recorded(start.counts))}"
+    )
+    return start
+
+
+def _start_again(settings: RunSettings, method: Method, images: ImageData, folder: RunFolder) -> Start | None:
+    """What a run started from: as the run kept it, or else the set that it names.
+
+    Raises:
+        BadInput: the set is gone or has changed, and the run was stopped before its first step.
+    """
+    if not settings.start:
+        return None
+    file = settings.start["set"]
+    if folder.initial_path.exists():
+        given = artifact.load(folder.initial_path)
+    else:
+        given = artifact.load(file)
+        if artifact.digest(given) != settings.start["sha256"]:
+            raise BadInput(
+                f"{file} has changed since the run in {folder.path} began: start a new run with another --out"
+            )
+    return start_of(given, images.spec, getattr(method, "factor", 1), file, silent)
 
 
 def _require_same(settings: RunSettings, asked: Mapping[str, Any], folder: RunFolder) -> None:

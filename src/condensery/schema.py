@@ -110,6 +110,17 @@ LOSS = Value("a number", lambda x: x is None or type(x) in (int, float))
 CLASS = Value("a name or number of a class", lambda x: _is_path(x) or type(x) is int)
 
 FRACTION = number(0, 1)
+
+
+def per_class(least: int) -> Value:
+    """Images per class: one number, or one for each class."""
+    fits = whole(least).fits
+    return Value(
+        f"a whole number of at least {least}, or a list of them",
+        lambda x: fits(x) or (type(x) is list and len(x) > 1 and all(map(fits, x))),
+    )
+
+
 SPEC = Fields(
     {
         "name": PATH,
@@ -155,11 +166,14 @@ _ACCURACY = Fields(
         **dict.fromkeys(("protocol", "network", "data"), TEXT),
     }
 )
+START = Fields({"set": PATH, "sha256": TEXT}, required=("set", "sha256"))
+"""The set that a run started from: its file and its digest, see `condensery.artifact.digest`."""
 PRINTS = Fields({"train": TEXT, "test": TEXT})
 RECORD = Fields(
     {
         **dict.fromkeys(("method", "network", "hardware", "time"), TEXT),
-        "ipc": whole(1),
+        "ipc": per_class(0),
+        "start": START,
         "seed": ANY_WHOLE,
         **dict.fromkeys(("step", "steps", "memory"), whole(0)),
         "seconds": number(0),
@@ -179,7 +193,9 @@ SETTINGS = Fields(
         **dict.fromkeys(("fingerprint", "method", "network"), TEXT),
         "options": OPTIONS,
         "fields": Fields(),
-        **dict.fromkeys(("ipc", "steps"), whole(1)),
+        "ipc": per_class(1),
+        "start": START,
+        "steps": whole(1),
         "seed": ANY_WHOLE,
     },
     required=("source", "options", "fingerprint", "method", "fields", "ipc", "network", "seed", "steps"),

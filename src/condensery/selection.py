@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from condensery.budgets import Counts, Ipc, counts_for, recorded, require_budget
 from condensery.coresets import SelectionTask, Selector, as_set, get_selector
 from condensery.data import ClassPool, load
 from condensery.data.sources import silent
@@ -21,8 +22,8 @@ from condensery.provenance import environment, origin, peak_memory, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
 from condensery.run_folder import RunFolder
-from condensery.runner import given_options, require_count
-from condensery.session import readable_seconds, require_enough
+from condensery.runner import given_options
+from condensery.session import readable_seconds, require_real
 from condensery.training import Recipe, default_chunk, train_step
 
 _PROBE = {"cpu": 32, "cuda": 256}  # images in the batch that is timed for the estimate
@@ -49,7 +50,8 @@ def select(
     data: str | Path | ImageData,
     method: str | Selector = "herding",
     *,
-    ipc: int = 1,
+    ipc: Ipc | None = None,
+    budget: int | str | None = None,
     network: str = "convnet",
     seed: int = 0,
     device: str = "auto",
@@ -61,12 +63,15 @@ def select(
     data_options: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> SyntheticSet:
-    """Select `ipc` real training images of each class.
+    """Select real training images of each class.
 
     Args:
         data: images as for `condensery.load_images`: a name, a folder, a file, a Hub id, or loaded images.
         method: a name in `SELECTORS`, or a configured selector.
-        ipc: images to select per class.
+        ipc: images to select per class: a number, or see `condensery.budgets.counts_of`; None for
+            1. Of a class that has fewer, all are taken.
+        budget: bytes of 8-bit pixels with labels, such as "100kB", in place of `ipc`: as many of each class as it has
+            room for.
         network: the architecture whose features or scores are used, where the selector uses any.
         seed: decides every random draw.
         device: "auto", "cpu" or "cuda".
@@ -85,21 +90,26 @@ def select(
         BadInput: something asked for does not exist or does not fit.
     """
     selector = _configured(method, fields)
-    require_count("ipc", ipc)
+    require_budget(ipc, budget)
     factory, where = resolve(network), pick_device(device)
     if out is not None:
         RunFolder(Path(out)).require_free()
     options = given_options(size, channels, data_options)
     images = load(data, announce=announce, **options)
     pool = ClassPool(images.train, images.spec, where)
-    require_enough(pool, ipc)
-    task = SelectionTask(pool, factory, ipc, where, default_chunk(where))
-    for note in selector.check(task):
-        announce(note)
+    require_real(pool)
+    counts = _there(counts_for(ipc, budget, images, announce), pool, announce)
+    task = SelectionTask(pool, factory, counts, where, default_chunk(where))
+    for note in (
+        *selector.check(task),
+        factory.depth_note(images.spec) if selector.name != "random" else None,
+    ):
+        if note:
+            announce(note)
     record = {
         "method": selector.name,
         "fields": asdict(selector),  # type: ignore[call-overload]  # selectors are dataclasses
-        "ipc": ipc,
+        "ipc": recorded(counts),
         "network": network,
         "seed": seed,
         "data": origin(images, {**options, **images.options}),
@@ -111,6 +121,16 @@ def select(
             folder.save_set(result)
             folder.save_picture(result, announce)
     return result
+
+
+def _there(counts: Counts, pool: ClassPool, announce: Callable[[str], None]) -> Counts:
+    """`counts`, or all images of a class that has fewer."""
+    found = tuple(min(pair) for pair in zip(counts, pool.counts, strict=True))
+    if short := [c for c in range(len(counts)) if found[c] < counts[c]]:
+        each = [f"{pool.spec.class_names[c]} {found[c]} of {counts[c]}" for c in short[:3]]
+        more = ", ..." if len(short) > 3 else ""
+        announce(f"fewer training images than asked for, all are taken: {', '.join(each)}{more}")
+    return found
 
 
 def _configured(method: str | Selector, fields: Mapping[str, Any]) -> Selector:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from condensery import driver
+from condensery.budgets import in_record
 from condensery.data import ClassPool
 from condensery.data.sources import silent
 from condensery.errors import BadInput, FailedWork, Interrupted
@@ -21,7 +22,7 @@ from condensery.models.registry import resolve
 from condensery.provenance import environment, origin, peak_memory, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.run_folder import Curve, RunFolder, RunSettings
-from condensery.synthetic import Learned
+from condensery.synthetic import Learned, Start
 from condensery.text import count, readable_seconds
 from condensery.training import default_chunk
 
@@ -88,16 +89,25 @@ class Options:
 class Session:
     """One sitting of a run."""
 
-    def __init__(self, settings: RunSettings, method: Method, images: ImageData, options: Options) -> None:
+    def __init__(
+        self,
+        settings: RunSettings,
+        method: Method,
+        images: ImageData,
+        options: Options,
+        start: Start | None = None,
+    ) -> None:
         self.settings, self.method, self.images, self.options = settings, method, images, options
         device = pick_device(options.device)
         pool = ClassPool(images.train, images.spec, device)
-        require_enough(pool, settings.ipc)
+        require_real(pool)
         _require_reached(options.evaluate_at, settings.steps)
         network, chunk = resolve(settings.network), default_chunk(device)
-        self.task = Task(pool, network, settings.ipc, device, chunk, settings.steps)
-        for note in method.check(self.task):
-            options.announce(note)
+        counts = in_record(settings.ipc, images.spec.num_classes)
+        self.task = Task(pool, network, counts, device, chunk, settings.steps, start)
+        for note in (*method.check(self.task), network.depth_note(images.spec)):
+            if note:
+                options.announce(note)
         self.rng = driver.source(settings.seed)
         self.curve = Curve()
         self.folder: RunFolder | None = None
@@ -278,7 +288,7 @@ class Session:
 
     def result(self) -> SyntheticSet:
         """The set as it is now, on the CPU."""
-        found = self.state.synthetic.content()
+        found = driver.content(self.method, self.task, self.state)
         spec, record = self.images.spec, self._record()
         return SyntheticSet(
             found.images, found.labels, spec, record, found.targets, found.stored, found.training
@@ -292,6 +302,7 @@ class Session:
             "fields": settings.fields,
             "ipc": settings.ipc,
             "network": settings.network,
+            **({"start": settings.start} if settings.start else {}),
             "seed": settings.seed,
             "step": self.state.step,
             "steps": settings.steps,
@@ -337,14 +348,11 @@ def stopping_signals() -> list[signal.Signals]:
     return found
 
 
-def require_enough(pool: ClassPool, ipc: int) -> None:
-    """Raises BadInput if a class has fewer than `ipc` training images."""
-    smallest = min(pool.counts)
-    if ipc > smallest:
-        name = pool.spec.class_names[list(pool.counts).index(smallest)]
-        raise BadInput(
-            f"--ipc {ipc} is more than class {name!r} has training images ({smallest}): ask for fewer"
-        )
+def require_real(pool: ClassPool) -> None:
+    """Raises BadInput if a class has no training image."""
+    if 0 in pool.counts:
+        name = pool.spec.class_names[pool.counts.index(0)]
+        raise BadInput(f"class {name!r} has no training images: leave it out with --classes")
 
 
 def _require_reached(evaluate_at: Sequence[int], steps: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Protocol
@@ -184,6 +184,9 @@ class Recipe:
             "one-cycle", from `lr` to `floor` in a straight line.
         warmup: share of all steps in which "cosine" and "one-cycle" first rise from 0 to `lr` in a straight line.
         floor: the last learning rate as a share of `lr`.
+        rates: the learning rate of each step in place of `lr` and a schedule, again from the first after the last; ().
+        order: indices of all images in the order in which every epoch takes them; () shuffles them anew.
+        weights: seed of the initial weights, where a set was made for these alone; -1 draws them.
 
     Raises:
         BadInput: a value out of range.
@@ -201,6 +204,9 @@ class Recipe:
     schedule: str = "step"
     warmup: float = 0.0
     floor: float = 0.0
+    rates: tuple[float, ...] = ()
+    order: tuple[int, ...] = ()
+    weights: int = -1
 
     def __post_init__(self) -> None:
         for name, choices in (("loss", LOSSES), ("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
@@ -218,6 +224,19 @@ class Recipe:
             raise BadInput(f"decay_after is for the schedule step, not for {self.schedule}")
         if self.schedule == "step" and (self.warmup or self.floor):
             raise BadInput("warmup and floor are for the schedules cosine and one-cycle, not for step")
+        if self.rates and (self.schedule != "step" or self.decay_after):
+            raise BadInput("rates are given for each step, so without a schedule or decay_after")
+        if not all(0 <= rate <= 1e6 for rate in self.rates):
+            raise BadInput("rates of a recipe must lie between 0 and 1e+06")
+        if sorted(self.order) != list(range(len(self.order))):
+            raise BadInput(f"order of a recipe must name each of {len(self.order)} images once")
+
+    @property
+    def rate_text(self) -> str:
+        """The learning rate as people read it."""
+        if not self.rates:
+            return f"{self.lr:g}, {self.schedule}"
+        return f"{min(self.rates):.3g} to {max(self.rates):.3g}, {len(self.rates)} of its own"
 
     @property
     def loss_function(self) -> Loss:
@@ -234,7 +253,9 @@ class Recipe:
         return kind(parameters, lr, weight_decay=self.weight_decay)
 
     def rate(self, step: int, steps: int) -> float:
-        """The learning rate at `step` of `steps`, from 0, under "cosine" and "one-cycle"."""
+        """The learning rate at `step` of `steps`, from 0, with `rates` or under "cosine" and "one-cycle"."""
+        if self.rates:
+            return self.rates[step % len(self.rates)]
         rising = round(self.warmup * steps)
         if step < rising:
             return self.lr * (step + 1) / rising
@@ -246,7 +267,7 @@ class Recipe:
         """Every field of the published recipe, and of the others those that are not at their defaults."""
         known = {f.name: (getattr(self, f.name), f.default) for f in fields(self)}
         record = {k: v for k, (v, default) in known.items() if k in _PUBLISHED or v != default}
-        return {**record, "decay_after": list(self.decay_after)}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in record.items()}
 
 
 _PUBLISHED = ("epochs", "lr", "momentum", "weight_decay", "batch_size", "decay_after")
@@ -278,7 +299,8 @@ def own_recipe(training: Mapping[str, Any]) -> tuple[Recipe, str]:
             raise BadInput(
                 f"the set wants to be trained with {key!r:.40}, which this condensery does not know"
             )
-        if kinds[key] is tuple and isinstance(value, list) and all(type(v) is int for v in value):
+        entries = (int, float) if key == "rates" else (int,)
+        if kinds[key] is tuple and isinstance(value, list) and all(type(v) in entries for v in value):
             values[key] = tuple(value)
         elif type(value) is kinds[key] or (kinds[key] is float and type(value) is int):
             values[key] = value
@@ -303,7 +325,9 @@ def fit(
     on_epoch: Callable[[int], None] | None = None,
     on_batch: OnBatch | None = None,
 ) -> None:
-    """Train `network` in place by `recipe`."""
+    """Train `network` in place by `recipe`. Raises BadInput if its order is one of another number of images."""
+    if recipe.order and len(recipe.order) != len(images):
+        raise BadInput(f"the recipe has an order of {len(recipe.order)} images, not of {len(images)}")
     lr = recipe.lr
     optimizer = recipe.make_optimizer(network, lr)
     per_epoch = math.ceil(len(images) / recipe.batch_size)
@@ -319,8 +343,9 @@ def fit(
             on_batch=on_batch,
             loss=recipe.loss_function,
             rate=None
-            if recipe.schedule == "step"
+            if recipe.schedule == "step" and not recipe.rates
             else _rate(recipe, epoch * per_epoch, recipe.epochs * per_epoch),
+            order=recipe.order,
         )
         if epoch + 1 in recipe.decay_after:
             lr *= 0.1
@@ -340,7 +365,8 @@ def train_network(
     device: torch.device,
 ) -> nn.Module:
     """A fresh network, trained by `recipe` on `images`, which are drawn on `device`."""
-    network = factory.build(spec, rng.fork("network")).to(device)
+    source = rng.fork("network") if recipe.weights < 0 else Rng(recipe.weights)
+    network = factory.build(spec, source).to(device)
     train(network, images, recipe, rng, augment=augment, device=device)
     return network
 
@@ -376,15 +402,17 @@ def train_epoch(
     on_batch: OnBatch | None = None,
     loss: Loss = cross_entropy,
     rate: Callable[[int], float] | None = None,
+    order: Sequence[int] = (),
 ) -> None:
     """One pass over `images` in random order: mean loss per batch, one optimiser step per batch.
 
     Args:
         rate: the learning rate of each batch, by its number; None leaves the optimiser's.
+        order: indices of all images in place of a random order.
     """
     network.train()
-    order = torch.randperm(len(images), generator=rng.fork("order").torch())
-    for i, indices in enumerate(order.split(batch_size)):
+    shuffled = torch.randperm(len(images), generator=rng.fork("order").torch())
+    for i, indices in enumerate((torch.tensor(order) if order else shuffled).split(batch_size)):
         batch, labels = images.batch(indices)
         if augment is not None:
             batch = augment(batch, rng.fork("augment", i))

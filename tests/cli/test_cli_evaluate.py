@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,7 @@ def test_the_command_is_quoted_as_a_shell_needs_it(condense, demo):
 def test_a_set_that_changed_meanwhile_keeps_its_record(condense, demo, monkeypatch):
     real = condensery.evaluation.evaluator.evaluate
 
+    @wraps(real)
     def evaluate_while_the_run_goes_on(*args, **options):
         found = real(*args, **options)
         assert condense("run --resume --out demo --steps 2").code == 0
@@ -196,7 +198,7 @@ def test_a_single_network_has_no_spread(condense, demo):
 
 def test_a_new_score_and_a_new_kind_of_labels_are_shown_by_themselves(condense, demo, monkeypatch):
     """A made-up score beside the four, of a made-up kind of labels: the tables of evaluate and show take both."""
-    from condensery.cli import evaluation_tables
+    from condensery.cli import tables
 
     @dataclass(frozen=True)
     class More(condensery.Honest):
@@ -207,10 +209,10 @@ def test_a_new_score_and_a_new_kind_of_labels_are_shown_by_themselves(condense, 
         scores = tuple(replace(score, labels="fuzzy") for score in evaluation.scores)
         return replace(evaluation, honest=(More(**first),), scores=scores)
 
-    real = evaluation_tables.honest_table
+    real = tables.honest_table
     column = ScoreColumn("made_up_score", "MUS", "%", "made up for a test")
-    monkeypatch.setattr(evaluation_tables, "SCORES", (*evaluation_tables.SCORES, column))
-    monkeypatch.setattr(evaluation_tables, "honest_table", lambda evaluation: real(with_more(evaluation)))
+    monkeypatch.setattr(tables, "SCORES", (*tables.SCORES, column))
+    monkeypatch.setattr(tables, "honest_table", lambda evaluation: real(with_more(evaluation)))
     done = condense("evaluate demo --whole-epochs 1")
     assert done.code == 0 and "MUS %" in done.out and "87.5" in done.out and "fuzzy" in done.out
     known = condensery.load(demo)

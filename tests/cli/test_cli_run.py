@@ -13,10 +13,9 @@ from cli_images import TINY, make_photos
 
 import condensery
 from condensery.cli import arguments
-from condensery.cli.declared import methods
-from condensery.cli.flags import owners
+from condensery.cli.declared import methods, owners
 from condensery.cli.output import Output
-from condensery.cli.progress import RunProgress
+from condensery.cli.progress import Progress
 from condensery.errors import BadInput
 from condensery.export.run_command import run_command
 from condensery.methods import METHODS
@@ -155,7 +154,7 @@ def test_every_flag_is_explained_in_the_help(condense, monkeypatch):
     text = condense("run --help").out
     for name, having in owners("methods").items():
         assert f"--{name.replace('_', '-')} " in text
-        assert all(next(f for f in methods()[m].fields if f.name == name).doc for m in having)
+        assert all(field.doc for field in having.values())
 
 
 OWN = """
@@ -248,10 +247,10 @@ def test_ranges_of_values_that_are_none(condense, text):
 
 def test_a_log_file_gets_a_line_now_and_then(capsys):
     """With the measured rate: the estimate before the first step may have met a busy machine."""
-    progress = RunProgress(Output())
+    progress = Progress(Output())
     progress.wanted = False
     for step in range(1, 200):
-        progress.step(StepReport(step, 1000, 0.5, 8.4 * step, None))
+        progress.condensing(StepReport(step, 1000, 0.5, 8.4 * step, None))
     lines = capsys.readouterr().out.splitlines()
     assert 3 <= len(lines) <= 10
     assert lines[0] == "step 8/1000  loss 0.5  8.4 s/step  1 min 7 s, 2 h 18 min left"

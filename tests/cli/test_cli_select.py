@@ -10,11 +10,9 @@ import pytest
 import torch
 
 import condensery
-from condensery.cli import progress as progress_module
-from condensery.cli.declared import selectors
-from condensery.cli.flags import owners
+from condensery.cli.declared import owners, selectors
 from condensery.cli.output import Output
-from condensery.cli.progress import SelectionProgress
+from condensery.cli.progress import Progress
 from condensery.coresets import SELECTORS
 from condensery.selection import SelectionReport
 
@@ -66,9 +64,9 @@ def test_every_field_has_a_flag(condense, method):
 def test_every_flag_is_explained_in_the_help(condense, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     text = condense("select --help").out
-    for name, methods in owners("coresets").items():
+    for name, having in owners("coresets").items():
         assert f"--{name.replace('_', '-')} " in text
-        assert all(f.doc for m in methods for f in selectors()[m].fields)
+        assert all(field.doc for field in having.values())
 
 
 @pytest.mark.parametrize("method", ["herding", "random"])
@@ -98,7 +96,7 @@ def test_made_with_makes_it_again(condense, fast_protocol):
 
 
 def test_bar_says_how_long_is_left(monkeypatch):
-    heard: list[tuple[int, int, str]] = []
-    monkeypatch.setattr(progress_module.Bar, "update", lambda self, *news: heard.append(news))
-    SelectionProgress(Output(False)).worked(SelectionReport("training", 250.0, 1000.0, 20.0))
+    heard: list[tuple[float, float, str]] = []
+    monkeypatch.setattr(Progress, "bar", lambda self, *news: heard.append(news))
+    Progress(Output()).selecting(SelectionReport("training", 250.0, 1000.0, 20.0))
     assert heard == [(250, 1000, "training  25 %  20 s, 1 min 0 s left")]

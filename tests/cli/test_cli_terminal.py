@@ -10,6 +10,7 @@ import subprocess
 import sys
 import unicodedata
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,8 @@ from cli_images import TINY, make_photos
 from test_cli_bad_input import refused
 
 import condensery
-from condensery.cli.output import Output, facts_table, plain_table, visible
-from condensery.cli.progress import Bar
+from condensery.cli.output import Output, facts, table, visible
+from condensery.cli.progress import bar
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\nSPOOFED \r\x08\x7f\u202egnp\u2066\u200f\u2028\u2029\x85end"
 SHOWN = r"\x1b]0;owned\x07\x1b[2J\x9b31m\nSPOOFED \r\x08\x7f\u202egnp\u2066\u200f\u2028\u2029\x85end"
@@ -74,6 +75,7 @@ def test_evaluate_and_its_footer(condense, hostile_set, monkeypatch) -> None:
 
     real = evaluator.evaluate
 
+    @wraps(real)
     def from_a_hostile_source(sets, data=None, **options):
         found = real(condensery.load("demo"), "digits", **options)
         scores = tuple(replace(s, subject=HOSTILE, network=HOSTILE) for s in found.scores)
@@ -144,24 +146,13 @@ def test_lines_about_folders_of_hostile_classes(condense) -> None:
 
 
 def test_a_bar_and_tables_show_what_is_said(monkeypatch, capsys) -> None:
-    heard = []
-
-    class Live:
-        def update(self, *_, **options):
-            heard.append(options["description"])
-
-    bar = Bar(Output())
-    bar.wanted, bar.live, bar.task = True, Live(), 0  # type: ignore[assignment]
-    bar.update(1, 2, HOSTILE)
-    assert heard == [SHOWN]
-    table = plain_table("[b]head[/b]")
-    table.add_row(("[red]one", f"two{HOSTILE}"))
+    found = table([{"[b]head[/b]": ("[red]one", f"two{HOSTILE}")}])
     monkeypatch.setenv("COLUMNS", "400")
-    for shown in (table, facts_table([(HOSTILE, HOSTILE)])):
+    for shown in (bar(1, 2, HOSTILE), found, facts([(HOSTILE, HOSTILE)])):
         Output().show(shown)
         text = capsys.readouterr().out
         assert harmless(text) and SHOWN in text
-    Output().show(table)
+    Output().show(found)
     assert "[b]head[/b]" in (text := capsys.readouterr().out) and "[red]one" in text, "no markup"
 
 

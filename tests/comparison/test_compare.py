@@ -22,8 +22,8 @@ from condensery.comparison.engines import InProcess, results
 from condensery.comparison.estimate import Stopwatch
 from condensery.comparison.jobs import Entry, Job, Result
 from condensery.comparison.perform import perform
-from condensery.comparison.progress import Progress
 from condensery.comparison.reports import Comparison, report_of
+from condensery.comparison.run import Run as Progress
 from condensery.evaluation.cost import EvaluationTimer
 from condensery.session import Interrupted
 

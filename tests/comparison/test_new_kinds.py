@@ -73,7 +73,10 @@ class Brightest:
         images, _ = task.images().batch(torch.arange(len(labels)))
         means = images.flatten(1).mean(1).cpu()
         classes = (torch.nonzero(labels == c).flatten() for c in range(task.pool.spec.num_classes))
-        return [mine[means[mine].argsort(descending=True)[: task.ipc]] for mine in classes]
+        return [
+            mine[means[mine].argsort(descending=True)[:n]]
+            for mine, n in zip(classes, task.counts, strict=True)
+        ]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import condensery
 from condensery.comparison.engines import Engine, InProcess, RayCluster, results
 from condensery.comparison.engines.ray_cluster import import_ray
 from condensery.comparison.jobs import Job, Result
-from condensery.comparison.progress import Progress
+from condensery.comparison.run import Run as Progress
 
 ray = import_ray("auto")  # before anything else imports it
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from condensery import SELECTORS, ImageData, SelectionTask, Selector, get_selector
+from condensery.budgets import Counts, in_record
 from condensery.data import ClassPool
 from condensery.models.registry import resolve
 
@@ -41,10 +42,12 @@ def quick() -> Callable[..., Selector]:
 def make_selection(tiny: ImageData) -> SelectionTaskMaker:
     """make_selection(ipc=, data=, network=, worked=) -> SelectionTask on the CPU."""
 
-    def make(ipc: int = 4, data: ImageData = tiny, network: str = NETWORK, **more: Any) -> SelectionTask:
-        device = torch.device("cpu")
+    def make(
+        ipc: int | Counts = 4, data: ImageData = tiny, network: str = NETWORK, **more: Any
+    ) -> SelectionTask:
+        device, counts = torch.device("cpu"), in_record(ipc, data.spec.num_classes)
         pool = ClassPool(data.train, data.spec, device)
-        return SelectionTask(pool, resolve(network), ipc, device, 16, **more)
+        return SelectionTask(pool, resolve(network), counts, device, 16, **more)
 
     return make
 

@@ -65,10 +65,10 @@ def worst_ratio(task: Any, epochs: int) -> float:
     """|mean feature of the selection - mean of the class|, herding's over random's: the largest of all classes."""
     ratios = []
     for members, found in Herding(epochs=epochs).features_by_class(task, RNG):
-        draws = [RNG.fork("draw", s).numpy().permutation(len(members))[: task.ipc] for s in range(5)]
+        draws = [RNG.fork("draw", s).numpy().permutation(len(members))[: task.counts[0]] for s in range(5)]
         mean = found.mean(0)
         random = np.mean([(found[draw].mean(0) - mean).norm() for draw in draws])
-        ratios.append(float((found[herd(found, task.ipc)].mean(0) - mean).norm()) / random)
+        ratios.append(float((found[herd(found, task.counts[0])].mean(0) - mean).norm()) / random)
     return max(ratios)
 
 

@@ -170,7 +170,7 @@ def test_a_kept_network_gives_the_same_selection(name: str, quick: Maker, make_s
     assert stages.count("training") == (0 if kept else trained)
     if name in NEEDS_FEATURES:
         for other in NEEDS_FEATURES:
-            quick(other).select(replace(task, ipc=2), RNG)
+            quick(other).select(replace(task, counts=(2, 2, 2)), RNG)
         assert "training" not in stages, "they share the network"
 
 

@@ -84,7 +84,7 @@ def test_motivating_example(warmup: str, alpha: float, beta: float, make_task: M
     network = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False))
     nn.init.zeros_(network[1].weight)
     images = torch.tensor([[0.5, 0.7], [0.3, -0.2]]).view(2, 1, 1, 2).requires_grad_()
-    state = State.of(Pixels(images, 1), torch.optim.SGD([images], 1.0), network)
+    state = State.of(Pixels(images, (1, 1)), torch.optim.SGD([images], 1.0), network)
     method = DCC(warmup=warmup, distance="euclidean")
     for _ in range(120):
         state.optimizers["synthetic"].zero_grad()

@@ -181,3 +181,50 @@ def test_what_is_trained_first_is_told(make_task) -> None:
         "networks of 30% to 40% validation accuracy, from 1000 that are first trained"
     )
     assert len(get_method("dm").check(make_task())) == 1
+
+
+def test_a_step_may_match_some_of_the_classes(make_task) -> None:
+    task, method = make_task(), get_method("dm", classes_per_step=2, real_batch=4, augmentation="none")
+    state, matched = driver.begin(method, task, Rng(0)), []
+    for step in range(6):
+        state.synthetic.images.grad = None
+        for term in method.terms(task, state, Rng(step)):
+            term.backward(inputs=state.leaves())
+        reached = state.leaves()[0].grad.flatten(1).abs().amax(1).view(3, -1).amin(1) > 0
+        matched.append(tuple(reached.nonzero().flatten().tolist()))
+    assert {len(classes) for classes in matched} == {2} and len(set(matched)) > 1
+
+
+def test_coarse_steps_see_averages_and_resume_at_either_size(tiny_file: Path, tmp_path: Path) -> None:
+    """Where only means of 2x2 pixels are matched, the gradient is the same for the four of them."""
+    run = {"network": "convnet+width=8+depth=1", "device": "cpu", "real_batch": 4, "augmentation": "none"}
+    coarse = condensery.condense(tiny_file, "dm", steps=3, coarse=2, coarse_steps=3, **run)
+    start = condensery.condense(tiny_file, "dm", steps=1, image_lr=1e-30, **run)
+    moved = (coarse.images - start.images).unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)  # (M, C, h, w, 4)
+    assert moved.abs().max() > 1e-4 and (moved - moved[..., :1]).abs().max() < 1e-6
+    whole = condensery.condense(tiny_file, "dm", steps=4, coarse=2, coarse_steps=2, **run)
+    for steps in (1, 3):
+        folder = {"out": tmp_path / f"run{steps}", "coarse": 2, "coarse_steps": 2}
+        condensery.condense(tiny_file, "dm", steps=steps, **folder, **run)
+        again = condensery.condense(tiny_file, "dm", steps=4, resume=True, **folder, **run)
+        assert torch.equal(again.images, whole.images)
+
+
+@pytest.mark.parametrize(
+    ("network", "fields", "message"),
+    [
+        (
+            "convnet+width=8+depth=3",
+            {"coarse": 4, "coarse_steps": 1},
+            "leaves images of 2x2 pixels, which convnet",
+        ),
+        (
+            "convnet+width=8+depth=2+norm=layer",
+            {"coarse": 2, "coarse_steps": 1},
+            "leaves images of 4x4 pixels",
+        ),
+    ],
+)
+def test_impossible_coarse_steps_are_refused(make_task, network: str, fields, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        get_method("dm", **fields).check(make_task(network))

@@ -183,6 +183,19 @@ def test_embedding_sizes_of_the_papers() -> None:
 
     assert size("convnet", make_spec(3, 32)) == 2048
     assert size("convnet", make_spec(1, 28)) == 2048
-    assert size("convnet", make_spec(3, 64, classes=200)) == 8192
+    assert size("convnet", make_spec(3, 64, classes=200)) == 2048, "4 blocks, as published for 64 pixels"
     assert size("resnet18-ap", make_spec(3, 32)) == 512 * 16
     assert size("resnet18-ap", make_spec(1, 28)) == 512 * 9
+
+
+@pytest.mark.parametrize(
+    ("side", "depth"), [(8, 3), (28, 3), (32, 3), (45, 3), (64, 4), (100, 5), (128, 5), (224, 6), (256, 6)]
+)
+def test_depth_of_a_convnet_follows_the_images_as_published(side: int, depth: int) -> None:
+    spec, factory = make_spec(3, side), resolve("convnet+width=2")
+    given = resolve(f"convnet+width=2+depth={depth}")
+    assert factory.parameter_count(spec) == given.parameter_count(spec)
+    assert given.depth_note(spec) is None, "it was asked for"
+    said = factory.depth_note(spec)
+    assert said is None if depth == 3 else f"{depth} blocks, as published for {side} pixels" in str(said)
+    assert resolve("convnet+norm=batch").without_batch_norm().depth_note(make_spec(3, 64))

@@ -99,8 +99,8 @@ def test_a_discriminator_learns_to_tell_real_from_generated(task: Task) -> None:
     assert isinstance(model, ConditionalGan)
     for step in range(40):
         rng = Rng(0).fork(step)
-        model.step(*generators.real_batch(task, 36, rng), rng)
-    images, labels = generators.real_batch(task, 36, Rng(1))
+        model.step(*task.real_batch(36, rng), rng)
+    images, labels = task.real_batch(36, Rng(1))
     classes = torch.eye(3)[labels]
     with torch.no_grad():
         made = model.networks["generator"](random_codes(36, 4, Rng(2)), classes)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from condensery.budgets import uniform
 from condensery.coresets import SELECTORS
 from condensery.data import KNOWN_SETS, ClassPool
 from condensery.errors import BadInput
@@ -45,7 +46,8 @@ def test_every_cell_can_be_made_and_judged(recipe: Recipe) -> None:
         (cell.method, cell.fields, cell.ipc, cell.condensed_with) for cell in recipe.cells
     }:
         if method in METHODS:
-            task = Task(images, resolve(made_with or ""), ipc or 1, torch.device("cpu"))
+            counts = uniform(ipc or 1, images.spec.num_classes)
+            task = Task(images, resolve(made_with or ""), counts, torch.device("cpu"))
             get_method(method, **dict(fields)).check(task)
         else:
             assert method in (*SELECTORS, WHOLE)

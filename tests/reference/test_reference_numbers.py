@@ -13,6 +13,7 @@ from reference_inputs import CHANNELS, CLASSES, DEPTH, IPC, SIZE, WIDTH, fill, r
 from torch import Tensor, nn
 
 from condensery import PROTOCOLS, ImageSpec, Rng, State, Task, driver, get_method
+from condensery.budgets import uniform
 from condensery.matching.distances import get_distance
 from condensery.matching.gradients import differentiable_gradient, gradient
 from condensery.models.registry import resolve
@@ -32,6 +33,9 @@ def close(ours: Tensor, theirs: list[float]) -> None:
     torch.testing.assert_close(ours.detach().flatten(), torch.tensor(theirs), rtol=2e-4, atol=2e-5)
 
 
+COUNTS = uniform(IPC, CLASSES)
+
+
 class GivenPool:
     """Real images that no uint8 pixels could hold."""
 
@@ -43,10 +47,10 @@ class GivenPool:
 
 def given_state(method: Any, norm: str = "instance") -> tuple[Task, State]:
     factory = resolve(f"convnet+width={WIDTH}+depth={DEPTH}+norm={norm}")
-    task = Task(GivenPool(), factory, IPC, torch.device("cpu"), chunk=2)  # type: ignore[arg-type]
+    task = Task(GivenPool(), factory, COUNTS, torch.device("cpu"), chunk=2)  # type: ignore[arg-type]
     images = torch.cat([synthetic_images(c) for c in range(CLASSES)]).requires_grad_()
     optimizer = torch.optim.SGD([images], method.image_lr, method.image_momentum)
-    return task, State.of(Pixels(images, IPC), optimizer, filled(norm))
+    return task, State.of(Pixels(images, COUNTS), optimizer, filled(norm))
 
 
 @pytest.mark.parametrize("case", AUTHORS["distances"], ids=lambda c: f"{c['norm']}-{c['distance']}")

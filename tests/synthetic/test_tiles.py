@@ -12,7 +12,7 @@ import torch.nn.functional as F
 import condensery
 from condensery import BadInput, Rng, driver, get_method
 from condensery.runner import resume_run
-from condensery.synthetic import Tiles, start_images
+from condensery.synthetic import Tiles
 from condensery.synthetic.tiles import joined_tiles
 
 RNG = Rng(5)
@@ -20,14 +20,14 @@ RNG = Rng(5)
 
 def test_images_are_the_tiles_row_by_row_enlarged() -> None:
     stored = torch.randn(2, 3, 4, 6, generator=RNG.torch())
-    images = Tiles(stored, ipc=1, factor=2).images
+    images = Tiles(stored, (1, 1), factor=2).images
     parts = [stored[i : i + 1, :, r : r + 2, c : c + 3] for i in (0, 1) for r in (0, 2) for c in (0, 3)]
     expected = [F.interpolate(part, (4, 6), mode="bilinear", align_corners=False) for part in parts]
     assert torch.equal(images, torch.cat(expected))
 
 
 def test_of_class_and_labels_are_those_of_all_images() -> None:
-    tiles = Tiles(torch.randn(6, 1, 8, 8, generator=RNG.torch()), ipc=2, factor=2)
+    tiles = Tiles(torch.randn(6, 1, 8, 8, generator=RNG.torch()), (2, 2, 2), factor=2)
     assert tiles.labels.tolist() == [c for c in range(3) for _ in range(8)]
     for c in range(3):
         assert torch.equal(tiles.of_class(c), tiles.images[tiles.labels == c])
@@ -43,16 +43,16 @@ def test_joining_is_the_inverse_of_cutting() -> None:
 
 def test_real_starts_are_real_images_made_smaller(make_task) -> None:
     task = make_task()
-    tiles = start_images(task.pool, 2, "real", 2, RNG)
+    tiles = task.start_images("real", 2, RNG)
     assert isinstance(tiles, Tiles) and tiles.stored.shape == (6, 1, 8, 8) and len(tiles.images) == 24
     real = F.avg_pool2d(task.pool.sample(1, 8, RNG.fork(1)), 2)
     assert torch.equal(joined_tiles(real, 2), tiles.stored.detach()[2:4])
 
 
-@pytest.mark.parametrize(("factor", "ipc", "message"), [(3, 1, "does not divide"), (2, 4, "16 real images")])
+@pytest.mark.parametrize(("factor", "ipc", "message"), [(3, 1, "does not divide"), (5, 4, "does not divide")])
 def test_impossible_tiles_are_refused(make_task, factor: int, ipc: int, message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        start_images(make_task().pool, ipc, "real", factor, RNG)
+        make_task(ipc=ipc).start_images("real", factor, RNG)
 
 
 @pytest.mark.parametrize("name", ["dm", "dc", "dsa", "dcc", "dsac", "frepo"])

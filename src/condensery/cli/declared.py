@@ -76,6 +76,20 @@ def selectors() -> dict[str, Algorithm]:
     return algorithms("coresets")
 
 
+def everything() -> dict[str, Algorithm]:
+    return {**methods(), **selectors()}
+
+
+@cache
+def owners(package: str) -> dict[str, dict[str, Field]]:
+    """Field name -> the field as each method or selector has it that does; what most of them have comes first."""
+    found: dict[str, dict[str, Field]] = {}
+    for name, algorithm in algorithms(package).items():
+        for field in algorithm.fields:
+            found.setdefault(field.name, {})[name] = field
+    return dict(sorted(found.items(), key=lambda item: (-len(item[1]), *item[1])))
+
+
 @cache
 def protocols() -> dict[str, str]:
     """Name -> summary of every evaluation protocol."""

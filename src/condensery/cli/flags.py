@@ -1,11 +1,11 @@
-"""Flags from dataclass fields: those of the commands' own records, and those of every method and selector."""
+"""Flags from dataclass fields: those of the commands, and those of every method and selector."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
-from functools import cache, wraps
+from functools import cache
 from types import NoneType, UnionType
 from typing import (
     Annotated,
@@ -22,7 +22,7 @@ from typing import (
 import typer
 from rich.markup import escape
 
-from condensery.cli.declared import algorithms, field_docs, flag_of
+from condensery.cli.declared import algorithms, field_docs, flag_of, owners
 from condensery.errors import BadInput
 
 
@@ -36,6 +36,7 @@ class Flag:
         typed: what `parse` is given.
         names: the flag's names where they are not the field's.
         choices: names that stand in the help in place of {}.
+        positional: it has no name, its place says what it is.
     """
 
     metavar: str | None = None
@@ -43,97 +44,67 @@ class Flag:
     typed: Any = str
     names: tuple[str, ...] = ()
     choices: Callable[[], Iterable[str]] | None = None
+    positional: bool = False
 
 
-@dataclass_transform(frozen_default=True)
-class OptionGroup:
-    """Base of a frozen dataclass whose fields are flags: the string below a field is its help.
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+class Options:
+    """Base of commands, and of the groups of flags that these inherit from: frozen dataclasses. The string below a
+    field is its help. A command's own flags come first in its help, then those of its groups from left to right.
 
     Attributes:
-        panel: where the help shows them, from `class Images(OptionGroup, panel="Images")` or the base.
+        panel: where the help shows a class's own fields, from `class Images(Options, panel="Images")`.
+        package: "methods" or "coresets" for a command that has their fields as flags too.
         typed: the values that were typed, as opposed to defaults.
+        command: the whole command line.
     """
 
     panel: ClassVar[str | None] = None
+    package: ClassVar[str] = ""
     typed: ClassVar[Mapping[str, Any]] = {}
+    command: ClassVar[str] = ""
 
-    def __init_subclass__(cls, panel: str | None = None) -> None:
-        cls.panel = panel or cls.panel
-        dataclass(frozen=True)(cls)
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """Every option by its name."""
-        return {name: getattr(self, name) for name in self._kinds()}
+    def __init_subclass__(cls, panel: str | None = None, package: str = "") -> None:
+        cls.panel, cls.package = panel, package
+        dataclass(frozen=True, kw_only=True)(cls)
 
     @classmethod
-    def made(cls, given: Mapping[str, Any]) -> Self:
+    def made(cls, given: Mapping[str, Any], command: str) -> Self:
         """The record of a command line. What was not typed takes the field's default."""
         typed = {}
-        for name, (_, flag) in cls._kinds().items():
-            if name in given:
+        for name, (_, flag) in cls.parameters().items():
+            if given[name] not in (None, []):
                 shown = flag.names[0] if flag.names else flag_of(name)
                 typed[name] = flag.parse(shown, given[name]) if flag.parse else given[name]
-        record = cls(**typed)
-        object.__setattr__(record, "typed", typed)
+        record = cls(**{field.name: typed[field.name] for field in fields(cls) if field.name in typed})  # type: ignore[arg-type]
+        for name, value in (("typed", typed), ("command", command)):
+            object.__setattr__(record, name, value)
         return record
 
     @classmethod
-    def parameters(cls) -> list[inspect.Parameter]:
-        """What typer sees: a flag for each field, with its default in its help."""
-        return [cls._parameter(field) for field in fields(cls)]  # type: ignore[arg-type]
-
-    @classmethod
     @cache
-    def _kinds(cls) -> dict[str, tuple[Any, Flag]]:
-        """Field -> the type that typer converts to, and what else there is to its flag."""
-        hints = get_type_hints(cls, include_extras=True)
-        return {field.name: _kind(hints[field.name]) for field in fields(cls)}  # type: ignore[arg-type]
+    def parameters(cls) -> dict[str, tuple[inspect.Parameter, Flag]]:
+        """What typer sees of each field, and what else there is to it."""
+        hints, declared = get_type_hints(cls, include_extras=True), {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
+        found = {}
+        for group in cls.__mro__:
+            for name in vars(group).get("__annotations__", ()):
+                if name in declared and name not in found:
+                    found[name] = _parameter(declared[name], hints[name], field_docs(cls)[name], group.panel)
+        return {**found, **(algorithm_parameters(cls.package) if cls.package else {})}
 
-    @classmethod
-    def _parameter(cls, field: Any) -> inspect.Parameter:
-        (kind, flag), default = cls._kinds()[field.name], field.default
-        names, text = flag.names or (flag_of(field.name),), field_docs(cls)[field.name]
-        shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
-        if default is True:
-            names, shown = (f"{names[0]}/--no-{names[0][2:]}",), names[0]
-        if flag.choices:
-            text = text.replace("{}", ", ".join(flag.choices()))
-        if default not in (None, MISSING, (), "") and default is not False:
-            text = f"{text.removesuffix('.')} (default: {shown})."
-        required = default is MISSING and field.default_factory is MISSING
-        metavar = "" if kind is bool else flag.metavar
-        return _parameter(field.name, kind, names, text, cls.panel, metavar, required)
+    def of(self, function: Callable[..., Any], **instead: Any) -> dict[str, Any]:
+        """Each option that `function` takes by the same name, and `instead` in place of some and beside them."""
+        taken = inspect.signature(function).parameters.values()
+        names = [one.name for one in taken if one.kind is not one.VAR_KEYWORD and hasattr(self, one.name)]
+        return {**{name: getattr(self, name) for name in names}, **instead}
 
+    def typed_in(self, group: type[Options]) -> dict[str, Any]:
+        """What was typed for the flags of a group."""
+        return {f.name: self.typed[f.name] for f in fields(group) if f.name in self.typed}  # type: ignore[arg-type]
 
-class AlgorithmFlags(dict[str, Any]):
-    """What was typed for fields of methods, or of selectors: `package` is where these are."""
-
-    package: ClassVar[str]
-
-    @classmethod
-    def made(cls, given: Mapping[str, Any]) -> Self:
-        """Those of `given` that are fields."""
-        return cls({name: given[name] for name in owners(cls.package) if name in given})
-
-    @classmethod
-    def parameters(cls) -> list[inspect.Parameter]:
-        """What typer sees: a flag for each field. Several methods may have it, with their meanings and defaults."""
-        found = []
-        for name, having in owners(cls.package).items():
-            has = {
-                one: next(f for f in algorithms(cls.package)[one].fields if f.name == name) for one in having
-            }
-            kinds = {field.kind for field in has.values()}
-            kind = kinds.pop() if len(kinds) == 1 else str  # `of` converts to what the method has
-            docs = _by_name({one: field.doc for one, field in has.items()}, "; ")
-            defaults = _by_name({one: str(field.default) for one, field in has.items()}, ", ")
-            text = f"{docs} (default: {defaults})"
-            found.append(_parameter(name, kind, (flag_of(name),), text, f"Fields of {_and(having)}"))
-        return found
-
-    def of(self, name: str) -> dict[str, Any]:
-        """The settings of the method or selector `name`.
+    def fields_of(self, name: str) -> dict[str, Any]:
+        """What was typed for fields of the method or selector `name`.
 
         Raises:
             BadInput: it has no such field, or the value does not fit it.
@@ -141,66 +112,74 @@ class AlgorithmFlags(dict[str, Any]):
         known = algorithms(self.package)
         if name not in known:
             return {}  # get_method says so, with the nearest name
-        kinds = {field.name: field.kind for field in known[name].fields}
         settings = {}
-        for field, value in self.items():
-            flag = flag_of(field)
-            if field not in kinds:
-                have = _and(owners(self.package)[field])
-                raise BadInput(
-                    f"method {name} has no {flag} (it belongs to {have}): see condense methods {name}"
-                )
+        for field, having in owners(self.package).items():
+            if field not in self.typed:
+                continue
+            flag, value = flag_of(field), self.typed[field]
+            if name not in having:
+                owned = f"it belongs to {_and(having)}"
+                raise BadInput(f"method {name} has no {flag} ({owned}): see condense methods {name}")
+            kind = having[name].kind
             try:
-                settings[field] = kinds[field](value)
+                settings[field] = kind(value)
             except ValueError as error:
-                raise BadInput(f"{flag} of {name} must be {kinds[field].__name__}, not {value!r}") from error
+                raise BadInput(f"{flag} of {name} must be {kind.__name__}, not {value!r}") from error
         return settings
 
 
-class MethodFlags(AlgorithmFlags):
-    package = "methods"
+def as_function(command: Any, needed: bool) -> Callable[..., Any]:
+    """A command as a function that typer understands; its flags only if they are `needed`."""
+    own = [parameter for parameter, _ in command.parameters().values()] if needed else []
 
+    def call(ctx: typer.Context, **given: Any) -> int | None:
+        return command.made(given, ctx.obj).work()
 
-class SelectorFlags(AlgorithmFlags):
-    package = "coresets"
-
-
-def command(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, some of whose parameters are `OptionGroup` or `AlgorithmFlags`, as a command that typer understands.
-
-    Raises:
-        TypeError: two flags have one name.
-    """
-    hints = get_type_hints(function, include_extras=True)
-    hints.pop("return", None)
-    ours = {name: hint for name, hint in hints.items() if hasattr(hint, "parameters")}
-    found: list[inspect.Parameter] = []
-    for name, parameter in inspect.signature(function).parameters.items():
-        own = parameter.replace(annotation=hints[name], kind=parameter.KEYWORD_ONLY)
-        found += ours[name].parameters() if name in ours else [own]
-    names = [parameter.name for parameter in found]
-    if len(set(names)) < len(names):
-        raise TypeError(f"{function.__name__} has two flags of one name: {', '.join(sorted(names))}")
-
-    @wraps(function)
-    def call(**values: Any) -> Any:
-        given = {name: value for name, value in values.items() if value not in (None, [])}
-        made = {name: hint.made(given) for name, hint in ours.items()}
-        return function(**made, **{name: values[name] for name in hints if name not in ours})
-
-    call.__signature__ = inspect.Signature(found)  # type: ignore[attr-defined]
-    call.__annotations__ = {parameter.name: parameter.annotation for parameter in found}
+    context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    call.__doc__ = command.__doc__
+    call.__signature__ = inspect.Signature([context, *own])  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in (context, *own)}
     return call
 
 
-def without_flags(function: Callable[..., Any]) -> Callable[[], None]:
-    """A command of that name and explanation, for a list of commands."""
+def algorithm_parameters(package: str) -> dict[str, tuple[inspect.Parameter, Flag]]:
+    """A flag for each field of a method or selector. Several may have it, with their meanings and defaults."""
+    found = {}
+    for name, having in owners(package).items():
+        kinds = {field.kind for field in having.values()}
+        kind = kinds.pop() if len(kinds) == 1 else str  # `fields_of` converts to what the method has
+        docs = _by_name({one: field.doc for one, field in having.items()}, "; ")
+        defaults = _by_name({one: str(field.default) for one, field in having.items()}, ", ")
+        text, panel = escape(f"{docs} (default: {defaults})"), f"Fields of {_and(having)}"
+        found[name] = _seen(name, kind, typer.Option(flag_of(name), help=text, rich_help_panel=panel)), Flag()
+    return found
 
-    def call() -> None:
-        raise NotImplementedError
 
-    call.__name__, call.__doc__ = function.__name__, function.__doc__
-    return call
+def _parameter(field: Any, hint: Any, text: str, panel: str | None) -> tuple[inspect.Parameter, Flag]:
+    """What typer sees of a field, with its default in its help."""
+    (kind, flag), default = _kind(hint), field.default
+    names = flag.names or (flag_of(field.name),)
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    if default is True:
+        names, shown = (f"{names[0]}/--no-{names[0][2:]}",), names[0]
+    if flag.choices:
+        text = text.replace("{}", ", ".join(flag.choices()))
+    if default not in (None, MISSING, (), "") and default is not False:
+        text = f"{text.removesuffix('.')} (default: {shown})."
+    required = default is MISSING and field.default_factory is MISSING
+    metavar = "" if kind is bool else flag.metavar
+    if flag.positional:
+        option = typer.Argument(help=escape(text), metavar=metavar)
+    else:
+        option = typer.Option(*names, help=escape(text), metavar=metavar, rich_help_panel=panel)
+    return _seen(field.name, kind, option, required), flag
+
+
+def _seen(name: str, kind: Any, option: Any, required: bool = False) -> inspect.Parameter:
+    option.show_default = False
+    default = inspect.Parameter.empty if required else None
+    annotation = Annotated[kind if required else kind | None, option]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _kind(hint: Any) -> tuple[Any, Flag]:
@@ -208,35 +187,9 @@ def _kind(hint: Any) -> tuple[Any, Flag]:
     if get_origin(hint) in (Union, UnionType):
         return _kind(next(one for one in get_args(hint) if one is not NoneType))
     if get_origin(hint) is Annotated:
-        flag = hint.__metadata__[0]
-        return (flag.typed if flag.parse else hint.__origin__), flag
+        kind, flag = _kind(hint.__origin__)[0], hint.__metadata__[0]
+        return (flag.typed if flag.parse else kind), flag
     return hint, Flag()
-
-
-def _parameter(
-    name: str,
-    kind: Any,
-    names: tuple[str, ...],
-    text: str,
-    panel: str | None,
-    metavar: str | None = None,
-    required: bool = False,
-) -> inspect.Parameter:
-    option = typer.Option(
-        *names, help=escape(text), rich_help_panel=panel, metavar=metavar, show_default=False
-    )
-    default = inspect.Parameter.empty if required else None
-    annotation = Annotated[kind if required else kind | None, option]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
-def owners(package: str) -> dict[str, tuple[str, ...]]:
-    """Field name -> the methods that have it; fields that most methods share come first."""
-    found: dict[str, tuple[str, ...]] = {}
-    for name, algorithm in algorithms(package).items():
-        for field in algorithm.fields:
-            found[field.name] = (*found.get(field.name, ()), name)
-    return dict(sorted(found.items(), key=lambda item: (-len(item[1]), item[1])))
 
 
 def _by_name(texts: Mapping[str, str], separator: str) -> str:
@@ -249,6 +202,7 @@ def _by_name(texts: Mapping[str, str], separator: str) -> str:
     )
 
 
-def _and(names: tuple[str, ...]) -> str:
+def _and(names: Iterable[str]) -> str:
     """ "dc, dm and dsa" """
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last

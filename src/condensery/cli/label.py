@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from condensery.cli import options
 from condensery.cli.declared import flag_of
-from condensery.cli.flags import Flag, OptionGroup
-from condensery.cli.options import Draws
+from condensery.cli.flags import Flag, Options
 from condensery.cli.output import Output
-from condensery.cli.progress import TeacherProgress
+from condensery.cli.progress import Progress
 from condensery.errors import BadInput
 from condensery.text import readable_seconds
 
+_OF_VIEWS = ("smallest_crop", "patches", "label_bits", "largest", "epochs")
 
-class Labels(OptionGroup, panel="Labels"):
+
+class Labels(Options, panel="Labels"):
     views: int = 30
     """Views of each image, each with a label of its own; 0 for one label an image."""
     temperature: float | None = None
@@ -35,7 +35,7 @@ class Labels(OptionGroup, panel="Labels"):
     """Store the images as 8-bit pixels: exact for real images, rounded for others."""
 
 
-class Taught(OptionGroup, panel="Teacher"):
+class Taught(Options, panel="Teacher"):
     data: str | None = None
     """The real images (default: those that the set was made from)."""
     teacher: Annotated[str | None, Flag("NETWORK")] = None
@@ -48,23 +48,12 @@ class Taught(OptionGroup, panel="Teacher"):
     """Weights of --teacher from a .safetensors or .pt file, in place of training."""
 
 
-_OF_VIEWS = ("smallest_crop", "patches", "label_bits", "largest", "epochs")
-
-
-class Place(Draws, panel="Run"):
+class Place(Options, panel="Run"):
     out: Path | None = None
     """Folder for the result (default: the set's folder with -viewsN or -labels added)."""
 
 
-def label(
-    run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors file.", show_default=False)
-    ],
-    labels: Labels,
-    taught: Taught,
-    place: Place,
-    output: Output,
-) -> None:
+class Label(Labels, Taught, options.Draws, Place, Output):
     """Give a set a teacher's labels: of its images, or of many views.
 
     The teacher is trained on the real training images, or found in the cache, or
@@ -78,40 +67,32 @@ def label(
       condense label runs/mnist --views 0 --temperature 4 --out runs/mnist-soft
       condense label runs/photos --teacher my.nets:Net --teacher-weights net.pt
     """
-    from condensery.labelling import label as label_set
-    from condensery.teaching import LabelSettings, TeacherSettings, ViewSampling
 
-    unused = [flag_of(name) for name in _OF_VIEWS if name in labels.typed]
-    if unused and not labels.views:
-        raise BadInput(
-            f"{', '.join(unused)} and --views 0, which is one label an image: leave out one of them"
-        )
-    views = ViewSampling(labels.views, labels.smallest_crop, labels.patches) if labels.views else None
-    settings = LabelSettings(
-        views, labels.temperature, labels.label_bits, labels.largest, labels.epochs, place.seed
-    )
-    teacher = TeacherSettings(
-        taught.teacher, taught.teacher_epochs, taught.teacher_stage, weights=taught.teacher_weights
-    )
-    out = place.out or _default_out(run, f"views{labels.views}" if views else "labels")
-    with TeacherProgress(output) as progress:
-        made = label_set(
-            run,
-            taught.data,
-            settings=settings,
-            teacher=teacher,
-            pixels=labels.pixels,
-            device=place.device,
-            out=out,
-            callback=progress.trained,
-            announce=progress.say,
-        )
-    output.tell_set(
-        out, made, "images with labels", ("Time", readable_seconds(made.record["labels"]["seconds"]))
-    )
+    run: options.Run
+    """A run folder or a .safetensors file."""
+
+    def work(self) -> None:
+        from condensery.labelling import label
+        from condensery.teaching import LabelSettings, TeacherSettings, ViewSampling
+
+        unused = [flag_of(name) for name in _OF_VIEWS if name in self.typed]
+        if unused and not self.views:
+            raise BadInput(
+                f"{', '.join(unused)} and --views 0, which is one label an image: leave out one of them"
+            )
+        views = ViewSampling(self.views, self.smallest_crop, self.patches) if self.views else None
+        settings = LabelSettings(**self.of(LabelSettings, views=views, bits=self.label_bits))
+        weights = self.teacher_weights
+        teacher = TeacherSettings(self.teacher, self.teacher_epochs, self.teacher_stage, weights=weights)
+        out = self.out or _beside(self.run, f"views{self.views}" if views else "labels")
+        with Progress(self) as progress:
+            heard = {"callback": progress.teaching, "announce": progress.say}
+            made = label(self.run, **self.of(label, settings=settings, teacher=teacher, out=out, **heard))
+        seconds = readable_seconds(made.record["labels"]["seconds"])
+        self.tell_set(out, made, "images with labels", ("Time", seconds))
 
 
-def _default_out(run: Path, kind: str) -> Path:
+def _beside(run: Path, kind: str) -> Path:
     """Beside the run, with what its labels are added to its name."""
     folder = run.parent if run.name == "set.safetensors" else run.with_suffix("") if run.is_file() else run
     folder = folder if folder.name not in ("", "..") else folder.resolve()

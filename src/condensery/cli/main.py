@@ -20,17 +20,18 @@ from typing import Annotated
 import typer
 
 from condensery.cli import listings, output
-from condensery.cli.compare import compare
-from condensery.cli.evaluate import evaluate
-from condensery.cli.flags import command, without_flags
-from condensery.cli.import_ import import_
-from condensery.cli.label import label
-from condensery.cli.report import report
-from condensery.cli.reproduce import reproduce
-from condensery.cli.run import run
-from condensery.cli.select import select
-from condensery.cli.show import export, show
+from condensery.cli.compare import Compare
+from condensery.cli.evaluate import Evaluate
+from condensery.cli.flags import as_function
+from condensery.cli.imports import Import
+from condensery.cli.label import Label
+from condensery.cli.report import Report
+from condensery.cli.reproduce import Reproduce
+from condensery.cli.run import Run
+from condensery.cli.select import Select
+from condensery.cli.show import Export, Show
 from condensery.errors import CondenseryError, Interrupted
+from condensery.memory import keep_freed_memory
 
 OK, FAILED, BAD_INPUT = 0, 1, 2
 _MACHINE_SAYS_NO = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -41,10 +42,10 @@ _TERMINATIONS = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") 
 _INTERRUPTED_TYPER = 130  # what typer makes of a KeyboardInterrupt
 
 COMMANDS = {
-    function.__name__: function
-    for function in (
-        *(run, select, import_, label, evaluate, compare, reproduce, report, show, export),
-        *(listings.methods, listings.networks, listings.datasets),
+    command.__name__.lower(): command
+    for command in (
+        *(Run, Select, Import, Label, Evaluate, Compare, Reproduce, Report, Show, Export),
+        *(listings.Methods, listings.Networks, listings.Datasets),
     )
 }
 
@@ -75,13 +76,14 @@ def application(needed: Container[str] = COMMANDS) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(condense)
-    for name, function in COMMANDS.items():
-        app.command()(command(function) if name in needed else without_flags(function))
+    for name, command in COMMANDS.items():
+        app.command(name)(as_function(command, name in needed))
     return app
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, 1 (the work failed), 2 (bad input, or stopped by the user)."""
+    keep_freed_memory()
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -1,21 +1,26 @@
-"""Flags that several commands share: a record for each group, a field for each flag, its help below it."""
+"""Flags that several commands share, in groups that a command inherits from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from condensery.cli import arguments, declared
-from condensery.cli.flags import Flag, OptionGroup
+from condensery.cli.flags import Flag, Options
 from condensery.errors import BadInput
+
+if TYPE_CHECKING:
+    from condensery.evaluation import SoftLabels
 
 Words = Annotated[Sequence[str], Flag("A,B", arguments.words)]
 Numbers = Annotated[Sequence[int], Flag("N,M", arguments.whole_numbers)]
+Run = Annotated[Path, Flag("RUN", positional=True)]
+Runs = Annotated[list[Path], Flag("RUN", positional=True)]
 
 
-class Images(OptionGroup, panel="Images"):
+class Images(Options, panel="Images"):
     data: str | None = None
     """The images: a known name (digits, mnist, cifar10, ...), a folder with one sub-folder per class, a set as it
     was downloaded, a Parquet folder or file, a .npz file, or a Hugging Face Hub id. See condense datasets."""
@@ -48,32 +53,31 @@ class Images(OptionGroup, panel="Images"):
     @property
     def data_options(self) -> dict[str, Any]:
         """Options of `condensery.load_images`: those that were typed, as a run keeps them."""
-        return {name: value for name, value in self.typed.items() if name != "data"}
+        return {name: value for name, value in self.typed_in(Images).items() if name != "data"}
 
 
-class Resize(OptionGroup, panel="Images"):
+class Resize(Options, panel="Images"):
     size: int | None = None
     """Resize the short side to SIZE pixels and crop the centre."""
     channels: int | None = None
     """1 makes all images grey, 3 colour."""
 
 
-class Device(OptionGroup):
+class Draws(Options, panel="Run"):
     device: str = "auto"
     """auto, cpu or cuda."""
-
-
-class Draws(Device, panel="Run"):
     seed: int = 0
     """Decides every random draw."""
 
 
-class Made(Draws, panel="Run"):
+class Made(Options, panel="Run"):
     out: Path | None = None
     """Folder for the result (default: runs/DATA-METHOD-ipcN-seedN)."""
 
 
-class Jobs(Device, panel="Where it runs"):
+class Jobs(Options, panel="Where it runs"):
+    device: str = "auto"
+    """auto, cpu or cuda."""
     workers: int | None = None
     """Processes on this machine (default: this one alone)."""
     ray: Annotated[str | None, Flag("ADDRESS")] = None
@@ -88,24 +92,24 @@ class Jobs(Device, panel="Where it runs"):
     """Check, say how long it will take, do nothing."""
 
 
-class Settings(OptionGroup, panel="How sets are made"):
+class Settings(Options, panel="How sets are made"):
     settings: Annotated[
         Mapping[str, Any], Flag("[METHOD.]FIELD=VALUE", arguments.settings, list[str], names=("--set",))
     ] = field(default_factory=dict)
     """A field of one method, or of all that have it; can be repeated. See condense methods NAME."""
 
 
-class Judge(OptionGroup, panel="How sets are judged"):
+class Judge(Options, panel="How sets are judged"):
     protocol: Annotated[str, Flag(choices=declared.protocols)] = "quick"
     """How networks are trained: {}; other groups with +augmentation=crop, none with +augmentation=none."""
 
 
-class Curve(Judge, panel="How sets are judged"):
+class Curve(Options, panel="How sets are judged"):
     evaluate_at: Annotated[Sequence[int], Flag("STEPS", arguments.whole_numbers)] = ()
     """Steps after which to train networks on the set so far and test them, such as 0,100,200: a curve."""
 
 
-class Networks(OptionGroup, panel="How sets are judged"):
+class Networks(Options, panel="How sets are judged"):
     networks: Words = ()
     """Architectures to train and test (default: those that sets are made with)."""
     repeats: int | None = None
@@ -116,7 +120,7 @@ class Networks(OptionGroup, panel="How sets are judged"):
     """Networks trained on the whole set."""
 
 
-class Honesty(OptionGroup, panel="Labels, augmentation and the scores about them"):
+class Honesty(Options, panel="Labels, augmentation and the scores about them"):
     soft_labels: bool = False
     """Train networks with a teacher's labels too, after hard labels."""
     teacher: Annotated[str | None, Flag("NETWORK")] = None
@@ -129,8 +133,8 @@ class Honesty(OptionGroup, panel="Labels, augmentation and the scores about them
     """Train networks without augmentation too, for ARS."""
 
     @property
-    def asked(self) -> dict[str, Any]:
-        """As `condensery.evaluate` and `compare` take it. Raises BadInput for a teacher that nobody asked for."""
+    def labels(self) -> SoftLabels | None:
+        """Of the teacher that was asked for. Raises BadInput for one that nobody asked for."""
         from condensery.evaluation import SoftLabels
 
         given = {"network": self.teacher, "epochs": self.teacher_epochs, "temperature": self.temperature}
@@ -139,10 +143,9 @@ class Honesty(OptionGroup, panel="Labels, augmentation and the scores about them
             raise BadInput(
                 "--teacher, --teacher-epochs and --temperature are for soft labels: add --soft-labels"
             )
-        labels = SoftLabels(**given) if self.soft_labels else None
-        return {"soft_labels": labels, "augmentation_robustness": self.augmentation_robustness}
+        return SoftLabels(**given) if self.soft_labels else None
 
 
-class Page(OptionGroup):
+class Page(Options):
     no_scatter: bool = False
     """Leave the features out of the page: they take a minute."""

@@ -13,7 +13,7 @@ import math
 import os
 import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -22,18 +22,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from condensery.cli.flags import OptionGroup
+from condensery.cli.flags import Options
 from condensery.text import readable_bytes
 
 if TYPE_CHECKING:
-    from rich.live import Live
-    from rich.progress import Progress
-
     from condensery.records import SyntheticSet
 
 _GONE, _FULL = {errno.EPIPE, errno.EIO}, {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _lost: list[str] = []
 _WIDTH_OF_A_FILE = 120  # columns where the output is not a terminal and COLUMNS says nothing
+_NARROWEST = 7  # signs that a column keeps, if it has them
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's control, format, surrogate, line and paragraph signs
 _JOINERS = "\u200c\u200d"  # format signs too, but scripts and emoji need them, and they move nothing
 
@@ -48,12 +46,44 @@ def visible(text: str) -> str:
     )
 
 
-def say(stream: TextIO, line: str) -> None:
-    """One line for a person."""
-    write(stream, visible(line) + "\n")
+def plain(*lines: str) -> Text:
+    """Lines for rich, without markup and with nothing that steers a terminal."""
+    return Text("\n".join(map(visible, lines)))
 
 
-class Output(OptionGroup):
+def table(rows: Iterable[Mapping[str, str | Sequence[str]]], title: str = "") -> Table:
+    """A table in the one style: of each row its texts by column, several lines as a sequence of them.
+
+    The heads are the names of the columns, a line below another one after a line break. A name that starts with ">"
+    is not shown so: its column is set flush right, and its lines are not broken.
+    """
+    rows = [
+        {name: plain(*([cell] if isinstance(cell, str) else cell)) for name, cell in row.items()}
+        for row in rows
+    ]
+    look = {"pad_edge": False, "show_edge": False, "collapse_padding": True, "title_justify": "left"}
+    found = Table(title=plain(title) if title else None, box=SIMPLE_HEAD, **look)  # type: ignore[arg-type]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    for name in names:
+        flush = {"justify": "right", "no_wrap": True} if name.startswith(">") else {"overflow": "fold"}
+        least = min(_NARROWEST, max(row[name].cell_len for row in rows if name in row))
+        found.add_column(plain(*name.lstrip(">").split("\n")), min_width=least, **flush)  # type: ignore[arg-type]
+    for row in rows:
+        found.add_row(*(row.get(name, "") for name in names))
+    return found
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> Table:
+    """Names and values, a row each."""
+    found = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    found.add_column(style="bold", no_wrap=True)
+    found.add_column(overflow="fold")
+    for name, value in pairs:
+        found.add_row(plain(name), plain(value))
+    return found
+
+
+class Output(Options):
     """Lines for people go to stdout; with `--json` to stderr, so that stdout holds one JSON document."""
 
     json: bool = False
@@ -64,19 +94,16 @@ class Output(OptionGroup):
         """Where lines for a person go."""
         return sys.stderr if self.json else sys.stdout
 
-    def say(self, line: str = "", above: Progress | Live | None = None) -> None:
-        """One line for a person, above what is drawn live on the terminal."""
-        if above and self.stream.isatty():
-            above.console.print(_text([line]))
-        else:
-            say(self.stream, line)
+    def say(self, line: str = "") -> None:
+        """One line for a person."""
+        say(self.stream, line)
 
-    def show(self, table: Lines) -> None:
+    def show(self, found: Table) -> None:
         """A table as wide as the terminal."""
         terminal = self.stream.isatty()
         wide = None if terminal or os.environ.get("COLUMNS") else _WIDTH_OF_A_FILE
         text = io.StringIO()
-        Console(file=text, force_terminal=terminal, width=wide, highlight=False).print(table)
+        Console(file=text, force_terminal=terminal, width=wide, highlight=False).print(found)
         write(self.stream, "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n")
 
     def result(self, document: Any) -> None:
@@ -87,19 +114,17 @@ class Output(OptionGroup):
 
     def tell_set(self, out: Path, made: SyntheticSet, what: str, fact: tuple[str, str]) -> None:
         """The new set in the folder `out`: where it is, how large, one more `fact`, and what to do with it."""
-        drawn = (out / "set.png").exists()
-        files = {"set": str(out / "set.safetensors"), "picture": str(out / "set.png") if drawn else None}
-        result = f"{files['set']}  ({len(made)} {what}, {readable_bytes(made.bytes)})"
-        rows = [
-            ("Result", result),
-            ("Picture", files["picture"] or "none"),
-            fact,
-            ("Next", f"condense evaluate {out}"),
-        ]
-        self.show(facts_table(rows))
-        self.result(
-            {"out": str(out), **files, "images": len(made), "bytes": made.bytes, "record": made.record}
-        )
+        picture = str(out / "set.png") if (out / "set.png").exists() else None
+        place, size = str(out / "set.safetensors"), readable_bytes(made.bytes)
+        rows = [("Result", f"{place}  ({len(made)} {what}, {size})"), ("Picture", picture or "none"), fact]
+        self.show(facts([*rows, ("Next", f"condense evaluate {out}")]))
+        known = {"images": len(made), "bytes": made.bytes, "record": made.record}
+        self.result({"out": str(out), "set": place, "picture": picture, **known})
+
+
+def say(stream: TextIO, line: str) -> None:
+    """One line for a person."""
+    write(stream, visible(line) + "\n")
 
 
 def _strict(value: Any) -> Any:
@@ -155,35 +180,3 @@ def discard(stream: TextIO) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)
-
-
-class Lines(Table):
-    """A table of plain text: no markup, nothing that steers a terminal. A cell of several lines is a sequence."""
-
-    def add_column(self, header: str = "", **options: Any) -> None:
-        super().add_column(_text(header.split("\n")), **options)
-
-    def add_row(self, *cells: str | Sequence[str]) -> None:
-        super().add_row(*(_text([cell] if isinstance(cell, str) else cell) for cell in cells))
-
-
-def _text(lines: Sequence[str]) -> Text:
-    return Text("\n".join(map(visible, lines)))
-
-
-def plain_table(*columns: str) -> Lines:
-    """An empty table in the one style; a column whose name starts with ">" is set flush right."""
-    table = Lines(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
-    for name in columns:
-        table.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left")
-    return table
-
-
-def facts_table(facts: list[tuple[str, str]]) -> Lines:
-    """Names and values, a row each."""
-    table = Lines(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in facts:
-        table.add_row(name, value)
-    return table

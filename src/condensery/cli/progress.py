@@ -1,18 +1,23 @@
-"""Progress on stderr where that is a terminal, quiet elsewhere."""
+"""Progress on stderr where that is a terminal; elsewhere a line now and then for what takes long."""
 
 from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from condensery.cli.output import Lasting, Output, visible
-from condensery.text import readable_seconds
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from condensery.cli.output import Lasting, Output, plain, table
+from condensery.text import accuracy, readable_seconds
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
+    from condensery.comparison.run import Run as Cells
     from condensery.evaluation.evaluator import Trained
     from condensery.selection import SelectionReport
     from condensery.session import StepReport
@@ -22,17 +27,21 @@ _NEWS_AFTER, _NEWS_GROWTH, _NEWS_EVERY = (
     60.0,
     1.5,
     1800.0,
-)  # seconds to the first line in a log file, and between lines
+)  # seconds to the first line in a log file, between lines
 
 
-class Bar:
-    """One bar that appears with the first news and makes room for lines."""
+class Progress:
+    """What the library reports, as a bar or a table that appears with the first news and makes room for lines.
+
+    Its methods that are named after a kind of work are callbacks of the library.
+    """
 
     def __init__(self, output: Output) -> None:
         self.output = output
         self.wanted = sys.stderr.isatty()
-        self.live: Progress | None = None
-        self.task: TaskID
+        self.live: Live | None = None
+        self.recent: deque[tuple[int, float]] = deque(maxlen=_RECENT)
+        self.next_news = _NEWS_AFTER
 
     def __enter__(self) -> Self:
         return self
@@ -42,88 +51,96 @@ class Bar:
             self.live.stop()
 
     def say(self, line: str) -> None:
-        """Print a line above the bar."""
-        self.output.say(line, self.live)
+        """Print a line, above what is drawn."""
+        if self.live and self.output.stream.isatty():
+            self.live.console.print(plain(line))
+        else:
+            self.output.say(line)
 
-    def update(self, done: int, total: int, text: str) -> None:
-        if not self.wanted:
-            return
-        if self.live is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn
-
-            columns = (BarColumn(bar_width=None), TextColumn("{task.description}", markup=False))
+    def draw(self, picture: Callable[[], RenderableType], transient: bool = False) -> None:
+        """Draw this from now on."""
+        self.picture = picture
+        if self.live is None and self.wanted:
             # Redirecting would send piped stdout to stderr; `say` does what redirecting is for.
-            self.live = Progress(
-                *columns,
+            self.live = Live(
+                get_renderable=lambda: self.picture(),
                 console=Console(file=Lasting(sys.stderr)),  # type: ignore[arg-type]  # what rich writes to
+                transient=transient,
                 redirect_stdout=False,
                 redirect_stderr=False,
-                expand=True,
             )
-            self.task = self.live.add_task(text, total=total)
             self.live.start()
-        self.live.update(self.task, completed=done, description=visible(text))
 
+    def bar(self, done: float, total: float, text: str) -> None:
+        self.draw(lambda: bar(done, total, text))
 
-class RunProgress(Bar):
-    """The bar of a condensation."""
-
-    def __init__(self, output: Output) -> None:
-        super().__init__(output)
-        self.recent: deque[tuple[int, float]] = deque(maxlen=_RECENT)
-        self.next_news = _NEWS_AFTER
-
-    def step(self, report: StepReport) -> None:
-        """Callback for `condensery.condense`: a bar on a terminal, a line now and then in a log file."""
+    def condensing(self, report: StepReport) -> None:
+        """A bar on a terminal, a line now and then in a log file."""
         if not self.recent:
             self.recent.append((report.step - 1, 0.0))
         self.recent.append((report.step, report.seconds))
         (first, began), (last, ended) = self.recent[0], self.recent[-1]
         speed = (last - first) / max(ended - began, 1e-9)
         left = readable_seconds((report.steps - report.step) / speed)
-        text = (
-            f"{report.step}/{report.steps}  loss {report.loss:.4g}  {_speed(speed)}  "
-            f"{readable_seconds(report.seconds)}, {left} left"
-        )
+        pace = f"{speed:.3g} steps/s" if speed >= 1 else f"{1 / speed:.3g} s/step"
+        took = f"{readable_seconds(report.seconds)}, {left} left"
+        text = f"{report.step}/{report.steps}  loss {report.loss:.4g}  {pace}  {took}"
         if self.wanted:
-            self.update(report.step, report.steps, text)
+            self.bar(report.step, report.steps, text)
         elif report.seconds >= self.next_news and report.step < report.steps:
             self.next_news = min(report.seconds * _NEWS_GROWTH, report.seconds + _NEWS_EVERY)
             self.say(f"step {text}")
 
-
-class SelectionProgress(Bar):
-    """The bar of a selection."""
-
-    def worked(self, report: SelectionReport) -> None:
-        """Callback for `condensery.select`."""
+    def selecting(self, report: SelectionReport) -> None:
         share = min(report.done / report.total, 1)
         left = readable_seconds(report.seconds * (1 - share) / max(share, 1e-9))
         text = f"{report.stage}  {100 * share:.0f} %  {readable_seconds(report.seconds)}, {left} left"
-        self.update(round(report.done), max(1, round(report.total)), text)
+        self.bar(report.done, report.total, text)
+
+    def teaching(self, done: int, total: int) -> None:
+        self.bar(done, total, f"teacher  {done}/{total} epochs")
+
+    def evaluating(self, news: Trained) -> None:
+        found = f"{news.subject}, {news.network}: {100 * news.accuracy:.1f} %"
+        self.bar(news.done, news.total, f"{news.done}/{news.total} networks  {found}")
+
+    def comparing(self, cells: Cells) -> None:
+        """A table on a terminal, a line for every finished job elsewhere."""
+        if self.wanted:
+            self.draw(lambda: progress_table(cells), transient=True)
+        elif cells.line:
+            self.say(f"[{cells.done}/{cells.total}{_left(cells)}] {cells.line}")
 
 
-class TeacherProgress(Bar):
-    """The bar of a teacher's training."""
-
-    def trained(self, done: int, total: int) -> None:
-        """Callback for `condensery.label`."""
-        self.update(done, total, f"teacher  {done}/{total} epochs")
-
-
-class EvaluationProgress(Bar):
-    """The bar of an evaluation."""
-
-    def trained(self, news: Trained) -> None:
-        """Callback for `condensery.evaluate`."""
-        text = (
-            f"{news.done}/{news.total} networks  {news.subject}, {news.network}: {100 * news.accuracy:.1f} %"
-        )
-        self.update(news.done, news.total, text)
+def bar(done: float, total: float, text: str) -> Table:
+    """A line as wide as the terminal: how much is done, and what is said about it."""
+    line = Table.grid(padding=(0, 1), expand=True)
+    line.add_column(ratio=1)
+    line.add_column(no_wrap=True)
+    line.add_row(ProgressBar(total=total, completed=done), plain(text))
+    return line
 
 
-def _speed(steps_per_second: float) -> str:
-    return (
-        f"{steps_per_second:.3g} steps/s" if steps_per_second >= 1 else f"{1 / steps_per_second:.3g} s/step"
+def progress_table(cells: Cells) -> Table:
+    """Rows are sets, columns architectures; each cell says what is going on or what was found."""
+    networks = dict.fromkeys(cell.record["network"] for row in cells.rows.values() for cell in row)
+    done = f"{cells.done} of {cells.total} cells done, {readable_seconds(cells.elapsed)} so far"
+    rows = (
+        {"": row, **{f">{network}": _cell(*cells.at(row, network)) for network in networks}}
+        for row in cells.rows
     )
+    return table(rows, title=f"{done}{_left(cells)}")
+
+
+def _left(cells: Cells) -> str:
+    return "" if cells.left is None else f", about {readable_seconds(cells.left)} left"
+
+
+def _cell(state: str, accuracies: list[float]) -> str:
+    """ "89.3 ± 0.5", "89.3 ± 0.5 (testing)", "waiting" """
+    if not accuracies:
+        return state
+    from statistics import fmean, pstdev
+
+    found = accuracy(fmean(accuracies), pstdev(accuracies), len(accuracies))
+    return found if state == "done" else f"{found} ({state})"

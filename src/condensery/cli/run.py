@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from condensery.cli import arguments
 from condensery.cli.declared import methods
-from condensery.cli.flags import Flag, MethodFlags, OptionGroup
-from condensery.cli.options import Curve, Images, Made, Resize
+from condensery.cli.flags import Flag, Options
+from condensery.cli.options import Curve, Draws, Images, Judge, Made, Resize
 from condensery.cli.output import Output
-from condensery.cli.progress import RunProgress
+from condensery.cli.progress import Progress
 from condensery.errors import BadInput
 from condensery.text import count, readable_seconds
 
-_DECIDING = ("method", "ipc", "network", "seed")  # settings that a resumed run must share
+if TYPE_CHECKING:
+    from condensery.run_folder import RunSettings
 
 
-class Making(OptionGroup, panel="Run"):
+class Making(Options, panel="Run"):
     method: Annotated[str, Flag(choices=methods)] = "dm"
     """One of {}; see condense methods."""
     ipc: int = 1
@@ -30,7 +31,7 @@ class Making(OptionGroup, panel="Run"):
     """Settings that you do not give: fast (minutes on two cores) or paper (exactly as published; hours on a GPU)."""
 
 
-class Stopping(OptionGroup, panel="Stopping and resuming"):
+class Stopping(Options, panel="Stopping and resuming"):
     resume: bool = False
     """Go on with the run in --out, to the same bits as if it had never stopped."""
     checkpoint_every: Annotated[float, Flag("SECONDS", arguments.seconds)] = 60
@@ -39,16 +40,7 @@ class Stopping(OptionGroup, panel="Stopping and resuming"):
     """Stop cleanly after so long, with a usable result: 90s, 10m, 2h."""
 
 
-def run(
-    images: Images,
-    resize: Resize,
-    making: Making,
-    made: Made,
-    stopping: Stopping,
-    curve: Curve,
-    fields: MethodFlags,
-    output: Output,
-) -> None:
+class Run(Images, Resize, Making, Draws, Made, Stopping, Judge, Curve, Output, package="methods"):
     """Condense labelled images into a few synthetic images per class.
 
     The result is a folder with set.safetensors (the images, and how they were
@@ -62,48 +54,42 @@ def run(
       condense run --data photos/ --size 32 --ipc 5 --time-limit 30m
       condense run --resume --out runs/mnist
     """
-    out = made.out or arguments.default_out(images.source, making.method, making.ipc, made.seed)
-    from condensery.run_folder import RunFolder
-    from condensery.runner import absolute_source, condense, resume_run
-    from condensery.session import Options
 
-    with RunProgress(output) as progress:
-        options = Options(
-            device=made.device,
-            checkpoint_every=stopping.checkpoint_every,
-            time_limit=stopping.time_limit,
-            **curve.values,
-            callback=progress.step,
-            announce=progress.say,
-        )
-        if stopping.resume and RunFolder(out).exists:  # whatever was typed must be what it was started with
-            asked = {
-                name: value for name, value in {**making.typed, **made.typed}.items() if name in _DECIDING
-            }
-            if images.data is not None:
-                asked["source"] = absolute_source(images.data)
-            if "preset" in making.typed:
-                progress.say(
-                    "--preset is for new runs: this one goes on with the settings that it was started with"
+    def work(self) -> None:
+        out = self.out or arguments.default_out(self.source, self.method, self.ipc, self.seed)
+        from condensery.run_folder import RunFolder
+        from condensery.runner import condense, resume_run
+        from condensery.session import Options as SessionOptions
+
+        with Progress(self) as progress:
+            heard = {"callback": progress.condensing, "announce": progress.say}
+            if self.resume and RunFolder(out).exists:
+                asked = self._asked(RunFolder(out).settings())
+                if "preset" in self.typed:
+                    progress.say(
+                        "--preset is for new runs: this one goes on with the settings that it was started with"
+                    )
+                options = SessionOptions(**self.of(SessionOptions, **heard))
+                made = resume_run(out, steps=self.steps, options=options, asked=asked)
+            elif self.resume and self.data is None:
+                raise BadInput(
+                    f"{out} holds no run to resume: to start one there, name the images with --data"
                 )
-            kept = RunFolder(out).settings()
-            asked["options"] = {**kept.options, **images.data_options, **resize.typed}
-            asked["fields"] = fields.of(kept.method)
-            synthetic = resume_run(out, steps=making.steps, options=options, asked=asked)
-        elif stopping.resume and images.data is None:
-            raise BadInput(f"{out} holds no run to resume: to start one there, name the images with --data")
-        else:
-            synthetic = condense(
-                images.source,
-                **making.values,
-                seed=made.seed,
-                out=out,
-                **vars(options),
-                **resize.values,
-                data_options=images.data_options,
-                **fields.of(making.method),
-            )
-    record = synthetic.record
-    loss = "-" if record["loss"] is None else f"{record['loss']:.4g}"
-    took = f"{count(record['step'], 'step')}, {readable_seconds(record['seconds'])}"
-    output.tell_set(out, synthetic, "images", ("Loss", f"{loss} after {took}"))
+            else:
+                options = self.of(condense, data=self.source, out=out, **heard)
+                made = condense(**options, **self.fields_of(self.method))
+        loss = "-" if made.record["loss"] is None else f"{made.record['loss']:.4g}"
+        took = f"{count(made.record['step'], 'step')}, {readable_seconds(made.record['seconds'])}"
+        self.tell_set(out, made, "images", ("Loss", f"{loss} after {took}"))
+
+    def _asked(self, kept: RunSettings) -> dict[str, Any]:
+        """Whatever was typed, which must be what the run was started with."""
+        from condensery.runner import absolute_source
+
+        asked = {
+            name: self.typed[name] for name in ("method", "ipc", "network", "seed") if name in self.typed
+        }
+        if self.data is not None:
+            asked["source"] = absolute_source(self.data)
+        options = {**kept.options, **self.data_options, **self.typed_in(Resize)}
+        return {**asked, "options": options, "fields": self.fields_of(kept.method)}

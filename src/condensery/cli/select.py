@@ -6,14 +6,14 @@ from typing import Annotated
 
 from condensery.cli import arguments
 from condensery.cli.declared import selectors
-from condensery.cli.flags import Flag, OptionGroup, SelectorFlags
-from condensery.cli.options import Images, Made, Resize
+from condensery.cli.flags import Flag, Options
+from condensery.cli.options import Draws, Images, Made, Resize
 from condensery.cli.output import Output
-from condensery.cli.progress import SelectionProgress
+from condensery.cli.progress import Progress
 from condensery.text import readable_seconds
 
 
-class Choosing(OptionGroup, panel="Run"):
+class Choosing(Options, panel="Run"):
     method: Annotated[str, Flag(choices=selectors)] = "herding"
     """One of {}; see condense methods."""
     ipc: int = 1
@@ -23,9 +23,7 @@ class Choosing(OptionGroup, panel="Run"):
     as package.module:factory. See condense networks."""
 
 
-def select(
-    images: Images, resize: Resize, choosing: Choosing, made: Made, fields: SelectorFlags, output: Output
-) -> None:
+class Select(Images, Resize, Choosing, Draws, Made, Output, package="coresets"):
     """Select a few real images per class: what condensing has to beat.
 
     The result is a folder with set.safetensors (the images, how they were chosen,
@@ -38,19 +36,13 @@ def select(
       condense select --data mnist --method k-center --ipc 10 --weights random
       condense select --data photos/ --size 32 --ipc 5 --method random
     """
-    data, settings = images.source, fields.of(choosing.method)
-    from condensery.selection import select as select_images
 
-    out = made.out or arguments.default_out(data, choosing.method, choosing.ipc, made.seed)
-    with SelectionProgress(output) as progress:
-        chosen = select_images(
-            data,
-            **choosing.values,
-            **{**made.values, "out": out},
-            callback=progress.worked,
-            announce=progress.say,
-            **resize.values,
-            data_options=images.data_options,
-            **settings,
-        )
-    output.tell_set(out, chosen, "real images", ("Time", readable_seconds(chosen.record["seconds"])))
+    def work(self) -> None:
+        data, fields = self.source, self.fields_of(self.method)
+        from condensery.selection import select
+
+        out = self.out or arguments.default_out(data, self.method, self.ipc, self.seed)
+        with Progress(self) as progress:
+            options = self.of(select, data=data, out=out, callback=progress.selecting, announce=progress.say)
+            chosen = select(**options, **fields)
+        self.tell_set(out, chosen, "real images", ("Time", readable_seconds(chosen.record["seconds"])))

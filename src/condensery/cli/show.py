@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from condensery.cli.flags import Flag, OptionGroup
-from condensery.cli.output import Output, facts_table
+from condensery.cli import options
+from condensery.cli.flags import Flag
+from condensery.cli.output import Output, facts
 from condensery.errors import BadInput
 from condensery.text import accuracy, percent, readable_bytes, readable_seconds
 
 if TYPE_CHECKING:
     from condensery.records import SyntheticSet
 
-RunPath = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors file.", show_default=False)
-]
 
-
-class Drawing(OptionGroup):
-    out: Annotated[Path | None, Flag("PICTURE")] = None
-    """Where to write the picture (default: beside the set)."""
-    per_class: Annotated[int | None, Flag("N")] = None
-    """Draw at most N images of each class."""
-    verify: bool = False
-    """Say what the SHA-256 in the file covers, and that it holds."""
-
-
-def show(run: RunPath, drawing: Drawing, output: Output) -> None:
+class Show(Output):
     """Say how a set was made, and draw it: one row per class.
 
     Examples:
@@ -38,98 +25,100 @@ def show(run: RunPath, drawing: Drawing, output: Output) -> None:
       condense show runs/mnist --per-class 10 --out mnist.png
       condense show runs/mnist --verify
     """
-    per_class = drawing.per_class
-    if per_class is not None and per_class < 1:
-        raise BadInput(f"--per-class must be at least 1, not {per_class}")
-    from condensery import artifact
-    from condensery.export import save_picture
-    from condensery.export.picture import value_range
 
-    path = artifact.set_path(run)
-    synthetic = artifact.load(path)
-    verified = artifact.coverage(path) if drawing.verify else None
-    drawn, missing = drawing.out or path.with_suffix(".png"), ""
-    try:
-        save_picture(synthetic, drawn, per_class)
-    except BadInput as error:
-        if drawing.out:
-            raise
-        missing = f"none: {error}, with --out"
-    low, high, clipped = value_range(synthetic)
-    facts = _facts(path, synthetic, missing or str(drawn), low, high, clipped)
-    if verified:
-        facts.append(("Verified", f"SHA-256 {verified[0]} holds; it covers {verified[1]}"))
-    output.show(facts_table(facts))
-    output.result(
-        {
+    run: options.Run
+    """A run folder or a .safetensors file."""
+    out: Annotated[Path | None, Flag("PICTURE")] = None
+    """Where to write the picture (default: beside the set)."""
+    per_class: Annotated[int | None, Flag("N")] = None
+    """Draw at most N images of each class."""
+    verify: bool = False
+    """Say what the SHA-256 in the file covers, and that it holds."""
+
+    def work(self) -> None:
+        if self.per_class is not None and self.per_class < 1:
+            raise BadInput(f"--per-class must be at least 1, not {self.per_class}")
+        from condensery import artifact
+        from condensery.export import save_picture
+        from condensery.export.picture import value_range
+
+        path = artifact.set_path(self.run)
+        synthetic = artifact.load(path)
+        spec, sha = synthetic.spec, artifact.coverage(path) if self.verify else None
+        drawn, missing = self.out or path.with_suffix(".png"), ""
+        try:
+            save_picture(synthetic, drawn, self.per_class)
+        except BadInput as error:
+            if self.out:
+                raise
+            missing = f"none: {error}, with --out"
+        low, high, clipped = value_range(synthetic)
+        shape, size = "x".join(map(str, spec.shape)), readable_bytes(synthetic.bytes)
+        outside = f"where pixels have 0 to 1; a picture clips {percent(clipped)} %"
+        rows = [
+            ("Set", str(path)),
+            ("Images", f"{len(synthetic)} of {spec.num_classes} classes, {shape}, {size}"),
+            *_labels(synthetic),
+            ("Values", f"{low:.2f} to {high:.2f} {outside}"),
+            ("Classes", ", ".join(spec.class_names[:20]) + (", ..." if spec.num_classes > 20 else "")),
+            (
+                "Mean, std",
+                ", ".join(" ".join(f"{x:.4f}" for x in values) for values in (spec.mean, spec.std)),
+            ),
+            *_origin(synthetic.record),
+            ("Picture", missing or str(drawn)),
+        ]
+        if sha:
+            rows.append(("Verified", f"SHA-256 {sha[0]} holds; it covers {sha[1]}"))
+        self.show(facts(rows))
+        document = {
             "set": str(path),
             "picture": None if missing else str(drawn),
             "images": len(synthetic),
             "bytes": synthetic.bytes,
-            "spec": synthetic.spec.to_json(),
+            "spec": spec.to_json(),
             "lowest": low,
             "highest": high,
             "clipped_share": clipped,
             "record": synthetic.record,
-            **({"verified": dict(zip(("sha256", "covers"), verified, strict=True))} if verified else {}),
         }
-    )
+        self.result(document | ({"verified": {"sha256": sha[0], "covers": sha[1]}} if sha else {}))
 
 
-def _facts(
-    path: Path, synthetic: SyntheticSet, drawn: str, low: float, high: float, clipped: float
-) -> list[tuple[str, str]]:
-    record, spec = synthetic.record, synthetic.spec
-    shape = "x".join(map(str, spec.shape))
-    return [
-        ("Set", str(path)),
-        (
-            "Images",
-            f"{len(synthetic)} of {spec.num_classes} classes, {shape}, {readable_bytes(synthetic.bytes)}",
-        ),
-        *_labels(synthetic),
-        ("Values", f"{low:.2f} to {high:.2f} where pixels have 0 to 1; a picture clips {percent(clipped)} %"),
-        ("Classes", ", ".join(spec.class_names[:20]) + (", ..." if spec.num_classes > 20 else "")),
-        ("Mean, std", f"{_numbers(spec.mean)}, {_numbers(spec.std)}"),
-        *_origin(record),
-        *(("Accuracy", _accuracy(one)) for one in _entries(record)),
-        ("Picture", drawn),
-    ]
+def _labels(synthetic: SyntheticSet) -> Iterator[tuple[str, str]]:
+    """Images stored where they are fewer than those trained on, and labels that are not the classes."""
+    stored, kind = synthetic.stored_images, synthetic.label_kind
+    if stored != len(synthetic):
+        yield "Stored", f"{stored} images, which the others are made of"
+    if kind != "hard":
+        teacher = synthetic.record.get("labels", {}).get("teacher", {})
+        yield "Labels", kind + (f", of {teacher['network']}" if "network" in teacher else "")
 
 
-def _origin(record: dict[str, Any]) -> list[tuple[str, str]]:
-    """How a set was made; files from elsewhere may say less than ours."""
-    facts = []
+def _origin(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """How a set was made, and what it came to; files from elsewhere may say less than ours."""
+    took = readable_seconds(record["seconds"]) if "seconds" in record else ""
     if "data" in record:
-        facts.append(("Data", str(record["data"].get("source", "-"))))
+        yield "Data", str(record["data"].get("source", "-"))
     if "method" in record:
-        facts.append(("Method", str(record["method"])))
+        yield "Method", str(record["method"])
     if record.get("fields"):
-        facts.append(("Fields", ", ".join(f"{name}={value}" for name, value in record["fields"].items())))
+        yield "Fields", ", ".join(f"{name}={value}" for name, value in record["fields"].items())
     if "indices" in record:
-        facts.append(("Selected", _selected(record)))
+        selected = f"{len(record['indices'])} real training images{took and f', in {took}'}"
+        yield "Selected", f"{selected}; --json lists their indices"
     if "network" in record:
-        facts.append(("Network", str(record["network"])))
+        yield "Network", str(record["network"])
     if "step" in record:
-        took = f", {readable_seconds(record['seconds'])}" if "seconds" in record else ""
-        facts.append(("Steps", f"{record['step']} of {record.get('steps', '?')}{took}"))
+        yield "Steps", f"{record['step']} of {record.get('steps', '?')}{took and f', {took}'}"
     if record.get("loss") is not None:
-        facts.append(("Loss", f"{record['loss']:.4g}"))
-    facts += [
-        (name.capitalize(), str(record[name])) for name in ("seed", "time", "hardware") if name in record
-    ]
-    return facts
-
-
-def _selected(record: dict[str, Any]) -> str:
-    took = f", in {readable_seconds(record['seconds'])}" if "seconds" in record else ""
-    return f"{len(record['indices'])} real training images{took}; --json lists their indices"
-
-
-def _entries(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """The complete entries among the accuracies of a record."""
-    keys = {"protocol", "network", "mean", "std", "n"}
-    return [one for one in record.get("accuracies", []) if keys <= set(one)]
+        yield "Loss", f"{record['loss']:.4g}"
+    for name in ("seed", "time", "hardware"):
+        if name in record:
+            yield name.capitalize(), str(record[name])
+    for one in record.get("accuracies", []):
+        if {"protocol", "network", "mean", "std", "n"} <= set(one):
+            yield "Accuracy", _accuracy(one)
 
 
 def _accuracy(one: dict[str, Any]) -> str:
@@ -142,29 +131,7 @@ def _accuracy(one: dict[str, Any]) -> str:
     return f"{accuracy(one['mean'], one['std'], one['n'])} %  ({by})"
 
 
-def _labels(synthetic: SyntheticSet) -> list[tuple[str, str]]:
-    """Images stored where they are fewer than those trained on, and labels that are not the classes."""
-    stored, kind = synthetic.stored_images, synthetic.label_kind
-    facts = [("Stored", f"{stored} images, which the others are made of")] if stored != len(synthetic) else []
-    if kind == "hard":
-        return facts
-    teacher = synthetic.record.get("labels", {}).get("teacher", {})
-    whose = f", of {teacher['network']}" if "network" in teacher else ""
-    return [*facts, ("Labels", kind + whose)]
-
-
-def _numbers(values: tuple[float, ...]) -> str:
-    return " ".join(f"{value:.4f}" for value in values)
-
-
-class Export(OptionGroup):
-    format: str
-    """npz, pt, parquet, png."""
-    out: Annotated[Path, Flag("PATH")]
-    """The file or folder to write; must be new."""
-
-
-def export(run: RunPath, wanted: Export, output: Output) -> None:
+class Export(Output):
     """Write a set in a format that other tools read.
 
     Formats:
@@ -182,12 +149,19 @@ def export(run: RunPath, wanted: Export, output: Output) -> None:
       condense export runs/mnist --format npz --out mnist.npz
       condense export runs/mnist --format png --out mnist-images
     """
-    from condensery import artifact
-    from condensery.export import export as export_set
 
-    result = export_set(artifact.load(run), wanted.format, wanted.out)
-    for line in result.lines:
-        output.say(line)
-    output.result(
-        {"format": wanted.format, "paths": [str(path) for path in result.paths], "lines": list(result.lines)}
-    )
+    run: options.Run
+    """A run folder or a .safetensors file."""
+    format: str
+    """npz, pt, parquet, png."""
+    out: Annotated[Path, Flag("PATH")]
+    """The file or folder to write; must be new."""
+
+    def work(self) -> None:
+        from condensery import artifact
+        from condensery.export import export
+
+        done = export(artifact.load(self.run), self.format, self.out)
+        for line in done.lines:
+            self.say(line)
+        self.result({"format": self.format, "paths": list(map(str, done.paths)), "lines": list(done.lines)})

@@ -11,11 +11,10 @@ from typing import Any
 from condensery.comparison.engines import Engine, pick_engine
 from condensery.comparison.entries import Steps, entries
 from condensery.comparison.folder import Folder
-from condensery.comparison.jobs import Entry, Plan, sets
-from condensery.comparison.perform import perform, remember
+from condensery.comparison.jobs import Entry, Plan
+from condensery.comparison.perform import perform
 from condensery.comparison.reports import Comparison
-from condensery.comparison.rows import measurements
-from condensery.comparison.run import Listener, Run
+from condensery.comparison.run import Run
 from condensery.coresets import Selector
 from condensery.data import load
 from condensery.data.sources import silent
@@ -59,7 +58,7 @@ def compare(
     estimate: bool = True,
     dry_run: bool = False,
     command: str = "",
-    callback: Listener | None = None,
+    callback: Callable[[Run], None] | None = None,
     announce: Callable[[str], None] = silent,
     size: int | None = None,
     channels: int | None = None,
@@ -99,7 +98,7 @@ def compare(
         estimate: measure beforehand how long it will take, and say so.
         dry_run: no more than the checks and the estimate; `out` is not touched.
         command: for the records.
-        callback: called after every job.
+        callback: told of the run once before the first job, and after each.
         announce: called with lines of text for a person.
         size, channels, data_options: of `condensery.load_images`.
 
@@ -155,23 +154,14 @@ def compare(
         evaluation_seed=evaluation_seed,
         evaluate_at=_unique(evaluate_at),
     )
-    folder = Folder(Path(out))
-    run = Run(plan, images, folder, device, announce)
-    kept = folder.asked()
+    run = Run(plan, images, Folder(Path(out)), device, announce)
+    kept = run.folder.asked()
     runner = engine or pick_engine(workers, ray, gpus_per_job, perform, threads or (kept and kept.threads))
     try:
-        if dry_run:
-            run.expected(runner.slots)
-        else:
-            remember(images)
-            with folder.opened(plan, threads, runner.slots, command) as threads:
-                run.work(runner, threads, estimate, callback)
+        return run.carry_out(runner, threads, estimate, dry_run, command, callback)
     finally:
         if engine is None:
             runner.close()
-    found = measurements(run.cells, folder, threads)
-    problems = tuple(dict.fromkeys(run.problems.values()))
-    return Comparison(folder.path, plan, sets(plan), run.cells, found, problems, command)
 
 
 def _require_counts(counts: Mapping[str, Sequence[int | None]]) -> None:

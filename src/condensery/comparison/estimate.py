@@ -1,13 +1,20 @@
-"""How long a comparison will take, measured on a few steps of each kind of job that it has."""
+"""What is known before any work: cells that cannot be done, what methods say, and how long the rest will take."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
 from condensery import driver
+from condensery.budgets import in_record
+from condensery.comparison.folder import Problem
 from condensery.comparison.jobs import MAKE, ON_THE_WAY, Job, Plan
 from condensery.comparison.perform import evaluation_options
 from condensery.coresets import SelectionTask, get_selector, random_selection
 from condensery.data import ClassPool
-from condensery.errors import FailedWork
+from condensery.errors import BadInput, FailedWork
 from condensery.evaluation import Protocol
 from condensery.evaluation.cost import EvaluationTimer
 from condensery.method import Method, Task, images_per_class
@@ -19,18 +26,76 @@ from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
 from condensery.training import default_chunk
 
+# ---- cells that cannot be done
+
+
+def impossible(rows: Mapping[str, Sequence[Job]], images: ImageData) -> tuple[dict[str, Problem], list[str]]:
+    """Of cells by row: those that cannot be done, by key, and what methods say about their settings, for people.
+
+    Cells of a row that share a reason are named together.
+    """
+    pool = ClassPool(images.train, images.spec, torch.device("cpu"))
+    found: dict[str, Problem] = {}
+    notes: dict[str, None] = {}
+    for row, cells in rows.items():
+        made = cells[0].made
+        of_set = _refusal(lambda made=made: notes.update(_notes(made, pool))) if made else ""
+        tested = dict.fromkeys(cell.record["network"] for cell in cells)
+        reasons = {n: of_set or _refusal(lambda n=n: resolve(n).parameter_count(images.spec)) for n in tested}
+        several = len(set(reasons.values())) > 1
+        for cell in cells:
+            network = cell.record["network"]
+            if reason := reasons[network]:
+                found[cell.key] = Problem(f"{row} on {network}" if several else row, reason, foreseen=True)
+    return found, list(notes)
+
+
+def _refusal(check: Callable[[], object]) -> str:
+    """Why a check refuses, "" if it does not."""
+    try:
+        check()
+    except BadInput as error:
+        return str(error)
+    return ""
+
+
+def _notes(made: Job, pool: ClassPool) -> dict[str, None]:
+    """Of the method on its settings, in order. Raises BadInput if the set cannot be made."""
+    record, smallest = made.record, min(pool.counts)
+    if record["ipc"] > smallest:
+        name = pool.spec.class_names[pool.counts.index(smallest)]
+        raise BadInput(
+            f"{record['ipc']} per class is more than class {name!r} has training images ({smallest})"
+        )
+    if record["network"]:
+        resolve(record["network"]).parameter_count(pool.spec)
+    algorithm, task = _algorithm(made, pool)
+    return {f"{made.label}: {note}": None for note in algorithm.check(task)}
+
+
+def _algorithm(made: Job, pool: ClassPool, **of_selection: Any) -> tuple[Any, Any]:
+    """The method or the selector of a set, and the task that it gets."""
+    record, device = made.record, pool.device
+    counts = in_record(record["ipc"], pool.spec.num_classes)
+    place = (pool, resolve(record["network"] or "convnet"), counts, device, default_chunk(device))
+    if record["method"] in METHODS:
+        return get_method(record["method"], **record["fields"]), Task(*place, record["steps"])
+    return get_selector(record["method"], **record["fields"]), SelectionTask(*place, **of_selection)
+
+
+# ---- time
+
 
 class Stopwatch:
     """Measures jobs of a plan. Each kind of work is measured once; everything it makes is thrown away."""
 
     def __init__(self, plan: Plan, images: ImageData, device: str) -> None:
-        self.device = pick_device(device)
-        self.pool = ClassPool(images.train, images.spec, self.device)
+        self.pool = ClassPool(images.train, images.spec, pick_device(device))
         self.protocol = Protocol.from_json(plan.protocol)
-        self.timer = EvaluationTimer(images, self.protocol, self.device, self._to_train)
+        self.timer = EvaluationTimer(images, self.protocol, self.pool.device, self._to_train)
         self.rng = Rng(0).fork("estimate")
-        self._steps: dict[object, float] = {}  # seconds of an update
-        self._samples: dict[object, SyntheticSet] = {}
+        self._steps: dict[str, float] = {}  # seconds of an update, by row
+        self._samples: dict[str, SyntheticSet] = {}  # by row
         self._foreseen: set[str] = set()  # networks that an earlier job will have trained
 
     def seconds(self, job: Job) -> float:
@@ -45,30 +110,25 @@ class Stopwatch:
         return self.timer.of_set(network, self._sample(job.made), repeats, record["seed"], **options)
 
     def _make(self, job: Job) -> float:
-        record, task, seconds = job.record, self._task(job), 0.0
-        method = get_method(record["method"], **record["fields"])
-        if needed := driver.preparation(method, task, driver.source(record["seed"])):
-            pieces = sum(map(self._first, needed.missing))
-            seconds = pieces * needed.work * self.timer.per_image(task.network) if pieces else 0.0
+        record, (method, task), seconds = job.record, _algorithm(job, self.pool), 0.0
+        needed = driver.preparation(method, task, driver.source(record["seed"]))
+        if needed and (pieces := sum(map(self._first, needed.missing))):
+            seconds = pieces * needed.work * self.timer.per_image(task.network)
         if judged := record.get(ON_THE_WAY):
             network, like = self.protocol.network(task.network), self._sample(job)
             each = self.timer.of_set(network, like, judged["repeats"], record["seed"])
             seconds += len(judged["steps"]) * each
-        if plain := self._unprepared(job):
-            kind = _kind(job)
-            if kind not in self._steps:
-                self._steps[kind] = self._step(plain, task)
-            seconds += record["steps"] * self._steps[kind]
+        if plain := needed.without if needed else method:
+            if job.row not in self._steps:
+                self._steps[job.row] = self._step(plain, task)
+            seconds += record["steps"] * self._steps[job.row]
         return seconds
 
     def _select(self, job: Job) -> float:
         """The selector's own measure of its work, in images that go through a training step."""
-        record, network = job.record, resolve(job.record["network"] or "convnet")
-        place = (self.pool, network, record["ipc"], self.device, default_chunk(self.device))
-        task = SelectionTask(*place, to_train=self._to_train)
-        selector = get_selector(record["method"], **record["fields"])
-        work = selector.work(task, Rng(record["seed"]).fork("select"))
-        return work * self.timer.per_image(network) if work else 0.0
+        selector, task = _algorithm(job, self.pool, to_train=self._to_train)
+        work = selector.work(task, Rng(job.record["seed"]).fork("select"))
+        return work * self.timer.per_image(task.network) if work else 0.0
 
     def _step(self, method: Method, task: Task) -> float:
         """Seconds of one update."""
@@ -77,38 +137,23 @@ class Stopwatch:
         except FailedWork:  # the job itself will say so
             return 0.0
 
-    def _task(self, job: Job) -> Task:
-        record, chunk = job.record, default_chunk(self.device)
-        network = resolve(record["network"])
-        return Task(self.pool, network, record["ipc"], self.device, chunk, record["steps"])
-
-    def _unprepared(self, job: Job) -> Method | None:
-        """The method of a job, without what it has to prepare; None where its steps take no time beside that."""
-        method = get_method(job.record["method"], **job.record["fields"])
-        needed = driver.preparation(method, self._task(job), driver.source(job.record["seed"]))
-        return needed.without if needed else method
-
     def _sample(self, made: Job) -> SyntheticSet:
         """A set with as many images, and labels and a recipe of the same kind, as that which the job makes."""
-        kind = _kind(made)
-        if kind not in self._samples:
-            self._samples[kind] = self._new_sample(made)
-        return self._samples[kind]
+        if made.row not in self._samples:
+            self._samples[made.row] = self._new_sample(made)
+        return self._samples[made.row]
 
     def _new_sample(self, made: Job) -> SyntheticSet:
-        record, count = made.record, made.record["ipc"]
-        if record["method"] in METHODS:
-            if method := self._unprepared(made):
-                found = driver.begin(method, self._task(made), self.rng).synthetic.content()
-                return SyntheticSet(
-                    found.images,
-                    found.labels,
-                    self.pool.spec,
-                    targets=found.targets,
-                    training=found.training,
-                )
-            count = images_per_class(record["fields"], count)
-        return random_selection(self.pool, count, self.rng)
+        record = made.record
+        method, task = _algorithm(made, self.pool)
+        if record["method"] not in METHODS:
+            return random_selection(self.pool, record["ipc"], self.rng)
+        needed = driver.preparation(method, task, driver.source(record["seed"]))
+        if not (plain := needed.without if needed else method):
+            return random_selection(self.pool, images_per_class(record["fields"], record["ipc"]), self.rng)
+        found = driver.content(plain, task, driver.begin(plain, task, self.rng))
+        own = {"targets": found.targets, "training": found.training}
+        return SyntheticSet(found.images, found.labels, self.pool.spec, **own)
 
     def _to_train(self, kept: KeptNetwork) -> bool:
         """Whether a network will have to be trained, since neither the cache has it nor an earlier job will."""
@@ -119,8 +164,3 @@ class Stopwatch:
         first = name not in self._foreseen
         self._foreseen.add(name)
         return first
-
-
-def _kind(made: Job) -> object:
-    """What decides the cost of an update, and the form of the set."""
-    return made.label, made.record["ipc"], made.record["network"]

@@ -72,8 +72,8 @@ class FeatureSelector:
 
     def select(self, task: SelectionTask, rng: Rng) -> list[np.ndarray]:
         return [
-            members[type(self).order(found, task.ipc).numpy()]
-            for members, found in self.features_by_class(task, rng)
+            members[type(self).order(found, n).numpy()]
+            for (members, found), n in zip(self.features_by_class(task, rng), task.counts, strict=True)
         ]
 
     def features_by_class(self, task: SelectionTask, rng: Rng) -> Iterator[tuple[np.ndarray, Tensor]]:

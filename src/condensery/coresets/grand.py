@@ -50,9 +50,9 @@ class GraNd:
 
     def check(self, task: SelectionTask) -> list[str]:
         check_keep(self.keep)
-        if 0 < self.candidates < task.ipc:
+        if 0 < self.candidates < max(task.counts):
             raise BadInput(
-                f"--candidates {self.candidates} is less than --ipc {task.ipc}: ask for more, or 0 for all"
+                f"--candidates {self.candidates} is less than --ipc {max(task.counts)}: ask for more, or 0 for all"
             )
         notes = [f"scores of {check_weights(task, self.weights, self.epochs, self.networks)}"]
         if self.candidates:

@@ -38,13 +38,13 @@ class OptimalRandom:
     """share of each class that judges, and can not be selected"""
 
     def check(self, task: SelectionTask) -> list[str]:
-        for name, count, judges in zip(
-            task.spec.class_names, task.pool.counts, self._judges(task), strict=True
+        for name, count, ipc, judges in zip(
+            task.spec.class_names, task.pool.counts, task.counts, self._judges(task), strict=True
         ):
-            if not 0 < judges <= count - task.ipc:
+            if not 0 < judges <= count - ipc:
                 raise BadInput(
                     f"--held-out {self.held_out:g} sets {judges} of the {count} images of class {name!r} aside, and "
-                    f"--ipc {task.ipc} are selected of the rest: choose another share, or fewer"
+                    f"--ipc {ipc} are selected of the rest: choose another share, or fewer"
                 )
         return [
             f"{self.selections} random selections, judged by {self.networks} x {task.network.name} on "
@@ -52,7 +52,7 @@ class OptimalRandom:
         ]
 
     def work(self, task: SelectionTask, rng: Rng) -> float:
-        each = self.epochs * task.ipc * len(task.classes) + FORWARD * sum(self._judges(task))
+        each = self.epochs * sum(task.counts) + FORWARD * sum(self._judges(task))
         return self.selections * self.networks * each
 
     def select(self, task: SelectionTask, rng: Rng) -> list[np.ndarray]:
@@ -65,7 +65,7 @@ class OptimalRandom:
         best: tuple[float, list[np.ndarray]] = (-1.0, [])
         for i in range(self.selections):
             draw = rng.fork("selection", i)
-            picks = [draw.fork(c).numpy().permutation(free[c])[: task.ipc] for c in task.classes]
+            picks = [draw.fork(c).numpy().permutation(free[c])[: task.counts[c]] for c in task.classes]
             accuracy = self._accuracy(task, np.concatenate(picks), judging, draw)
             best = max(best, (accuracy, picks), key=lambda found: found[0])  # the first of equals
         return best[1]

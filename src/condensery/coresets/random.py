@@ -1,4 +1,4 @@
-"""Random selection: `ipc` images of each class, drawn uniformly without replacement (thesis section 2.1)."""
+"""Random selection: images of each class, drawn uniformly without replacement (thesis section 2.1)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from condensery.budgets import in_record, recorded
 from condensery.coresets.selector import SelectionTask
 from condensery.data.pool import ClassPool
 from condensery.records import SyntheticSet
@@ -30,17 +31,22 @@ class Random:
         return 0
 
     def select(self, task: SelectionTask, rng: Rng) -> list[np.ndarray]:
-        return random_picks(task.pool, task.ipc, rng)
+        return random_picks(task.pool, task.counts, rng)
 
 
-def random_picks(pool: ClassPool, ipc: int, rng: Rng) -> list[np.ndarray]:
-    """For each class the first `ipc` indices of a random permutation of its images."""
-    return [pool.sample_indices(c, ipc, rng.fork(c)) for c in range(pool.spec.num_classes)]
+def random_picks(pool: ClassPool, counts: Sequence[int], rng: Rng) -> list[np.ndarray]:
+    """For each class the first `counts[c]` indices of a random permutation of its images; all, if it has fewer."""
+    return [pool.sample_indices(c, n, rng.fork(c)) for c, n in enumerate(counts)]
 
 
-def random_selection(pool: ClassPool, ipc: int, rng: Rng) -> SyntheticSet:
-    """A set of real images, class-major; its record holds their indices in the training set."""
-    return as_set(pool, random_picks(pool, ipc, rng), {"method": "random", "ipc": ipc})
+def random_selection(pool: ClassPool, ipc: int | Sequence[int], rng: Rng) -> SyntheticSet:
+    """A set of real images, class-major; its record holds their indices in the training set.
+
+    Args:
+        ipc: images of each class, one number for all or one for each.
+    """
+    picks = random_picks(pool, in_record(ipc, pool.spec.num_classes), rng)
+    return as_set(pool, picks, {"method": "random", "ipc": recorded([len(one) for one in picks])})
 
 
 def as_set(pool: ClassPool, picks: Sequence[np.ndarray], record: dict[str, Any]) -> SyntheticSet:

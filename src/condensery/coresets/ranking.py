@@ -18,16 +18,16 @@ def check_keep(keep: str) -> None:
 
 
 def ranked(task: SelectionTask, difficulty: np.ndarray, keep: str, rng: Rng) -> list[np.ndarray]:
-    """The `task.ipc` easiest or hardest images of each class, the most extreme first.
+    """The `task.counts` easiest or hardest images of each class, the most extreme first.
 
     Args:
         difficulty: (N,) of all training images; NaN where nothing is known, which comes last.
         keep: "easy" or "hard".
-        rng: decides between images of the same difficulty, in the same way for any `task.ipc`.
+        rng: decides between images of the same difficulty, in the same way for any `task.counts`.
     """
     key = difficulty if keep == "easy" else -difficulty
     picks = []
     for c in task.classes:
         shuffled = rng.fork("ties", c).numpy().permutation(task.pool.members(c))
-        picks.append(shuffled[np.argsort(key[shuffled], kind="stable")][: task.ipc])  # NaN sorts last
+        picks.append(shuffled[np.argsort(key[shuffled], kind="stable")][: task.counts[c]])  # NaN sorts last
     return picks

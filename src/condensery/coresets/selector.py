@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from condensery.budgets import Counts
 from condensery.data.pool import ClassPool, PoolImages
 from condensery.models.registry import NetworkFactory
 from condensery.pretraining import KeptNetwork
@@ -37,7 +38,7 @@ class SelectionTask:
     Attributes:
         pool: the real training images by class, on `device`.
         network: makes randomly initialised networks.
-        ipc: real images to select per class.
+        counts: real images to select of each class, which has as many.
         device: where images and networks live.
         chunk: images per pass through a network where passes can be split, None for whole batches.
         to_train: whether a network has still to be trained, since it is not kept.
@@ -46,7 +47,7 @@ class SelectionTask:
 
     pool: ClassPool
     network: NetworkFactory
-    ipc: int
+    counts: Counts
     device: torch.device
     chunk: int | None = None
     worked: Callable[[str, float], None] = unheard
@@ -99,5 +100,5 @@ class Selector(Protocol):
         ...
 
     def select(self, task: SelectionTask, rng: Rng) -> list[np.ndarray]:
-        """For each class `task.ipc` different indices int64 (ipc,) into the training set, the best first."""
+        """For each class `task.counts[c]` different indices int64 into the training set, the best first."""
         ...

@@ -90,7 +90,7 @@ def measure(
     if not task.network.has_embedding(task.spec):
         raise BadInput(f"{network} has no embedding: choose a network with embed(), such as resnet18")
     require_keepable(task.network)
-    if any(with_budget(task, s).ipc < 2 for s in sets):  # before hours of training
+    if any(min(with_budget(task, s).counts) < 2 for s in sets):  # before hours of training
         raise BadInput(_NO_PAIR)
     pool = trained_networks(task, networks, epochs, Rng(seed).fork("diagnostics"), stages_between=False)
     points = []

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from condensery.budgets import recorded, uniform
 from condensery.data import ClassPool
 from condensery.errors import BadInput
 from condensery.method import Method, Task
@@ -33,24 +34,24 @@ def make_task(images: ImageData, sets: Sequence[SyntheticSet], network: str, dev
     if not sets:
         raise BadInput("no set to measure: give at least one")
     place = pick_device(device)
-    return Task(ClassPool(images.train, images.spec, place), resolve(network), 1, place, default_chunk(place))
+    pool, counts = ClassPool(images.train, images.spec, place), uniform(1, images.spec.num_classes)
+    return Task(pool, resolve(network), counts, place, default_chunk(place))
 
 
 def with_budget(task: Task, synthetic: SyntheticSet) -> Task:
     """`task` for as many images per class as `synthetic` has.
 
     Raises:
-        BadInput: it has other classes or images than the task, or not equally many images of each class.
+        BadInput: it has other classes or images than the task, or no image of one.
     """
     if synthetic.spec.shape != task.spec.shape or synthetic.spec.class_names != task.spec.class_names:
         raise BadInput(
             f"the set holds {synthetic.spec.num_classes} classes of {synthetic.spec.shape} images, the data "
             f"{task.spec.num_classes} of {task.spec.shape}: measure it on the data it was made from"
         )
-    ipc, rest = divmod(len(synthetic), task.spec.num_classes)
-    if rest or synthetic.labels.tolist() != [c for c in task.classes for _ in range(ipc)]:
-        raise BadInput("the set must hold equally many images of each class, in the order of the classes")
-    return replace(task, ipc=ipc)
+    if 0 in synthetic.counts or synthetic.labels.tolist() != sorted(synthetic.labels.tolist()):
+        raise BadInput("the set must hold images of each class, in the order of the classes")
+    return replace(task, counts=synthetic.counts)
 
 
 def method_of(synthetic: SyntheticSet, **fields: Any) -> Method:
@@ -73,7 +74,7 @@ def finding(
         "fingerprint": images.fingerprint,
         "methods": [s.record.get("method") for s in sets],
         "fields": [s.record.get("fields") for s in sets],
-        "ipc": [len(s) // s.spec.num_classes for s in sets],
+        "ipc": [recorded(s.counts) for s in sets],
         "set_seeds": [s.record.get("seed") for s in sets],
         "network": task.network.name,
         "seed": seed,

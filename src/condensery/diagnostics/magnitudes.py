@@ -87,7 +87,7 @@ def _matching(synthetic: SyntheticSet, updates: int, epochs: int) -> DC:
 
 def _along_training(dc: DC, task: Task, synthetic: SyntheticSet, rng: Rng) -> dict[str, list[list[float]]]:
     """For each side a row for each update of one outer loop, as `DC` goes through it with a set that stays."""
-    pixels = Pixels(synthetic.images.to(task.device), task.ipc)
+    pixels = Pixels(synthetic.images.to(task.device), task.counts)
     state = State(pixels, {}, {"network": task.new_network(rng.fork("network"))})
     updates, _ = dc.loops(task.ipc)
     rows = []

@@ -124,6 +124,8 @@ def evaluate(
     check_weights(w, gamma)
     factories = _factories(synthetic[0], networks, protocol)
     data = real_images(synthetic[0], data, data_options, announce)
+    for note in filter(None, dict.fromkeys(factory.depth_note(data.spec) for factory in factories)):
+        announce(note)
     for other in synthetic[1:]:
         _check_same_kind(other, synthetic[0])
     if soft_labels and synthetic[0].label_kind != HARD:
@@ -177,8 +179,9 @@ def _notes(
         recipe, augmentation = own_recipe(synthetic.training)
         loss = f"{recipe.loss} at temperature {recipe.temperature:g}" if recipe.loss == "kl" else recipe.loss
         lines.append(
-            f"own recipe: {count(recipe.epochs, 'epoch')} in batches of {recipe.batch_size}, {recipe.optimizer} at "
-            f"{recipe.lr:g}, {recipe.schedule}, {loss}, augmentation {augmentation}"
+            f"own recipe: {count(recipe.epochs, 'epoch')} in batches of {recipe.batch_size}"
+            f"{' in a fixed order' if recipe.order else ''}, {recipe.optimizer} at {recipe.rate_text}, {loss}, "
+            f"augmentation {augmentation}{', from weights that the set names' if recipe.weights >= 0 else ''}"
         )
     if teacher is not None:
         lines.append(
@@ -252,12 +255,18 @@ def _load_sets(
                     f"sets of different kinds: {key} {loaded[0].record.get(key)!r} and {other.record.get(key)!r}; "
                     "evaluate them one by one"
                 )
-        if other.label_kind != loaded[0].label_kind or other.training != loaded[0].training:
+        if _kind_of_training(other) != _kind_of_training(loaded[0]):
             raise BadInput(
                 f"sets of different kinds: labels {loaded[0].label_kind} and {other.label_kind}, or another "
                 "recipe of their own; evaluate them one by one"
             )
     return loaded
+
+
+def _kind_of_training(synthetic: SyntheticSet) -> tuple[object, ...]:
+    """What sets that are judged together share. Numbers of a recipe may differ: some methods learn them."""
+    own = synthetic.training
+    return synthetic.label_kind, bool(own), own.get("loss"), own.get("optimizer"), own.get("augmentation")
 
 
 def _factories(first: SyntheticSet, networks: Sequence[str], protocol: Protocol) -> list[NetworkFactory]:

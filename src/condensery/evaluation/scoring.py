@@ -164,8 +164,8 @@ class Scorer:
         Learned labels cannot be had for them: they are trained with their classes.
         """
         pool = ClassPool(self.data.train, self.data.spec, self.device)
-        ipc = like.stored_images // like.spec.num_classes
-        picks = [random_selection(pool, ipc, self.rng.fork("random selection", i)) for i in range(count)]
+        counts = like.stored_counts
+        picks = [random_selection(pool, counts, self.rng.fork("random selection", i)) for i in range(count)]
         if any(name.startswith("pixels.") for name in like.stored):
             picks = [with_pixels(pick) for pick in picks]
         if setting.held and setting.labels == LEARNED:
@@ -182,7 +182,7 @@ class Scorer:
         recipe = replace(recipe, epochs=epochs, decay_after=(decay,))
         augment = self.protocol.augment(self.data.spec, factory)
         return self._score(
-            "whole", factory, [whole], repeats, TrainingSetting(), recipe, augment, whole.bytes
+            "whole", factory, [whole], repeats, TrainingSetting(), [recipe], augment, whole.bytes
         )
 
     def labelling_obstacle(self, like: SyntheticSet) -> str | None:
@@ -229,11 +229,13 @@ class Scorer:
         setting: TrainingSetting,
     ) -> Score:
         recipe, augment = self.training_of(factory, setting)
+        learned = [one.training if setting.training else {} for one in sets]  # each set's own numbers
+        recipes = [own_recipe(own)[0] if own else recipe for own in learned]
         images = [self._images(one, factory, setting, recipe) for one in sets]
         size = sets[0].bytes if setting.held else sets[0].hard().bytes
         if setting.labels == SOFT and not setting.held:
             size += images[0].bytes - sets[0].images.nbytes - sets[0].labels.nbytes  # type: ignore[union-attr]
-        score = self._score(subject, factory, images, repeats, setting, recipe, augment, size)
+        score = self._score(subject, factory, images, repeats, setting, recipes, augment, size)
         return replace(score, stored_images=sets[0].stored_images)
 
     def _images(
@@ -268,13 +270,13 @@ class Scorer:
         sets: Sequence[Images],
         repeats: int,
         setting: TrainingSetting,
-        recipe: Recipe,
+        recipes: Sequence[Recipe],
         augment: Augment | None,
         size: int,
     ) -> Score:
         started = time.perf_counter()
         rows = []
-        for i, images in enumerate(sets):
+        for i, (images, recipe) in enumerate(zip(sets, recipes, strict=True)):
             row = []
             for k in range(repeats):
                 rng = self.rng.fork(subject, factory.canonical, i, k)
@@ -287,7 +289,7 @@ class Scorer:
             images=len(sets[0]),
             bytes=size,
             accuracies=tuple(rows),
-            epochs=recipe.epochs,
+            epochs=recipes[0].epochs,
             seconds=time.perf_counter() - started,
             labels=setting.labels,
             augmentation=setting.augmentation,
@@ -311,10 +313,11 @@ class Scorer:
 def _held_settings(synthetic: SyntheticSet) -> list[TrainingSetting]:
     """Labels that the set holds under the common protocol, and the set's own recipe, if it has them.
 
-    Learned values are no probabilities, which the common protocol's cross entropy needs.
+    Values that are learned for squared errors are no probabilities, which the common protocol's cross entropy needs.
     """
     kind, held = synthetic.label_kind, synthetic.targets is not None
-    common = [TrainingSetting(kind, held=True)] if held and kind != LEARNED else []
+    values = synthetic.training.get("loss") == "mse"
+    common = [TrainingSetting(kind, held=True)] if held and not values else []
     own = [TrainingSetting(kind, held=held, training=synthetic.training)] if synthetic.training else []
     return common + own
 

@@ -41,7 +41,16 @@ def gradient(network: nn.Module, images: Tensor, labels: Tensor, chunk: int | No
     return total
 
 
-def differentiable_gradient(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
-    """The same gradient as a function of `images` (N, C, H, W), for the second backward pass of matching."""
-    loss = F.cross_entropy(network(images), labels, reduction="sum") / len(images)
+def differentiable_gradient(
+    network: nn.Module, images: Tensor, labels: Tensor, weights: Tensor | None = None
+) -> tuple[Tensor, ...]:
+    """The same gradient as a function of `images` (N, C, H, W), for the second backward pass of matching.
+
+    Args:
+        weights: float32 (N,), those of the images in the mean, which sum to 1; None for equal ones.
+    """
+    if weights is None:
+        loss = F.cross_entropy(network(images), labels, reduction="sum") / len(images)
+    else:
+        loss = (F.cross_entropy(network(images), labels, reduction="none") * weights).sum()
     return torch.autograd.grad(loss, trainable(network), create_graph=True, materialize_grads=True)

@@ -9,7 +9,7 @@ Constants that the paper leaves out are those of the authors' `main.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -65,7 +65,8 @@ class ContrastiveMatching(GradientMatching):
             of_class = gradient(network, real, task.labels(c, len(real)), task.chunk)
             for total, part in zip(real_mean, of_class, strict=True):
                 total += part / len(task.classes)
-        of_all = differentiable_gradient(network, torch.cat(synthetic), state.synthetic.labels)
+        weights = class_weights([len(own) for own in synthetic], task.device)
+        of_all = differentiable_gradient(network, torch.cat(synthetic), state.synthetic.labels, weights)
         return get_distance(self.distance)(of_all, real_mean)
 
     def is_warming_up(self, step: int, ipc: int) -> bool:
@@ -90,6 +91,14 @@ class ContrastiveMatching(GradientMatching):
             f"warm-up ({self.warmup}): classes one by one in {updates} of {count(outer, 'update')} on {networks:,} of "
             f"{count(self.iterations, 'network')}, all at once for the first time after {count(first, 'step')}"
         )
+
+
+def class_weights(counts: Sequence[int], device: torch.device) -> Tensor | None:
+    """float32 (images,): the weight of each image that gives all classes the same; None where they have it anyway."""
+    if len(set(counts)) == 1:
+        return None
+    each = [torch.full((n,), 1 / (len(counts) * n)) for n in counts]
+    return torch.cat(each).to(device)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Constants that the paper leaves out are those of the authors' `main_DM.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, cast
 
@@ -20,7 +20,6 @@ from condensery.method import Preparation, State, Task
 from condensery.models.batch_norm import mixes_samples
 from condensery.pretraining import NetworkPool, pool_preparation, require_keepable, trained_networks
 from condensery.rng import Rng
-from condensery.synthetic import require_start, start_images
 from condensery.text import count
 
 
@@ -30,7 +29,7 @@ class DM:
 
     name: ClassVar[str] = "dm"
     summary: ClassVar[str] = "distribution matching (Zhao & Bilen, 2023): fast, one level, any budget"
-    later_fields: ClassVar[tuple[str, ...]] = ("factor",)
+    later_fields: ClassVar[tuple[str, ...]] = ("factor", "classes_per_step", "coarse", "coarse_steps")
 
     iterations: int = 20_000
     """updates of the images, each with a new random network"""
@@ -44,6 +43,12 @@ class DM:
     """start from "real" images or from "noise" """
     factor: int = 1
     """tiles along each side of a stored image, enlarged before use: 2 trains on four images for the bytes of one"""
+    classes_per_step: int = 0
+    """classes that a step matches, drawn at random; 0 for all"""
+    coarse: int = 1
+    """images are matched this many times smaller along each side in the first coarse_steps updates"""
+    coarse_steps: int = 0
+    """updates at the coarse size, before those at the full size"""
     augmentation: str = "auto"
     """Siamese augmentation: groups joined by "_", "none", or "auto" (all six; no flip for digits)"""
     weights: str = "random"
@@ -57,13 +62,16 @@ class DM:
         return self.iterations
 
     def check(self, task: Task) -> list[str]:
-        require_start(task.pool, task.ipc, self.init, self.factor)
+        notes = task.start_notes(self.init, self.factor)
         if not task.network.has_embedding(task.spec):
             raise BadInput(
                 f"dm matches embeddings and {task.network.name} has none: "
                 "choose a network with embed(), such as convnet"
             )
-        notes = [f"Siamese augmentation {self._augmentation(task).strategy or 'none'}"]
+        notes += [
+            f"Siamese augmentation {self._augmentation(task).strategy or 'none'}",
+            *self._coarse_notes(task),
+        ]
         if task.ipc >= 100 and self.image_lr < 10:
             notes.append(
                 f"the paper uses --image-lr 10 for CIFAR-10 from 100 images per class on, this run {self.image_lr:g}"
@@ -77,7 +85,7 @@ class DM:
         return pool_preparation(task, *pool, without=replace(self, weights="random"))
 
     def start(self, task: Task, rng: Rng) -> State:
-        synthetic = start_images(task.pool, task.ipc, self.init, self.factor, rng.fork("images"))
+        synthetic = task.start_images(self.init, self.factor, rng.fork("images"))
         optimizer = torch.optim.SGD(synthetic.leaves().values(), self.image_lr, self.image_momentum)
         pool = self._pool(task, rng.fork("trained networks"))
         return State.of(synthetic, optimizer, self._network(task, pool, rng), prepared=pool)
@@ -85,12 +93,16 @@ class DM:
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
         network = state.network.requires_grad_(False)
         embed = cast(Embedding, network.embed)
-        augmentation = self._augmentation(task)
-        pairs = (task.pair(state.synthetic, c, self.real_batch, augmentation, rng) for c in task.classes)
+        augmentation, classes = self._augmentation(task), self._classes(task, rng)
+        smaller = self.coarse if state.step < self.coarse_steps else 1
+        pairs = (
+            task.pair(state.synthetic, c, self.real_batch, augmentation, rng, smaller=smaller)
+            for c in classes
+        )
         if mixes_samples(network):
             yield self._joint_gap(embed, *zip(*pairs, strict=True))
             return
-        for c, (real, synthetic) in zip(task.classes, pairs, strict=True):
+        for c, (real, synthetic) in zip(classes, pairs, strict=True):
             with rng.fork("layers", c).seeded(task.device):  # dropout must not depend on the classes before
                 with torch.no_grad():
                     target = mean_embedding(embed, task.forward_only(real), task.chunk)  # (D,)
@@ -99,6 +111,29 @@ class DM:
 
     def advance(self, task: Task, state: State, rng: Rng) -> State:
         return state.next(self._network(task, state.prepared, rng))
+
+    def _classes(self, task: Task, rng: Rng) -> Sequence[int]:
+        """Those that this step matches."""
+        if not 0 < self.classes_per_step < len(task.classes):
+            return task.classes
+        drawn = rng.fork("classes").numpy().permutation(len(task.classes))[: self.classes_per_step]
+        return sorted(drawn.tolist())
+
+    def _coarse_notes(self, task: Task) -> list[str]:
+        """What is matched at a coarse size. Raises BadInput where the network takes images of one size only."""
+        if self.coarse < 2 or not self.coarse_steps:
+            return []
+        height, width = (side // self.coarse for side in task.spec.shape[1:])
+        try:
+            embed = cast(Embedding, task.new_network(Rng(0)).embed)
+            with torch.no_grad():
+                embed(torch.zeros(2, task.spec.channels, height, width, device=task.device))
+        except RuntimeError as error:
+            raise BadInput(
+                f"coarse {self.coarse} leaves images of {width}x{height} pixels, which {task.network.name} made for "
+                "the full size cannot embed: choose a smaller one, or leave it out"
+            ) from error
+        return [f"{count(self.coarse_steps, 'step')} at {width}x{height} pixels, the others at full size"]
 
     def _network(self, task: Task, pool: NetworkPool | None, rng: Rng) -> nn.Module:
         """The next network: a random one, or one of the pool."""

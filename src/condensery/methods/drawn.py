@@ -16,6 +16,7 @@ from condensery.pretraining import GenerativeModel, GeneratorTraining
 from condensery.pretraining.plain_generator import PlainGenerator
 from condensery.rng import Rng
 from condensery.synthetic import Pixels
+from condensery.synthetic.pixels import class_labels
 
 _SMALLEST = 4  # pixels, doubled twice from one
 
@@ -56,12 +57,12 @@ class DrawnImages:
     def start(self, task: Task, rng: Rng) -> State:
         networks = self._training(task, rng).trained().networks
         generator = networks.get("average", networks["generator"]).eval()
-        labels = torch.arange(task.spec.num_classes, device=task.device).repeat_interleave(task.ipc)
+        labels = class_labels(task.counts, task.device)
         codes = self.codes(len(labels), rng.fork("images")).to(task.device)
         with torch.no_grad():
             parts = zip(codes.split(_PASS), _one_hot(task)[labels].split(_PASS), strict=True)
             images = torch.cat([generator(*part) for part in parts])
-        return State(Pixels(images.requires_grad_(), task.ipc), {}, {})
+        return State(Pixels(images.requires_grad_(), task.counts), {}, {})
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
         return iter(())  # nothing is minimised

@@ -24,7 +24,6 @@ from condensery.models.batch_norm import batch_norms
 from condensery.models.custom import trainable
 from condensery.optimizers import Lamb
 from condensery.rng import Rng
-from condensery.synthetic import require_start, start_images
 from condensery.training import Recipe, squared_error, train_step
 
 FLOOR = 0.1  # the last learning rate of the images, as a share of the first
@@ -84,7 +83,7 @@ class FRePo:
         return self.iterations
 
     def check(self, task: Task) -> list[str]:
-        require_start(task.pool, task.ipc, self.init, self.factor)
+        notes = task.start_notes(self.init, self.factor, learns_labels=self.labels == "learned")
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise BadInput(f"unknown {name} {getattr(self, name)!r}; choose one of {', '.join(choices)}")
@@ -94,7 +93,7 @@ class FRePo:
                 "choose a network with embed(), such as convnet"
             )
         beside = "mirrored images beside the images" if self._mirrors(task) else "no mirrored images"
-        notes = [
+        notes += [
             f"labels {self.labels}; {beside}",
             f"the learning rate falls from {self.image_lr:g} to {FLOOR * self.image_lr:g} over the "
             f"{self._total(task):,} steps of this run",
@@ -109,12 +108,15 @@ class FRePo:
         return notes
 
     def start(self, task: Task, rng: Rng) -> State:
-        synthetic = start_images(task.pool, task.ipc, self.init, self.factor, rng.fork("images"))
+        synthetic = task.start_images(self.init, self.factor, rng.fork("images"))
         classes, training = synthetic.labels, own_training(len(synthetic.labels), task.spec.flip)
         targets = None
         if self.labels == "learned":
             scale = math.sqrt(task.spec.num_classes / 10)
-            targets = (centred(classes, task.spec.num_classes) / scale).requires_grad_()
+            targets = centred(classes, task.spec.num_classes) / scale
+            if task.start and task.start.targets is not None:
+                targets = task.start.targets.to(task.device).clone()
+            targets.requires_grad_()
         synthetic = replace(synthetic, targets=targets, training=training)
         networks = {str(i): self._new_network(task, rng.fork("network", i)) for i in range(self.pool_size)}
         ages = torch.arange(self.pool_size) * (self.network_updates // self.pool_size)
@@ -130,7 +132,7 @@ class FRePo:
         for group in state.optimizers["synthetic"].param_groups:
             group["lr"] = self._rate(state.step, self._total(task))
         network = state.networks[_current(state)].eval().requires_grad_(False)
-        real, labels = self._real(task, rng)
+        real, labels = task.real_batch(self.real_batch, rng)
         with torch.no_grad():
             real_features = _features(network, task.forward_only(real), task.chunk)  # (B, D)
         images, targets = state.synthetic.images, _targets(state, task)
@@ -169,12 +171,6 @@ class FRePo:
         network.train().requires_grad_(True)
         train_step(network, optimizer, images[batch], targets[batch], task.chunk, squared_error)
 
-    def _real(self, task: Task, rng: Rng) -> tuple[Tensor, Tensor]:
-        """Real images of all classes, drawn without replacement, and their classes: (B, C, H, W), (B,)."""
-        count = min(self.real_batch, len(task.pool.labels))
-        drawn = rng.fork("real batch").numpy().choice(len(task.pool.labels), count, replace=False)
-        return task.pool.images_at(drawn), torch.from_numpy(task.pool.labels[drawn]).to(task.device)
-
     def _new_network(self, task: Task, rng: Rng) -> nn.Module:
         network = task.new_network(rng)
         if self.network_init == "lecun":
@@ -191,7 +187,7 @@ class FRePo:
         return torch.randint(self.pool_size, (), generator=rng.fork("which network").torch())
 
     def _mirrors(self, task: Task) -> bool:
-        prototypes = task.spec.num_classes * task.ipc * self.factor**2
+        prototypes = sum(task.counts) * self.factor**2
         return self.mirror == "yes" or (self.mirror == "auto" and task.spec.flip and prototypes <= MIRRORED)
 
     def _total(self, task: Task) -> int:

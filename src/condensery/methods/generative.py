@@ -7,6 +7,7 @@ What it leaves open is a field here, or said in docs/methods/generative.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar, cast
@@ -30,9 +31,10 @@ from condensery.methods.adversary import (
     new_discriminator,
     train_discriminator,
 )
-from condensery.pretraining import GeneratorTraining, generator_loss, joined, random_codes, real_batch
+from condensery.pretraining import GeneratorTraining, generator_loss, joined, random_codes
 from condensery.rng import Rng
 from condensery.synthetic import Generated, GeneratorNetwork, default_blocks, require_blocks
+from condensery.synthetic.generator import stored_shapes
 from condensery.teaching import TeacherSettings, teacher_network, teacher_preparation
 from condensery.teaching.classes import ClassMeans, class_means, standardised
 from condensery.training import Recipe, train_step
@@ -139,15 +141,16 @@ class Generative:
             )
         blocks, (height, width) = self._blocks(task), task.spec.shape[1:]
         require_blocks(blocks, height, width)
-        codes = task.ipc * (task.spec.num_classes if self.codebook == "own" else 1)
+        codes = self._code_count(task)
         require_memory(4 * codes * self.code_length, f"{codes} codes of --code-length {self.code_length}")
-        with torch.device("meta"):
-            network = GeneratorNetwork(self.code_length, 1, self.generator_width, blocks, task.spec.shape)
-        weights = sum(t.numel() for t in network.parameters())
-        pixels = 4 * task.ipc * task.spec.num_classes * task.spec.channels * height * width
+        shapes = stored_shapes(
+            task.spec, codes=codes, length=self.code_length, width=self.generator_width, blocks=blocks
+        )
+        taken = 4 * sum(math.prod(shape) for shape in shapes.values())
+        pixels = 4 * sum(task.counts) * task.spec.channels * height * width
         return [
-            f"{blocks} blocks: generator and codes take {4 * (weights + codes * self.code_length):,} bytes; as pixels "
-            f"the images take {pixels:,}",
+            f"{blocks} blocks: generator and codes take {taken:,} bytes; as pixels the images "
+            f"take {pixels:,}",
             f"classes by {self.condition}; soft labels {'yes' if self._soft(task) else 'no'}; Siamese augmentation "
             f"{self._augmentation(task).strategy or 'none'}",
         ]
@@ -206,7 +209,7 @@ class Generative:
         return {name: found[name]() for name, weight in self._weights.items() if weight}
 
     def advance(self, task: Task, state: State, rng: Rng) -> State:
-        real, labels = real_batch(task, self.network_batch, rng.fork("real batch"))
+        real, labels = task.real_batch(self.network_batch, rng)
         if self.adversarial_weight or self.class_weight:
             self._discriminate(task, state, real, labels, rng)
         updates, early = divmod(state.step + 1, self.generator_updates)
@@ -304,16 +307,16 @@ class Generative:
 
     def _generated(self, task: Task, network: nn.Module, embeddings: nn.Embedding, rng: Rng) -> Generated:
         """The set as it begins: random codes and the pretrained generator."""
-        counts = (task.ipc,) * task.spec.num_classes
-        codes = self._random_codes(sum(counts) if self.codebook == "own" else max(counts), rng).to(
-            task.device
-        )
+        codes = self._random_codes(self._code_count(task), rng).to(task.device)
         weights = cast(GeneratorNetwork, network).folded()
         learned = {"codes"} if self.codes == "learned" else set[str]()
         learned |= set(weights) if self.generator == "learned" else set()
         for name, tensor in {"codes": codes, **weights}.items():
             tensor.requires_grad_(name in learned)
-        return Generated(codes, weights, embeddings, counts, task.spec.shape[1:], frozenset(learned))
+        return Generated(codes, weights, embeddings, task.counts, task.spec.shape[1:], frozenset(learned))
+
+    def _code_count(self, task: Task) -> int:
+        return sum(task.counts) if self.codebook == "own" else max(task.counts)
 
     def _synthetic_optimizer(self, synthetic: Generated) -> torch.optim.Optimizer:
         groups = []

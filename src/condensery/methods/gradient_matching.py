@@ -22,7 +22,6 @@ from condensery.method import State, Task
 from condensery.models.batch_norm import batch_norms
 from condensery.models.custom import trainable
 from condensery.rng import Rng
-from condensery.synthetic import require_start, start_images
 from condensery.text import count
 from condensery.training import TensorImages, train_epoch
 
@@ -81,32 +80,34 @@ class GradientMatching:
 
     def notes(self, task: Task) -> list[str]:
         """The lines of `check` that the methods share. Raises BadInput for a field that no method takes."""
-        require_start(task.pool, task.ipc, self.init, self.factor)
+        notes = task.start_notes(self.init, self.factor)
         get_distance(self.distance)
         require_scheme(self.scheme)
         if min(self.outer_loop, self.inner_loop) < 0:
             raise BadInput(f"outer_loop {self.outer_loop} and inner_loop {self.inner_loop} must be 0 or more")
         outer, inner = self.loops(task.ipc)
-        notes = [
-            f"loops ({self._origin_of_loops(task.ipc)}): {count(outer, 'image update')} per network, "
+        notes.append(
+            f"loops ({self._origin_of_loops(task)}): {count(outer, 'image update')} per network, "
             f"{count(inner, 'epoch')} of training between them"
-        ]
+        )
         if task.network.kind == "mlp" and self.image_lr > 0.01:
             notes.append(f"the paper uses --image-lr 0.01 with an MLP, this run {self.image_lr:g}")
         augmentation = self.siamese(task)
         kind = "Siamese augmentation" if self.scheme == "siamese" else f"augmentation ({self.scheme})"
         return notes + ([f"{kind} {augmentation.strategy}"] if augmentation.groups else [])
 
-    def _origin_of_loops(self, ipc: int) -> str:
-        last = max(self.published_loops)
+    def _origin_of_loops(self, task: Task) -> str:
+        last, ipc = max(self.published_loops), task.ipc
         if self.outer_loop or self.inner_loop:
             return "given"
+        if len(set(task.counts)) > 1:
+            return f"as for {ipc} per class, the average"
         if ipc > last:
             return f"as for {last}, the largest published"
         return "published" if ipc in self.published_loops else "interpolated"
 
     def start(self, task: Task, rng: Rng) -> State:
-        synthetic = start_images(task.pool, task.ipc, self.init, self.factor, rng.fork("images"))
+        synthetic = task.start_images(self.init, self.factor, rng.fork("images"))
         optimizer = torch.optim.SGD(synthetic.leaves().values(), self.image_lr, self.image_momentum)
         network = task.new_network(rng.fork("network"))
         trainable(network)  # refused now, before anything is written

@@ -17,7 +17,6 @@ from torch import Tensor
 from condensery.matching.moments import squared_gap
 from condensery.method import State, Task
 from condensery.rng import Rng
-from condensery.synthetic import require_start, start_images
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,10 @@ class MMD:
         return self.iterations
 
     def check(self, task: Task) -> list[str]:
-        require_start(task.pool, task.ipc, self.init, self.factor)
-        return []
+        return task.start_notes(self.init, self.factor)
 
     def start(self, task: Task, rng: Rng) -> State:
-        synthetic = start_images(task.pool, task.ipc, self.init, self.factor, rng.fork("images"))
+        synthetic = task.start_images(self.init, self.factor, rng.fork("images"))
         optimizer = torch.optim.SGD(synthetic.leaves().values(), self.image_lr, self.image_momentum)
         return State(synthetic, {"synthetic": optimizer}, {})
 

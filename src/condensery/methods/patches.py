@@ -21,9 +21,8 @@ from condensery.errors import BadInput
 from condensery.matching.moments import Embedding
 from condensery.method import Preparation, State, Task
 from condensery.rng import Rng
-from condensery.synthetic import start_images
+from condensery.synthetic.starts import joined_tiles
 from condensery.synthetic.stored import enlarged, require_factor
-from condensery.synthetic.tiles import joined_tiles
 from condensery.teaching import TeacherSettings, random_boxes, teacher_network, teacher_preparation
 from condensery.training import default_chunk, logits_of
 from condensery.views import crop_and_enlarge
@@ -62,12 +61,13 @@ class Patches:
         if not 0 < self.smallest <= 1:
             raise BadInput(f"smallest must be a share of the area in (0, 1], not {self.smallest}")
         require_factor(self.factor, *task.spec.shape[1:])
-        needed, smallest = task.ipc * self.factor**2, min(min(task.pool.counts), self.candidates)
-        if needed > smallest:
-            raise BadInput(
-                f"--ipc {task.ipc} with --factor {self.factor} takes {needed} crops of different images per class, "
-                f"from {smallest}: ask for fewer, or for more --candidates"
-            )
+        for name, ipc, real in zip(task.spec.class_names, task.counts, task.pool.counts, strict=True):
+            needed, there = ipc * self.factor**2, min(real, self.candidates)
+            if needed > there:
+                raise BadInput(
+                    f"--ipc {ipc} with --factor {self.factor} takes {needed} crops of different images of class "
+                    f"{name!r}, from {there}: ask for fewer, or for more --candidates"
+                )
         teacher = self._teacher.factory(task.spec)
         if self.spread == "yes" and not teacher.has_embedding(task.spec):
             raise BadInput(
@@ -81,9 +81,7 @@ class Patches:
         return teacher_preparation(task.pool, self._teacher, task.device)
 
     def start(self, task: Task, rng: Rng) -> State:
-        synthetic = start_images(
-            task.pool, task.ipc, "real", self.factor, rng.fork("images")
-        )  # all are replaced
+        synthetic = task.start_images("real", self.factor, rng.fork("images"))  # all are replaced
         return State(synthetic, {}, {}, prepared=teacher_network(task.pool, self._teacher, task.device))
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
@@ -98,9 +96,9 @@ class Patches:
         return state.next()
 
     def _of_class(self, task: Task, teacher: nn.Module, c: int, rng: Rng) -> Tensor:
-        """The crops of class `c` that are kept, (ipc * factor^2, C, H / factor, W / factor)."""
+        """The crops of class `c` that are kept, (counts[c] * factor^2, C, H / factor, W / factor)."""
         crops = self._most_certain(task, teacher, c, rng)
-        count = task.ipc * self.factor**2
+        count = task.counts[c] * self.factor**2
         if self.spread == "no":
             return crops[:count]
         seen = enlarged(crops, task.spec.shape[1:])

@@ -6,6 +6,8 @@ Matching", ICLR 2021, section 3.1; sizes and variants from class `ConvNet` in th
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
 from condensery.errors import BadInput
@@ -27,7 +29,7 @@ class ConvNet(nn.Module):
         image_size: (height, width), any size that the poolings can halve `depth` times.
         num_classes: length of the output.
         width: filters of the first convolution.
-        depth: number of blocks.
+        depth: number of blocks; None takes that of the papers for images of this size, see `published_depth`.
         growth: filters of a convolution over those of the one before; FRePo's network has 2.
         norm, activation, pooling: see `condensery.models.layers`.
 
@@ -44,13 +46,14 @@ class ConvNet(nn.Module):
         num_classes: int,
         *,
         width: int = 128,
-        depth: int = 3,
+        depth: int | None = None,
         growth: int = 1,
         norm: Norm = "instance",
         activation: Activation = "relu",
         pooling: Pooling = "avg",
     ) -> None:
         super().__init__()
+        depth = published_depth(image_size) if depth is None else depth
         if width < 1 or depth < 1:
             raise BadInput(f"a ConvNet needs width and depth of 1 or more, not {width} and {depth}")
         if growth < 1:
@@ -81,6 +84,15 @@ class ConvNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, C, H, W) -> logits (N, num_classes)."""
         return self.head(self.embed(x))
+
+
+def published_depth(image_size: tuple[int, int]) -> int:
+    """Blocks for images of (height, width): 3 up to 45 pixels on the shorter side, and one more for each doubling.
+
+    Source: 3 at 32 pixels, 4 at 64 and 5 at 128 as Cazenavette et al. (MTT), CVPR 2022, arXiv 2203.11932, section 4;
+    6 at 224 as Sun et al. (RDED), CVPR 2024, arXiv 2312.03526.
+    """
+    return max(3, round(math.log2(min(image_size))) - 2)
 
 
 def _check_depth(image_size: tuple[int, int], padded: int, depth: int) -> None:

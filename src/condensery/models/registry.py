@@ -18,7 +18,7 @@ from torch import nn
 from condensery.errors import BadInput, did_you_mean
 from condensery.models import custom
 from condensery.models.classic import MLP, VGG11, AlexCifarNet, AlexNet, LeNet
-from condensery.models.convnet import ConvNet
+from condensery.models.convnet import ConvNet, published_depth
 from condensery.models.custom import Constructor
 from condensery.models.resnet import ResNet18, ResNet18AP
 from condensery.records import ImageSpec
@@ -59,6 +59,8 @@ _ALIASES: dict[str, str] = {
 
 # The average-pooling ResNet is for condensing alone: the authors evaluate its sets on the plain one (thesis A.1).
 _WITHOUT_BATCH_NORM = {"resnet18-ap": "resnet18"}
+
+_BY_SIZE = "auto"  # what an option is called that follows from the size of the images
 
 
 class NetworkInfo(NamedTuple):
@@ -118,6 +120,14 @@ class NetworkFactory:
             if self.kind in _NETWORKS
             else custom.initialised(network, spec.shape, rng.fork("lazy layers"))
         )
+
+    def depth_note(self, spec: ImageSpec) -> str | None:
+        """A line for people where the depth follows from the size of the images and is not 3, as it is at 32 pixels."""
+        depth = published_depth((spec.height, spec.width))
+        if self.kind != "convnet" or dict(self.options).get("depth") or depth == 3:
+            return None
+        side = min(spec.height, spec.width)
+        return f"the ConvNet has {depth} blocks, as published for {side} pixels (convnet+depth=N sets another number)"
 
     def has_embedding(self, spec: ImageSpec) -> bool:
         """Whether the network has `embed(x) -> (N, D)`, which distribution matching and selectors need."""
@@ -180,7 +190,8 @@ def list_networks() -> list[NetworkInfo]:
         options = {}
         for key, default in _defaults(network).items():
             choices = _choices(network, key)
-            options[key] = f"{default} ({', '.join(choices)})" if choices else str(default)
+            shown = _BY_SIZE if default is None else str(default)
+            options[key] = f"{default} ({', '.join(choices)})" if choices else shown
         description = (network.__doc__ or "").strip().splitlines()[0]
         infos.append(NetworkInfo(name, description, options))
     return infos
@@ -236,6 +247,8 @@ def _parse_option(kind: str, key: str, text: str) -> Any:
         if text.lower() not in choices:
             raise BadInput(_unknown(f"{key} of {kind}", text, choices, choices))
         return text.lower()
+    if defaults[key] is None and text.lower() == _BY_SIZE:
+        return None
     if not text.isdecimal() or int(text) < 1:  # all other options count something
         raise BadInput(f"{key} of {kind} must be a whole number of 1 or more, not '{text}'")
     return int(text)

@@ -7,7 +7,7 @@ from condensery.pretraining.discriminators import (
     generator_loss,
 )
 from condensery.pretraining.gan import ConditionalGan, random_codes
-from condensery.pretraining.generators import GenerativeModel, GeneratorTraining, joined, real_batch
+from condensery.pretraining.generators import GenerativeModel, GeneratorTraining, joined
 from condensery.pretraining.kept import KeptNetwork, kept_network
 from condensery.pretraining.pool import (
     NetworkPool,
@@ -32,7 +32,6 @@ __all__ = [
     "kept_network",
     "pool_preparation",
     "random_codes",
-    "real_batch",
     "require_keepable",
     "trained_networks",
 ]

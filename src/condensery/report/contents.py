@@ -147,6 +147,45 @@ class Scatter:
 
 
 @dataclass(frozen=True)
+class Plot:
+    """Series of points, such as accuracy after each task.
+
+    Attributes:
+        title: what is shown.
+        x, y: what the axes are; y is a fraction, and x where its text ends in "%", both marked in percent.
+        series: name and points (x, y, spread of y or None) of each.
+        joined: lines through the points of a series; otherwise they are a cloud.
+        note: below the chart.
+    """
+
+    title: str
+    x: str
+    y: str
+    series: tuple[tuple[str, tuple[tuple[float, float, float | None], ...]], ...]
+    joined: bool = True
+    note: str = ""
+
+
+Cell = str | int | float | tuple[str, float]
+"""Text, a number, or a number as people read it and by which it is sorted."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Results that are no measurements of sets.
+
+    Attributes:
+        caption: what the rows are.
+        columns: their heads.
+        rows: a cell for each column.
+    """
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything that one report shows.
 
@@ -157,6 +196,7 @@ class Report:
         galleries, curves, scatters: may be empty.
         skipped: cell and reason, for what could not be measured.
         command: that made the whole of it, or "".
+        tables, plots: what an application adds.
     """
 
     title: str
@@ -167,3 +207,5 @@ class Report:
     scatters: tuple[Scatter, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     command: str = ""
+    tables: tuple[Table, ...] = ()
+    plots: tuple[Plot, ...] = ()

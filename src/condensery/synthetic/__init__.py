@@ -10,23 +10,27 @@ from condensery.synthetic.generator import (
 )
 from condensery.synthetic.learned import Content, Learned
 from condensery.synthetic.pixels import Pixels
+from condensery.synthetic.starts import GIVEN, Start, start_of
 from condensery.synthetic.stored import DECODERS, decoded, with_pixels
-from condensery.synthetic.tiles import Tiles, require_start, start_images
+from condensery.synthetic.tiles import Tiles, start_images, start_notes
 
 __all__ = [
     "DECODERS",
+    "GIVEN",
     "Content",
     "Generated",
     "GeneratorNetwork",
     "Learned",
     "Pixels",
+    "Start",
     "Tiles",
     "decoded",
     "default_blocks",
     "drawn_anew",
     "own_codes",
     "require_blocks",
-    "require_start",
     "start_images",
+    "start_notes",
+    "start_of",
     "with_pixels",
 ]

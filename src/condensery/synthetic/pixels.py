@@ -1,4 +1,4 @@
-"""Synthetic images learned pixel by pixel, `ipc` per class, class-major."""
+"""Synthetic images learned pixel by pixel, class-major."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from condensery.budgets import Counts
 from condensery.data.pool import ClassPool
 from condensery.errors import BadInput
 from condensery.rng import Rng
 from condensery.synthetic.learned import Content
+from condensery.synthetic.starts import real_starts
 
 INITS = ("noise", "real")
 
@@ -19,7 +21,21 @@ INITS = ("noise", "real")
 def require_init(init: str) -> None:
     """Raise BadInput unless `init` is one of `INITS`."""
     if init not in INITS:
-        raise BadInput(f"unknown initialisation {init!r}; choose one of {', '.join(INITS)}")
+        raise BadInput(
+            f"unknown initialisation {init!r}; choose one of {', '.join(INITS)}, or the file of another set"
+        )
+
+
+def class_labels(counts: Counts, device: torch.device) -> Tensor:
+    """int64 (sum of counts,): 0, 0, ..., 1, 1, ..."""
+    each = torch.tensor(counts, device=device)
+    return torch.arange(len(counts), device=device).repeat_interleave(each, output_size=sum(counts))
+
+
+def of_class(images: Tensor, counts: Counts, c: int) -> Tensor:
+    """A view (counts[c], C, H, W) of class-major `images`."""
+    start = sum(counts[:c])
+    return images[start : start + counts[c]]
 
 
 def labels_as_leaves(targets: Tensor | None) -> dict[str, Tensor]:
@@ -37,46 +53,48 @@ class Pixels:
     """Images that are leaves themselves.
 
     Attributes:
-        images: float32 (num_classes * ipc, C, H, W) in normalised space, never clipped, requires grad.
-        ipc: images per class.
-        targets: float32 (num_classes * ipc, num_classes), learned labels, requires grad; None if the labels are the
-            classes.
+        images: float32 (M, C, H, W) in normalised space, never clipped; a leaf if it requires grad, fixed otherwise.
+        counts: images of each class, M in all.
+        targets: float32 (M, num_classes), learned labels, requires grad; None if the labels are the classes.
         training: how the set wants to be trained, see `Content`.
+        rates: learning rates that are learned with the set, in any form; a leaf. None for none.
     """
 
     images: Tensor
-    ipc: int
+    counts: Counts
     targets: Tensor | None = None
     training: dict[str, Any] = field(default_factory=dict)
+    rates: Tensor | None = None
 
     @property
     def labels(self) -> Tensor:
-        """int64 (num_classes * ipc,): 0, 0, ..., 1, 1, ... Never learned."""
-        num_classes = len(self.images) // self.ipc
-        return torch.arange(num_classes, device=self.images.device).repeat_interleave(self.ipc)
+        """int64 (M,): 0, 0, ..., 1, 1, ... Never learned."""
+        return class_labels(self.counts, self.images.device)
 
     def of_class(self, c: int) -> Tensor:
-        """The images of class `c`: a view (ipc, C, H, W) through which gradients flow."""
-        return self.images[c * self.ipc : (c + 1) * self.ipc]
+        """The images of class `c`: a view (counts[c], C, H, W) through which gradients flow."""
+        return of_class(self.images, self.counts, c)
 
     def leaves(self) -> dict[str, Tensor]:
-        return {"images": self.images} | labels_as_leaves(self.targets)
+        images = {"images": self.images} if self.images.requires_grad else {}
+        rates = {} if self.rates is None else {"rates": self.rates}
+        return images | labels_as_leaves(self.targets) | rates
 
     def content(self) -> Content:
         images, labels = self.images.detach().cpu().clone(), self.labels.cpu()
         return Content(images, labels, kept(self.targets), training=self.training)
 
     @staticmethod
-    def start(pool: ClassPool, ipc: int, init: str, rng: Rng) -> Pixels:
-        """Standard normal noise ("noise") or random real images of each class ("real").
+    def start(pool: ClassPool, counts: Counts, init: str, rng: Rng) -> Pixels:
+        """Standard normal noise ("noise") or random real images of each class ("real"), see `real_starts`.
 
         Raises:
             BadInput: `init` is neither.
         """
         require_init(init)
         if init == "noise":
-            shape = (pool.spec.num_classes * ipc, *pool.spec.shape)
+            shape = (sum(counts), *pool.spec.shape)
             images = torch.randn(shape, generator=rng.torch()).to(pool.device)
         else:
-            images = torch.cat([pool.sample(c, ipc, rng.fork(c)) for c in range(pool.spec.num_classes)])
-        return Pixels(images.clone().requires_grad_(), ipc)
+            images = torch.cat([real_starts(pool, c, n, rng.fork(c)) for c, n in enumerate(counts)])
+        return Pixels(images.clone().requires_grad_(), counts)

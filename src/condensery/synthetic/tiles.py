@@ -13,11 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from condensery.budgets import Counts, per_class
 from condensery.data.pool import ClassPool
 from condensery.errors import BadInput
 from condensery.rng import Rng
 from condensery.synthetic.learned import Content
-from condensery.synthetic.pixels import Pixels, kept, labels_as_leaves, require_init
+from condensery.synthetic.pixels import Pixels, class_labels, kept, labels_as_leaves, of_class, require_init
+from condensery.synthetic.starts import GIVEN, Start, joined_tiles, repeats_line
 from condensery.synthetic.stored import enlarged_tiles, require_factor
 
 
@@ -26,34 +28,32 @@ class Tiles:
     """Images made of low-resolution tiles.
 
     Attributes:
-        stored: float32 (num_classes * ipc, C, H, W) in normalised space, requires grad: factor x factor tiles each.
-        ipc: stored images per class.
+        stored: float32 (S, C, H, W) in normalised space, requires grad: factor x factor tiles each.
+        counts: stored images of each class, S in all.
         factor: tiles along each side.
-        targets: float32 (num_classes * ipc * factor^2, num_classes), learned labels of the images, requires grad; None
-            if the labels are the classes.
+        targets: float32 (S * factor^2, num_classes), learned labels of the images, requires grad; None if the labels
+            are the classes.
         training: how the set wants to be trained, see `Content`.
     """
 
     stored: Tensor
-    ipc: int
+    counts: Counts
     factor: int
     targets: Tensor | None = None
     training: dict[str, Any] = field(default_factory=dict)
 
     @property
     def images(self) -> Tensor:
-        """float32 (num_classes * ipc * factor^2, C, H, W), class-major."""
+        """float32 (S * factor^2, C, H, W), class-major."""
         return enlarged_tiles(self.stored, self.factor)
 
     @property
     def labels(self) -> Tensor:
-        """int64 (num_classes * ipc * factor^2,): 0, 0, ..., 1, 1, ..."""
-        num_classes = len(self.stored) // self.ipc
-        classes = torch.arange(num_classes, device=self.stored.device)
-        return classes.repeat_interleave(self.ipc * self.factor**2)
+        """int64 (S * factor^2,): 0, 0, ..., 1, 1, ..."""
+        return class_labels(tiled(self.counts, self.factor), self.stored.device)
 
     def of_class(self, c: int) -> Tensor:
-        return enlarged_tiles(self.stored[c * self.ipc : (c + 1) * self.ipc], self.factor)
+        return enlarged_tiles(of_class(self.stored, self.counts, c), self.factor)
 
     def leaves(self) -> dict[str, Tensor]:
         return {"tiles": self.stored} | labels_as_leaves(self.targets)
@@ -67,44 +67,61 @@ class Tiles:
         return Content(images, labels, kept(self.targets), stored, self.training)
 
 
-def start_images(pool: ClassPool, ipc: int, init: str, factor: int, rng: Rng) -> Pixels | Tiles:
-    """What a method learns, as it begins: `ipc` stored images per class.
+def tiled(counts: Counts, factor: int) -> Counts:
+    """Images that so many stored ones make."""
+    return tuple(n * factor**2 for n in counts)
+
+
+def start_images(
+    pool: ClassPool, counts: Counts, init: str, factor: int, rng: Rng, start: Start | None = None
+) -> Pixels | Tiles:
+    """What a method learns, as it begins: `counts` stored images of each class.
 
     Args:
         init: "noise", standard normal values, or "real", random real images of each class.
         factor: 1 for images as they are; beyond, each stored image is made of factor x factor real ones, made smaller
             by averaging.
+        start: another set to start from, in place of `init`.
 
     Raises:
-        BadInput: an unknown `init`, a factor that does not divide the sides, or too few real images in a class.
+        BadInput: an unknown `init`, a factor that does not divide the sides, or a set with other counts.
     """
-    require_start(pool, ipc, init, factor)
-    if factor == 1:
-        return Pixels.start(pool, ipc, init, rng)
-    count = ipc if init == "noise" else ipc * factor**2
-    images = Pixels.start(pool, count, init, rng).images.detach()
-    if init == "real":
-        images = joined_tiles(F.avg_pool2d(images, factor), factor)
-    return Tiles(images.contiguous().requires_grad_(), ipc, factor)
+    start_notes(pool, counts, init, factor, start)
+    if start is not None:
+        images = start.stored.to(pool.device)
+    else:
+        wanted = tiled(counts, factor) if init == "real" else counts
+        images = Pixels.start(pool, wanted, init, rng).images.detach()
+        if init == "real" and factor > 1:
+            images = joined_tiles(F.avg_pool2d(images, factor), factor)
+    leaf = images.clone(memory_format=torch.contiguous_format).requires_grad_()
+    return Pixels(leaf, counts) if factor == 1 else Tiles(leaf, counts, factor)
 
 
-def require_start(pool: ClassPool, ipc: int, init: str, factor: int) -> None:
-    """Raise BadInput where `start_images` cannot begin; for the `check` of methods, which comes before any work."""
+def start_notes(
+    pool: ClassPool,
+    counts: Counts,
+    init: str,
+    factor: int,
+    start: Start | None = None,
+    learns_labels: bool = False,
+) -> list[str]:
+    """Lines on how `start_images` begins, for the `check` of methods, which comes before any work.
+
+    Raises:
+        BadInput: it cannot begin.
+    """
+    if factor > 1:
+        require_factor(factor, *pool.spec.shape[1:])
+    if start is not None:
+        if start.counts != counts:
+            raise BadInput(
+                f"--ipc asks for {per_class(counts)} and the set to start from has {per_class(start.counts)}: leave "
+                "out --ipc to make as many"
+            )
+        kept_labels = start.labels == "hard" or (start.targets is not None and learns_labels)
+        return [] if kept_labels else [f"labels of the set to start from ({start.labels}) are not used"]
+    if init == GIVEN:
+        raise BadInput("the set to start from is missing: name it with --init")
     require_init(init)
-    if factor == 1:
-        return
-    require_factor(factor, *pool.spec.shape[1:])
-    per_class = ipc * factor**2
-    if init == "real" and per_class > min(pool.counts):
-        c = min(range(len(pool.counts)), key=lambda c: pool.counts[c])
-        raise BadInput(
-            f"--ipc {ipc} with --factor {factor} starts from {per_class} real images per class, and class "
-            f"{pool.spec.class_names[c]!r} has {pool.counts[c]}: ask for fewer, or --init noise"
-        )
-
-
-def joined_tiles(tiles: Tensor, factor: int) -> Tensor:
-    """(S * factor^2, C, h, w) -> (S, C, factor * h, factor * w): the inverse of cutting, row by row."""
-    count, channels, rows, columns = tiles.shape
-    grid = tiles.reshape(count // factor**2, factor, factor, channels, rows, columns)
-    return grid.permute(0, 3, 1, 4, 2, 5).reshape(-1, channels, factor * rows, factor * columns)
+    return repeats_line(pool, tiled(counts, factor)) if init == "real" else []

@@ -19,6 +19,7 @@ import torch
 from condensery.comparison.engines.engine import LostWorker, Perform, do
 from condensery.comparison.jobs import Job, Result
 from condensery.errors import BadInput
+from condensery.memory import keep_freed_memory
 from condensery.session import Interrupted
 
 _GRACE = 5.0  # seconds that a worker has to write a checkpoint when it is told to stop
@@ -107,6 +108,7 @@ def _begin(threads: int, gpu: str | None) -> None:
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before anything asks CUDA
     torch.set_num_threads(threads)
+    keep_freed_memory()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

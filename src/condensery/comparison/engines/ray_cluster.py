@@ -17,6 +17,7 @@ from typing import Any
 from condensery.comparison.engines.engine import LostWorker, Perform, do
 from condensery.comparison.jobs import Job, Result
 from condensery.errors import BadInput, FailedWork, one_line
+from condensery.memory import keep_freed_memory
 
 _ANSWER = 10.0  # seconds that an address has to answer
 _PATIENCE = 60.0  # seconds without any node that could do the jobs before giving up
@@ -122,6 +123,7 @@ class RayCluster:
 
 def _do_on_node(perform: Perform, job: Job) -> Result:
     """A node cannot see the folders of the machine that asks."""
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as place:
         job = replace(job, folder=f"{place}/run")
         return do(perform, job, f"Ray node {socket.gethostname()}, process {os.getpid()}")

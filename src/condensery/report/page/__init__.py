@@ -27,6 +27,8 @@ def html(report: Report) -> str:
     made, left_out = sprites(report.galleries)
     sections = (  # the macro of sections.html.jinja, the name, and what is shown if there is any
         ("outcome", "In short", numbers.outcome(report)),
+        ("tables", "Results", report.tables),
+        ("plots", "Charts", pictures.plots(report)),
         ("accuracy", "Accuracy", numbers.accuracy_table(report)),
         ("bars", "Side by side", numbers.bar_charts(report, colours)),
         ("budget", "Accuracy against budget", numbers.budget_charts(report, colours)),

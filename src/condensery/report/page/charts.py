@@ -127,11 +127,13 @@ def lines(
     y: Axis,
     ceiling: tuple[float, str] | None = None,
     marked: bool = True,
+    joined: bool = True,
+    note: str = "",
 ) -> Figure:
     """Lines with whiskers. `ceiling` is a value and its name; `marked` draws a mark at each point, and a legend."""
-    chart = {"series": series, "x": x, "y": y, "ceiling": ceiling, "marked": marked}
+    chart = {"series": series, "x": x, "y": y, "ceiling": ceiling, "marked": marked, "joined": joined}
     legend = [(line.label, line.colour) for line in series] if marked else []
-    return Figure("lines", title, described, {**chart, "across": ACROSS, "down": DOWN}, legend)
+    return Figure("lines", title, described, {**chart, "across": ACROSS, "down": DOWN}, legend, note=note)
 
 
 def scatter(plot: Scatter) -> Figure:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from condensery.report.contents import Curve, Report
+from condensery.report.contents import Curve, Plot, Report
 from condensery.report.page.charts import Axis, Figure, Line, lines, nice_ticks, reach, scatter, shares
-from condensery.report.page.names import budget, differing, groups, subject_name
+from condensery.report.page.names import budget, colours_of, differing, groups, subject_name
 from condensery.report.page.sprites import Sprite
 
 _MOST_POINTS = 240  # of a loss curve
+_FEW = 12  # places on a scale that are all marked
 
 # ---- galleries
 
@@ -88,6 +89,28 @@ def _loss_axis(losses: Sequence[float]) -> Axis:
         return Axis("loss", 10.0 ** powers[0], 10.0 ** powers[-1], tuple(10.0**p for p in powers), log=True)
     ticks = nice_ticks(low, high, 4)
     return Axis("loss", ticks[0], ticks[-1], ticks)
+
+
+# ---- what applications add
+
+
+def plots(report: Report) -> list[Figure]:
+    """A chart for each plot; what has one name has one colour in all of them."""
+    colours = colours_of(name for plot in report.plots for name, _ in plot.series)
+    return [_plot(plot, colours) for plot in report.plots]
+
+
+def _plot(plot: Plot, colours: Mapping[str, int]) -> Figure:
+    series = [Line(subject_name(name), points, colours[name]) for name, points in plot.series]
+    xs = [x for line in series for x, _, _ in line.points]
+    if plot.x.endswith("%"):
+        x_axis = shares(plot.x, xs)
+    else:
+        few = sorted(set(xs)) if len(set(xs)) <= _FEW else nice_ticks(min(xs), max(xs), 5)
+        x_axis = Axis(plot.x, min(xs), max(xs), tuple(x for x in few if min(xs) <= x <= max(xs)))
+    described = "; ".join(line.label for line in series)
+    y_axis = shares(plot.y, reach(series))
+    return lines(plot.title, described, series, x_axis, y_axis, joined=plot.joined, note=plot.note)
 
 
 # ---- features

@@ -1,0 +1,1 @@
+"""What condensed sets are for: continual learning, architecture search, hyper-parameters."""

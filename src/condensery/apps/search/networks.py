@@ -1,0 +1,231 @@
+"""`search`: how well small proxies of the training set rank networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+
+from condensery.apps.search.grid import PAPER, Grid, candidates
+from condensery.apps.search.outcome import Ranking, Search, correlation, ranked, tops
+from condensery.apps.search.perform import MAKE, SET, TRAIN, WHOLE, perform
+from condensery.apps.study import Running, Where, do_jobs, job_of, remember, work_folder
+from condensery.augment import SiameseAugmentation, resolve_strategy
+from condensery.comparison.entries import Steps, entries
+from condensery.comparison.jobs import Entry, Job
+from condensery.coresets import Selector
+from condensery.data import load
+from condensery.errors import BadInput
+from condensery.method import Method
+from condensery.models.registry import resolve
+from condensery.records import ImageData
+from condensery.runner import absolute_source, given_options, require_count
+from condensery.text import count
+
+EARLY = "early"
+"""The proxy of early stopping: the whole training part for as many iterations as the sets get."""
+
+
+def search(
+    data: str | Path | ImageData,
+    proxies: Sequence[str | Method | Selector | Entry] = ("random", "herding", "dm", EARLY),
+    *,
+    out: str | Path,
+    network: str = "convnet",
+    grid: Grid | None = None,
+    sample: int | None = None,
+    ipc: int = 10,
+    condense_with: str = "convnet",
+    steps: Steps = None,
+    settings: Mapping[str, Any] | None = None,
+    validation: float = 0.1,
+    epochs: int = 300,
+    whole_epochs: int = 100,
+    whole: bool = False,
+    batch_size: int = 250,
+    repeats: int = 1,
+    augmentation: str = "auto",
+    seed: int = 0,
+    size: int | None = None,
+    channels: int | None = None,
+    data_options: Mapping[str, Any] | None = None,
+    **where: Unpack[Where],
+) -> Search:
+    """Rank networks by training each on small proxies of the training set, and check the ranks of the best.
+
+    Each network is trained on each proxy and validated on training images that no proxy has seen. The best of each
+    proxy are then trained on the whole training part. Test images judge the network that a proxy chose, and no other.
+
+    Args:
+        data: as for `condensery.load_images`.
+        proxies: methods and selectors, as for `condensery.compare`; and "early", the whole training part for as many
+            iterations as the sets get.
+        out: the folder of the study; the same call goes on with it, network by network.
+        network, grid: every combination of values of the grid's options of a network; None for the 720 ConvNets of DC.
+        sample: draw so many of them.
+        ipc, condense_with, steps, settings: of the proxies, as for `condensery.compare`.
+        validation: share of the training images of each class.
+        epochs, batch_size: on proxies.
+        whole_epochs: on the whole training part.
+        whole: train all networks on it, not only the best of each proxy.
+        repeats: trainings of each network.
+        augmentation: Siamese groups, "auto" or "none".
+        seed: decides every draw.
+        size, channels, data_options: for loading.
+        where: device, workers, ray, gpus_per_job, threads, engine, command, announce: as for `condensery.compare`.
+
+    Raises:
+        BadInput: something asked for does not exist or does not fit.
+        Interrupted: after Ctrl-C; the same call goes on.
+    """
+    if not proxies:
+        raise BadInput(f"name a proxy with --proxies: {EARLY}, a method or a selector, such as random,dm")
+    running, known = Running(out, **where), [one for one in proxies if one != EARLY]
+    chosen = list(entries(known, settings or {}, steps)) if known else []
+    counts = {"ipc": ipc, "epochs": epochs, "whole-epochs": whole_epochs, "batch-size": batch_size}
+    for name, value in {**counts, "repeats": repeats}.items():
+        require_count(name, value)
+    if not 0 < validation < 1:
+        raise BadInput(f"--validation must lie between 0 and 1, not {validation:g}")
+    resolve(condense_with)
+    SiameseAugmentation(resolve_strategy(augmentation, flip=True))
+    loading = given_options(size, channels, data_options)
+    images = remember(load(data, announce=running.announce, **loading))
+    room = _left(images, ipc, validation)
+    names, left_out = candidates(network, PAPER if grid is None else grid, sample, seed, images.spec)
+    source = {
+        "source": absolute_source(images.source),
+        "options": images.options,
+        "fingerprint": images.fingerprint,
+    }
+    plan = _Plan(
+        out=Path(out),
+        common={"data": source, "validation": validation, "seed": seed},
+        how={"epochs": epochs, "batch_size": batch_size, "repeats": repeats, "augmentation": augmentation},
+        candidates=tuple(names),
+        proxies=(*(one.label for one in chosen), *((EARLY,) if EARLY in proxies else ())),
+        iterations=epochs * math.ceil(ipc * images.spec.num_classes / batch_size),
+        whole_epochs=whole_epochs,
+        all_whole=whole,
+    )
+    for entry in chosen:
+        record = {**plan.common, "proxy": asdict(entry), "ipc": ipc, "network": condense_with}
+        plan.made[entry.label] = job_of((entry.label, f"ipc{ipc}"), MAKE, record, f"make {entry.label}")
+    for name, reason in left_out.items():
+        running.announce(f"left out: {name}: {reason}")
+    running.announce(
+        f"{count(len(names), 'network')} on {', '.join(plan.proxies)}: {plan.iterations:,} iterations each; then "
+        f"{whole_epochs} epochs on the whole training part for {'all' if whole else 'the best of each'}"
+    )
+    named = {**source, "name": Path(images.source).name}
+    about = {"grid": network if grid is None else f"{network}, {dict(grid)}", "candidates": names, "ipc": ipc}
+    asked = {**plan.common, **plan.how, **about, "whole_epochs": whole_epochs, "data": named}
+    phases = [lambda _: list(plan.made.values()), plan.train, plan.check]
+    documents, problems = do_jobs("search", asked, phases, perform, running)
+    whole_size = {"images": room, "bytes": room * (math.prod(images.spec.shape) + 8), "made_in": 0.0}
+    rankings = tuple(one for label in plan.proxies if (one := plan.ranking(label, documents, whole_size)))
+    checked = plan.checked(documents)
+    seconds = sum(document["seconds"] for document in checked.values())
+    means = {name: float(np.mean(document["validation"])) for name, document in checked.items()}
+    return Search(
+        Path(out), asked, rankings, means, seconds, left_out, tuple(problems.items()), running.command
+    )
+
+
+def _left(images: ImageData, ipc: int, validation: float) -> int:
+    """Training images without those for validation. Raises BadInput if a class has too few for either."""
+    counts = np.bincount(images.train.labels, minlength=images.spec.num_classes).tolist()
+    held = [round(validation * number) for number in counts]
+    for name, number, away in zip(images.spec.class_names, counts, held, strict=True):
+        if not away:
+            raise BadInput(
+                f"--validation {validation:g} takes none of the {number} training images of {name!r}: raise it"
+            )
+        if number - away < ipc:
+            raise BadInput(
+                f"the class {name!r} has {number} training images, {away} of them for validation: lower --ipc {ipc}"
+            )
+    return sum(counts) - sum(held)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The jobs of a search: `made` first, then `train`, then `check`, each from the documents of those before it."""
+
+    out: Path
+    common: dict[str, Any]
+    how: dict[str, Any]
+    candidates: tuple[str, ...]
+    proxies: tuple[str, ...]
+    iterations: int
+    whole_epochs: int
+    all_whole: bool
+    made: dict[str, Job] = field(default_factory=dict)
+
+    def train(self, documents: Mapping[str, dict[str, Any]]) -> list[Job]:
+        """Every network on every proxy that could be made."""
+        found = []
+        for label in self.proxies:
+            if label == EARLY or self.made[label].key in documents:
+                files = (
+                    {}
+                    if label == EARLY
+                    else {SET: (work_folder(self.out, self.made[label]) / SET).read_bytes()}
+                )
+                found += [replace(self._trained(label, name), files=files) for name in self.candidates]
+        return found
+
+    def check(self, documents: Mapping[str, dict[str, Any]]) -> list[Job]:
+        """The best networks of each proxy, or all, on the whole training part."""
+        wanted = set(self.candidates if self.all_whole else ())
+        for label in self.proxies:
+            wanted |= set(ranked(self._validation(label, documents))[: max(tops(len(self.candidates)))])
+        return [self._whole(name) for name in self.candidates if name in wanted]
+
+    def checked(self, documents: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Documents of networks trained on the whole training part."""
+        keys = {name: self._whole(name).key for name in self.candidates}
+        return {name: documents[key] for name, key in keys.items() if key in documents}
+
+    def ranking(
+        self, label: str, documents: Mapping[str, dict[str, Any]], whole: dict[str, Any]
+    ) -> Ranking | None:
+        """How a proxy ranks the networks; None if none was trained on it."""
+        found = self._validation(label, documents)
+        if not found:
+            return None
+        order, checked = ranked(found), self.checked(documents)
+        means = {name: float(np.mean(document["validation"])) for name, document in checked.items()}
+        size = whole if label == EARLY else documents[self.made[label].key]
+        return Ranking(
+            proxy=label,
+            validation=found,
+            chosen=order[0],
+            test=tuple(checked.get(order[0], {}).get("test", ())),
+            correlations={n: correlation(order[:n], found, means) for n in tops(len(self.candidates))},
+            images=size["images"],
+            bytes=size["bytes"],
+            make_seconds=size["made_in"],
+            train_seconds=sum(documents[self._trained(label, name).key]["seconds"] for name in found),
+        )
+
+    def _validation(self, label: str, documents: Mapping[str, dict[str, Any]]) -> dict[str, float]:
+        keys = {name: self._trained(label, name).key for name in self.candidates}
+        return {
+            name: float(np.mean(documents[key]["validation"]))
+            for name, key in keys.items()
+            if key in documents
+        }
+
+    def _trained(self, label: str, name: str) -> Job:
+        proxy = {"steps": self.iterations} if label == EARLY else {"set": self.made[label].key}
+        record = {**self.common, **self.how, **proxy, "candidate": name}
+        return job_of((label, name), TRAIN, record, f"{label}: {name}")
+
+    def _whole(self, name: str) -> Job:
+        record = {**self.common, **self.how, "whole_epochs": self.whole_epochs, "candidate": name}
+        return job_of(("whole", name), WHOLE, record, f"whole set: {name}")

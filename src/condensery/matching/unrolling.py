@@ -1,0 +1,246 @@
+"""Unrolled training: gradient descent as a function of what it learns from, differentiated step by step in reverse.
+
+Of all steps only the weights are kept, and the graph of one step at a time: memory grows by one copy of the weights a
+step. The gradient is exact: that of backpropagation through the whole training.
+
+Source: Wang et al., "Dataset Distillation", 2018, arXiv 1811.10959, section 3 and `train_distilled_image.py` of its
+authors, after Domke, "Generic methods for optimization-based modeling", AISTATS 2012, and Maclaurin et al., ICML 2015.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from condensery.errors import BadInput, FailedWork
+from condensery.models.custom import trainable
+from condensery.text import readable_bytes
+from condensery.training import chunk_for
+
+Weights = tuple[Tensor, ...]
+"""The trainable parameters of a network, in the order of `network.parameters()`."""
+StepLoss = Callable[[Weights, int], Tensor]
+"""(weights, number of the step) -> the loss that this step of the training descends; the same whenever it is asked."""
+
+
+class Diverged(FailedWork):
+    """Unrolled training whose loss is no longer finite."""
+
+
+class Stateless:
+    """A network as a function of its trainable weights. Buffers, such as batch norm's, are never changed."""
+
+    def __init__(self, network: nn.Module) -> None:
+        """Raises BadInput if nothing of `network` is trainable."""
+        trainable(network)
+        self.network = network
+        self._names = [name for name, p in network.named_parameters() if p.requires_grad]
+
+    def weights(self) -> Weights:
+        """Its own weights as they are: copies."""
+        return tuple(p.detach().clone() for p in trainable(self.network))
+
+    def __call__(self, weights: Weights, *args: Tensor) -> Tensor:
+        """What the network gives with these weights."""
+        buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
+        return functional_call(self.network, dict(zip(self._names, weights, strict=True)) | buffers, args)
+
+
+def descend(loss: StepLoss, weights: Weights, rates: Sequence[float]) -> list[Weights]:
+    """The weights before each step of plain gradient descent and after the last, len(rates) + 1 in all, detached.
+
+    Raises:
+        Diverged: a loss is not finite.
+    """
+    points = [tuple(w.detach() for w in weights)]
+    for step, rate in enumerate(rates):
+        here = _leaves(points[-1])
+        value = loss(here, step)
+        _require_finite(value, step, rates)
+        gradients = torch.autograd.grad(value, here, materialize_grads=True)
+        points.append(tuple(w.detach() - rate * g for w, g in zip(here, gradients, strict=True)))
+    return points
+
+
+@dataclass(frozen=True)
+class Reverse:
+    """What a function of the last weights says of what the training was made of.
+
+    Attributes:
+        leaves: its gradient by each of the leaves, in their order.
+        rates: its derivative by each step's learning rate, (steps,).
+        weights: its gradient by the first weights.
+    """
+
+    leaves: list[Tensor]
+    rates: Tensor
+    weights: Weights
+
+
+def reverse(
+    loss: StepLoss,
+    points: Sequence[Weights],
+    rates: Sequence[float],
+    last: Weights,
+    leaves: Sequence[Tensor],
+    *,
+    through_weights: bool = True,
+) -> Reverse:
+    """Differentiate `descend` from its last step to its first.
+
+    Args:
+        loss: that which was descended.
+        points: what `descend` gave.
+        rates: those that it was given.
+        last: gradient of the function by the last weights.
+        leaves: what the losses are made of, each with `requires_grad`.
+        through_weights: False holds the gradient by the weights as it is at the last step: what a step does to the
+            weights of the next one is left out (TESLA).
+    """
+    by_leaf = [torch.zeros_like(leaf) for leaf in leaves]
+    by_rate = torch.zeros(len(rates), dtype=last[0].dtype, device=last[0].device)
+    by_weights = last
+    for step in reversed(range(len(rates))):
+        here = _leaves(points[step])
+        gradients = torch.autograd.grad(loss(here, step), here, create_graph=True, materialize_grads=True)
+        product = _inner(gradients, by_weights)
+        by_rate[step] = -product.detach()
+        wanted = [*leaves, *here] if through_weights else list(leaves)
+        # A step that the loss leaves out, or a linear one, has no second derivatives.
+        found = _second(product, wanted)
+        for total, gradient in zip(by_leaf, found, strict=False):
+            total -= rates[step] * gradient
+        if through_weights:
+            pairs = zip(by_weights, found[len(leaves) :], strict=True)
+            by_weights = tuple(v - rates[step] * h for v, h in pairs)
+    return Reverse(by_leaf, by_rate, by_weights)
+
+
+def outer_gradient(
+    function: Stateless, weights: Weights, images: Tensor, labels: Tensor, chunk: int | None = None
+) -> tuple[Tensor, Weights, Tensor]:
+    """What the last weights are worth on real images.
+
+    Args:
+        images: (B, C, H, W).
+        labels: int64 (B,).
+        chunk: images per pass, None for all at once.
+
+    Returns:
+        The mean cross entropy (), its gradient by the weights, and the share of images that are classified wrongly ().
+    """
+    size = chunk_for(function.network, chunk) or len(images)
+    here = _leaves(weights)
+    total, wrong = torch.zeros((), device=images.device), torch.zeros((), device=images.device)
+    gradients = tuple(torch.zeros_like(w) for w in here)
+    for part, classes in zip(images.split(size), labels.split(size), strict=True):
+        logits = function(here, part)
+        loss = F.cross_entropy(logits, classes, reduction="sum") / len(images)
+        for sum_so_far, more in zip(
+            gradients, torch.autograd.grad(loss, here, materialize_grads=True), strict=True
+        ):
+            sum_so_far += more
+        total, wrong = total + loss.detach(), wrong + (logits.argmax(1) != classes).sum()
+    return total, gradients, wrong / len(images)
+
+
+def term(value: Tensor, leaves: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
+    """A term of an objective with a value and gradients by `leaves` that are known already."""
+    return _Known.apply(value.detach(), list(gradients), *leaves)  # type: ignore[no-any-return]
+
+
+class _Known(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, gradients: list[Tensor], *leaves: Tensor) -> Tensor:
+        ctx.gradients = gradients
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, *(gradient * outputs[0] for gradient in ctx.gradients)
+
+
+def _leaves(weights: Weights) -> Weights:
+    return tuple(w.detach().requires_grad_() for w in weights)
+
+
+def _inner(one: Sequence[Tensor], other: Sequence[Tensor]) -> Tensor:
+    return torch.stack([(a * b).sum() for a, b in zip(one, other, strict=True)]).sum()
+
+
+def _second(product: Tensor, wanted: Sequence[Tensor]) -> list[Tensor]:
+    if not product.requires_grad:
+        return [torch.zeros_like(tensor) for tensor in wanted]
+    return list(torch.autograd.grad(product, wanted, materialize_grads=True))
+
+
+def _require_finite(value: Tensor, step: int, rates: Sequence[float]) -> None:
+    if not bool(torch.isfinite(value)):
+        raise Diverged(
+            f"unrolled training diverges: its loss is {float(value.detach()):g} at step {step + 1} of {len(rates)}, "
+            f"with a learned rate of {rates[max(0, step - 1)]:.3g}"
+        )
+
+
+# ---- memory
+
+
+def require_fits(
+    network: nn.Module, shape: Sequence[int], batch: int, steps: int, device: torch.device, fix: str
+) -> int:
+    """Bytes that unrolling takes: the weights of each step, and the graph of one.
+
+    Args:
+        network: on the CPU, as it will be unrolled.
+        shape: (C, H, W) of an image.
+        batch: images per step.
+        fix: what to do about too many steps, such as "choose fewer --epochs".
+
+    Raises:
+        BadInput: the device has less memory.
+    """
+    weights = sum(p.numel() * p.element_size() for p in trainable(network))
+    graph = batch * graph_bytes(network, shape)
+    needed, there = (steps + 1) * weights + graph, device_memory(device)
+    if needed > there:
+        fitting = max(0, math.floor((there - graph) / weights) - 1)
+        raise BadInput(
+            f"{steps:,} unrolled steps of {batch:,} images take {readable_bytes(needed)} on {device}, which has "
+            f"{readable_bytes(there)}: {fitting:,} steps would fit; {fix}, or choose a smaller network"
+        )
+    return needed
+
+
+def graph_bytes(network: nn.Module, shape: Sequence[int]) -> int:
+    """Bytes that the graph of a step's second derivatives keeps for each image, as measured on two and on one."""
+    sizes = [_saved_bytes(network, torch.zeros(count, *shape)) for count in (1, 2)]
+    return max(1, sizes[1] - sizes[0])
+
+
+def _saved_bytes(network: nn.Module, images: Tensor) -> int:
+    function, kept = Stateless(network), {}
+
+    def note(tensor: Tensor) -> Tensor:
+        kept[tensor.data_ptr()] = tensor  # held, so that no other gets its place
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        weights = _leaves(function.weights())
+        value = function(weights, images).square().sum()
+        _ = torch.autograd.grad(value, weights, create_graph=True, materialize_grads=True)
+    return sum(tensor.nbytes for tensor in kept.values())
+
+
+def device_memory(device: torch.device) -> int:
+    """Bytes of memory that a device has in all."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
