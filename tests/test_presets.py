@@ -13,12 +13,17 @@ import condensery
 from condensery import METHODS, BadInput, get_method
 from condensery.export.run_command import run_command
 from condensery.presets import PRESETS, preset_settings
+from condensery.records import ImageSpec
 
 ENTRIES = [
     (
         preset,
         method,
-        {k: v for k, v in entry.items() if k not in ("data", "network", "ipc", "least_ipc", "steps")},
+        {
+            k: v
+            for k, v in entry.items()
+            if k not in ("data", "network", "ipc", "least_ipc", "least_side", "sides_by", "steps")
+        },
     )
     for preset, methods in tomllib.loads(
         (resources.files("condensery") / "presets.toml").read_text("utf-8")
@@ -26,6 +31,10 @@ ENTRIES = [
     for method, entries in methods.items()
     for entry in entries
 ]
+
+
+def spec(name: str, height: int = 32, width: int = 32) -> ImageSpec:
+    return ImageSpec(1, height, width, ("a", "b"), (0.5,), (0.5,), name=name)
 
 
 @pytest.mark.parametrize(("preset", "method", "fields"), ENTRIES)
@@ -47,14 +56,24 @@ def test_every_entry_is_a_setting_of_a_method(preset: str, method: str, fields: 
     ],
 )
 def test_paper_is_what_was_published(method, data, ipc, network, expected) -> None:
-    assert preset_settings("paper", method, data, ipc, network) == (expected, None)
+    assert preset_settings("paper", method, spec(data), ipc, network) == (expected, None)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "factor"), [(32, 32, 2), (28, 28, 2), (8, 8, None), (33, 33, None), (32, 45, None)]
+)
+def test_fast_stores_tiles_of_images_that_are_large_enough(
+    height: int, width: int, factor: int | None
+) -> None:
+    fields, _ = preset_settings("fast", "dm", spec("custom", height, width), 10, "convnet")
+    assert fields.get("factor") == factor
 
 
 def test_an_unknown_preset_is_refused_with_the_nearest() -> None:
     with pytest.raises(
         BadInput, match="unknown preset 'fats'; choose one of fast, paper; did you mean 'fast'"
     ):
-        preset_settings("fats", "dm", "mnist", 1, "convnet")
+        preset_settings("fats", "dm", spec("mnist"), 1, "convnet")
 
 
 def test_what_is_given_comes_before_the_preset(tiny_file: Path) -> None:

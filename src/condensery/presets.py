@@ -8,26 +8,28 @@ ordinary fields.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from condensery.errors import BadInput, did_you_mean
 from condensery.methods import get_method
+from condensery.records import ImageSpec
 
 PRESETS = ("fast", "paper")
-_CONDITIONS = ("data", "network", "ipc", "least_ipc")
+_CONDITIONS = ("data", "network", "ipc", "least_ipc", "least_side", "sides_by")
 
 
 def preset_settings(
-    preset: str, method: str, data: str, ipc: int, network: str
+    preset: str, method: str, spec: ImageSpec, ipc: int, network: str
 ) -> tuple[dict[str, Any], int | None]:
     """What a preset sets.
 
     Args:
         preset: one of `PRESETS`.
         method: its name. Of one that a preset does not know the defaults stay.
-        data: name of the image set, as `ImageSpec.name`.
+        spec: of the images.
         ipc: images per class.
         network: kind of the architecture, as `NetworkFactory.kind`.
 
@@ -42,13 +44,22 @@ def preset_settings(
             f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}{did_you_mean(preset, PRESETS)}"
         )
     found: dict[str, Any] = {}
-    here = {"data": data, "network": network, "ipc": ipc}
     for entry in _file().get(preset, {}).get(method, ()):
-        wanted = {name: value for name, value in entry.items() if name in here}
-        if all(here[name] == value for name, value in wanted.items()) and ipc >= entry.get("least_ipc", 1):
+        if _holds(entry, spec, ipc, network):
             found |= {name: value for name, value in entry.items() if name not in _CONDITIONS}
     steps = found.pop("steps", None)
     return found, steps
+
+
+def _holds(entry: Mapping[str, Any], spec: ImageSpec, ipc: int, network: str) -> bool:
+    here = {"data": spec.name, "network": network, "ipc": ipc}
+    _, *sides = spec.shape
+    return (
+        all(value == entry.get(name, value) for name, value in here.items())
+        and ipc >= entry.get("least_ipc", 1)
+        and min(sides) >= entry.get("least_side", 1)
+        and not any(side % entry.get("sides_by", 1) for side in sides)
+    )
 
 
 def preset_fields(method: str) -> set[str]:

@@ -109,7 +109,7 @@ def condense(
     counts = counts_for(ipc, budget, images, announce, default=start.counts if start else None)
     typical = average(counts)
     if preset:
-        place = (images.spec.name, typical, resolve(network).kind)
+        place = (images.spec, typical, resolve(network).kind)
         chosen, preset_steps = preset_settings(preset, method.name, *place)
         method = get_method(method.name, **{**chosen, **fields})
         if not going_on:  # a run keeps its number of steps
