@@ -93,7 +93,7 @@ class Generative:
     """updates of codes and generator between two of the feature network"""
     judged: str = "features"
     """what the discriminator sees: "features" or "pixels" """
-    discriminator_lr: float = 0.0002
+    discriminator_lr: float = 0.001
     """learning rate of Adam, which trains the discriminator and its classifier"""
     adversarial_weight: float = 1.0
     """of the loss against the discriminator"""

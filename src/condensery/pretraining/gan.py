@@ -17,7 +17,10 @@ from condensery.pretraining.discriminators import ImageDiscriminator, discrimina
 from condensery.rng import Rng
 
 LR, BETAS = 2e-4, (0.5, 0.999)
-AVERAGED = 0.01  # share of the newest weights in the running average
+AVERAGED, EARLY = (
+    0.01,
+    10,
+)  # share of the newest weights in the running average; 10 / (10 + steps) where that is more
 
 
 class ConditionalGan:
@@ -76,10 +79,12 @@ class ConditionalGan:
 
     @torch.no_grad()
     def _average(self) -> None:
-        newest = self.networks["generator"].state_dict()
+        newest, weights = self.networks["generator"].state_dict(), self.optimizers["generator"].state
+        steps = float(next(iter(weights.values()))["step"])
+        share = max(AVERAGED, EARLY / (EARLY + steps))
         for name, tensor in self.networks["average"].state_dict().items():
             if tensor.is_floating_point():
-                tensor.lerp_(newest[name], AVERAGED)
+                tensor.lerp_(newest[name], share)
 
 
 def random_codes(count: int, length: int, rng: Rng, threshold: float = 0.0) -> Tensor:
