@@ -16,7 +16,9 @@ from torch import Tensor
 
 import condensery
 from condensery import BadInput, ImageData, Rng, State, Task, driver, get_method
+from condensery.augment import SiameseAugmentation
 from condensery.methods.adversary import codes_for, drawn_images
+from condensery.methods.associates import Eye
 from condensery.methods.generative import Generative
 from condensery.pretraining import FeatureDiscriminator, ImageDiscriminator
 from condensery.synthetic import Generated
@@ -53,7 +55,7 @@ def generated(state: State) -> Generated:
 def test_every_loss_against_a_plain_transcription(make_task: Maker) -> None:
     """Two codes, three classes, six real images each: three for each synthetic image, dealt in turn."""
     task = make_task(ipc=2)
-    method, state = begin(task, **ONE_HOT, temperature=0.7, margin=3.0)
+    method, state = begin(task, **ONE_HOT, associates="dealt", temperature=0.7, margin=3.0)
     found = {name: float(loss.detach()) for name, loss in method.losses(task, state, RNG).items()}
     network, discriminator = state.networks["network"].eval(), state.networks["discriminator"]
     first, second = network.features[:4], network.features[4:]  # type: ignore[index]
@@ -207,13 +209,48 @@ def test_own_codes_are_one_for_each_image(make_task: Maker) -> None:
 
 def test_many_classes_and_codes_are_drawn(make_task: Maker) -> None:
     synthetic = generated(begin(make_task(ipc=4), **ONE_HOT)[1])
-    codes, labels = drawn_images(synthetic, 2, 3, Rng(0))
-    assert len(labels.unique()) == 2 and labels.tolist() == sorted(labels.tolist())
-    assert codes.shape == (6, 8) and len(codes[:3].unique(dim=0)) == 3
-    chosen = {tuple(drawn_images(synthetic, 2, 3, Rng(k))[1].unique().tolist()) for k in range(20)}
+    drawn = drawn_images(synthetic, 2, 3, Rng(0))
+    assert drawn.labels.tolist() == [drawn.classes[0]] * 3 + [drawn.classes[1]] * 3
+    assert torch.equal(drawn.codes, synthetic.codes[drawn.numbers.flatten()])
+    assert all(len(numbers.unique()) == 3 for numbers in drawn.numbers)
+    chosen = {tuple(drawn_images(synthetic, 2, 3, Rng(k)).classes) for k in range(20)}
     assert chosen == {(0, 1), (0, 2), (1, 2)}
-    every, labels = drawn_images(synthetic, 9, 9, Rng(0))
-    torch.testing.assert_close(synthetic.of_codes(every, labels), synthetic.images)
+    every = drawn_images(synthetic, 9, 9, Rng(0))
+    torch.testing.assert_close(synthetic.of_codes(every.codes, every.labels), synthetic.images)
+
+
+def test_clusters_divide_the_images_of_a_class(make_task: Maker) -> None:
+    """Twelve images of each class, three clusters, without a teacher: by pixels, each nearest to its own mean."""
+    task = make_task(ipc=3)
+    clusters = begin(task, **ONE_HOT)[1].memory["clusters"]
+    for c in range(3):
+        members = task.pool.members(c)
+        images, own = task.pool.images_at(members).flatten(1), clusters[torch.from_numpy(members)]
+        assert sorted(own.unique().tolist()) == [0, 1, 2]
+        means = torch.stack([images[own == k].mean(0) for k in range(3)])
+        assert torch.equal(torch.cdist(images, means).argmin(1), own)
+    assert "clusters" not in begin(task, **ONE_HOT, codes="gaussian")[1].memory
+
+
+def test_associates_come_from_the_cluster_of_their_image(make_task: Maker) -> None:
+    """Asked for as many as there are, the mean of each cluster's features."""
+    task = make_task(ipc=3)
+    _method, state = begin(task, **ONE_HOT)
+    clusters, network = state.memory["clusters"], state.networks["network"].eval()
+    plain = SiameseAugmentation("")
+    eye = Eye(task, network, plain, plain.sample(Rng(0), (8, 8)))
+    drawn = drawn_images(generated(state), 2, 2, Rng(1))
+    found = eye.associates(drawn, 99, clusters, Rng(2))[-1]
+    place = 0
+    for c, numbers in zip(drawn.classes, drawn.numbers, strict=True):
+        for k in numbers.tolist():
+            members = task.pool.members(c)
+            own = members[clusters[torch.from_numpy(members)].numpy() == k]
+            with torch.no_grad():
+                expected = eye.layers(task.pool.images_at(own))[-1].mean(0)
+            torch.testing.assert_close(found[place], expected, atol=1e-5, rtol=1e-4)
+            place += 1
+    assert place == len(found) == 4
 
 
 def test_codes_of_given_classes_are_their_own(make_task: Maker) -> None:
@@ -236,7 +273,8 @@ def test_a_class_with_a_single_image(tiny: ImageData, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["condition", "codes", "codebook", "generator", "optimizer", "judged", "soft_labels"]
+    "name",
+    ["associates", "condition", "codes", "codebook", "generator", "optimizer", "judged", "soft_labels"],
 )
 def test_unknown_words_are_refused(name: str, make_task: Maker) -> None:
     with pytest.raises(BadInput, match=f"unknown {name} 'none'; choose one of"):

@@ -24,13 +24,13 @@ from condensery.matching.relations import inter_class, intra_class, mean_distanc
 from condensery.method import Preparation, State, Task
 from condensery.methods.adversary import (
     BETAS,
-    Eye,
     GanSettings,
     codes_for,
     drawn_images,
     new_discriminator,
     train_discriminator,
 )
+from condensery.methods.associates import Eye, divided
 from condensery.pretraining import GeneratorTraining, generator_loss, joined, random_codes
 from condensery.rng import Rng
 from condensery.synthetic import Generated, GeneratorNetwork, default_blocks, require_blocks
@@ -56,7 +56,9 @@ class Generative:
     iterations: int = 20_000
     """updates of codebook and generator"""
     real_batch: int = 100
-    """real images per class and step, dealt to the synthetic images of the class"""
+    """real images per class and step, divided among the synthetic images of the class"""
+    associates: str = "clusters"
+    """real images of a synthetic one: a cluster of its class ("clusters"; with learned codes), or "dealt" each step"""
     code_length: int = 64
     """numbers in a code, and in what a class becomes beside it"""
     generator_width: int = 64
@@ -170,8 +172,11 @@ class Generative:
         embeddings = nn.Embedding.from_pretrained(self._embeddings(task, known), freeze=True)
         synthetic = self._generated(task, gan.networks["average"], embeddings, rng.fork("codebook"))
         networks = {"discriminator": gan.networks["discriminator"], "embeddings": embeddings}
-        soft = {"soft labels": known.probabilities} if known and self._soft(task) else {}
-        state = State(synthetic, {"synthetic": self._synthetic_optimizer(synthetic)}, networks, soft)
+        memory = {"soft labels": known.probabilities} if known and self._soft(task) else {}
+        if self._divides:
+            teacher = teacher_network(task.pool, self._teacher(task), task.device) if known else None
+            memory["clusters"] = divided(task, teacher, rng)
+        state = State(synthetic, {"synthetic": self._synthetic_optimizer(synthetic)}, networks, memory)
         return self._with_network(task, state, task.new_network(rng.fork("network")), rng)
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
@@ -184,16 +189,16 @@ class Generative:
     def losses(self, task: Task, state: State, rng: Rng) -> dict[str, Tensor]:
         """The losses of this step by name, not weighted; without those whose weight is 0."""
         synthetic, augmentation = cast(Generated, state.synthetic), self._augmentation(task)
-        codes, labels = drawn_images(synthetic, self.class_batch, self.code_batch, rng)
+        drawn = drawn_images(synthetic, self.class_batch, self.code_batch, rng)
+        codes, labels, classes = drawn.codes, drawn.labels, len(drawn.classes)
         if self.codes != "learned":
             codes = self._random_codes(len(labels), rng.fork("random codes")).to(task.device)
-        images, classes = synthetic.of_codes(codes, labels), labels.unique()
-        size = (task.spec.height, task.spec.width)
+        images, size = synthetic.of_codes(codes, labels), (task.spec.height, task.spec.width)
         parameters = augmentation.sample(rng.fork("augmentation"), size)
         eye = Eye(task, state.networks["network"].eval(), augmentation, parameters)
         layers = eye.layers(images)
-        associates = eye.associates(classes.tolist(), self.real_batch, len(labels) // len(classes), rng)
-        features = layers[-1].view(len(classes), -1, layers[-1].shape[1])  # (classes, n, D)
+        associates = eye.associates(drawn, self.real_batch, state.memory.get("clusters"), rng)
+        features = layers[-1].view(classes, -1, layers[-1].shape[1])  # (classes, n, D)
         centres = associates[-1].view(features.shape).mean(1)  # (classes, D), of real images
         judged = images if self.judged == "pixels" else layers[-1]
         source, said = state.networks["discriminator"](judged, state.networks["embeddings"](labels))
@@ -315,6 +320,10 @@ class Generative:
             tensor.requires_grad_(name in learned)
         return Generated(codes, weights, embeddings, task.counts, task.spec.shape[1:], frozenset(learned))
 
+    @property
+    def _divides(self) -> bool:
+        return self.associates == "clusters" and self.codes == "learned"
+
     def _code_count(self, task: Task) -> int:
         return sum(task.counts) if self.codebook == "own" else max(task.counts)
 
@@ -355,6 +364,7 @@ class Generative:
 
 
 _CHOICES = {
+    "associates": ("clusters", "dealt"),
     "condition": ("class", "online", "one-hot"),
     "codes": ("learned", "gaussian", "truncated"),
     "codebook": ("shared", "own"),
