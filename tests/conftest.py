@@ -16,7 +16,10 @@ import condensery
 from condensery import ImageData, Method, Task
 from condensery.budgets import Counts, in_record
 from condensery.data import ClassPool
+from condensery.memory import keep_freed_memory
 from condensery.models.registry import resolve
+
+keep_freed_memory()  # as the command does
 
 sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("benchmarks", "examples")]
 

@@ -41,6 +41,7 @@ ROOMS = (
     "export",
     "evaluation",
     "diagnostics",
+    "minutes",
     "run_folder",
     "session",
     "runner",

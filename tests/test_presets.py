@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shlex
 import tomllib
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 import pytest
 
 import condensery
-from condensery import METHODS, BadInput, get_method
+from condensery import METHODS, BadInput, ImageData, get_method
 from condensery.export.run_command import run_command
-from condensery.presets import PRESETS, preset_settings
+from condensery.presets import PRESETS, preset_settings, without_what_cannot_be
 from condensery.records import ImageSpec
 
 ENTRIES = [
@@ -22,7 +23,7 @@ ENTRIES = [
         {
             k: v
             for k, v in entry.items()
-            if k not in ("data", "network", "ipc", "least_ipc", "least_side", "sides_by", "steps")
+            if k not in ("data", "network", "ipc", "least_ipc", "least_side", "steps")
         },
     )
     for preset, methods in tomllib.loads(
@@ -59,14 +60,31 @@ def test_paper_is_what_was_published(method, data, ipc, network, expected) -> No
     assert preset_settings("paper", method, spec(data), ipc, network) == (expected, None)
 
 
-@pytest.mark.parametrize(
-    ("height", "width", "factor"), [(32, 32, 2), (28, 28, 2), (8, 8, None), (33, 33, None), (32, 45, None)]
-)
+@pytest.mark.parametrize(("height", "width", "factor"), [(32, 32, 2), (28, 28, 2), (8, 8, None)])
 def test_fast_stores_tiles_of_images_that_are_large_enough(
     height: int, width: int, factor: int | None
 ) -> None:
     fields, _ = preset_settings("fast", "dm", spec("custom", height, width), 10, "convnet")
     assert fields.get("factor") == factor
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_patches_are_tiles_from_100_pixels_on(preset: str) -> None:
+    assert preset_settings(preset, "patches", spec("custom", 64, 64), 10, "convnet") == ({}, None)
+    assert preset_settings(preset, "patches", spec("custom", 100, 120), 10, "convnet") == (
+        {"factor": 2},
+        None,
+    )
+
+
+def test_tiles_that_cannot_be_are_left_out_and_said(tiny: ImageData) -> None:
+    chosen = {"factor": 2, "real_batch": 8}
+    assert without_what_cannot_be(chosen, tiny.spec, least=12, ipc=3) == (chosen, None)
+    assert without_what_cannot_be(chosen, tiny.spec, least=12, ipc=4, init="noise") == (chosen, None)
+    plain, said = without_what_cannot_be(chosen, tiny.spec, least=12, ipc=4)
+    assert plain == {"factor": 1, "real_batch": 8} and "16 real images of each class are needed" in str(said)
+    odd = replace(tiny.spec, height=9)
+    assert "8x9 pixels do not divide by 2" in str(without_what_cannot_be(chosen, odd, 12, 1)[1])
 
 
 def test_an_unknown_preset_is_refused_with_the_nearest() -> None:

@@ -303,7 +303,9 @@ def test_a_taken_folder_is_refused_and_left_alone(tiny_file: Path, tmp_path: Pat
     [
         ({"ipc": 0}, "--ipc must be at least 1, not 0"),
         ({"ipc": -3}, "--ipc must be at least 1, not -3"),
-        ({"ipc": 13}, r"--ipc 13 is more than class '\d' has training images \(12\): ask for fewer"),
+        ({"ipc": "0=1"}, "--ipc says nothing of 1, 2"),
+        ({"ipc": 2, "budget": "1kB"}, "leave out --ipc, or --budget"),
+        ({"budget": "100B"}, "--budget 100B has no room for one image of each class"),
         ({"steps": 0}, "--steps must be at least 1, not 0"),
         ({"network": "transformer"}, "no network is called 'transformer'"),
         ({"network": "mlp"}, "dm matches embeddings and mlp has none"),

@@ -54,6 +54,16 @@ def in_record(ipc: int | Sequence[int], num_classes: int) -> Counts:
     return uniform(ipc, num_classes) if isinstance(ipc, int) else tuple(ipc)
 
 
+def frozen(ipc: int | Sequence[int] | None) -> int | Counts | None:
+    """What a record has, in a form that can be a key."""
+    return ipc if ipc is None or isinstance(ipc, int) else tuple(ipc)
+
+
+def mean(ipc: int | Sequence[int] | None) -> float:
+    """Images per class on average, to sort and to draw by; 0 for none."""
+    return float(ipc or 0) if ipc is None or isinstance(ipc, int) else sum(ipc) / len(ipc)
+
+
 def per_class(ipc: int | Sequence[int]) -> str:
     """ "10 per class" or "5 to 20 per class", of what a record has"""
     return f"{spanned(ipc)} per class"
@@ -87,8 +97,10 @@ def parsed(asked: Ipc) -> int | str | Mapping[str, int] | Sequence[int]:
         text = str(asked).strip()
         asked = _of_text(text)
     for number in [asked] if isinstance(asked, int) else _numbers(asked):
-        if type(number) is not int or number < 1:
-            raise BadInput(f"--ipc takes whole numbers of at least 1, not {number!r:.40}")
+        if type(number) is not int:
+            raise BadInput(f"--ipc takes whole numbers, not {number!r:.40}")
+        if number < 1:
+            raise BadInput(f"--ipc must be at least 1, not {number}; --classes leaves a class out")
     return asked
 
 

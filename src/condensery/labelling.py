@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from condensery import artifact
 from condensery.data.sources import silent
+from condensery.errors import BadInput
 from condensery.evaluation.evaluator import real_images
+from condensery.methods import get_method
+from condensery.methods.patches import Patches
 from condensery.provenance import pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.run_folder import RunFolder
@@ -40,7 +43,8 @@ def label(
         synthetic: the set, its file or its run folder.
         data: the real images, as for `condensery.load_images`; None takes what the set was made from.
         settings: how its images are labelled; None for 30 views of each.
-        teacher: who labels them; None for the default teacher, trained on the real training images.
+        teacher: who labels them; None for the teacher that chose the crops of a set of patches, or else the default
+            one, trained on the real training images.
         pixels: store the images as 8-bit pixels, exactly where they are real ones.
         device: "auto", "cpu" or "cuda".
         out: a new folder for the result; None keeps it in memory.
@@ -55,6 +59,8 @@ def label(
         RunFolder(Path(out)).require_free()
     found = synthetic if isinstance(synthetic, SyntheticSet) else artifact.load(synthetic)
     settings, asked = settings or LabelSettings(), teacher or TeacherSettings()
+    if asked == TeacherSettings():
+        asked = _who_chose(found.record)
     images = real_images(found, data, data_options, announce)
     started, said = time.perf_counter(), 0.0
 
@@ -88,3 +94,22 @@ def label(
     views = "one label an image" if settings.views is None else f"{settings.views.count} views an image"
     announce(f"labels: {views}; {len(made)} images, {readable_bytes(made.bytes)} in all")
     return made
+
+
+def _who_chose(record: Mapping[str, Any]) -> TeacherSettings:
+    """The teacher that chose the crops of a set of patches; the default one for other sets.
+
+    Raises:
+        BadInput: it was a network or a file of the maker's: what a set says decides neither which code runs nor which
+            file is read.
+    """
+    if record.get("method") != Patches.name:
+        return TeacherSettings()
+    said = get_method(Patches.name, **record.get("fields", {})).teacher_settings  # type: ignore[attr-defined]
+    if said.weights is not None or ":" in (said.network or ""):
+        weights = "" if said.weights is None else f" --teacher-weights {said.weights}"
+        raise BadInput(
+            f"the crops were chosen by a teacher of the maker's: name it again, --teacher {said.network}{weights}, "
+            "or another one"
+        )
+    return said

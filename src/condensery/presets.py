@@ -18,7 +18,7 @@ from condensery.methods import get_method
 from condensery.records import ImageSpec
 
 PRESETS = ("fast", "paper")
-_CONDITIONS = ("data", "network", "ipc", "least_ipc", "least_side", "sides_by")
+_CONDITIONS = ("data", "network", "ipc", "least_ipc", "least_side")
 
 
 def preset_settings(
@@ -53,13 +53,31 @@ def preset_settings(
 
 def _holds(entry: Mapping[str, Any], spec: ImageSpec, ipc: int, network: str) -> bool:
     here = {"data": spec.name, "network": network, "ipc": ipc}
-    _, *sides = spec.shape
     return (
         all(value == entry.get(name, value) for name, value in here.items())
         and ipc >= entry.get("least_ipc", 1)
-        and min(sides) >= entry.get("least_side", 1)
-        and not any(side % entry.get("sides_by", 1) for side in sides)
+        and min(spec.height, spec.width) >= entry.get("least_side", 1)
     )
+
+
+def without_what_cannot_be(
+    chosen: dict[str, Any], spec: ImageSpec, least: int, ipc: int, init: str = "real"
+) -> tuple[dict[str, Any], str | None]:
+    """What a preset chose without tiles that these images do not allow, and a line that says so.
+
+    Args:
+        least: real images of the smallest class.
+        init: what the method starts from.
+    """
+    factor = chosen.get("factor", 1)
+    reason = None
+    if spec.height % factor or spec.width % factor:
+        reason = f"{spec.width}x{spec.height} pixels do not divide by {factor}"
+    elif init == "real" and ipc * factor**2 > least:
+        reason = f"{ipc * factor**2} real images of each class are needed, and one has {least}"
+    if reason is None:
+        return chosen, None
+    return {**chosen, "factor": 1}, f"no tiles of {factor}x{factor}: {reason}"
 
 
 def preset_fields(method: str) -> set[str]:

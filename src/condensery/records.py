@@ -109,10 +109,13 @@ class LabeledImages:
     Attributes:
         pixels: uint8 (N, H, W, C); usually a read-only memory map.
         labels: int64 (N,), each in 0..num_classes-1.
+        originals: the files that resized images came from, a `condensery.data.originals.Originals`; None where images
+            are as they lie in their source, or were made in memory.
     """
 
     pixels: np.ndarray
     labels: np.ndarray
+    originals: Any = None
 
     def __post_init__(self) -> None:
         if self.pixels.dtype != np.uint8 or self.pixels.ndim != 4:

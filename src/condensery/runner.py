@@ -7,18 +7,22 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from condensery import artifact
-from condensery.budgets import Ipc, average, counts_for, per_class, recorded, require_budget
+from condensery.budgets import Counts, Ipc, average, counts_for, per_class, recorded, require_budget
 from condensery.coresets import SELECTORS
-from condensery.data import load
+from condensery.data import ClassPool, load
 from condensery.data.places import path_of
 from condensery.data.sources import silent
 from condensery.errors import BadInput
 from condensery.evaluation import Protocol
-from condensery.method import Method
+from condensery.method import Method, Task
 from condensery.methods import get_method
+from condensery.minutes import require_minutes, within
 from condensery.models.registry import resolve
-from condensery.presets import preset_line, preset_settings
+from condensery.presets import preset_line, preset_settings, without_what_cannot_be
 from condensery.provenance import pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.run_folder import RunFolder, RunSettings
@@ -26,6 +30,7 @@ from condensery.session import Options, Session, StepReport
 from condensery.synthetic import GIVEN, Start, start_of
 from condensery.synthetic.pixels import INITS
 from condensery.text import count
+from condensery.training import default_chunk
 
 
 def condense(
@@ -37,6 +42,7 @@ def condense(
     network: str = "convnet",
     steps: int | None = None,
     preset: str | None = None,
+    minutes: float | None = None,
     seed: int = 0,
     device: str = "auto",
     out: str | Path | None = None,
@@ -65,6 +71,9 @@ def condense(
         steps: updates of the synthetic set; None makes as many as the preset, or else the publication.
         preset: settings for what `fields` and `steps` leave open: "fast", minutes on two cores, or "paper", exactly
             what was published for these images and this budget; None takes the method's defaults.
+        minutes: of this machine that the run may take: steps, and of the preset's settings (those of "fast" for None)
+            as much as fits, are chosen by timing a few steps, said, and recorded as ordinary settings. With a preset
+            no more than its steps are made, without one up to the published number.
         seed: decides every random draw.
         device: "auto", "cpu" or "cuda".
         out: a new folder for checkpoints and result; None keeps everything in memory.
@@ -89,17 +98,10 @@ def condense(
     """
     options = Options(device, checkpoint_every, time_limit, tuple(evaluate_at), protocol, callback, announce)
     fields, given, start_record = _split_start(fields)
-    if isinstance(method, str):
-        if method in SELECTORS:
-            raise BadInput(f"{method!r} selects real images: use condense select, or condensery.select")
-        method = get_method(method, **fields)
-    elif fields or preset:
-        what = ", ".join([*fields, *(["a preset"] if preset else [])])
-        raise BadInput(f"set {what} on the method itself: it is already configured")
+    configured = not isinstance(method, str)
+    method = _configured(method, fields, preset)
     require_budget(ipc, budget)
-    require_count("steps", method.steps(1) if steps is None else steps)
-    resolve(network)
-    pick_device(device)
+    _check(method, steps, minutes, network, device)
     how_to_load = given_options(size, channels, data_options)
     going_on = resume and out is not None and RunFolder(Path(out)).exists
     if out is not None and not going_on:
@@ -108,14 +110,24 @@ def condense(
     start = None if given is None else _start(given, start_record, method, images, announce)
     counts = counts_for(ipc, budget, images, announce, default=start.counts if start else None)
     typical = average(counts)
-    if preset:
-        place = (images.spec, typical, resolve(network).kind)
-        chosen, preset_steps = preset_settings(preset, method.name, *place)
-        method = get_method(method.name, **{**chosen, **fields})
-        if not going_on:  # a run keeps its number of steps
-            steps = steps or preset_steps
-            taken = {name: value for name, value in chosen.items() if name not in fields}
+    typed = asdict(method) if configured else fields  # type: ignore[call-overload]  # methods are dataclasses
+    wanted = None
+    if preset or (minutes is not None and not configured):
+        method, wanted = _with_preset(preset or "fast", method, images, typical, network, fields, announce)
+    if going_on:  # a run keeps its number of steps, and what minutes chose for it
+        if minutes is not None:
+            method, network = _as_it_began(RunFolder(Path(out or "")).settings(), method, network, typed)
+    else:
+        steps = steps or wanted
+        if preset:
+            taken = _chosen(method, typed)
             announce(preset_line(preset, method.name, taken, steps or method.steps(typical), typical))
+        if minutes is not None:
+            task = _task(images, network, counts, pick_device(device), start)
+            found = within(minutes, method, task, fixed=typed, wanted=steps, fill=preset is None)
+            method, network, steps = found.method, found.network, found.steps
+            for line in found.lines:
+                announce(line)
     wanted_steps = method.steps(typical) if steps is None else steps
     settings = RunSettings(
         source=absolute_source(images.source),
@@ -185,6 +197,70 @@ def resume_run(
         session.resume(folder)
         folder.write_settings(settings)
         return session.run()
+
+
+def _configured(method: str | Method, fields: Mapping[str, Any], preset: str | None) -> Method:
+    if isinstance(method, str):
+        if method in SELECTORS:
+            raise BadInput(f"{method!r} selects real images: use condense select, or condensery.select")
+        return get_method(method, **fields)
+    if fields or preset:
+        what = ", ".join([*fields, *(["a preset"] if preset else [])])
+        raise BadInput(f"set {what} on the method itself: it is already configured")
+    return method
+
+
+def _check(method: Method, steps: int | None, minutes: float | None, network: str, device: str) -> None:
+    """Raises BadInput for what can be refused before the images are loaded."""
+    require_count("steps", method.steps(1) if steps is None else steps)
+    resolve(network)
+    pick_device(device)
+    if minutes is not None:
+        require_minutes(minutes)
+        if steps is not None:
+            raise BadInput(f"--steps {steps} and --minutes {minutes:g} both say how long: give one of them")
+
+
+def _task(images: ImageData, network: str, counts: Counts, device: torch.device, start: Start | None) -> Task:
+    """What a method works on, for measurements."""
+    pool = ClassPool(images.train, images.spec, device)
+    return Task(pool, resolve(network), counts, device, default_chunk(device), start=start)
+
+
+def _with_preset(
+    preset: str,
+    method: Method,
+    images: ImageData,
+    ipc: int,
+    network: str,
+    fields: Mapping[str, Any],
+    announce: Callable[[str], None],
+) -> tuple[Method, int | None]:
+    """The method with what a preset sets and `fields` leave open, as far as the images allow it; and its steps."""
+    spec = images.spec
+    chosen, steps = preset_settings(preset, method.name, spec, ipc, resolve(network).kind)
+    chosen = {name: value for name, value in chosen.items() if name not in fields}
+    least = int(np.bincount(images.train.labels, minlength=spec.num_classes).min())
+    chosen, left_out = without_what_cannot_be(chosen, spec, least, ipc, getattr(method, "init", "real"))
+    if left_out:
+        announce(left_out)
+    return get_method(method.name, **{**chosen, **fields}), steps
+
+
+def _chosen(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a preset set: fields that nobody gave and that are not at their defaults."""
+    default = asdict(get_method(method.name))  # type: ignore[call-overload]  # methods are dataclasses
+    own = asdict(method)  # type: ignore[call-overload]
+    return {name: value for name, value in own.items() if name not in given and value != default[name]}
+
+
+def _as_it_began(
+    kept: RunSettings, method: Method, network: str, given: Mapping[str, Any]
+) -> tuple[Method, str]:
+    """Method and network of a run that a budget chose, with what is given now."""
+    if kept.method == method.name:
+        method = get_method(method.name, **{**kept.fields, **given})
+    return method, kept.network if network == "convnet" else network
 
 
 def _split_budget(asked: Mapping[str, Any]) -> tuple[Any, Any, dict[str, Any]]:

@@ -156,6 +156,7 @@ _TEACHER = Fields(
         "accuracy": FRACTION,
         **dict.fromkeys(("temperature", "seconds"), number(0)),
         "weights": Fields(),
+        "size": whole(1),
     }
 )
 _ACCURACY = Fields(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def percent(share: float | None) -> str:
     """A fraction as a number of percent; "-" for none."""
@@ -33,6 +35,12 @@ def readable_seconds(seconds: float) -> str:
     if seconds < 86400:
         return f"{seconds // 3600} h {seconds % 3600 // 60} min"
     return f"{seconds // 86400} d {seconds % 86400 // 3600} h"
+
+
+def readable_minutes(minutes: float) -> str:
+    """Up to two digits: 0.051, 3.4, 120"""
+    unit = 10.0 ** (math.floor(math.log10(max(minutes, 0.001))) - 1)
+    return f"{math.ceil(minutes / unit) * unit:.6g}"
 
 
 def count(number: int, noun: str) -> str:

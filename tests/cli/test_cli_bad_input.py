@@ -438,6 +438,25 @@ def test_unforeseen_errors_are_one_line(condense, monkeypatch, error, code, word
     refused(condense("run --data digits --out demo"), *words, code=code)
 
 
+@pytest.mark.parametrize(
+    ("line", "advised"),
+    [
+        ("run --data digits --out demo", True),
+        ("run --data digits --method=dsa --out demo", True),
+        ("run --data digits --method patches --out demo", False),
+        ("select --data digits --out demo", False),
+    ],
+)
+def test_out_of_memory_names_only_what_the_command_has(condense, monkeypatch, line, advised):
+    def fail(*_, **__):
+        raise MemoryError("cannot allocate 3 GB")
+
+    monkeypatch.setattr("condensery.runner.condense", fail)
+    monkeypatch.setattr("condensery.selection.select", fail)
+    said = refused(condense(line), "out of memory: cannot allocate 3 GB", code=1)
+    assert ("--real-batch" in said) == advised
+
+
 def test_debug_shows_where_it_comes_from(condense, monkeypatch):
     def fail(*_, **__):
         raise ZeroDivisionError("division by zero")

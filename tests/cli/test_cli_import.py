@@ -149,6 +149,11 @@ def test_what_is_refused(condense, real):
         assert done.code == 2 and words in done.err and done.err.count("\n") == 1, done.err
 
 
+def test_a_file_that_is_missing_is_named_before_the_images_are_read(condense):
+    done = condense("import nowhere.pt --data nothing/at/all")
+    assert done.code == 2 and "there is no file or folder nowhere.pt to import" in done.err and done.out == ""
+
+
 def test_verify_says_what_the_hash_covers(condense, real):
     condense(f"import {_soft(*real)} --data digits --out set")
     done = condense("show set --verify")

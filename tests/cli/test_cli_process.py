@@ -105,6 +105,25 @@ def test_the_installed_command():
     assert (done.returncode, done.stdout) == (2, "") and done.stderr.startswith("condense: error: ")
 
 
+QUICK = """
+import os, signal, sys
+class Finger:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finger())
+from condensery.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_ctrl_c_while_the_command_is_imported_is_one_line():
+    done = subprocess.run(
+        [sys.executable, "-c", QUICK, "methods"], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "condense: interrupted\n")
+
+
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
 def test_progress_on_a_terminal_only():
     reader, writer = os.openpty()

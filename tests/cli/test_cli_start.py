@@ -16,6 +16,7 @@ import pytest
 import condensery
 from condensery.cli import declared
 from condensery.cli.main import COMMANDS
+from condensery.cli.options import Images
 from condensery.coresets import SELECTORS
 from condensery.evaluation import PROTOCOLS
 from condensery.methods import METHODS
@@ -127,6 +128,26 @@ def test_defaults_are_those_of_the_library(command: str) -> None:
             assert field.default == there.default, field.name
             compared += field.default is not MISSING
     assert compared > 1
+
+
+ELSEWHERE = {
+    "run": "",
+    "select": "",
+    "import": "",
+    "label": "run views temperature smallest_crop patches label_bits largest epochs seed teacher_epochs "
+    "teacher_stage teacher_weights",
+    "evaluate": "runs teacher teacher_epochs temperature results",
+    "compare": "teacher teacher_epochs temperature no_scatter",
+    "reproduce": "name size channels",
+}
+"""Flags that the command itself makes something of; all others go to the library by their names."""
+
+
+@pytest.mark.parametrize("command", TAKEN)
+def test_no_flag_is_ignored(command: str) -> None:
+    of_images = {field.name for field in fields(Images)} if issubclass(COMMANDS[command], Images) else set()
+    known = {*inspect.signature(TAKEN[command]).parameters, *ELSEWHERE[command].split(), *of_images, "json"}
+    assert {field.name for field in fields(COMMANDS[command])} <= known
 
 
 MINE = '''"""A made-up method."""

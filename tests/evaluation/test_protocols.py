@@ -218,8 +218,8 @@ def test_auto_leaves_out_flip_for_digits_here_too() -> None:
     ("name", "message"),
     [
         (
-            "dsa-2021+epochs=3",
-            "'epochs=3' is no option of the protocol dsa-2021; write dsa-2021.augmentation=crop",
+            "dsa-2021+steps=3",
+            "'steps=3' is no option of the protocol dsa-2021; write dsa-2021.augmentation=crop",
         ),
         ("dsa-2021+augmentation=", "is no option of the protocol dsa-2021"),
         ("dsa-2021+augmentation=crob", "no augmentation is called 'crob'; .*did you mean 'crop'"),
@@ -229,3 +229,12 @@ def test_auto_leaves_out_flip_for_digits_here_too() -> None:
 def test_bad_options_of_a_protocol(name: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         get_protocol(name)
+
+
+def test_epochs_of_a_protocol_are_part_of_its_name() -> None:
+    found = get_protocol("quick+epochs=7")
+    assert (found.name, found.epochs, found.plain_epochs) == ("quick+epochs=7", 7, 7)
+    both = get_protocol("dm-2023+augmentation=crop+epochs=5")
+    assert both.epochs == 5 and both.augmenter == get_protocol("dm-2023+augmentation=crop").augmenter
+    with pytest.raises(BadInput, match="epochs of a protocol must be at least 1, not 0"):
+        get_protocol("quick+epochs=0")

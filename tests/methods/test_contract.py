@@ -113,6 +113,14 @@ def test_keeps_labels_shape_dtype_and_device(name: str, quick_method: Maker, mak
     assert state.synthetic.labels.dtype == torch.int64
 
 
+def test_classes_may_differ_in_their_images(name: str, quick_method: Maker, make_task: Maker) -> None:
+    task, method = make_task(ipc=(1, 3, 2)), quick_method(name)
+    method.check(task)
+    found = run(method, task, 2).synthetic
+    assert found.content().labels.tolist() == [0, 1, 1, 1, 2, 2]
+    assert [len(found.of_class(c)) for c in task.classes] == [1, 3, 2]
+
+
 def test_leaves_the_real_images_alone(
     name: str, quick_method: Maker, make_task: Maker, tiny: ImageData
 ) -> None:

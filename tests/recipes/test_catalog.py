@@ -18,8 +18,7 @@ from condensery.methods import METHODS, get_method
 from condensery.models.registry import resolve
 from condensery.published import ACCURACY, WHOLE
 from condensery.recipes import Recipe, get_recipe, recipes
-from condensery.recipes.catalog import cost
-from condensery.recipes.images import find_images, where_from
+from condensery.recipes.catalog import cost, find_images, where_from
 from condensery.records import ImageSpec, LabeledImages
 
 RECIPES = list(recipes().values())

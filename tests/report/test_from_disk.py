@@ -99,7 +99,7 @@ def test_the_page_of_real_runs(report):
 def test_facts(report):
     facts = dict(report.facts)
     assert facts["Images"] == "tiny.npz: 3 classes, 8 x 8, grey" and facts["Protocol"] == "fast"
-    assert {"Hardware", "PyTorch", "Measured"} <= set(facts)
+    assert {"Hardware", "Versions", "Measured"} <= set(facts)
 
 
 def test_features_of_real_and_synthetic_images(runs):

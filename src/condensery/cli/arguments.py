@@ -111,9 +111,10 @@ def settings(flag: str, entries: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def default_out(data: str, method: str, ipc: int, seed: int) -> Path:
+def default_out(data: str, method: str, ipc: str | None, seed: int) -> Path:
     """runs/<data name>-<method>-ipc<ipc>-seed<seed>"""
-    return Path("runs") / f"{data_name(data)}-{method}-ipc{ipc}-seed{seed}"
+    said = re.sub(r"[^\w.-]+", "_", ipc or "1")[:40].strip("._")
+    return Path("runs") / f"{data_name(data)}-{method}-ipc{said}-seed{seed}"
 
 
 def data_name(data: str) -> str:

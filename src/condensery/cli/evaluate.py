@@ -10,7 +10,7 @@ from typing import Annotated
 
 from condensery.cli import arguments, declared
 from condensery.cli.flags import Flag, Options
-from condensery.cli.options import Draws, Honesty, Images, Judge, Networks, Resize, Runs
+from condensery.cli.options import Draws, Honesty, Images, Judge, Networks, Runs
 from condensery.cli.output import Output
 from condensery.cli.progress import Progress
 
@@ -40,12 +40,7 @@ class Weights(Options, panel=Honesty.panel):
     """Weight of augmented training in ARS."""
 
 
-class Place(Options, panel="Run"):
-    results: Annotated[Path | None, Flag("FILE")] = None
-    """Append the JSON line to this file too."""
-
-
-class Evaluate(Real, Resize, Beside, Judge, Networks, Recipes, Honesty, Weights, Draws, Place, Output):
+class Evaluate(Real, Beside, Judge, Networks, Recipes, Honesty, Weights, Draws, Output, panel="Run"):
     """Train networks on a set and test them on the real test images.
 
     Random selections of the same size and the whole training set are judged by
@@ -66,6 +61,8 @@ class Evaluate(Real, Resize, Beside, Judge, Networks, Recipes, Honesty, Weights,
 
     runs: Runs
     """Run folders or .safetensors files; several are sets of one kind with different seeds."""
+    results: Annotated[Path | None, Flag("FILE")] = None
+    """Append the JSON line to this file too."""
 
     def work(self) -> None:
         labels = self.labels
@@ -79,7 +76,7 @@ class Evaluate(Real, Resize, Beside, Judge, Networks, Recipes, Honesty, Weights,
         with Progress(self) as progress:
             heard = {"callback": progress.evaluating, "announce": progress.say}
             asked = self.of(evaluate, sets=sets, soft_labels=labels, **heard)
-            evaluation = evaluate(**asked, **self.data_options, **self.typed_in(Resize))
+            evaluation = evaluate(**asked, **self.data_options)
         document = {**evaluation.to_json(), "command": self.command}
         self.show(tables.accuracy_table(evaluation))
         for line in tables.circumstances(evaluation):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from types import NoneType, UnionType
@@ -50,7 +50,7 @@ class Flag:
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class Options:
     """Base of commands, and of the groups of flags that these inherit from: frozen dataclasses. The string below a
-    field is its help. A command's own flags come first in its help, then those of its groups from left to right.
+    field is its help. In the help of a command the flags of its groups come first, from left to right, then its own.
 
     Attributes:
         panel: where the help shows a class's own fields, from `class Images(Options, panel="Images")`.
@@ -82,15 +82,22 @@ class Options:
         return record
 
     @classmethod
+    def groups(cls) -> Iterator[type[Options]]:
+        """The groups that it inherits from, from left to right, and itself."""
+        for base in cls.__bases__:
+            if issubclass(base, Options):
+                yield from base.groups()
+        yield cls
+
+    @classmethod
     @cache
     def parameters(cls) -> dict[str, tuple[inspect.Parameter, Flag]]:
         """What typer sees of each field, and what else there is to it."""
         hints, declared = get_type_hints(cls, include_extras=True), {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
         found = {}
-        for group in cls.__mro__:
-            for name in vars(group).get("__annotations__", ()):
-                if name in declared and name not in found:
-                    found[name] = _parameter(declared[name], hints[name], field_docs(cls)[name], group.panel)
+        for group in cls.groups():
+            for name in [name for name in vars(group).get("__annotations__", ()) if name in declared]:
+                found[name] = _parameter(declared[name], hints[name], field_docs(cls)[name], group.panel)
         return {**found, **(algorithm_parameters(cls.package) if cls.package else {})}
 
     def of(self, function: Callable[..., Any], **instead: Any) -> dict[str, Any]:

@@ -19,32 +19,25 @@ from typing import Annotated
 
 import typer
 
-from condensery.cli import listings, output
-from condensery.cli.compare import Compare
+from condensery.cli import listings, making, output, reading
+from condensery.cli.comparing import Compare, Reproduce
+from condensery.cli.declared import owners
 from condensery.cli.evaluate import Evaluate
 from condensery.cli.flags import as_function
-from condensery.cli.imports import Import
-from condensery.cli.label import Label
-from condensery.cli.report import Report
-from condensery.cli.reproduce import Reproduce
-from condensery.cli.run import Run
-from condensery.cli.select import Select
-from condensery.cli.show import Export, Show
 from condensery.errors import CondenseryError, Interrupted
 from condensery.memory import keep_freed_memory
 
 OK, FAILED, BAD_INPUT = 0, 1, 2
 _MACHINE_SAYS_NO = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-_TORCH_OUT_OF_MEMORY = (
-    "OutOfMemoryError"  # by name: importing torch takes a second that a typing error need not wait
-)
+_TORCH_OUT_OF_MEMORY = "OutOfMemoryError"  # by name: a typing error need not wait for torch
 _TERMINATIONS = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 _INTERRUPTED_TYPER = 130  # what typer makes of a KeyboardInterrupt
 
 COMMANDS = {
     command.__name__.lower(): command
     for command in (
-        *(Run, Select, Import, Label, Evaluate, Compare, Reproduce, Report, Show, Export),
+        *(making.Run, making.Select, making.Import, making.Label, Evaluate, Compare, Reproduce),
+        *(reading.Report, reading.Show, reading.Export),
         *(listings.Methods, listings.Networks, listings.Datasets),
     )
 }
@@ -88,15 +81,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows "?" instead of failing
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _termination_interrupts():
         warnings.showwarning = _one_line_warning
-        with _termination_interrupts():
-            code = _run(arguments)
+        code, line = _run(arguments)
     output.write(sys.stdout, "")
-    if reason := output.lost():
-        return code or _error(
-            f"some of what was printed is lost: {reason}; the work itself is done", BAD_INPUT
-        )
+    reason = output.lost()
+    if reason and not code:
+        code, line = BAD_INPUT, f"error: some of what was printed is lost: {reason}; the work itself is done"
+    if line:
+        _say(line)
     return code
 
 
@@ -117,26 +110,31 @@ def _termination_interrupts() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str]) -> tuple[int, str]:
+    """Exit code, and a last line for stderr."""
     try:
         typed = shlex.join(["condense", *arguments])
         code = application(arguments)(arguments, prog_name="condense", standalone_mode=False, obj=typed)
+        return (BAD_INPUT, "interrupted") if code == _INTERRUPTED_TYPER else (code or OK, "")
     except Interrupted as stop:
-        return _say(str(stop), BAD_INPUT)
+        return BAD_INPUT, str(stop)
     except CondenseryError as error:
-        return _error(str(error), error.exit_code)
+        return error.exit_code, f"error: {error}"
     except typer.TyperException as error:  # a command line that cannot be understood
-        return _error(_usage_error(error, arguments), BAD_INPUT)
+        return BAD_INPUT, f"error: {_usage_error(error, arguments)}"
     except (KeyboardInterrupt, typer.Abort):
-        return _say("interrupted", BAD_INPUT)
+        return BAD_INPUT, "interrupted"
     except SystemExit as stop:  # rich and typer leave so when the reader of a pipe has gone
         output.discard(sys.stdout)
-        return stop.code if isinstance(stop.code, int) else FAILED
+        return (stop.code if isinstance(stop.code, int) else FAILED), ""
     except Exception as error:
-        return _unexpected(error)
-    if code == _INTERRUPTED_TYPER:
-        return _say("interrupted", BAD_INPUT)
-    return code or OK
+        if os.environ.get("CONDENSERY_DEBUG"):
+            for line in traceback.format_exc().splitlines():
+                output.say(sys.stderr, line)
+        machine = isinstance(error, OSError) and error.errno in _MACHINE_SAYS_NO
+        return (
+            BAD_INPUT if machine else FAILED
+        ), f"error: {error if machine else _unforeseen(error, arguments)}"
 
 
 def _usage_error(error: typer.TyperException, arguments: list[str]) -> str:
@@ -150,44 +148,36 @@ def _usage_error(error: typer.TyperException, arguments: list[str]) -> str:
     return f"{message}; see condense{command} --help"
 
 
-def _value_of(flag: str, arguments: list[str]) -> str:
-    """The last value given to `flag`, as in "--flag value" or "--flag=value"."""
-    values = [word for before, word in pairwise(arguments) if before == flag]
-    values += [word.partition("=")[2] for word in arguments if word.startswith(f"{flag}=")]
-    return values[-1] if values else ""
-
-
-def _unexpected(error: Exception) -> int:
-    if os.environ.get("CONDENSERY_DEBUG"):
-        for line in traceback.format_exc().splitlines():
-            output.say(sys.stderr, line)
-    if isinstance(error, OSError) and error.errno in _MACHINE_SAYS_NO:
-        return _error(str(error), BAD_INPUT)
+def _unforeseen(error: Exception, arguments: list[str]) -> str:
     if isinstance(error, MemoryError) or type(error).__name__ == _TORCH_OUT_OF_MEMORY:
-        return _error(f"out of memory: {_first_sentence(error)}; a smaller --real-batch needs less", FAILED)
-    return _error(
-        f"unexpected {type(error).__name__}: {error}; set CONDENSERY_DEBUG=1 to see where it comes from",
-        FAILED,
+        first_sentence = str(error).partition(". ")[0]
+        return f"out of memory: {first_sentence}{_that_needs_less(arguments)}"
+    return f"unexpected {type(error).__name__}: {error}; set CONDENSERY_DEBUG=1 to see where it comes from"
+
+
+def _that_needs_less(arguments: list[str]) -> str:
+    """A flag that this command line could have and that makes it need less memory, if there is one."""
+    method = _value_of("--method", arguments) or making.Run.method
+    known = (
+        arguments[0] == "run" and "--resume" not in arguments and method in owners("methods")["real_batch"]
     )
+    return "; a smaller --real-batch needs less" if known else ""
 
 
-def _first_sentence(error: BaseException) -> str:
-    return str(error).partition(". ")[0]
+def _value_of(flag: str, arguments: list[str]) -> str:
+    """The last value given to `flag`, as in "--flag value" or "--flag=value"; "" for none."""
+    words = [word for typed in arguments for word in (typed.split("=", 1) if typed[:2] == "--" else [typed])]
+    return ([""] + [word for before, word in pairwise(words) if before == flag])[-1]
 
 
-def _error(message: str, code: int) -> int:
-    return _say(f"error: {message}", code)
-
-
-def _say(message: str, code: int) -> int:
+def _say(message: str) -> None:
     """Print one line on stderr."""
     output.say(sys.stderr, f"condense: {' '.join(message.split())}")
-    return code
 
 
 def _one_line_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     """Warnings of libraries are for developers: one line, where it comes from only with CONDENSERY_DEBUG."""
-    _say(f"warning: {message} ({category.__name__})", OK)
+    _say(f"warning: {message} ({category.__name__})")
 
 
 if __name__ == "__main__":

@@ -16,11 +16,18 @@ if TYPE_CHECKING:
 
 Words = Annotated[Sequence[str], Flag("A,B", arguments.words)]
 Numbers = Annotated[Sequence[int], Flag("N,M", arguments.whole_numbers)]
-Run = Annotated[Path, Flag("RUN", positional=True)]
+OneRun = Annotated[Path, Flag("RUN", positional=True)]
 Runs = Annotated[list[Path], Flag("RUN", positional=True)]
 
 
-class Images(Options, panel="Images"):
+class Resize(Options, panel="Images"):
+    size: int | None = None
+    """Resize the short side to SIZE pixels and crop the centre."""
+    channels: int | None = None
+    """1 makes all images grey, 3 colour."""
+
+
+class Source(Options, panel="Images"):
     data: str | None = None
     """The images: a known name (digits, mnist, cifar10, ...), a folder with one sub-folder per class, a set as it
     was downloaded, a Parquet folder or file, a .npz file, or a Hugging Face Hub id. See condense datasets."""
@@ -41,6 +48,10 @@ class Images(Options, panel="Images"):
     skip_damaged: bool = False
     """Leave out images that cannot be read, and say which."""
 
+
+class Images(Source, Resize):
+    """Where the images are, and how they are read."""
+
     @property
     def source(self) -> str:
         """Raises BadInput if no images were named."""
@@ -56,13 +67,6 @@ class Images(Options, panel="Images"):
         return {name: value for name, value in self.typed_in(Images).items() if name != "data"}
 
 
-class Resize(Options, panel="Images"):
-    size: int | None = None
-    """Resize the short side to SIZE pixels and crop the centre."""
-    channels: int | None = None
-    """1 makes all images grey, 3 colour."""
-
-
 class Draws(Options, panel="Run"):
     device: str = "auto"
     """auto, cpu or cuda."""
@@ -70,7 +74,7 @@ class Draws(Options, panel="Run"):
     """Decides every random draw."""
 
 
-class Made(Options, panel="Run"):
+class Made(Draws, panel="Run"):
     out: Path | None = None
     """Folder for the result (default: runs/DATA-METHOD-ipcN-seedN)."""
 

@@ -57,18 +57,18 @@ def table(rows: Iterable[Mapping[str, str | Sequence[str]]], title: str = "") ->
     The heads are the names of the columns, a line below another one after a line break. A name that starts with ">"
     is not shown so: its column is set flush right, and its lines are not broken.
     """
-    rows = [
+    texts = [
         {name: plain(*([cell] if isinstance(cell, str) else cell)) for name, cell in row.items()}
         for row in rows
     ]
     look = {"pad_edge": False, "show_edge": False, "collapse_padding": True, "title_justify": "left"}
     found = Table(title=plain(title) if title else None, box=SIMPLE_HEAD, **look)  # type: ignore[arg-type]
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = list(dict.fromkeys(name for row in texts for name in row))
     for name in names:
         flush = {"justify": "right", "no_wrap": True} if name.startswith(">") else {"overflow": "fold"}
-        least = min(_NARROWEST, max(row[name].cell_len for row in rows if name in row))
+        least = min(_NARROWEST, max(row[name].cell_len for row in texts if name in row))
         found.add_column(plain(*name.lstrip(">").split("\n")), min_width=least, **flush)  # type: ignore[arg-type]
-    for row in rows:
+    for row in texts:
         found.add_row(*(row.get(name, "") for name in names))
     return found
 

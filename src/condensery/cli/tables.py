@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from condensery.budgets import spanned
 from condensery.cli.output import Table, table
 from condensery.evaluation import Evaluation, Score
 from condensery.evaluation.honest import SCORES, ScoreColumn
@@ -122,7 +123,7 @@ def _measurement(one: Measurement) -> dict[str, str]:
     seconds = sum(one.make_seconds)  # nothing for what takes no time, as drawing at random
     return {
         "method": one.subject,
-        ">ipc": str(one.ipc or "-"),
+        ">ipc": spanned(one.ipc) if one.ipc else "-",
         "made with": one.condensed_with or "-",
         "network": one.network,
         "labels": one.labels,

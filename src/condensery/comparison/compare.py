@@ -22,9 +22,8 @@ from condensery.errors import BadInput
 from condensery.evaluation import Protocol, SoftLabels, get_protocol
 from condensery.method import Method
 from condensery.models.registry import resolve
-from condensery.provenance import pick_device
 from condensery.records import ImageData
-from condensery.runner import absolute_source, given_options
+from condensery.runner import given_options
 
 
 def compare(
@@ -111,8 +110,10 @@ def compare(
     made_with = [resolve(name).canonical for name in condense_with]
     tested = [resolve(name).canonical for name in networks]
     repeats = protocol.repeats if repeats is None else repeats
-    counts = {"ipc": ipc, "repeats": [repeats], "whole-repeats": [whole_repeats]}
-    _require_counts({**counts, "whole-epochs": [whole_epochs], "threads": [threads]})
+    one_each = {"repeats": repeats, "whole-repeats": whole_repeats, "whole-epochs": whole_epochs}
+    for name, number in (*(("ipc", number) for number in ipc), *one_each.items()):
+        if number is not None and number < 1:
+            raise BadInput(f"--{name} must be at least 1, not {number}")
     for name, values in (("ipc", ipc), ("seeds", seeds), ("condense-with", condense_with)):
         if not values:
             raise BadInput(f"--{name} is empty: give at least one")
@@ -126,15 +127,10 @@ def compare(
         raise BadInput(f"--evaluate-at takes numbers of steps, not {min(evaluate_at)}")
     if soft_labels is not None and soft_labels.network is not None:
         resolve(soft_labels.network)
-    pick_device(device)
     protocol_values = protocol.to_json()
     images = load(data, announce=announce, **given_options(size, channels, data_options))
-    plan = Plan(
-        source=absolute_source(images.source),
-        options=images.options,
-        fingerprint=images.fingerprint,
-        spec=images.spec.to_json(),
-        train_images=len(images.train),
+    plan = Plan.on(
+        images,
         entries=asked,
         budgets=_unique(ipc),
         condense_with=_unique(made_with),
@@ -155,21 +151,14 @@ def compare(
         evaluate_at=_unique(evaluate_at),
     )
     run = Run(plan, images, Folder(Path(out)), device, announce)
-    kept = run.folder.asked()
-    runner = engine or pick_engine(workers, ray, gpus_per_job, perform, threads or (kept and kept.threads))
+    if threads is None and (kept := run.folder.asked()):
+        threads = kept.threads or None
+    runner = engine or pick_engine(workers, ray, gpus_per_job, perform, threads)
     try:
         return run.carry_out(runner, threads, estimate, dry_run, command, callback)
     finally:
         if engine is None:
             runner.close()
-
-
-def _require_counts(counts: Mapping[str, Sequence[int | None]]) -> None:
-    """Raises BadInput for the first value below 1, with the name of its flag."""
-    for name, values in counts.items():
-        for value in values:
-            if value is not None and value < 1:
-                raise BadInput(f"--{name} must be at least 1, not {value}")
 
 
 def _unique(values: Iterable[Any]) -> tuple[Any, ...]:

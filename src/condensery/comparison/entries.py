@@ -39,18 +39,14 @@ def entries(
             raise BadInput(
                 f"{label!r} is there twice: give one a label of its own, such as {label}-2={label}"
             )
-    chosen, counts = _by_label(asked, settings), _steps_by_label(asked, steps)
-    return tuple(
-        replace(
-            one, fields=all_fields(one.method, **chosen[one.label]), steps=counts.get(one.label, one.steps)
-        )
-        for one in asked
-    )
-
-
-def known_names() -> list[str]:
-    """Every method and selector."""
-    return [*sorted(METHODS), *sorted(SELECTORS)]
+    require_known(settings, {one.label: one.method for one in asked})
+    counts = _steps_by_label(asked, steps)
+    found = []
+    for one in asked:
+        chosen = {**one.fields, **settings_of(one.label, one.method, settings)}
+        made = all_fields(one.method, **chosen)
+        found.append(replace(one, fields=made, steps=counts.get(one.label, one.steps)))
+    return tuple(found)
 
 
 def all_fields(method: str, **settings: Any) -> dict[str, Any]:
@@ -73,7 +69,7 @@ def _asked(one: str | Method | Selector | Entry) -> Entry:
         one = Entry(label, name if equals else label)
     elif not isinstance(one, Entry):
         one = Entry(one.name, one.name, asdict(one))  # type: ignore[call-overload]
-    label, method, known = one.label, one.method, known_names()
+    label, method, known = one.label, one.method, [*sorted(METHODS), *sorted(SELECTORS)]
     if method not in known:
         raise BadInput(
             f"unknown method {method!r}; there are {', '.join(known)}{did_you_mean(method, known)}"
@@ -92,31 +88,34 @@ def _asked(one: str | Method | Selector | Entry) -> Entry:
     return one
 
 
-def _field_names(entry: Entry) -> list[str]:
-    kind: Any = METHODS.get(entry.method) or SELECTORS[entry.method]
-    return [f.name for f in fields(kind)]
+def field_names(method: str) -> list[str]:
+    """Of a method or selector."""
+    return [f.name for f in fields(METHODS.get(method) or SELECTORS[method])]  # type: ignore[arg-type]
 
 
-def _by_label(asked: Sequence[Entry], settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The settings of each entry; those that name one win over those for all."""
-    chosen = {entry.label: dict(entry.fields) for entry in asked}
+def settings_of(label: str, method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of one method: "label.field" wins over "field", which is for all that have it."""
+    found = {}
     for name, value in sorted(settings.items(), key=lambda item: "." in item[0]):
+        of, dot, field = name.rpartition(".")
+        if of == label if dot else field in field_names(method):
+            found[field] = value
+    return found
+
+
+def require_known(settings: Mapping[str, Any], methods: Mapping[str, str]) -> None:
+    """Raises BadInput for a setting that is not for one of the `methods`, which are given by label."""
+    there = list(dict.fromkeys(field for method in methods.values() for field in field_names(method)))
+    for name in settings:
         label, dot, field = name.rpartition(".")
-        if dot and label not in chosen:
+        if dot and label not in methods:
             raise BadInput(
-                f"--set {name}: {label!r} is not compared; there are {', '.join(chosen)}{did_you_mean(label, chosen)}"
+                f"--set {name}: {label!r} is not compared; there are {', '.join(methods)}{did_you_mean(label, methods)}"
             )
-        having = [
-            one for one in asked if (one.label == label if dot else field in _field_names(one))
-        ]  # a wrong field of one is refused with its name, by `all_fields`
-        if not having:
-            there = sorted({known for one in asked for known in _field_names(one)})
+        if not dot and field not in there:  # a wrong field of one is refused with its name, by `all_fields`
             raise BadInput(
-                f"--set {name}: none of {', '.join(chosen)} has a field {field!r}{did_you_mean(field, there)}"
+                f"--set {name}: none of {', '.join(methods)} has a field {field!r}{did_you_mean(field, there)}"
             )
-        for entry in having:
-            chosen[entry.label][field] = value
-    return chosen
 
 
 def _steps_by_label(asked: Sequence[Entry], steps: Steps) -> dict[str, int]:

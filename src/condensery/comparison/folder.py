@@ -67,9 +67,15 @@ class Asked:
 
 @dataclass(frozen=True)
 class Folder:
-    """The files of one comparison."""
+    """The files of one comparison.
+
+    Attributes:
+        path: where it is.
+        shared: a folder of sets that several comparisons have in common, if they do: their own is a link to it.
+    """
 
     path: Path
+    shared: Path | None = None
 
     @property
     def exists(self) -> bool:
@@ -123,8 +129,10 @@ class Folder:
         threads = (before and before.threads) or threads or max(1, torch.get_num_threads() // slots)
         labels = {**(before.labels if before else {}), **_labels(plan)}
         try:
-            for folder in (where / SETS, where / CELLS):
+            for folder in (where / CELLS, self.shared or where / SETS):
                 folder.mkdir(parents=True, exist_ok=True)
+            if self.shared and not (where / SETS).is_symlink():
+                os.symlink(os.path.relpath(self.shared, where), where / SETS)
             artifact.remove_leftovers(where)
             lock = os.fdopen(artifact.open_no_link(where / CELLS / ".lock"), "a")
         except OSError as error:
@@ -143,7 +151,7 @@ class Folder:
 
     def set_folder(self, made: Job) -> Path:
         """The run folder of a set."""
-        return self.path / SETS / made.key
+        return (self.shared or self.path / SETS) / made.key
 
     def result_file(self, job: Job) -> Path:
         """The file whose presence says that a job is done."""

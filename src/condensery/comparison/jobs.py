@@ -19,13 +19,18 @@ from condensery.evaluation.scoring import equal_epochs
 from condensery.method import images_per_class
 from condensery.methods import METHODS, get_method
 from condensery.models.registry import resolve
-from condensery.records import ImageSpec
+from condensery.records import ImageData, ImageSpec
 from condensery.report.contents import WHOLE
+from condensery.runner import absolute_source
 
 MAKE, EVALUATE = "make", "evaluate"
 ON_THE_WAY = "on_the_way"  # in the record of a set: evaluations while it is made, which change nothing of it
 _OF_A_SET = ("data", "method", "fields", "ipc", "network", "seed", "steps")
 _OF_A_CELL = ("data", "set", "network", "protocol", "repeats", "seed", "epochs")
+_NO_OPTIONS = {
+    "soft_labels": None,
+    "augmentation_robustness": False,
+}  # which keys have held from the beginning
 _HASH = 10  # hex digits
 _LONGEST = 48  # characters of a network's name in a key
 
@@ -76,13 +81,20 @@ class Plan:
     seeds: tuple[int, ...]
     protocol: dict[str, Any]
     repeats: int
-    evaluation: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=lambda: dict(_NO_OPTIONS))
     scale: float | None = None
     whole: bool = True
     whole_epochs: int | None = None
     whole_repeats: int = 1
     evaluation_seed: int = 0
     evaluate_at: tuple[int, ...] = ()
+
+    @staticmethod
+    def on(images: ImageData, **asked: Any) -> Plan:
+        """A plan on these images."""
+        facts = {"options": images.options, "fingerprint": images.fingerprint, "spec": images.spec.to_json()}
+        asked |= {"source": absolute_source(images.source), "train_images": len(images.train)}
+        return Plan(**facts, **asked)
 
     def to_json(self) -> dict[str, Any]:
         """As comparison.json has it: entries as "contenders", options of evaluations among the others."""
@@ -217,6 +229,8 @@ def job_of(record: Mapping[str, Any], label: str = "") -> Job:
         network = [own["network"]] if own["network"] else []
         words = [own["method"], f"ipc{own['ipc']}", *network, f"seed{own['seed']}"]
         return Job(_key(words, own), MAKE, dict(record), label=label or own["method"])
+    if missing := {"data", "network", "protocol", "repeats", "seed"} - record.keys():
+        raise KeyError(*missing)
     made = job_of({"data": record["data"], **record["set"]}, label) if "set" in record else None
     words = [
         *(made.key.split("-")[:-1] if made else [WHOLE]),

@@ -14,18 +14,8 @@ from condensery.comparison.rows import done, measurements
 from condensery.data.sources import silent
 from condensery.errors import BadInput
 from condensery.report.contents import Measurement, Report
-from condensery.report.features import feature_pictures
-from condensery.report.from_disk import (
-    Found,
-    FoundSet,
-    curve,
-    evaluations,
-    find,
-    found_set,
-    gallery,
-    report_of_found,
-)
-from condensery.report.tables import score_values
+from condensery.report.from_disk import Found, FoundSet, evaluations, find, found_set, report_of_found
+from condensery.report.tables import to_json
 from condensery.text import count
 
 Announce = Callable[[str], None]
@@ -62,6 +52,11 @@ class Comparison:
         return Comparison(folder.path, asked.plan if asked else None, sets, cells, found, problems)
 
     @property
+    def files(self) -> Folder:
+        """The files in it."""
+        return Folder(self.folder)
+
+    @property
     def complete(self) -> bool:
         """Whether every cell that could be foreseen to work has its number."""
         return all(problem.foreseen for problem in self.problems)
@@ -75,19 +70,15 @@ class Comparison:
         self, announce: Announce = silent, scatter: bool = True, title: str = "", command: str = ""
     ) -> Report:
         """Everything that tables and pages show of it. See `report_of`."""
-        found = [one for made in self.sets if (one := self._found(made, announce))]
-        galleries = tuple(map(gallery, found))
-        names, sets = [one.subject for one in galleries], [one.synthetic for one in found]
         labels = dict.fromkeys(made.label for made in self.sets)
-        return Report(
+        return report_of_found(
+            [self.found(announce, under_all_labels=True)],
             title=title or f"{Path(self._data_name).name}: {', '.join(labels)}",
-            facts=tuple(self._facts()),
-            measurements=self.measurements,
-            galleries=galleries,
-            curves=tuple(drawn for one in found if (drawn := curve(one))),
-            scatters=feature_pictures(sets, announce, names) if scatter and sets else (),
-            skipped=self.skipped,
             command=command or self.command,
+            scatter=scatter,
+            announce=announce,
+            rows=self.measurements,
+            facts=self.facts(),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -95,76 +86,54 @@ class Comparison:
             "folder": str(self.folder),
             "command": self.command,
             "plan": self.plan and self.plan.to_json(),
-            "measurements": [
-                {
-                    **vars(one),
-                    **{"mean": one.mean, "std": one.std, "n": one.n},
-                    "published": one.published and vars(one.published),
-                    "honest": score_values(one),
-                }
-                for one in self.measurements
-            ],
+            "measurements": [{**to_json(one), "extra": one.extra} for one in self.measurements],
             "problems": [vars(problem) for problem in self.problems],
         }
 
-    def _found(self, made: Job, announce: Announce = silent) -> FoundSet | None:
+    def found(self, announce: Announce = silent, under_all_labels: bool = False) -> Found:
+        """Sets and cells as runs and evaluations: each under the first of its labels, so that nothing counts twice."""
+        sets, cells = (self.sets, self.cells) if under_all_labels else map(_once, (self.sets, self.cells))
+        documents = [
+            (self.files.result_file(cell), {**document, **({"label": cell.made.label} if cell.made else {})})
+            for cell in cells
+            if (document := self.files.document(cell))
+        ]
+        found = [one for made in sets if (one := self._found_set(made, announce))]
+        return Found(tuple(found), tuple(documents), skipped=self.skipped)
+
+    def _found_set(self, made: Job, announce: Announce) -> FoundSet | None:
         """A set with what lies beside it; None if it is not there or damaged, which takes no accuracy away."""
-        folder = Folder(self.folder)
         try:
-            return found_set(folder.set_folder(made), made.label) if folder.is_done(made) else None
+            return found_set(self.files.set_folder(made), made.label) if self.files.is_done(made) else None
         except BadInput as error:
             announce(f"no pictures of {made.name}: {error}")
             return None
 
     def _by_hand(self, announce: Announce = silent) -> list[tuple[Path, dict[str, Any]]]:
         """What `condense evaluate` said of its sets."""
-        folder = Folder(self.folder)
-        logs = [(made, folder.set_folder(made) / "evaluations.jsonl") for made in _once(self.sets)]
         return [
             (file, {**line, "label": made.label})
-            for made, log in logs
-            for file, line in evaluations(log, announce)
+            for made in _once(self.sets)
+            for file, line in evaluations(self.files.set_folder(made) / "evaluations.jsonl", announce)
         ]
-
-    def _among_others(self, announce: Announce) -> Found:
-        """Sets and cells as runs and evaluations, each under the first of its labels: nothing counts twice."""
-        folder = Folder(self.folder)
-        documents = [
-            (folder.result_file(cell), {**document, **({"label": cell.made.label} if cell.made else {})})
-            for cell in _once(self.cells)
-            if (document := folder.document(cell))
-        ]
-        sets = [one for made in _once(self.sets) if (one := self._found(made))]
-        return Found(tuple(sets), (*self._by_hand(announce), *documents), skipped=self.skipped)
-
-    @property
-    def _data(self) -> dict[str, Any]:
-        return [*self.sets, *self.cells][0].record["data"]
 
     @property
     def _data_name(self) -> str:
-        name = self._data["spec"]["name"]
-        return name if name != "custom" else self._data["source"]
+        data = [*self.sets, *self.cells][0].record["data"]
+        return data["spec"]["name"] if data["spec"]["name"] != "custom" else data["source"]
 
-    def _facts(self) -> Iterator[tuple[str, str]]:
-        """About the images, how sets were evaluated, and the machines and the code that made the numbers."""
-        spec, plan, of_sets = self._data["spec"], self.plan, [cell for cell in self.cells if cell.made]
-        yield "Data", f"{self._data_name}, fingerprint {self._data['fingerprint'][:12]}"
-        shape = f"{spec['channels']}x{spec['height']}x{spec['width']}, {len(spec['class_names'])} classes"
-        yield "Images", f"{plan.train_images:,} for training, {shape}" if plan else shape
-        *several, last = sorted({cell.record["repeats"] for cell in of_sets}) or [0]
-        networks = " or ".join([*map(str, several), count(last, "network")])
-        if protocols := dict.fromkeys(cell.record["protocol"]["name"] for cell in self.cells):
-            each = f", {networks} for each set and architecture" if last else ""
-            yield "Protocol", f"{', '.join(protocols)}{each}"
+    def facts(self) -> Iterator[tuple[str, str]]:
+        """What was asked for."""
+        plan, of_sets = self.plan, [cell for cell in self.cells if cell.made]
+        yield "Fingerprint", [*self.sets, *self.cells][0].record["data"]["fingerprint"][:12]
+        if plan:
+            yield "Training images", f"{plan.train_images:,}"
+        if repeats := sorted({cell.record["repeats"] for cell in of_sets}):
+            yield "Networks for each set and architecture", " or ".join(map(str, repeats))
         if seeds := dict.fromkeys(str(cell.made.record["seed"]) for cell in of_sets if cell.made):
             yield "Seeds of the sets", ", ".join(seeds)
         if plan and plan.scale and {made.key for made in self.sets} <= {made.key for made in sets_of(plan)}:
             yield "Updates", f"{plan.scale:g} times the published number"
-        for name in ("hardware", "commit", "versions"):
-            values = {_text(one.record[name]) for one in self.measurements if one.record.get(name)}
-            if values:
-                yield name.capitalize(), "; ".join(sorted(values))
 
 
 def report_of(
@@ -201,10 +170,13 @@ def report_of(
                 f"condense report {comparison.folder}/sets/* shows them"
             )
         return comparison.report(announce, scatter, title, command)
-    found = [
-        Comparison.of_all(one)._among_others(announce) if one.exists else find(one.path, announce)
-        for one in folders
-    ]
+    found = []
+    for one in folders:
+        if one.exists:
+            comparison = Comparison.of_all(one)
+            found += [Found(documents=tuple(comparison._by_hand(announce))), comparison.found()]
+        else:
+            found.append(find(one.path, announce))
     return report_of_found(found, title=title, command=command, scatter=scatter, announce=announce)
 
 
@@ -214,7 +186,3 @@ def _once(jobs: Iterable[Job]) -> list[Job]:
     for job in jobs:
         first.setdefault(job.key, job)
     return list(first.values())
-
-
-def _text(value: Any) -> str:
-    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)

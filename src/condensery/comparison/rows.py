@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,15 +14,9 @@ from condensery.comparison.folder import CELLS, MADE, SETS, Folder, damaged, rea
 from condensery.comparison.jobs import MAKE, Job, job_of
 from condensery.errors import BadInput
 from condensery.report.contents import RANDOM, WHOLE, Measurement
-from condensery.report.measurements import distinct_names, with_scores
-from condensery.report.measurements import measurements as joined
+from condensery.report.measurements import distinct_names, with_documents, with_scores
 
-_ORIGIN = ("time", "hardware", "versions", "commit")
-_CELL = {  # what a report needs of the document of a cell, of its record and of its scores
-    "document": ("data", *_ORIGIN),
-    "record": ("data", "network", "protocol", "repeats", "seed"),
-    "scores": ("labels", "augmentation", "accuracies", "images", "bytes", "epochs", "seconds"),
-}
+_ORIGIN = ("fingerprint", "time", "hardware", "versions", "commit")
 
 
 # ---- the jobs that are done
@@ -58,14 +51,12 @@ def _read(file: Path) -> Job:
     document = read_document(file)
     try:
         job = job_of(document["record"])
-        if job.kind == MAKE:
-            return job
-        parts = [("document", document), ("record", job.record), *(("scores", s) for s in document["scores"])]
-        missing = [name for part, there in parts for name in _CELL[part] if name not in there]
-        if missing:
-            raise KeyError(missing[0])
-        return replace(job, key=file.stem)
-    except (KeyError, TypeError, ValueError) as error:
+        if job.kind != MAKE and not all(
+            {"labels", "accuracies"} <= score.keys() for score in document["scores"]
+        ):
+            raise KeyError("scores")
+        return job if job.kind == MAKE else replace(job, key=file.stem)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise damaged(file) from error
 
 
@@ -102,33 +93,23 @@ def measurements(cells: Sequence[Job], folder: Folder, threads: int | None) -> t
     Seeds are together; networks of one set and seed that several cells trained are counted once.
     """
     there = [(cell, document) for cell in cells if (document := folder.document(cell))]
-    names, documents = _names_of_labels(there), []
-    of_row: dict[tuple[object, ...], dict[object, tuple[int, Job]]] = defaultdict(dict)
+    names, documents, order = _names_of_labels(there), [], {}
     for cell, document in there:
-        made, settings, tested = cell.made, _settings_of_labels(cell), cell.record["network"]
+        settings, made = _settings_of_labels(cell), cell.made
         scores = [
             {**s, "labels": names.get((s["labels"], settings), s["labels"])} for s in document["scores"]
         ]
-        subject = (made.label, made.record["ipc"], made.record["network"]) if made else (WHOLE, None, None)
-        for s in scores:
-            row = of_row[*subject, tested, s["labels"], s["augmentation"], s["epochs"]]
-            place, networks = (made and made.key, cell.record["seed"]), sum(map(len, s["accuracies"]))
-            row[place] = max(row.get(place, (0, cell)), (networks, cell), key=lambda one: one[0])
         # The fields of its key: what a method got later does not part older results from newer ones.
         of_set = {"label": made.label, "fields": made.record["fields"]} if made else {}
-        documents.append((folder.result_file(cell), {**document, **of_set, "scores": scores}))
-    order = {row[:2]: i for i, row in reversed(list(enumerate(of_row)))}
+        order.setdefault((made.label, made.record["ipc"]) if made else (WHOLE, None), len(order))
+        documents.append((folder.result_file(cell), {**document, **of_set, "scores": scores, "cell": cell}))
     found = [
-        _completed(m, there[0][1]["data"], [cell for _, cell in of_row[_row(m)].values()], folder, threads)
-        for m in joined(documents)
+        _completed(m, there[0][1]["data"], [one["cell"] for one in of_it], folder, threads)
+        for m, of_it in with_documents(documents)
     ]
-    found.sort(key=lambda m: (m.ipc is None, m.ipc or m.epochs, order[m.subject, m.ipc]))
+    found.sort(key=lambda m: (m.ipc is None, m.ipc or m.epochs, order[m.subject, m.ipc], m.epochs))
     # Without augmentation is only there for the score about it.
     return tuple(one for one in with_scores(found) if one.augmentation == "protocol")
-
-
-def _row(m: Measurement) -> tuple[object, ...]:
-    return m.subject, m.ipc, m.condensed_with, m.network, m.labels, m.augmentation, m.epochs
 
 
 def _completed(
@@ -145,7 +126,7 @@ def _completed(
         "seeds": [one.record["seed"] for one in sets.values()],
         "method": made["method"],
         "fields": made["fields"],
-        **{name: m.record[name] for name in ("fingerprint", *_ORIGIN)},
+        **{name: m.record.get(name) for name in _ORIGIN},
     }
     return replace(
         m,

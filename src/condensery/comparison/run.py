@@ -17,6 +17,7 @@ from condensery.comparison.perform import remember
 from condensery.comparison.reports import Comparison
 from condensery.comparison.rows import measurements
 from condensery.errors import BadInput
+from condensery.provenance import pick_device
 from condensery.records import ImageData
 from condensery.report.contents import WHOLE
 from condensery.session import Interrupted
@@ -46,12 +47,14 @@ class Run:
 
     Raises:
         NothingToDo: no cell can be done.
+        BadInput: there is no such device.
         BadFile: a file that says what came of one is damaged.
     """
 
     def __init__(
         self, plan: Plan, images: ImageData, folder: Folder, device: str, announce: Callable[[str], None]
     ) -> None:
+        pick_device(device)
         self.plan, self.images, self.folder = plan, images, folder
         self.device, self.announce, self.cells = device, announce, cells(plan)
         self.line, self.slots = "", 1

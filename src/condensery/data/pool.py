@@ -25,6 +25,7 @@ class ClassPool:
         labels: int64 (N,), the class of each image.
         spec: what is known of the set.
         device: where drawn images are.
+        originals: the files that resized images came from, see `LabeledImages`.
     """
 
     def __init__(self, images: LabeledImages, spec: ImageSpec, device: torch.device) -> None:
@@ -33,6 +34,7 @@ class ClassPool:
             raise BadInput(f"pixels have shape {images.pixels.shape}, but the spec says (N, {shape})")
         self.spec = spec
         self.labels = images.labels
+        self.originals = images.originals
         self.device = torch.device(device)
         order = np.argsort(images.labels, kind="stable")
         counts = np.bincount(images.labels, minlength=spec.num_classes)

@@ -13,6 +13,7 @@ from condensery.data.cache import Cache, Entry, digest
 from condensery.data.found import Found
 from condensery.data.listing import Listing, arrange
 from condensery.data.options import Options
+from condensery.data.originals import Originals, training_files
 from condensery.data.places import find
 from condensery.data.specs import KnownSet, recognise
 from condensery.data.subset import class_names, subset
@@ -104,7 +105,21 @@ def load(
     if names is not None:
         data = replace(subset(data, names, cache), options={**data.options, "classes": list(names)})
     _announce(data.found, announce)
+    if size is not None and not entry.info["range"] and value_range is None:
+        originals = Originals(lambda: _files(source, options, found, names))
+        data = replace(data, train=replace(data.train, originals=originals))
     return data
+
+
+def _files(
+    source: str | Path, options: Options, found: Found, classes: tuple[str, ...] | None
+) -> tuple[Path, ...] | None:
+    """The files of the training images of a source, which is listed again; None if its images are no files."""
+    _, origin = find(source, options, silent)
+    listing = arrange(
+        origin.read(), str(source), options.test_fraction, options.train_split, options.test_split
+    )
+    return training_files(listing, found.skipped, classes)
 
 
 def _announce(found: Found | None, announce: Callable[[str], None]) -> None:

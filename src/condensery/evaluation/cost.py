@@ -65,7 +65,7 @@ class EvaluationTimer:
         """Seconds that `condensery.evaluate` takes for a set such as `like` without baselines, by its options."""
         scorer = Scorer(self.images, self.protocol, seed, self.device, soft_labels)
         settings = scorer.settings(network, augmentation_robustness, like, recipe)
-        each = (self._network(network, len(like), *scorer.training_of(network, one)) for one in settings)
+        each = (self.network(network, len(like), *scorer.training_of(network, one)) for one in settings)
         teacher = self._teacher(network, soft_labels, seed) if soft_labels else 0.0
         return teacher + repeats * sum(each)
 
@@ -74,14 +74,14 @@ class EvaluationTimer:
         spec = self.images.spec
         recipe = replace(self.protocol.recipe(spec, network), epochs=epochs)
         augment = self.protocol.augment(spec, network)
-        return repeats * self._network(network, len(self.images.train), recipe, augment)
+        return repeats * self.network(network, len(self.images.train), recipe, augment)
 
     def per_image(self, network: NetworkFactory) -> float:
         """Seconds of training for an image, without augmentation."""
         size = min(Recipe(1).batch_size, len(self.images.train))
         return self._step(network, Recipe(1), size, None) / size
 
-    def _network(self, network: NetworkFactory, count: int, recipe: Recipe, augment: Augment | None) -> float:
+    def network(self, network: NetworkFactory, count: int, recipe: Recipe, augment: Augment | None) -> float:
         """To train one network on `count` images, and to test it."""
         full, rest = divmod(count, recipe.batch_size)
         epoch = full * self._step(network, recipe, recipe.batch_size, augment) if full else 0.0

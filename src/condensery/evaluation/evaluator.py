@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from condensery import artifact
 from condensery.data import load
 from condensery.data.sources import silent
 from condensery.errors import BadInput
+from condensery.evaluation.cost import EvaluationTimer
 from condensery.evaluation.honest import WEIGHT, Honest, check_weights, honest_scores, missing_lines
+from condensery.evaluation.plan import Plan, within
 from condensery.evaluation.protocols import Protocol, get_protocol
 from condensery.evaluation.scores import COMMON, OWN, Score
 from condensery.evaluation.scoring import (
@@ -24,16 +27,18 @@ from condensery.evaluation.scoring import (
     Scorer,
     Trained,
     TrainingSetting,
-    equal_epochs,
 )
 from condensery.evaluation.soft_labels import SoftLabels
 from condensery.export.run_command import run_command
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.provenance import changed_parts, environment, pick_device
 from condensery.records import ImageData, ImageSpec, LabeledImages, SyntheticSet
-from condensery.text import count, percent, readable_bytes
+from condensery.text import count, percent, readable_bytes, readable_seconds
 from condensery.training import own_recipe
 from condensery.views import Views
+
+_WORTH_MEASURING = 500  # optimiser steps
+_WORTH_SAYING = 10.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ def evaluate(
     protocol: str | Protocol = "quick",
     networks: Sequence[str] = (),
     repeats: int | None = None,
+    minutes: float | None = None,
     baselines: Sequence[str] = BASELINES,
     whole_epochs: int | None = None,
     whole_repeats: int = 1,
@@ -99,6 +105,8 @@ def evaluate(
         networks: architectures to train; none means the one that the set was condensed with, without its batch
             norm if the protocol says so.
         repeats: networks per set and architecture; None takes the protocol's number.
+        minutes: of this machine that the evaluation may take: where it would take more, fewer networks are trained
+            (unless `repeats` says how many), then each for fewer epochs, which the protocol's name says.
         baselines: "random" (a fresh random selection for every network) and "whole" (the whole training set).
         whole_epochs: for the whole set; None takes as many optimiser steps as a network gets on the set.
         whole_repeats: networks trained on the whole set.
@@ -118,7 +126,9 @@ def evaluate(
     """
     synthetic = _load_sets(sets)
     protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
-    repeats = protocol.repeats if repeats is None else repeats
+    repeats_given, repeats = repeats is not None, protocol.repeats if repeats is None else repeats
+    if minutes is not None and not (minutes > 0 and math.isfinite(minutes)):
+        raise BadInput(f"--minutes must be a positive number, not {minutes}")
     _check(repeats, whole_repeats, whole_epochs, baselines)
     _check_recipe(recipe, synthetic[0])
     check_weights(w, gamma)
@@ -133,10 +143,18 @@ def evaluate(
             f"the set holds labels of its own, {synthetic[0].label_kind}, which are evaluated: "
             "leave out --soft-labels"
         )
-    scorer = Scorer(data, protocol, seed, pick_device(device), soft_labels, callback, teacher_weights)
-    obstacle = scorer.labelling_obstacle(synthetic[0])
-    plan = _Plan(synthetic, repeats, tuple(baselines), whole_repeats, whole_epochs, obstacle is None)
-    settings = {f: scorer.settings(f, augmentation_robustness, synthetic[0], recipe) for f in factories}
+    where, obstacle = pick_device(device), None
+
+    def planned(protocol: Protocol, repeats: int) -> _Planned:
+        nonlocal obstacle
+        scorer = Scorer(data, protocol, seed, where, soft_labels, callback, teacher_weights)
+        obstacle = scorer.labelling_obstacle(synthetic[0])
+        plan = Plan(synthetic, repeats, tuple(baselines), whole_repeats, whole_epochs, obstacle is None)
+        settings = {f: scorer.settings(f, augmentation_robustness, synthetic[0], recipe) for f in factories}
+        return scorer, plan, settings
+
+    protocol, repeats = _timed(planned, protocol, repeats, minutes, repeats_given, announce)
+    scorer, plan, settings = planned(protocol, repeats)
     scorer.total = plan.networks(settings.values()) + scorer.teachers_needed(factories)
     scores = tuple(
         score for factory in factories for score in plan.scores(scorer, factory, settings[factory])
@@ -151,6 +169,40 @@ def evaluate(
     record["labelled_by"] = _labelled_by(synthetic[0], scorer)
     notes = _notes(synthetic[0], settings[factories[0]], record["labelled_by"])
     return Evaluation(scores, record, honest, missing, notes)
+
+
+_Planned = tuple[Scorer, Plan, dict[NetworkFactory, list[TrainingSetting]]]
+
+
+def _timed(
+    planned: Callable[[Protocol, int], _Planned],
+    protocol: Protocol,
+    repeats: int,
+    minutes: float | None,
+    fixed: bool,
+    announce: Callable[[str], None],
+) -> tuple[Protocol, int]:
+    """Say how long an evaluation will take, measured on its first steps; fewer networks or epochs if that is too long.
+
+    A short one is not measured unless minutes are given: that would take longer.
+    """
+    scorer, plan, settings = planned(protocol, repeats)
+    if minutes is None and (announce is silent or plan.steps(scorer, settings) < _WORTH_MEASURING):
+        return protocol, repeats
+    timer = EvaluationTimer(scorer.data, protocol, scorer.device, lambda kept: not kept.is_there)
+
+    def seconds(protocol: Protocol, repeats: int) -> float:
+        scorer, plan, settings = planned(protocol, repeats)
+        return plan.seconds(scorer, settings, timer)
+
+    cuts = ""
+    if minutes is not None:
+        protocol, repeats, cuts = within(minutes, protocol, repeats, fixed, seconds)
+    networks = planned(protocol, repeats)[1].networks(settings.values())
+    took = seconds(protocol, repeats)
+    if minutes is not None or took >= _WORTH_SAYING:
+        announce(f"about {readable_seconds(took)} for {count(networks, 'network')} on {scorer.device}{cuts}")
+    return protocol, repeats
 
 
 def _labelled_by(synthetic: SyntheticSet, scorer: Scorer) -> dict[str, Any] | None:
@@ -190,48 +242,6 @@ def _notes(
             "who trains other networks, searches, tunes or rehearses takes the set"
         )
     return tuple(lines)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What is trained on, and how many networks."""
-
-    sets: Sequence[SyntheticSet]
-    repeats: int
-    baselines: tuple[str, ...]
-    whole_repeats: int
-    whole_epochs: int | None
-    labels_random: bool  # whether random images can get labels as the sets hold them
-
-    def networks(self, settings: Iterable[Sequence[TrainingSetting]]) -> int:
-        """How many are trained with these settings for each architecture."""
-        each = len(self.sets) * self.repeats
-        return sum(
-            each * (1 + self._random(s)) + self.whole_repeats * self._whole(s)
-            for one in settings
-            for s in one
-        )
-
-    def scores(
-        self, scorer: Scorer, factory: NetworkFactory, settings: Sequence[TrainingSetting]
-    ) -> Iterator[Score]:
-        """Of one architecture: set, random and whole in the first setting, set and random in the others."""
-        for setting in settings:
-            yield scorer.score_sets(self.sets, factory, self.repeats, setting)
-            if self._random(setting):
-                yield scorer.score_random(self.sets[0], factory, len(self.sets) * self.repeats, setting)
-            if self._whole(setting):
-                recipe = scorer.protocol.recipe(scorer.data.spec, factory)
-                as_long = equal_epochs(recipe, len(self.sets[0]), len(scorer.data.train))
-                yield scorer.score_whole(factory, self.whole_repeats, self.whole_epochs or as_long)
-
-    def _whole(self, setting: TrainingSetting) -> bool:
-        """Whether the whole set is trained on: with its classes, by the common protocol."""
-        return "whole" in self.baselines and setting == TrainingSetting()
-
-    def _random(self, setting: TrainingSetting) -> bool:
-        """Whether random images are trained on in this setting."""
-        return "random" in self.baselines and (self.labels_random or not setting.held)
 
 
 def _load_sets(

@@ -65,6 +65,16 @@ class Protocol:
         name = f"{self.name}+augmentation={strategy}"
         return replace(self, name=name, augmenter=SiameseGroups(strategy))
 
+    def with_epochs(self, epochs: int) -> Protocol:
+        """This protocol with other epochs, whether there is augmentation or not: for less time than it takes.
+
+        Raises:
+            BadInput: there is no epoch.
+        """
+        if epochs < 1:
+            raise BadInput(f"epochs of a protocol must be at least 1, not {epochs}")
+        return replace(self, name=f"{self.name}+epochs={epochs}", epochs=epochs, plain_epochs=epochs)
+
     def network(self, network: NetworkFactory) -> NetworkFactory:
         """The network that judges a set which was made with `network`, unless another one is asked for."""
         return network if self.keeps_batch_norm else network.without_batch_norm()
@@ -185,19 +195,24 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def get_protocol(name: str) -> Protocol:
-    """The protocol called `name`, such as "dsa-2021" or "dsa-2021+augmentation=crop".
+    """The protocol called `name`, such as "dsa-2021", "dsa-2021+augmentation=crop" or "quick+epochs=100".
 
     Raises:
         BadInput: there is none, or its option or augmentation does not exist.
     """
-    base, plus, option = name.partition("+")
+    base, *options = name.split("+")
     if base not in PROTOCOLS:
         raise BadInput(f"unknown protocol {base!r}; choose one of {', '.join(PROTOCOLS)}")
-    if not plus:
-        return PROTOCOLS[base]
-    key, _, strategy = option.partition("=")
-    if key != "augmentation" or not strategy:
-        raise BadInput(
-            f"{option!r} is no option of the protocol {base}; write {base}+augmentation=crop, with groups joined by '_'"
-        )
-    return PROTOCOLS[base].with_augmentation(strategy)
+    found = PROTOCOLS[base]
+    for option in options:
+        key, _, value = option.partition("=")
+        if key == "augmentation" and value:
+            found = found.with_augmentation(value)
+        elif key == "epochs" and value.isdecimal():
+            found = found.with_epochs(int(value))
+        else:
+            raise BadInput(
+                f"{option!r} is no option of the protocol {base}; write {base}+augmentation=crop, with groups joined "
+                f"by '_', or {base}+epochs=100"
+            )
+    return found

@@ -10,8 +10,28 @@ import numpy as np
 COMMON, OWN = "common protocol", "own recipe"
 
 
+class Accuracies:
+    """What follows from test accuracies alone: a row for each set, a value for each network trained on it."""
+
+    accuracies: tuple[tuple[float, ...], ...]
+
+    @property
+    def n(self) -> int:
+        """Networks in all."""
+        return sum(len(row) for row in self.accuracies)
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(np.concatenate(self.accuracies)))
+
+    @property
+    def std(self) -> float:
+        """Population standard deviation over all networks of all sets, as published numbers have it."""
+        return float(np.std(np.concatenate(self.accuracies)))
+
+
 @dataclass(frozen=True)
-class Score:
+class Score(Accuracies):
     """Test accuracies (fractions) of networks trained on one or several sets of a kind.
 
     Attributes:
@@ -40,20 +60,6 @@ class Score:
     augmentation: str = "protocol"
     recipe: str = COMMON
     stored_images: int | None = None
-
-    @property
-    def n(self) -> int:
-        """Networks trained in all."""
-        return sum(len(row) for row in self.accuracies)
-
-    @property
-    def mean(self) -> float:
-        return float(np.mean(np.concatenate(self.accuracies)))
-
-    @property
-    def std(self) -> float:
-        """Population standard deviation over all networks of all sets, as published numbers have it."""
-        return float(np.std(np.concatenate(self.accuracies)))
 
     @property
     def std_between_sets(self) -> float | None:

@@ -337,5 +337,7 @@ def _teacher_settings(said: dict[str, Any], weights: str | Path | None) -> Teach
             raise BadInput(
                 f"the set was labelled by weights from a file, {file!r:.60}: give it as --teacher-weights"
             )
-        return TeacherSettings(network, weights=weights)
-    return TeacherSettings(network, said.get("epochs"), said.get("stage"), said.get("seed", 0))
+        return TeacherSettings(network, weights=weights, size=said.get("size"))
+    return TeacherSettings(
+        network, said.get("epochs"), said.get("stage"), said.get("seed", 0), size=said.get("size")
+    )

@@ -195,10 +195,7 @@ def class_folders(names: tuple[str, ...]) -> list[str]:
     folders: list[str] = []
     taken: set[str] = set()
     for c, name in enumerate(names):
-        safe = "".join(
-            "_" if sign in _UNSAFE or (category(sign) in _UNSEEN and sign not in _JOINERS) else sign
-            for sign in name
-        )
+        safe = "".join("_" if _is_unsafe(sign) else sign for sign in name)
         safe = safe[:_LONGEST_NAME].encode()[:_MOST_BYTES].decode(errors="ignore").strip().rstrip(". ")
         if not safe or safe.startswith(".") or safe.casefold() in LITTER:  # readers of folders skip these
             safe = f"_{safe.lstrip('.')}"

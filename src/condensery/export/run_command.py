@@ -31,7 +31,10 @@ def run_command(record: Mapping[str, Any]) -> str:
         return ""
     data = record["data"]
     words = ["condense", "select" if selected else "run", "--data", str(data["source"])]
-    words += ["--method", record["method"], "--ipc", str(record["ipc"])]
+    if (start := record.get("start")) and not start["set"]:
+        return ""
+    ipc = record["ipc"] if isinstance(record["ipc"], list) else [record["ipc"]]
+    words += ["--method", record["method"], "--ipc", ",".join(map(str, ipc))]
     if not selected:
         words += ["--steps", str(record["step"])]
     for key, default in _DEFAULTS.items():
@@ -41,6 +44,8 @@ def run_command(record: Mapping[str, Any]) -> str:
     method = known.get(record["method"])  # None for one that is not registered here
     defaults = {f.name: f.default for f in dataclass_fields(method)} if method else {}
     settings = {**data.get("options", {}), **record["fields"]}
+    if start:
+        settings["init"] = start["set"]
     presets = set() if selected else preset_fields(record["method"])
     for key, value in settings.items():
         if value != defaults.get(key) or key in presets:

@@ -31,7 +31,7 @@ class DC(GradientMatching):
     published_loops: ClassVar = PUBLISHED_LOOPS
 
     init: str = "noise"
-    """start from "noise" or from "real" images"""
+    """start from "noise", from "real" images, or from the images of another set, by its file"""
 
     def check(self, task: Task) -> list[str]:
         return self.notes(task)

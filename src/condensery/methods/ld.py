@@ -62,7 +62,7 @@ class LD:
         return self.iterations
 
     def check(self, task: Task) -> list[str]:
-        notes = task.start_notes(self.init, 1, learns_labels=True)
+        notes = task.start_notes(self.init, 1)
         if self.variant not in VARIANTS:
             raise BadInput(f"unknown variant {self.variant!r}; choose one of {', '.join(VARIANTS)}")
         if self.variant == "ridge" and not task.network.has_embedding(task.spec):

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from condensery.data import ClassPool
 from condensery.errors import BadInput
 from condensery.matching.moments import Embedding
 from condensery.method import Preparation, State, Task
@@ -25,7 +26,7 @@ from condensery.synthetic.starts import joined_tiles
 from condensery.synthetic.stored import enlarged, require_factor
 from condensery.teaching import TeacherSettings, random_boxes, teacher_network, teacher_preparation
 from condensery.training import default_chunk, logits_of
-from condensery.views import crop_and_enlarge
+from condensery.views import FULL, crop_and_enlarge
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Patches:
     """Keep, of random crops of real images, those whose class a teacher is most certain of."""
 
     name: ClassVar[str] = "patches"
+    later_fields: ClassVar[tuple[str, ...]] = ("teacher_size", "teacher_weights")
     summary: ClassVar[str] = (
         "crops of real images that a teacher is sure of (RDED, Sun et al., 2024): a minute"
     )
@@ -51,6 +53,10 @@ class Patches:
     """architecture of the teacher; "auto": ConvNet with batch norm, 32 filters wide for grey images, 64 for colour"""
     teacher_epochs: int = 0
     """epochs that it is trained for on the real images; 0 for 3 (grey) or 10 (colour), at least 1,000 steps"""
+    teacher_size: int = 0
+    """pixels on the shorter side of what it sees: less than the images have saves time; 0 for all"""
+    teacher_weights: str = ""
+    """a .safetensors or .pt file with the weights of the teacher, in place of training"""
 
     def steps(self, ipc: int) -> int:
         return 1
@@ -68,21 +74,25 @@ class Patches:
                     f"--ipc {ipc} with --factor {self.factor} takes {needed} crops of different images of class "
                     f"{name!r}, from {there}: ask for fewer, or for more --candidates"
                 )
-        teacher = self._teacher.factory(task.spec)
+        teacher = self.teacher_settings.factory(task.spec)
         if self.spread == "yes" and not teacher.has_embedding(task.spec):
             raise BadInput(
                 f"clusters need features and {teacher.name} has none: choose a network with embed()"
             )
-        return [
-            f"teacher {teacher.name}; the best of {self.crops} crops of up to {self.candidates} images per class"
-        ]
+        seen = f" on {self.teacher_size} pixels" if self.teacher_size else ""
+        how = f" with the weights {self.teacher_weights}" if self.teacher_weights else ""
+        kind = f"teacher {teacher.name}{seen}{how}"
+        best = f"the best of {self.crops} crops of up to {self.candidates} images per class"
+        return [f"{kind}; {best}", *_origin_of_crops(task.pool)]
 
     def preparation(self, task: Task, rng: Rng) -> Preparation | None:
-        return teacher_preparation(task.pool, self._teacher, task.device)
+        return teacher_preparation(task.pool, self.teacher_settings, task.device)
 
     def start(self, task: Task, rng: Rng) -> State:
         synthetic = task.start_images("real", self.factor, rng.fork("images"))  # all are replaced
-        return State(synthetic, {}, {}, prepared=teacher_network(task.pool, self._teacher, task.device))
+        return State(
+            synthetic, {}, {}, prepared=teacher_network(task.pool, self.teacher_settings, task.device)
+        )
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
         return iter(())  # nothing is minimised
@@ -108,12 +118,13 @@ class Patches:
 
     def _most_certain(self, task: Task, teacher: nn.Module, c: int, rng: Rng) -> Tensor:
         """The best crop of each candidate of class `c`, (n, C, H / factor, W / factor), the lowest loss first."""
-        real = task.pool.sample(c, self.candidates, rng.fork("candidates"))  # (n, C, H, W)
-        labels = task.labels(c, len(real))
-        best, lowest = torch.empty(()), torch.full((len(real),), torch.inf, device=task.device)
-        for k in range(self.crops):
-            boxes = random_boxes((len(real),), self.smallest, rng.fork("boxes", k)).to(task.device)
-            crops = F.avg_pool2d(crop_and_enlarge(real, boxes), self.factor)
+        indices = task.pool.sample_indices(c, self.candidates, rng.fork("candidates"))  # (n,)
+        labels = task.labels(c, len(indices))
+        best, lowest = torch.empty(()), torch.full((len(indices),), torch.inf, device=task.device)
+        boxes = [
+            random_boxes((len(indices),), self.smallest, rng.fork("boxes", k)) for k in range(self.crops)
+        ]
+        for k, crops in enumerate(self._cropped(task, indices, boxes)):
             seen = enlarged(crops, task.spec.shape[1:])  # as networks will see them
             said = logits_of(teacher, seen, default_chunk(task.device))
             loss = F.cross_entropy(said, labels, reduction="none")  # (n,)
@@ -121,9 +132,38 @@ class Patches:
             lowest = torch.minimum(loss, lowest)
         return best[lowest.argsort(stable=True)]
 
+    def _cropped(self, task: Task, indices: np.ndarray, boxes: list[Tensor]) -> Iterator[Tensor]:
+        """For each of `boxes` (n, 4), those crops of the images at `indices`: (n, C, H / factor, W / factor)."""
+        channels, height, width = task.spec.shape
+        if task.pool.originals is None or task.pool.originals.files is None:
+            real = task.pool.images_at(indices)  # (n, C, H, W)
+            for box in boxes:
+                yield F.avg_pool2d(crop_and_enlarge(real, box.to(task.device)), self.factor)
+            return
+        shape = (channels, height // self.factor, width // self.factor)
+        shares = torch.stack(boxes, 1).numpy() / FULL  # (n, crops, 4)
+        pixels = task.pool.originals.crops(indices, shares, shape)  # (n, crops, C, h, w)
+        for k in range(len(boxes)):
+            yield task.spec.normalise(torch.from_numpy(pixels[:, k].copy()).to(task.device))
+
     @property
-    def _teacher(self) -> TeacherSettings:
-        return TeacherSettings(None if self.teacher == "auto" else self.teacher, self.teacher_epochs or None)
+    def teacher_settings(self) -> TeacherSettings:
+        """Who looks at the crops."""
+        return TeacherSettings(
+            None if self.teacher == "auto" else self.teacher,
+            self.teacher_epochs or None,
+            weights=self.teacher_weights or None,
+            size=self.teacher_size or None,
+        )
+
+
+def _origin_of_crops(pool: ClassPool) -> list[str]:
+    """Where crops are taken from, where that is not the images as they are."""
+    if pool.originals is None:
+        return []
+    if pool.originals.files is None:
+        return ["crops are taken from the resized images: these have no files of their own"]
+    return ["crops are read from the original files, with the detail that resizing drops"]
 
 
 def first_of_clusters(features: np.ndarray, count: int, rng: Rng) -> np.ndarray:

@@ -1,30 +1,56 @@
-"""Figures that show something else than accuracy: which diagnostic measures them, and its share of a cell."""
+"""Figures that show something else than accuracy: what diagnostics find on sets, and its share of each cell."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from condensery import artifact
+from condensery.comparison.reports import Comparison
 from condensery.diagnostics import alignment, magnitudes, velocity
+from condensery.methods import get_method
 from condensery.published import PublishedCell
 from condensery.recipes.catalog import Recipe
-from condensery.recipes.changes import VELOCITY, Changes
-from condensery.recipes.reproduction import Value
+from condensery.recipes.output import ReproducedCell, Value
+from condensery.recipes.plans import VELOCITY, Changes
 from condensery.records import ImageData, SyntheticSet
+from condensery.runner import condense
 
 
-def cells_to_make(recipe: Recipe) -> list[PublishedCell]:
-    """The cells whose sets are compared, judged by the network that made them. A velocity is measured along runs of
-    its own, of whose sets only the record counts: none."""
-    return (
-        []
-        if recipe.quantity == VELOCITY
-        else [replace(c, network=c.condensed_with or "") for c in recipe.cells]
-    )
+def diagnosed(
+    recipe: Recipe, changes: Changes, images: ImageData, done: Sequence[Comparison], device: str
+) -> tuple[list[ReproducedCell], list[dict[str, Any]]]:
+    """Each cell with what a diagnostic says of the sets of its row, and the findings behind them."""
+    findings: dict[tuple[str, str], dict[str, Any]] = {}
+    cells = []
+    for cell in recipe.cells:
+        key = (cell.row, cell.network)
+        if key not in findings:
+            velocities = recipe.quantity == VELOCITY
+            sets = _begun(cell, changes, images, recipe, device) if velocities else _made(cell, changes, done)
+            if sets:
+                findings[key] = _measure(recipe, changes, images, sets, cell.network, device)
+        cells.append(ReproducedCell(cell, _value(cell, findings[key]) if key in findings else None))
+    return cells, list(findings.values())
 
 
-def measure(
+def _begun(
+    cell: PublishedCell, changes: Changes, images: ImageData, recipe: Recipe, device: str
+) -> list[SyntheticSet]:
+    """Sets after one update, whose records say how a cell's sets are made."""
+    method = get_method(cell.method, **changes.entry(cell).fields)
+    made: dict[str, Any] = {"ipc": cell.ipc, "network": cell.condensed_with, "steps": 1, "device": device}
+    return [condense(images, method, seed=seed, **made) for seed in range(changes.count(recipe.sets))]
+
+
+def _made(cell: PublishedCell, changes: Changes, done: Iterable[Comparison]) -> list[SyntheticSet]:
+    """The sets of a cell that are there."""
+    wanted = (changes.entry(cell).label, cell.ipc)
+    made = [(one.files, job) for one in done for job in one.sets if (job.label, job.record["ipc"]) == wanted]
+    return [artifact.load(files.set_folder(job)) for files, job in made if files.is_done(job)]
+
+
+def _measure(
     recipe: Recipe,
     changes: Changes,
     images: ImageData,
@@ -41,7 +67,7 @@ def measure(
     return magnitudes.measure(images, sets, **where)
 
 
-def value(cell: PublishedCell, finding: dict[str, Any]) -> Value | None:
+def _value(cell: PublishedCell, finding: dict[str, Any]) -> Value | None:
     """What a finding says of a cell such as "alignment with VGG"; None where nothing was measured."""
     word = cell.column.partition(" with ")[0]
     found = finding["at_new_network" if word == "new network" else word]

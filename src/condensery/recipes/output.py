@@ -1,19 +1,113 @@
-"""The files of a recipe that was run: ours beside theirs. Percent only where a person reads it."""
+"""A recipe that was run, ours beside theirs, and its files. Percent only where a person reads it."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from condensery import artifact
-from condensery.published import ACCURACY, Published
-from condensery.recipes.reproduction import ReproducedCell, Reproduction, Value
-from condensery.report.tables import stored_images
+from condensery.comparison.folder import Problem
+from condensery.comparison.reports import Comparison
+from condensery.published import ACCURACY, Published, PublishedCell
+from condensery.recipes.catalog import Recipe
+from condensery.report.contents import Measurement, Report
+from condensery.report.from_disk import Found, report_of_found
+from condensery.report.tables import csv_of, stored_images
 from condensery.report.writing import write_report
 from condensery.text import count
+
+
+@dataclass(frozen=True)
+class Value:
+    """What we measured: accuracies are fractions.
+
+    Attributes:
+        mean, std: over everything that was measured; the population's.
+        n: how much that was: networks of all sets, or values.
+        sets: how many sets.
+        measurement: of accuracies, with each of them; None for other quantities.
+    """
+
+    mean: float
+    std: float
+    n: int
+    sets: int
+    measurement: Measurement | None = None
+
+
+@dataclass(frozen=True)
+class ReproducedCell:
+    """A cell of a table: what is published of it, and what we measured, if we did."""
+
+    published: PublishedCell
+    ours: Value | None
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A recipe that was run.
+
+    Attributes:
+        recipe: what was asked for.
+        folder: where its comparisons and tables are.
+        images: name or source of the images.
+        cells: those of the table, in order.
+        remarks: what differs from the published run, a line each.
+        comparisons: that made the sets and measured accuracies.
+        impossible: parts of the table that were known beforehand to be so.
+        findings: of the diagnostics, JSON-able.
+        command: that made it, or "".
+    """
+
+    recipe: Recipe
+    folder: Path
+    images: str
+    cells: tuple[ReproducedCell, ...]
+    remarks: tuple[str, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    impossible: tuple[Problem, ...] = ()
+    findings: tuple[dict[str, Any], ...] = ()
+    command: str = ""
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Cells that were skipped or failed."""
+        met = (problem for one in self.comparisons for problem in one.problems)
+        return tuple(dict.fromkeys((*self.impossible, *met)))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell that could be foreseen to work has its number."""
+        return all(one.complete for one in self.comparisons)
+
+    def at(self, row: str, column: str) -> ReproducedCell | None:
+        """The cell there, None where the table has none."""
+        found = (one for one in self.cells if (one.published.row, one.published.column) == (row, column))
+        return next(found, None)
+
+    def report(self) -> Report:
+        """One report of all comparisons, with the published values of this table."""
+        rows: dict[tuple[object, ...], Measurement] = {}
+        for one in self.cells:
+            if m := one.ours and one.ours.measurement:
+                which = (m.subject, m.ipc, m.condensed_with, m.network, m.protocol)
+                rows.setdefault(which, replace(m, published=one.published.value))
+        facts = [("Table", f"{self.recipe.source}: {self.recipe.title}")]
+        facts += [("Not as published", line) for line in self.remarks]
+        skipped = tuple((problem.cell, problem.reason) for problem in self.problems)
+        return report_of_found(
+            [Found(skipped=skipped), *(one.found(under_all_labels=True) for one in self.comparisons)],
+            title=f"{self.recipe.name}: {self.recipe.title}",
+            command=self.command,
+            scatter=False,
+            rows=tuple(rows.values()),
+            facts=dict.fromkeys((*facts, *(fact for one in self.comparisons for fact in one.facts()))),
+        )
+
+
+# ---- for programs
 
 
 def write(done: Reproduction) -> list[Path]:
@@ -22,7 +116,7 @@ def write(done: Reproduction) -> list[Path]:
     Raises:
         BadInput: the folder cannot be written.
     """
-    cells = [record(done, one) for one in done.cells]
+    cells = [_record(done, one) for one in done.cells]
     lines = "".join(json.dumps(cell) + "\n" for cell in cells)
     texts = {"table.md": markdown(done), "table.csv": _csv_text(cells), "table.jsonl": lines}
     try:
@@ -39,17 +133,56 @@ def to_json(done: Reproduction) -> dict[str, Any]:
     """Everything as one JSON-able document."""
     return {
         "recipe": done.recipe.name,
-        "title": done.recipe.title,
-        "source": done.recipe.source,
-        "quantity": done.recipe.quantity,
+        **{name: getattr(done.recipe, name) for name in ("title", "source", "quantity")},
         "folder": str(done.folder),
         "data": done.images,
         "not_as_published": list(done.remarks),
-        "cells": [record(done, one) for one in done.cells],
+        "cells": [_record(done, one) for one in done.cells],
         "findings": list(done.findings),
         "problems": [vars(problem) for problem in done.problems],
         "command": done.command,
     }
+
+
+def _record(done: Reproduction, one: ReproducedCell) -> dict[str, Any]:
+    """A cell as plain values; None where nothing is known."""
+    cell, value, found = one.published, one.ours, one.ours and one.ours.measurement
+
+    def known(of: object, *names: str) -> dict[str, Any]:
+        return {name: getattr(of, name, None) for name in names}
+
+    return {
+        "recipe": done.recipe.name,
+        **known(done.recipe, "source", "quantity"),
+        **known(cell, "row", "column"),
+        "data": done.images,
+        "published_data": cell.data,
+        "method": cell.method,
+        "fields": dict(cell.fields),
+        **known(cell, "ipc", "condensed_with", "network", "protocol"),
+        **known(value, "mean", "std", "n", "sets"),
+        **known(found, "accuracies", "steps"),
+        **{f"published_{name}": getattr(cell.value, name, None) for name in ("mean", "std")},
+        "not_as_published": list(done.remarks),
+        "commands": list(found.commands) if found else [],
+        "images": found and found.images,
+        "stored_images": found and stored_images(found),
+        "bytes": found and found.bytes,
+    }
+
+
+def _csv_text(cells: list[dict[str, Any]]) -> str:
+    """A line for each cell without its single accuracies and commands, fields and remarks as text."""
+    for_tables = []
+    for cell in cells:
+        texts = {"fields": " ".join(f"{name}={value}" for name, value in cell["fields"].items())}
+        texts["not_as_published"] = "; ".join(cell["not_as_published"])
+        shown = {name: value for name, value in cell.items() if name not in ("accuracies", "commands")}
+        for_tables.append({**shown, **texts})
+    return csv_of(for_tables)
+
+
+# ---- for people
 
 
 def ours(value: Value | None, quantity: str) -> str:
@@ -108,48 +241,3 @@ def markdown(done: Reproduction) -> str:
     if done.command:
         text += ["", "```", done.command, "```"]
     return "\n".join(text).rstrip() + "\n"
-
-
-def record(done: Reproduction, one: ReproducedCell) -> dict[str, Any]:
-    """A cell as plain values; None where nothing is known."""
-    cell, value, found = one.published, one.ours, one.ours and one.ours.measurement
-    return {
-        "recipe": done.recipe.name,
-        "source": done.recipe.source,
-        "quantity": done.recipe.quantity,
-        "row": cell.row,
-        "column": cell.column,
-        "data": done.images,
-        "published_data": cell.data,
-        "method": cell.method,
-        "fields": dict(cell.fields),
-        "ipc": cell.ipc,
-        "condensed_with": cell.condensed_with,
-        "network": cell.network,
-        "protocol": cell.protocol,
-        "mean": value and value.mean,
-        "std": value and value.std,
-        "n": value and value.n,
-        "sets": value and value.sets,
-        "accuracies": found and found.accuracies,
-        "steps": found and found.steps,
-        "published_mean": cell.value and cell.value.mean,
-        "published_std": cell.value and cell.value.std,
-        "not_as_published": list(done.remarks),
-        "commands": list(found.commands) if found else [],
-        "images": found and found.images,
-        "stored_images": found and stored_images(found),
-        "bytes": found and found.bytes,
-    }
-
-
-def _csv_text(cells: list[dict[str, Any]]) -> str:
-    """A line for each cell without its single accuracies and commands, fields and remarks as text."""
-    columns = [name for name in cells[0] if name not in ("accuracies", "commands")]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for cell in cells:
-        fields = " ".join(f"{name}={value}" for name, value in cell["fields"].items())
-        writer.writerow({**cell, "fields": fields, "not_as_published": "; ".join(cell["not_as_published"])})
-    return buffer.getvalue()

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from condensery.budgets import Counts
+from condensery.evaluation.scores import Accuracies
 from condensery.published import WHOLE as WHOLE  # the subject of measurements on the whole training set
 from condensery.published import Published as Published
 
@@ -14,13 +16,13 @@ RANDOM = "random"  # the subject of measurements on random real images
 
 
 @dataclass(frozen=True)
-class Measurement:
+class Measurement(Accuracies):
     """Test accuracies of one architecture trained on one kind of set.
 
     Attributes:
         data: name of the image set.
         subject: what was trained on: a method's or selector's label, "random" or "whole".
-        ipc: images per class; None for the whole set.
+        ipc: images per class, one number or one for each class; None for the whole set.
         condensed_with: the architecture that the method matched with, or whose features a selector used; None
             where there is none.
         network: the architecture that was trained and tested.
@@ -45,7 +47,7 @@ class Measurement:
 
     data: str
     subject: str
-    ipc: int | None
+    ipc: int | Counts | None
     condensed_with: str | None
     network: str
     protocol: str
@@ -66,20 +68,6 @@ class Measurement:
     stored_images: int | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def n(self) -> int:
-        """Networks in all."""
-        return sum(len(row) for row in self.accuracies)
-
-    @property
-    def mean(self) -> float:
-        return float(np.mean(np.concatenate(self.accuracies)))
-
-    @property
-    def std(self) -> float:
-        """Population standard deviation over all networks of all sets, as published numbers have it."""
-        return float(np.std(np.concatenate(self.accuracies)))
-
 
 @dataclass(frozen=True)
 class Gallery:
@@ -94,7 +82,7 @@ class Gallery:
     """
 
     subject: str
-    ipc: int
+    ipc: int | Counts
     condensed_with: str | None
     seed: int
     class_names: tuple[str, ...]
@@ -114,7 +102,7 @@ class Curve:
     """
 
     subject: str
-    ipc: int
+    ipc: int | Counts
     condensed_with: str | None
     seed: int
     loss: tuple[float, ...]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from condensery.budgets import per_class, recorded
 from condensery.data import ClassPool, load
 from condensery.errors import BadInput
 from condensery.matching.moments import Embedding
@@ -125,7 +126,7 @@ def _chosen(sets: Sequence[SyntheticSet], names: Sequence[str]) -> list[NamedSet
 
 def _title(name: str, one: SyntheticSet, among: Sequence[SyntheticSet]) -> str:
     """dm, 10 per class, with convnet, seed 0: what tells it from the others of its name"""
-    said = [name, f"{one.record.get('ipc', '?')} per class"]
+    said = [name, per_class(one.record.get("ipc", recorded(one.counts)))]
     for key, word in (("network", "with"), ("seed", "seed")):
         if len({other.record.get(key) for other in among}) > 1:
             said.append(f"{word} {one.record.get(key)}")

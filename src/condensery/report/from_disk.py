@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from condensery import artifact, schema
+from condensery.budgets import frozen, mean, per_class, recorded
 from condensery.data.sources import silent
 from condensery.errors import BadFile, BadInput, one_line
 from condensery.evaluation import log
@@ -59,7 +60,14 @@ class Found:
 
 
 def report_of_found(
-    parts: Sequence[Found], *, title: str, command: str, scatter: bool, announce: Callable[[str], None]
+    parts: Sequence[Found],
+    *,
+    title: str = "",
+    command: str = "",
+    scatter: bool = True,
+    announce: Callable[[str], None] = silent,
+    rows: tuple[Measurement, ...] | None = None,
+    facts: Iterable[tuple[str, str]] = (),
 ) -> Report:
     """One report of all that was found.
 
@@ -69,6 +77,8 @@ def report_of_found(
         command: that asks for this report.
         scatter: draw the features of real and synthetic images, if the real ones can be loaded.
         announce: called with lines of text for a person.
+        rows: what the documents come to, where that is known already.
+        facts: names and values beside those that can be read in what was found.
 
     Raises:
         BadInput: there is nothing, or not all was made from the same images.
@@ -78,21 +88,23 @@ def report_of_found(
     found = Found(*(tuple(one for part in parts for one in getattr(part, f.name)) for f in fields(Found)))
     _require_same_classes(found.sets)
     _require_same_images(found)
+    found = replace(found, sets=tuple({(one.path.resolve(), one.label): one for one in found.sets}.values()))
     sets = [one.synthetic for one in found.sets]
-    measured = measurements(found.documents, sets)
-    measured += [m for _, m in found.lines if not any(_same(m, other) for other in measured)]
-    if not measured:
-        announce("no evaluation was found, so there are no accuracies: run condense evaluate first")
-    rows = with_scores(in_order(measured))
+    if rows is None:
+        measured = measurements(found.documents, sets)
+        measured += [m for _, m in found.lines if not any(_same(m, other) for other in measured)]
+        if not measured:
+            announce("no evaluation was found, so there are no accuracies: run condense evaluate first")
+        rows = with_scores(in_order(measured))
     galleries = [gallery(one) for one in found.sets]
     names = [one.subject for one in galleries]
     curves = [drawn for one in found.sets if (drawn := curve(one))]
     return Report(
         title=title or f"Condensed {_data_name(found)}",
-        facts=(*_facts(found), *_weights(rows)),
+        facts=(*_facts(found), *facts, *_weights(rows)),
         measurements=rows,
-        galleries=tuple(sorted(galleries, key=lambda g: g.ipc)),
-        curves=tuple(sorted(curves, key=lambda c: c.ipc or 0)),
+        galleries=tuple(sorted(galleries, key=lambda g: mean(g.ipc))),
+        curves=tuple(sorted(curves, key=lambda c: mean(c.ipc))),
         scatters=feature_pictures(sets, announce, names) if scatter and sets else (),
         skipped=tuple(dict.fromkeys(found.skipped)),
         command=command,
@@ -199,7 +211,7 @@ def gallery(found: FoundSet) -> Gallery:
         raise BadFile(f"{found.path} is damaged: its initial set has another shape than its result")
     return Gallery(
         subject=found.label or str(record.get("method", found.path.stem)),
-        ipc=int(record.get("ipc", synthetic.labels.bincount().max())),
+        ipc=frozen(record.get("ipc", recorded(synthetic.counts))) or 0,
         condensed_with=None if record.get("method") == RANDOM else record.get("network"),
         seed=int(record.get("seed", 0)),
         class_names=synthetic.spec.class_names,
@@ -229,7 +241,7 @@ def _weights(rows: Sequence[Measurement]) -> Iterator[tuple[str, str]]:
     for m in rows:
         if any(one.key in m.extra for one in SCORES):
             said = ", ".join(f"{one.name} {m.extra.get(one.key, WEIGHT):g}" for one in weights)
-            found.setdefault(said, []).append(f"{m.subject} with {m.ipc} per class")
+            found.setdefault(said, []).append(f"{m.subject} with {per_class(m.ipc or 0)}")
     if set(found) - {", ".join(f"{one.name} {WEIGHT:g}" for one in weights)}:
         of = (
             f"{w} ({'; '.join(dict.fromkeys(names))})" if len(found) > 1 else w for w, names in found.items()
@@ -252,14 +264,15 @@ def _facts(found: Found) -> Iterator[tuple[str, str]]:
         spec = found.sets[0].synthetic.spec
         colour = "grey" if spec.channels == 1 else "colour"
         images += f": {spec.num_classes} classes, {spec.height} x {spec.width}, {colour}"
-    yield "Images", images
+    if found.sets or found.documents or found.lines:
+        yield "Images", images
     records = [one.synthetic.record for one in found.sets] + [document for _, document in found.documents]
     records += [{**m.record, "protocol": m.protocol} for _, m in found.lines]
     for name, key in (("Protocol", "protocol"), ("Hardware", "hardware"), ("Commit", "commit")):
         if values := dict.fromkeys(str(record[key]) for record in records if record.get(key)):
             yield name, ", ".join(values)
-    versions = [record["versions"] for record in records if isinstance(record.get("versions"), dict)]
-    if torch := dict.fromkeys(str(version.get("torch")) for version in versions):
-        yield "PyTorch", ", ".join(torch)
+    told = [record["versions"] for record in records if isinstance(record.get("versions"), dict)]
+    if versions := dict.fromkeys(", ".join(f"{k} {v}" for k, v in one.items()) for one in told):
+        yield "Versions", "; ".join(versions)
     if days := sorted({str(record["time"])[:10] for record in records if record.get("time")}):
         yield "Measured", " to ".join(dict.fromkeys((days[0], days[-1])))

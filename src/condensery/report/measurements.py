@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from condensery.budgets import average, frozen, in_record, mean
 from condensery.errors import BadFile, BadInput
 from condensery.evaluation.evaluator import BASELINES
 from condensery.evaluation.honest import SCORES, WEIGHT, check_weights, honest_scores
@@ -29,7 +30,9 @@ class _Pool:
     first: Measurement
     method: str
     fields: dict[str, Any]
-    networks: dict[tuple[Any, ...], dict[int, tuple[float, ...]]] = field(default_factory=dict)
+    networks: dict[tuple[Any, ...], dict[int, tuple[tuple[float, ...], Mapping[str, Any]]]] = field(
+        default_factory=dict
+    )  # their accuracies, and the document that says so
     seconds: dict[tuple[Any, ...], float] = field(default_factory=dict)
     make_seconds: dict[Any, float] = field(default_factory=dict)
     commands: dict[str, None] = field(default_factory=dict)
@@ -39,7 +42,14 @@ class _Pool:
 def measurements(
     documents: Iterable[tuple[Path, Mapping[str, Any]]], sets: Sequence[SyntheticSet] = ()
 ) -> list[Measurement]:
-    """Evaluations (as `condense evaluate` writes them) as measurements, in the order of a table.
+    """Evaluations as measurements, in the order of a table. See `with_documents`."""
+    return in_order([m for m, _ in with_documents(documents, sets)])
+
+
+def with_documents(
+    documents: Iterable[tuple[Path, Mapping[str, Any]]], sets: Sequence[SyntheticSet] = ()
+) -> list[tuple[Measurement, list[Mapping[str, Any]]]]:
+    """Evaluations (as `condense evaluate` writes them) as measurements.
 
     A document may have a "label": what its sets are called in place of their method. Sets that were selected at
     random are random images, whatever their label.
@@ -50,6 +60,9 @@ def measurements(
     Args:
         documents: each with the file it comes from.
         sets: whose records know the peak memory of making them.
+
+    Returns:
+        Each measurement, and the documents whose networks count in it.
 
     Raises:
         BadFile: a document is not an evaluation.
@@ -63,14 +76,17 @@ def measurements(
             raise BadFile(f"{path} holds a line that is not an evaluation: {error!r}; remove it") from error
     found = list(pools.values())
     names = distinct_names([((pool.first.subject, pool.first.ipc), _settings(pool)) for pool in found])
-    return in_order([_measurement(pool, name, sets) for pool, name in zip(found, names, strict=True)])
+    rows = [(_measurement(pool, name, sets), pool) for pool, name in zip(found, names, strict=True)]
+    return [
+        (m, [one for networks in pool.networks.values() for _, one in networks.values()]) for m, pool in rows
+    ]
 
 
 def in_order(found: Sequence[Measurement]) -> list[Measurement]:
     """By budget, random images first, the whole set last; otherwise as they come."""
     own = dict.fromkeys(m.subject for m in found if m.subject not in BASELINES)
     place = {subject: i for i, subject in enumerate(own)}
-    return sorted(found, key=lambda m: (m.ipc is None, m.ipc or 0, place.get(m.subject, -1), m.epochs))
+    return sorted(found, key=lambda m: (m.ipc is None, mean(m.ipc), place.get(m.subject, -1), m.epochs))
 
 
 def _add(pools: dict[str, _Pool], document: Mapping[str, Any], score: Mapping[str, Any]) -> None:
@@ -80,7 +96,7 @@ def _add(pools: dict[str, _Pool], document: Mapping[str, Any], score: Mapping[st
     first = Measurement(
         data=Path(str(document["data"])).name,
         subject=str(own.get("label", method)),
-        ipc=None if method == WHOLE else document.get("ipc"),
+        ipc=None if method == WHOLE else frozen(document.get("ipc")),
         condensed_with=own.get("condensed_with"),
         network=str(score["network"]),
         protocol=OWN if score.get("recipe") == OWN else str(document["protocol"]),
@@ -101,7 +117,10 @@ def _add(pools: dict[str, _Pool], document: Mapping[str, Any], score: Mapping[st
     for place, row in enumerate(rows):  # a selection for an evaluation is known by its place in it
         drawn_from = ("set", seeds[place]) if len(seeds) == len(rows) else ("selection", place, seed)
         networks = pool.networks.setdefault(drawn_from, {})
-        networks[seed] = max(row, networks.get(seed, ()), key=len)  # which begins with the shorter one
+        known = networks.setdefault(seed, (row, document))
+        networks[seed] = max(
+            known, (row, document), key=lambda one: len(one[0])
+        )  # which begins with the shorter one
     for said in document.get("honest", ()):
         check_weights(*_weights(said))
     pool.seconds[document.get("time"), seed] = float(score["seconds"])
@@ -136,14 +155,15 @@ def _settings(pool: _Pool) -> dict[str, Any]:
 def _measurement(pool: _Pool, subject: str, sets: Sequence[SyntheticSet]) -> Measurement:
     m = pool.first
     made = {"method": pool.method, "ipc": m.ipc, "network": m.condensed_with, "fields": pool.fields}
-    records = [s.record for s in sets if all(s.record.get(name) == value for name, value in made.items())]
+    records = [s.record for s in sets if all(_said(s.record, name) == value for name, value in made.items())]
     published = None
     with suppress(BadInput):  # a network that no longer exists
-        published = lookup(m.data, pool.method, m.ipc, m.network, m.condensed_with)
+        if not isinstance(m.ipc, tuple):
+            published = lookup(m.data, pool.method, m.ipc, m.network, m.condensed_with)
     return replace(
         m,
         subject=subject,
-        accuracies=tuple(sum(networks.values(), ()) for networks in pool.networks.values()),
+        accuracies=tuple(sum((row for row, _ in one.values()), ()) for one in pool.networks.values()),
         published_steps=_published_steps(pool),
         make_seconds=tuple(pool.make_seconds.values()),
         evaluate_seconds=sum(pool.seconds.values()),
@@ -154,11 +174,15 @@ def _measurement(pool: _Pool, subject: str, sets: Sequence[SyntheticSet]) -> Mea
     )
 
 
+def _said(record: Mapping[str, Any], name: str) -> Any:
+    return frozen(record.get(name)) if name == "ipc" else record.get(name)
+
+
 def _published_steps(pool: _Pool) -> int | None:
     """How many updates the publication makes; None for what is no method of ours."""
     with suppress(BadInput, TypeError, ValueError):  # not registered here, or of another version
         if pool.first.ipc is not None and pool.fields:
-            return get_method(pool.method, **pool.fields).steps(pool.first.ipc)
+            return get_method(pool.method, **pool.fields).steps(average(in_record(pool.first.ipc, 1)))
     return None
 
 

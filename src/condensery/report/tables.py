@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from itertools import chain
 from typing import Any
 
+from condensery.budgets import frozen, spanned
 from condensery.evaluation.honest import SCORES, WEIGHT, ScoreColumn
 from condensery.report.contents import Measurement, Published, Report
 from condensery.text import accuracy, percent, readable_bytes
@@ -78,15 +79,20 @@ def row(m: Measurement) -> dict[str, Any]:
         "evaluate_minutes": m.evaluate_seconds / 60,
     }
     always = {name: found.get(name, getattr(m, name, None)) for name in _ALWAYS}
+    always["ipc"] = list(m.ipc) if isinstance(m.ipc, tuple) else m.ipc
     return {**always, **score_values(m), "stored_images": stored_images(m), **further_columns(m)}
 
 
 def csv_text(report: Report) -> str:
     """CSV with a head line; fractions, minutes and bytes as they are."""
     rows = list(map(row, report.measurements))
-    columns = dict.fromkeys([*COLUMNS, *(name for one in rows for name in one)])
+    return csv_of(rows, [*COLUMNS, *(name for one in rows for name in one)])
+
+
+def csv_of(rows: Sequence[Mapping[str, Any]], columns: Iterable[str] = ()) -> str:
+    """Rows below a head line, with these columns; by default those of the first row."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(columns), lineterminator="\n")
+    writer = csv.DictWriter(buffer, list(dict.fromkeys(columns) or rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue()
@@ -112,6 +118,7 @@ def from_json(document: Mapping[str, Any]) -> Measurement:
     known: dict[str, Any] = {f.name: document[f.name] for f in fields(Measurement) if f.name in document}
     for name in ("make_seconds", "commands"):
         known[name] = tuple(known[name])
+    known["ipc"] = frozen(known["ipc"])
     known["accuracies"] = tuple(tuple(map(float, networks)) for networks in known["accuracies"])
     known["published"] = known["published"] and Published(**known["published"])
     said = {name: value for name, value in document.get("honest", {}).items() if value is not None}
@@ -161,6 +168,7 @@ def _readable(m: Measurement) -> dict[str, str]:
     names = ("data", "subject", "ipc", "condensed_with", "network", "protocol", "labels")
     return {
         **{name.replace("_", " "): _cell(further_text(getattr(m, name))) for name in names},
+        "ipc": "-" if m.ipc is None else spanned(m.ipc),
         "augmentation": _cell(m.augmentation) if m.augmentation != "protocol" else "-",
         "accuracy, %": accuracy(m.mean, m.std, m.n),
         "n": sets_by_networks(m),

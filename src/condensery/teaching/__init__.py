@@ -1,5 +1,6 @@
 """What teachers say: networks trained on the real images, views of images, and their labels."""
 
+from condensery.teaching.cost import seconds_per_image
 from condensery.teaching.labels import LabelSettings, label_images, view_recipe
 from condensery.teaching.sampling import ViewSampling, random_boxes
 from condensery.teaching.teacher import (
@@ -19,6 +20,7 @@ __all__ = [
     "get_teacher",
     "label_images",
     "random_boxes",
+    "seconds_per_image",
     "teacher_network",
     "teacher_preparation",
     "teacher_recipe",

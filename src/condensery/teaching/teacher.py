@@ -12,7 +12,6 @@ Layout below the cache folder: teachers/<key>/00003.safetensors holds the weight
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import math
 import os
@@ -23,22 +22,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from scipy.optimize import linear_sum_assignment
 from torch import Generator, Tensor, nn
 
 from condensery.augment import ops
 from condensery.data import ClassPool, PoolImages
 from condensery.data.cache import Cache, digest
-from condensery.errors import BadInput, one_line
+from condensery.errors import BadInput
 from condensery.method import Preparation
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.records import ImageData, ImageSpec
 from condensery.rng import Rng
+from condensery.teaching.own import Smaller, load_weights, require_same_task
 from condensery.training import (
+    Augment,
     Recipe,
     TensorImages,
     accuracy_on_test,
@@ -49,7 +48,6 @@ from condensery.training import (
 )
 
 _LEAST_STEPS = 1000  # of a teacher, unless told otherwise
-_CHECKED = 2000  # real images on which a teacher shows that it knows the task
 _BATCH = 256
 
 
@@ -65,6 +63,8 @@ class TeacherSettings:
         stage: the epoch of that training whose weights are taken, from 1; None takes the last.
         seed: of its weights and order.
         weights: a .safetensors or .pt file with the weights of `network`, in place of training.
+        size: pixels on the shorter side of what the teacher sees, to which images are averaged first: a teacher of
+            large images in a fraction of the time; None shows them as they are.
 
     Raises:
         BadInput: a value out of range, or weights without a network.
@@ -75,9 +75,15 @@ class TeacherSettings:
     stage: int | None = None
     seed: int = 0
     weights: str | Path | None = None
+    size: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("--teacher-epochs", self.epochs), ("--teacher-stage", self.stage)):
+        counts = (
+            ("--teacher-epochs", self.epochs),
+            ("--teacher-stage", self.stage),
+            ("--teacher-size", self.size),
+        )
+        for name, value in counts:
             if value is not None and value < 1:
                 raise BadInput(f"{name} must be at least 1, not {value}")
         if self.epochs and self.stage and self.stage > self.epochs:
@@ -94,6 +100,20 @@ class TeacherSettings:
         """The teacher's architecture for images of `spec`."""
         return resolve(self.network or f"convnet+norm=batch+width={32 if spec.channels == 1 else 64}")
 
+    def build(self, spec: ImageSpec, rng: Rng) -> nn.Module:
+        """A new network of that architecture, which takes images of `spec`. Raises BadInput for a size beyond them."""
+        side = min(spec.height, spec.width)
+        if self.size is None or self.size == side:
+            return self.factory(spec).build(spec, rng)
+        if self.size > side:
+            raise BadInput(
+                f"--teacher-size {self.size} is more than the images have: choose up to {side}, or leave it out"
+            )
+        height, width = (round(length * self.size / side) for length in (spec.height, spec.width))
+        return Smaller(
+            self.factory(spec).build(replace(spec, height=height, width=width), rng), (height, width)
+        )
+
 
 @dataclass(frozen=True)
 class Teacher:
@@ -107,6 +127,7 @@ class Teacher:
         seconds: spent on it here, training it or finding it in the cache, and testing it.
         stage: the epoch whose weights it has, if not the last.
         weights: name and SHA-256 of the file of its weights, if it came with one.
+        size: pixels on the shorter side of what it sees, if not those of the images.
     """
 
     network: nn.Module
@@ -118,6 +139,7 @@ class Teacher:
     seconds: float
     stage: int | None = None
     weights: dict[str, str] | None = None
+    size: int | None = None
 
     def label(self, images: TensorImages) -> TensorImages:
         """The same images with the teacher's probabilities, float32 (N, classes), in place of their labels."""
@@ -146,7 +168,7 @@ class Teacher:
             "bytes": self.bytes,
             "seconds": round(self.seconds, 1),
         }
-        extra = {"stage": self.stage, "weights": self.weights}
+        extra = {"stage": self.stage, "weights": self.weights, "size": self.size}
         return {**record, **{key: value for key, value in extra.items() if value is not None}}
 
 
@@ -169,8 +191,7 @@ def get_teacher(
     factory = settings.factory(data.spec)
     pool = ClassPool(data.train, data.spec, device)
     if settings.weights is not None:
-        network = factory.build(data.spec, Rng(0)).to(device)
-        weights = load_weights(network, Path(settings.weights), factory.name)
+        network, weights = _with_weights(settings, data.spec, device)
         epochs, stage = 0, None
     else:
         training = _Training(pool, factory, settings, device)
@@ -179,78 +200,18 @@ def get_teacher(
     require_same_task(network, pool)
     found = accuracy_on_test(network, factory, data, device)
     seconds = time.perf_counter() - started
-    return Teacher(network, factory.name, epochs, settings.seed, 1.0, found, seconds, stage, weights)
+    how = (factory.name, epochs, settings.seed, 1.0, found, seconds, stage, weights, settings.size)
+    return Teacher(network, *how)
 
 
-def load_weights(network: nn.Module, path: Path, name: str) -> dict[str, str]:
-    """Give `network` the weights in a file; tensors alone are read, no code.
-
-    Args:
-        path: .safetensors, or what `torch.save` made of a state dictionary, alone or as "state_dict".
-        name: of the architecture, for messages.
-
-    Returns:
-        Name and SHA-256 of the file.
-
-    Raises:
-        BadInput: the file is missing or holds anything but tensors, or they are not those of the network.
-    """
-    try:
-        content = path.read_bytes()
-        loaded: Any = (
-            load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-        )
-    except OSError as error:
-        raise BadInput(
-            f"cannot read the teacher's weights {path}: {error.strerror or one_line(error)}"
-        ) from error
-    except Exception as error:  # whatever torch makes of a file that is no state dictionary
-        reason = one_line(error).partition(". ")[0][:120]
-        raise BadInput(
-            f"{path} holds no weights that can be read without running code: {reason}; save network.state_dict()"
-        ) from error
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BadInput(f"{path} holds no state dictionary: save network.state_dict()")
-    state = {str(key).removeprefix("module."): value for key, value in state.items()}
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise BadInput(f"{path} holds no weights of {name}: {one_line(error)[:200]}") from error
-    return {"file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def require_same_task(network: nn.Module, pool: ClassPool) -> None:
-    """Raise BadInput for a teacher of another task or another order of classes, as real training images tell.
-
-    Up to 2,000 of them are classified. A teacher that is right hardly more often than chance, or much more often once
-    its classes are renamed, is none of this task.
-    """
-    count, names = len(pool.labels), pool.spec.class_names
-    chosen = np.sort(Rng(0).fork("teacher check").numpy().permutation(count)[:_CHECKED])
-    images = pool.images_at(chosen)
-    said = logits_of(network, images, default_chunk(images.device) or _BATCH)
-    if not bool(torch.isfinite(said).all()):
-        raise BadInput(
-            "the teacher's outputs are not finite: its training diverged, or its weights are damaged"
-        )
-    table = np.zeros((len(names), len(names)))
-    np.add.at(table, (pool.labels[chosen], said.argmax(1).cpu().numpy()), 1)
-    right, renamed = np.trace(table) / len(chosen), linear_sum_assignment(-table)[1]
-    best = table[np.arange(len(names)), renamed].sum() / len(chosen)
-    shown = f"it is right on {100 * right:.1f} % of {len(chosen)} real training images"
-    if best > max(right + 0.1, 1.5 * right):
-        c = int(np.flatnonzero(renamed != np.arange(len(names)))[0])
-        raise BadInput(
-            f"the teacher has its classes in another order: {shown}, and on {100 * best:.1f} % if its output for "
-            f"{names[renamed[c]]!r} meant {names[c]!r}, and so on; its outputs must be {', '.join(names)[:120]}"
-        )
-    chance = 1 / len(names)
-    if right < chance + 0.05 * (1 - chance):
-        raise BadInput(
-            f"the teacher does not know these images: {shown}, chance is {100 * chance:.1f} %; take one of this "
-            "task, or train it longer (--teacher-epochs, --teacher-stage)"
-        )
+def _with_weights(
+    settings: TeacherSettings, spec: ImageSpec, device: torch.device
+) -> tuple[nn.Module, dict[str, str]]:
+    """A teacher that comes with its weights; name and SHA-256 of their file."""
+    assert settings.weights is not None
+    network = settings.build(spec, Rng(0)).to(device)
+    inner = network.network if isinstance(network, Smaller) else network
+    return network, load_weights(inner, Path(settings.weights), settings.factory(spec).name)
 
 
 @dataclass(frozen=True)
@@ -292,7 +253,7 @@ class _Training:
     def __init__(
         self, pool: ClassPool, factory: NetworkFactory, settings: TeacherSettings, device: torch.device
     ) -> None:
-        self.pool, self.factory, self.device = pool, factory, device
+        self.pool, self.factory, self.device, self.settings = pool, factory, device, settings
         self.recipe = teacher_recipe(len(pool.labels), pool.spec, settings.epochs)
         if settings.stage and settings.stage > self.recipe.epochs:
             raise BadInput(
@@ -308,11 +269,15 @@ class _Training:
         threads = torch.get_num_threads() if self.device.type == "cpu" else 0
         words = (self.pool.fingerprint(), str(self.pool.spec.flip), self.factory.canonical)
         words = (*words, json.dumps(self.recipe.to_json()), str(self.rng.entropy), self.device.type)
+        words = words if self.settings.size is None else (*words, f"size {self.settings.size}")
         return Cache().folder / "teachers" / digest("teacher", *words, str(threads), torch.__version__)
+
+    def _new(self) -> nn.Module:
+        return self.settings.build(self.pool.spec, self.rng.fork("network")).to(self.device)
 
     def network_at(self, stage: int, callback: Callable[[int, int], None] | None) -> nn.Module:
         """The network after `stage` epochs."""
-        network = self.factory.build(self.pool.spec, self.rng.fork("network")).to(self.device)
+        network = self._new()
         if self._recalled(network, stage):
             return network
         optimizer = self.recipe.make_optimizer(network, self.recipe.lr)
@@ -327,7 +292,7 @@ class _Training:
                     whole,
                     self.recipe.batch_size,
                     self.rng.fork("epoch", epoch),
-                    augment=ShiftAndFlip(self.pool.spec.flip),
+                    augment=self._augment(network),
                     chunk=chunk,
                     rate=lambda i, before=epoch * per_epoch: self.recipe.rate(
                         before + i, self.recipe.epochs * per_epoch
@@ -337,6 +302,15 @@ class _Training:
             if callback:
                 callback(epoch + 1, stage)
         return network
+
+    def _augment(self, network: nn.Module) -> Augment:
+        """Of a training batch, which is made smaller first where the teacher sees smaller images."""
+        augment = ShiftAndFlip(self.pool.spec.flip)
+        return (
+            (lambda images, rng: augment(network.seen(images), rng))
+            if isinstance(network, Smaller)
+            else augment
+        )
 
     def missing(self, stage: int) -> list[int]:
         """Epochs up to `stage` that are to be trained before the network after it is there; none if it is not kept."""
@@ -354,7 +328,7 @@ class _Training:
                 state = {int(i): {"momentum_buffer": tensor} for i, tensor in momentum.items()}
                 optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
                 return epoch
-        network.load_state_dict(self.factory.build(self.pool.spec, self.rng.fork("network")).state_dict())
+        network.load_state_dict(self._new().state_dict())
         return 0
 
     def _recalled(self, network: nn.Module, epoch: int) -> bool:
@@ -399,9 +373,7 @@ class _Training:
 def teacher_network(pool: ClassPool, settings: TeacherSettings, device: torch.device) -> nn.Module:
     """The network of `get_teacher`, in evaluation mode, for methods that see no test image."""
     if settings.weights is not None:
-        factory = settings.factory(pool.spec)
-        network = factory.build(pool.spec, Rng(0)).to(device)
-        load_weights(network, Path(settings.weights), factory.name)
+        network, _ = _with_weights(settings, pool.spec, device)
     else:
         training = _Training(pool, settings.factory(pool.spec), settings, device)
         network = training.network_at(settings.stage or training.recipe.epochs, None)

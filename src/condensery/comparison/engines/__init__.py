@@ -31,6 +31,8 @@ def pick_engine(
     """
     if workers is not None and workers < 1:
         raise BadInput(f"--workers must be at least 1, not {workers}")
+    if threads is not None and threads < 1:
+        raise BadInput(f"--threads must be at least 1, not {threads}")
     if ray is not None and workers is not None:
         raise BadInput("--ray runs as many jobs at a time as its cluster has room for: leave out --workers")
     if gpus_per_job is not None and not 0 <= gpus_per_job <= 1:

@@ -8,7 +8,7 @@ from functools import cache, partial
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from condensery import text
+from condensery import budgets, text
 from condensery.report import tables
 from condensery.report.contents import Report
 from condensery.report.page import names, numbers, origins, pictures
@@ -60,7 +60,14 @@ def templates() -> Environment:
     strict = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     found = Environment(loader=PackageLoader(__name__), **strict)
     said = [text.accuracy, text.count, text.percent, text.readable_bytes, text.readable_seconds]
-    said += [names.budget, names.found, names.subject_name, origins.small_percent]
+    said += [
+        budgets.mean,
+        budgets.spanned,
+        names.budget,
+        names.found,
+        names.subject_name,
+        origins.small_percent,
+    ]
     said += [tables.further_text, tables.judged_otherwise, tables.make_seconds]
     said += [tables.sets_by_networks, tables.stored_images]
     found.filters |= {word.__name__: word for word in said} | {"fixed": "{:.1f}".format}

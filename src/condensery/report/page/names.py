@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
+from condensery.budgets import Counts, spanned
 from condensery.report.contents import RANDOM, WHOLE, Measurement
 from condensery.report.page.charts import COLOURS
 from condensery.text import accuracy, count
@@ -90,9 +91,11 @@ def spread(m: Measurement) -> float | None:
     return m.std if m.n > 1 else None
 
 
-def budget(ipc: int | None) -> str:
-    """10 images per class"""
-    return "whole training set" if ipc is None else f"{count(ipc, 'image')} per class"
+def budget(ipc: int | Counts | None) -> str:
+    """10 images per class, 5 to 20 images per class"""
+    if ipc is None:
+        return "whole training set"
+    return f"{count(ipc, 'image') if isinstance(ipc, int) else f'{spanned(ipc)} images'} per class"
 
 
 def found(m: Measurement) -> str:

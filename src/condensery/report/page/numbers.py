@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from condensery.budgets import mean
 from condensery.evaluation.honest import SCORES
 from condensery.report.contents import RANDOM, WHOLE, Measurement, Report
 from condensery.report.page.charts import Axis, Bar, Figure, Line, bars, lines, reach, shares
@@ -146,13 +147,13 @@ def _against_budget(
     unit = whole.mean if relative and whole else 1.0
     series = []
     for members in groups(group, lambda m: (m.subject, m.condensed_with, m.labels)).values():
-        ordered = sorted(members, key=lambda m: m.ipc or 0)
-        points = tuple((m.ipc or 0, m.mean / unit, (spread(m) or 0) / unit or None) for m in ordered)
+        ordered = sorted(members, key=lambda m: mean(m.ipc))
+        points = tuple((mean(m.ipc), m.mean / unit, (spread(m) or 0) / unit or None) for m in ordered)
         series.append(Line(series_name(members[0], group), points, colours[members[0].subject]))
     ceiling = (whole.mean / unit, f"whole set {percent(whole.mean / unit)}") if whole else None
     label = "% of the whole set's accuracy" if relative else "test accuracy, %"
     y_axis = shares(label, reach(series) + ([ceiling[0]] if ceiling else []))
-    marks = tuple(sorted({float(m.ipc) for m in group if m.ipc}))
+    marks = tuple(sorted({mean(m.ipc) for m in group if m.ipc}))
     x_axis = Axis("images per class", marks[0], marks[-1], marks, log=True)
     title = "Relative to the whole training set" if relative else "Accuracy against budget"
     title += f" ({where})" if (where := _where(group[0], chosen)) else ""

@@ -1,4 +1,4 @@
-"""What `--scale` and `--set` change, and that it is said."""
+"""The plans of a recipe, what `--scale` and `--set` change of them, and that it is said."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import math
 
 import pytest
 
+from condensery.comparison.entries import all_fields
+from condensery.data import load
 from condensery.errors import BadInput
 from condensery.recipes import get_recipe
-from condensery.recipes.changes import Changes
-from condensery.recipes.parts import parts
+from condensery.recipes.plans import Changes, plans
 
 
 def test_a_hundredth_of_steps_sets_and_networks() -> None:
@@ -47,7 +48,7 @@ def test_warm_up_and_preparation_shrink_with_the_run() -> None:
 def test_a_setting_reaches_the_methods_that_have_it_and_the_named_one_wins() -> None:
     recipe = get_recipe("dm-main-cifar10").only(["10 per class"], ["Random", "DC", "DM"])
     changes = Changes(settings={"real_batch": 8, "dm.real_batch": 16, "dc.inner_loop": 2})
-    changes.require_known(recipe)
+    changes.lines(recipe)
     random, dc, dm = (changes.entry(cell).fields for cell in recipe.cells)
     assert random == {} and dc == {"real_batch": 8, "inner_loop": 2} and dm == {"real_batch": 16}
 
@@ -55,13 +56,13 @@ def test_a_setting_reaches_the_methods_that_have_it_and_the_named_one_wins() -> 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"real_bach": 8}, "no method of dc-width has a field 'real_bach'; did you mean 'real_batch'"),
-        ({"dm.real_batch": 8}, "has no method 'dm'; it has dc"),
+        ({"real_bach": 8}, "none of dc has a field 'real_bach'; did you mean 'real_batch'"),
+        ({"dm.real_batch": 8}, "'dm' is not compared; there are dc"),
     ],
 )
 def test_a_setting_that_nobody_has(settings: dict, message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        Changes(settings=settings).require_known(get_recipe("dc-width"))
+        Changes(settings=settings).lines(get_recipe("dc-width"))
 
 
 @pytest.mark.parametrize("scale", [0, -1, math.nan, math.inf])
@@ -71,14 +72,14 @@ def test_a_scale_that_is_none(scale: float) -> None:
 
 
 def test_parts_hold_every_cell_and_no_more() -> None:
-    (one,) = parts(get_recipe("dc-main-svhn").cells, Changes())
+    (one,) = plans(get_recipe("dc-main-svhn"), Changes(), load("digits"))
     assert [c.label for c in one.entries] == ["random", "herding", "k-center", "forgetting", "dc"]
     assert one.budgets == (1, 10, 50) and one.networks == ("convnet",) and one.whole
-    rows = parts(get_recipe("dc-cross-architecture").cells, Changes())
+    rows = plans(get_recipe("dc-cross-architecture"), Changes(), load("digits"))
     assert len(rows) == 6 and all(len(p.networks) == 6 and not p.whole for p in rows)
-    assert rows[0].entries[0].fields == {"image_lr": 0.01}
-    by_protocol = parts(get_recipe("dsa-main-cifar10").cells, Changes())
-    assert {p.protocol: [c.method for c in p.entries] for p in by_protocol} == {
+    assert rows[0].entries[0].fields["image_lr"] == 0.01 != rows[1].entries[0].fields["image_lr"]
+    by_protocol = plans(get_recipe("dsa-main-cifar10"), Changes(), load("digits"))
+    assert {p.protocol["name"]: [c.method for c in p.entries] for p in by_protocol} == {
         "dc-2021": ["random", "herding", "forgetting", "dc"],
         "dsa-2021": ["dsa"],
     }
@@ -87,14 +88,25 @@ def test_parts_hold_every_cell_and_no_more() -> None:
 @pytest.mark.parametrize("name", ["dsa-schemes", "dm-main-cifar100", "dc-distances", "dm-number-of-images"])
 def test_parts_count_what_the_cells_count(name: str) -> None:
     recipe = get_recipe(name)
+
+    def every(method: str, own: dict) -> tuple:
+        return tuple(sorted(all_fields(method, **own).items()))
+
     wanted = {
-        (c.method, c.fields, c.ipc, c.condensed_with or "convnet", c.network, c.protocol)
+        (
+            c.method,
+            every(c.method, dict(c.fields)),
+            c.ipc,
+            c.condensed_with or "convnet",
+            c.network,
+            c.protocol,
+        )
         for c in recipe.cells
         if c.ipc
     }
     found = [
-        (c.method, tuple(sorted(c.fields.items())), ipc, p.condense_with, network, p.protocol)
-        for p in parts(recipe.cells, Changes())
+        (c.method, every(c.method, c.fields), ipc, p.condense_with[0], network, p.protocol["name"])
+        for p in plans(recipe, Changes(), load("digits"))
         for c in p.entries
         for ipc in p.budgets
         for network in p.networks

@@ -1,0 +1,185 @@
+"""The commands of many sets: `condense compare` and `condense reproduce`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from condensery.cli import arguments, options
+from condensery.cli.declared import everything
+from condensery.cli.flags import Flag, Options
+from condensery.cli.options import Jobs, Numbers, Resize, Settings, Words
+from condensery.cli.output import Output, facts, say, table
+from condensery.cli.progress import Progress
+from condensery.errors import BadInput
+
+_FILES = {"Page": "report.html", "Table": "table.md", "Numbers": "table.csv", "Lines": "results.jsonl"}
+
+
+class Compared(Options, panel="What is compared"):
+    methods: Annotated[Sequence[str], Flag("A,B", arguments.words, choices=everything)] = ()
+    """Some of {}; LABEL=NAME for a second setting of one."""
+    ipc: Numbers = (1,)
+    """Images per class."""
+    condense_with: Words = ("convnet",)
+    """Architectures that methods make sets with."""
+    seeds: Annotated[Sequence[int], Flag("N,M", arguments.seeds)] = (0,)
+    """Of the sets; 0-4 is short for 0,1,2,3,4."""
+    evaluation_seed: int = 0
+    """Added to a set's seed, it decides how networks train."""
+    whole: bool = True
+    """Train on the whole training set too."""
+
+
+class Updates(Settings, panel="How sets are made"):
+    scale: float | None = None
+    """Make so many times the published updates, such as 0.1."""
+    steps: Annotated[int | Mapping[str, int] | None, Flag("N or A=N,B=M", arguments.one_or_each)] = None
+    """Updates of every method, or of some (default: as published)."""
+
+
+class Judged(options.Judge, options.Curve, options.Networks, options.Honesty):
+    """How sets are judged."""
+
+
+class Compare(options.Images, Compared, Updates, Judged, Jobs, options.Page, Output):
+    """Compare methods on your images: which, how many, what network?
+
+    Sets are made by every method, budget, architecture and seed. Networks are
+    trained on each from scratch by one protocol and tested on the real test
+    images, beside networks trained on the whole training set. Every finished
+    cell is kept: after Ctrl-C the same command goes on, and one that asks for
+    more does what is new.
+
+    Examples:
+
+      condense compare --data digits --methods dm,dsa,random --ipc 1,10
+      condense compare --data photos/ --size 32 --methods dm,random --dry-run
+      condense compare --data mnist --methods dm,noisy=dm --set noisy.init=noise
+      condense compare --data cifar10 --methods dm,random --protocol dm-2023
+          --networks convnet,resnet18 --seeds 0-4 --workers 4 --out cifar10
+    """
+
+    def work(self) -> int:
+        data = self.source
+        from condensery.cli.tables import measurement_table
+        from condensery.comparison.compare import compare
+        from condensery.report import write_report
+
+        out, labels = self.out or Path("comparisons") / arguments.data_name(data), self.labels
+        with Progress(self) as progress:
+            if "random" not in (word.rpartition("=")[2].strip() for word in self.methods):
+                progress.say("random images are the floor that a method has to beat: add random to --methods")
+            if len(set(self.seeds)) == 1:
+                progress.say(
+                    "one seed: ± is between networks on one set; --seeds 0-4 shows how sets differ, random too"
+                )
+            heard = {"callback": progress.comparing, "announce": progress.say}
+            found = compare(**self.of(compare, data=data, out=out, soft_labels=labels, **heard))
+        if self.dry_run:
+            self.result(found.to_json())
+            return 0
+        self.show(measurement_table(found.measurements))
+        report = found.report(self.say, not self.no_scatter)
+        for name in _FILES.values():
+            write_report(report, found.folder / name)
+        files = {what: str(found.folder / name) for what, name in {**_FILES, "Sets": "sets"}.items()}
+        self.show(facts(files.items()))
+        self.result({**found.to_json(), "files": files})
+        if not found.complete:
+            failed = [problem for problem in found.problems if not problem.foreseen]
+            line = f"without a number: {len(failed)} cells, first {failed[0].cell}: {failed[0].reason}"
+            say(sys.stderr, f"condense: {' '.join(line.split())}")
+        return 0 if found.complete else 1
+
+
+class Cells(Options, panel="What is filled"):
+    rows: Words = ()
+    """Only these rows."""
+    columns: Words = ()
+    """Only these columns."""
+
+
+class RecipeImages(Options, panel="Images"):
+    data: Annotated[str | None, Flag("PATH", names=("--data", "--data-dir"))] = None
+    """The images, or a folder that holds sets by name (default: those in CONDENSERY_DATA)."""
+
+
+class Scale(Settings, panel="How sets are made"):
+    scale: float = 1.0
+    """Times the published steps, sets and networks, each at least 1; every table says so."""
+
+
+class Reproduce(Cells, RecipeImages, Resize, Scale, Jobs, Output):
+    """Fill a table of the papers with your own numbers, beside theirs.
+
+    Every recipe knows one table or figure: its cells, what is published in each,
+    and what it takes to get it. Finished cells are kept: after Ctrl-C the same
+    command goes on. A published run takes days; a scale makes it a demonstration.
+
+    Examples:
+
+      condense reproduce list
+      condense reproduce dc-main-mnist --dry-run
+      condense reproduce dc-width --rows 128 --columns 128 --scale 0.05
+      condense reproduce dm-main-cifar10 --columns DM,Random --workers 4
+    """
+
+    name: Annotated[str | None, Flag("LIST|NAME", positional=True)] = None
+    """A recipe, or list to see them all."""
+
+    def work(self) -> int:
+        if self.name is None or self.name.lower() == "list":
+            if self.rows or self.columns:
+                raise BadInput("--rows and --columns are of one recipe: name it in place of list")
+            return self._list()
+        from condensery.recipes import output as files
+        from condensery.recipes import reproduce
+
+        out = self.out or Path("reproductions") / self.name.lower()
+        with Progress(self) as progress:
+            heard = {"callback": progress.comparing, "announce": progress.say}
+            asked = self.of(reproduce, recipe=self.name, out=out, **heard)
+            done = reproduce(**asked, **self.typed_in(Resize))
+        for line in files.caption(done):
+            self.say(line)
+        columns, quantity = done.recipe.columns, done.recipe.quantity
+        self.show(
+            table(
+                {"": row, **{f">{column}": files.pair(done.at(row, column), quantity) for column in columns}}
+                for row in done.recipe.rows
+            )
+        )
+        for problem in done.problems:
+            self.say(f"not measured: {problem.cell}: {problem.reason}")
+        for path in () if self.dry_run else files.write(done):
+            self.say(f"Written to {path}")
+        self.result(files.to_json(done))
+        return 0 if self.dry_run or done.complete else 1
+
+    def _list(self) -> int:
+        """Every recipe: where it is from, what it needs, what a published run takes."""
+        from condensery.recipes import recipes
+        from condensery.recipes.catalog import cost, is_here, to_json, where_from
+
+        known = recipes().values()
+        self.show(
+            table(
+                {
+                    "recipe\nsource": (recipe.name, f"  {recipe.source}"),
+                    "data": (recipe.data, "" if is_here(recipe.data) else "not here"),
+                    ">cells": str(len(recipe.cells)),
+                    **{f">{name}": f"{count:,}" for name, count in vars(cost(recipe)).items()},
+                }
+                for recipe in known
+            )
+        )
+        self.say(
+            "Sets, updates of all sets and networks trained, as published: counted, not measured. For a time on this "
+            "machine: condense reproduce NAME --dry-run. --scale 0.01 makes a hundredth of each, at least 1."
+        )
+        about = [{"data_is_here": is_here(one.data), "data_from": where_from(one.data)} for one in known]
+        self.result([{**to_json(one), **facts} for one, facts in zip(known, about, strict=True)])
+        return 0

@@ -1,0 +1,152 @@
+"""Minutes of a machine: settings that fit, chosen from timed steps, and recorded so that no clock has a say later."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import condensery
+from condensery import BadInput, ImageData, Task, get_method, minutes
+from condensery.data import ClassPool
+from condensery.minutes import Rung, within
+from condensery.models.registry import resolve
+from condensery.records import LabeledImages
+
+CPU = torch.device("cpu")
+NETWORK = "convnet+width=8+depth=2"
+
+
+def task_of(data: ImageData, network: str = "convnet") -> Task:
+    pool = ClassPool(data.train, data.spec, CPU)
+    return Task(pool, resolve(network), (1,) * data.spec.num_classes, CPU, 16)
+
+
+def clock_of(data: ImageData) -> Any:
+    return minutes._Clock(task_of(data), 60.0)
+
+
+def photos(data: ImageData, side: int) -> ImageData:
+    """`data` enlarged to `side` pixels."""
+    repeat = side // data.spec.height
+    pixels = np.repeat(np.repeat(data.train.pixels, repeat, 1), repeat, 2)
+    spec = replace(data.spec, height=side, width=side)
+    return replace(data, spec=spec, train=LabeledImages(pixels, data.train.labels))
+
+
+def timed(monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[Rung]:
+    """Every step takes `seconds` for a work of 1, as `_work` has it; returns what was asked about."""
+    asked: list[Rung] = []
+
+    def step(clock: Any, rung: Rung) -> float:
+        asked.append(rung)
+        return seconds * minutes._work(rung, clock)
+
+    monkeypatch.setattr(minutes._Clock, "step", step)
+    return asked
+
+
+def test_a_budget_that_is_large_enough_changes_nothing(tiny: ImageData, monkeypatch) -> None:
+    timed(monkeypatch, 1e-6)
+    asked = get_method("dm", real_batch=64)
+    found = within(1, asked, task_of(tiny), wanted=50)
+    assert (found.method, found.network, found.steps) == (asked, "convnet", 50)
+    assert "50 steps" in found.lines[0] and "cut" not in found.lines[0]
+    filled = within(1, asked, task_of(tiny), wanted=50, fill=True)
+    assert (filled.method, filled.steps) == (asked, 20_000)
+
+
+def test_less_time_gives_up_more_and_never_what_was_asked_for(tiny: ImageData, monkeypatch) -> None:
+    asked, data = get_method("dm", real_batch=64), photos(tiny, 64)
+    work = minutes._work(Rung(asked, "convnet"), clock_of(data))
+    timed(monkeypatch, 60 * 0.8 / 600 / work)  # 600 steps as asked for take a minute's share
+    cuts = []
+    for given in (1.2, 0.3, 0.1, 0.03, 0.01):
+        found = within(given, asked, task_of(data), wanted=600)
+        cuts.append((found.method.real_batch, found.method.coarse, found.network))
+        assert (
+            found.steps * minutes._work(Rung(found.method, found.network), clock_of(data))
+            <= 600 * work * given
+        )
+        assert "more time: " in found.lines[1]
+    assert cuts[0] == (64, 1, "convnet")
+    assert cuts == sorted(cuts, key=lambda c: (-c[0], c[1])) and cuts[-1] == (16, 2, "convnet+width=32")
+    kept = within(0.01, asked, task_of(data, "convnet+width=128"), fixed=["real_batch", "coarse"])
+    assert (kept.method, kept.network) == (asked, "convnet+width=128") and kept.steps < 600
+
+
+def test_coarse_steps_come_first_and_full_size_last(tiny: ImageData, monkeypatch) -> None:
+    timed(monkeypatch, 1e-4)
+    found = within(0.01, get_method("dm", real_batch=64), task_of(photos(tiny, 64)))
+    assert found.method.coarse == 2
+    assert 0 < found.method.coarse_steps == int(0.75 * found.steps) < found.steps
+    assert f"the first {found.method.coarse_steps} steps at 32x32 pixels" in found.lines[0]
+
+
+def test_a_budget_too_small_for_one_step_says_what_works(tiny: ImageData, monkeypatch) -> None:
+    timed(monkeypatch, 10.0)
+    short = r"--minutes 0\.01 is too short for one step of dm here, which takes .* s at least"
+    with pytest.raises(BadInput, match=short) as said:
+        within(0.01, get_method("dm"), task_of(tiny))
+    enough = float(str(said.value).split("give --minutes ")[1].split()[0])
+    assert within(enough, get_method("dm"), task_of(tiny)).steps >= 1
+
+
+@pytest.mark.parametrize("given", [0, -1, float("nan"), float("inf")])
+def test_impossible_minutes_are_refused(tiny_file: Path, given: float) -> None:
+    with pytest.raises(BadInput, match="--minutes must be a positive number"):
+        condensery.condense(tiny_file, "dm", minutes=given)
+
+
+def test_minutes_and_steps_say_the_same_twice(tiny_file: Path) -> None:
+    with pytest.raises(BadInput, match="--steps 3 and --minutes 1 both say how long"):
+        condensery.condense(tiny_file, "dm", minutes=1, steps=3)
+
+
+def test_what_a_budget_chose_is_recorded_and_needs_no_clock_again(
+    tiny_file: Path, tmp_path: Path, monkeypatch
+) -> None:
+    """Real steps are timed; the run is stopped, resumed, and repeated from its record alone."""
+    monkeypatch.setattr(minutes, "_rounded", lambda steps: min(steps, 6))
+    run = {"network": NETWORK, "device": "cpu", "ipc": 1}
+    heard: list[str] = []
+    stopped = condensery.condense(
+        tiny_file, "dm", minutes=5, out=tmp_path / "run", time_limit=1e-9, announce=heard.append, **run
+    )
+    assert any(line.startswith("5 minutes: 6 steps of ") for line in heard)
+    assert (stopped.record["step"], stopped.record["steps"]) == (1, 6)
+    monkeypatch.setattr(minutes, "within", None)
+    again = condensery.condense(tiny_file, "dm", minutes=5, out=tmp_path / "run", resume=True, **run)
+    record = again.record
+    repeated = condensery.condense(
+        tiny_file, "dm", steps=record["steps"], **{**run, "network": record["network"]}, **record["fields"]
+    )
+    assert torch.equal(again.images, repeated.images) and record["step"] == 6
+
+
+@pytest.mark.parametrize("name", sorted(condensery.METHODS))
+def test_every_method_fits_into_a_budget(name: str, tiny: ImageData, quick_method, fresh_cache: Path) -> None:
+    method = quick_method(name)
+    found = within(1, method, task_of(tiny, NETWORK), wanted=2)
+    assert type(found.method) is type(method) and 1 <= found.steps <= 2
+    assert all("\n" not in line for line in found.lines)
+
+
+def test_a_teacher_gets_the_epochs_and_the_size_that_fit(tiny: ImageData, monkeypatch) -> None:
+    data, method = photos(tiny, 128), get_method("patches", candidates=12)
+    monkeypatch.setattr(
+        minutes, "seconds_per_image", lambda pool, settings, device: 1e-4 * (settings.size or 128) ** 2
+    )
+    found = within(1200, method, task_of(data))
+    assert (found.method.teacher_size, found.method.teacher_epochs, found.steps) == (64, 0, 1)
+    assert "a teacher that sees 64 pixels, 1,000 epochs" in found.lines[0]
+    short = within(1, method, task_of(data))
+    assert short.method.teacher_size == 32 and 0 < short.method.teacher_epochs < 1000
+    with pytest.raises(
+        BadInput, match="too short for one epoch of a teacher on 36 images here: give --minutes"
+    ):
+        within(0.01, method, task_of(data))
