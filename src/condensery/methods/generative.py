@@ -101,7 +101,7 @@ class Generative:
     """of the loss against the discriminator"""
     class_weight: float = 1.0
     """of the auxiliary classifier's loss"""
-    match_weight: float = 10.0
+    match_weight: float = 100.0
     """of layer-wise feature matching"""
     intra_weight: float = 1.0
     """of the diversity within classes"""
