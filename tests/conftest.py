@@ -27,7 +27,7 @@ SMALL_NETWORK = "convnet+width=8+depth=2"
 TINY_CLASSES, TINY_TRAIN, TINY_TEST = 3, 12, 8  # classes; images of each
 QUICK_FIELDS = {"real_batch": 8, "outer_loop": 3, "inner_loop": 2, "iterations": 4}
 QUICK_FIELDS |= {"gan_steps": 3, "generator_width": 8, "code_length": 8, "network_updates": 3}
-QUICK_FIELDS |= {"training_steps": 3, "training_batch": 16}
+QUICK_FIELDS |= {"condition": "one-hot", "training_steps": 3, "training_batch": 16}
 
 TaskMaker = Callable[..., Task]
 

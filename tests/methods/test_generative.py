@@ -28,6 +28,7 @@ from condensery.teaching.classes import class_means, standardised
 Maker = Callable[..., Any]
 RNG = Rng(3)
 QUICK = {"real_batch": 6, "gan_steps": 3, "generator_width": 8, "code_length": 8, "network_updates": 3}
+QUICK |= {"teacher_epochs": 30}
 ONE_HOT = {"condition": "one-hot"}  # needs no teacher
 
 
@@ -179,6 +180,25 @@ def test_soft_labels_are_what_a_teacher_says_of_the_class(make_task: Maker) -> N
     torch.testing.assert_close(soft.sum(1), torch.ones(3))
     hard = method.losses(task, State(**{**vars(state), "memory": {}}), RNG)["class"]
     assert not torch.equal(method.losses(task, state, RNG)["class"], hard)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"condition": "online", "soft_labels": "yes"}, {**ONE_HOT, "judged": "pixels", "optimizer": "adam"}],
+    ids=["online", "pixels"],
+)
+def test_a_restored_state_goes_on_to_the_same_bits(settings: dict[str, Any], make_task: Maker) -> None:
+    task = make_task()
+    whole = after(task, 5, **settings)
+    method, fresh = begin(task, **settings)
+    kept = {name: tensor.clone() for name, tensor in after(task, 2, **settings).tensors().items()}
+    again = fresh.restored(kept, 2)
+    for again, _loss in driver.trajectory(method, task, again, RNG, 5):  # noqa: B007, B020
+        pass
+    first, second = whole.tensors(), again.tensors()
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert torch.equal(whole.synthetic.content().images, again.synthetic.content().images)
 
 
 def test_only_what_is_asked_for_is_learned(make_task: Maker) -> None:

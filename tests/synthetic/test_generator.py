@@ -76,6 +76,18 @@ def test_folded_weights_make_what_the_network_makes() -> None:
     assert not any(name.startswith("norms") for name in weights)
 
 
+def test_gradient_check() -> None:
+    weights = {name: t.double() for name, t in trained_network(width=2, blocks=1, side=3).folded().items()}
+    codes, classes = (torch.randn(2, 5, dtype=torch.float64, generator=Rng(k).torch()) for k in (3, 4))
+
+    def images(codes: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+        return generate({**weights, "layers.1.weight": kernel}, codes, classes, (3, 3))
+
+    assert torch.autograd.gradcheck(
+        images, (codes.requires_grad_(), weights["layers.1.weight"].requires_grad_())
+    )
+
+
 def test_too_many_doublings_are_refused() -> None:
     require_blocks(3, 8, 12)
     with pytest.raises(
