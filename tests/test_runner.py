@@ -396,7 +396,7 @@ def test_readable_seconds(seconds: float, text: str) -> None:
 
 
 def test_a_signal_during_an_evaluation_loses_nothing(tiny_file: Path, tmp_path: Path) -> None:
-    """The evaluation is dropped after the network in hand, and made anew when the run goes on."""
+    """The evaluation is dropped after the epoch in hand, and made anew when the run goes on."""
 
     def press(spec: ImageSpec, network: NetworkFactory) -> None:
         if not pressed:
@@ -404,13 +404,14 @@ def test_a_signal_during_an_evaluation_loses_nothing(tiny_file: Path, tmp_path: 
 
     pressed: list[None] = []
     whole = dm(tiny_file, steps=4, evaluate_at=[2], protocol=FAST)
+    endless = replace(FAST, augmenter=press, epochs=10**5, plain_epochs=10**5)
     with pytest.raises(Interrupted, match=r"stopped after step 2 of 4; nothing is lost"):
         dm(
             tiny_file,
             steps=4,
             out=tmp_path / "run",
             evaluate_at=[2],
-            protocol=replace(FAST, augmenter=press),
+            protocol=endless,
         )
     saved = RunFolder(tmp_path / "run").load()
     assert pressed and saved is not None and saved[1] == 2 and saved[2].accuracy == []

@@ -16,7 +16,6 @@ from condensery.data import ClassPool
 from condensery.data.sources import silent
 from condensery.errors import BadInput, FailedWork, Interrupted
 from condensery.evaluation import Protocol, evaluate, get_protocol
-from condensery.evaluation.evaluator import Trained
 from condensery.method import Method, Task
 from condensery.models.registry import resolve
 from condensery.provenance import environment, origin, peak_memory, pick_device
@@ -254,7 +253,7 @@ class Session:
             return
         self._save()  # an evaluation can take longer than many steps
 
-        def stop_if_asked(news: Trained) -> None:
+        def stop_if_asked(epoch: int) -> None:
             self._stop_if_asked(signals)
 
         factory = self.task.network
@@ -268,7 +267,7 @@ class Session:
             baselines=(),
             seed=self.settings.seed,
             device=str(self.task.device),
-            callback=stop_if_asked,
+            every_epoch=stop_if_asked,
         )
         score = evaluation.scores[0]
         self.curve.accuracy.append({"step": step, "protocol": protocol.name, **score.to_json()})

@@ -363,11 +363,12 @@ def train_network(
     *,
     augment: Augment | None,
     device: torch.device,
+    on_epoch: Callable[[int], None] | None = None,
 ) -> nn.Module:
     """A fresh network, trained by `recipe` on `images`, which are drawn on `device`."""
     source = rng.fork("network") if recipe.weights < 0 else Rng(recipe.weights)
     network = factory.build(spec, source).to(device)
-    train(network, images, recipe, rng, augment=augment, device=device)
+    train(network, images, recipe, rng, augment=augment, device=device, on_epoch=on_epoch)
     return network
 
 
@@ -379,10 +380,12 @@ def train(
     *,
     augment: Augment | None,
     device: torch.device,
+    on_epoch: Callable[[int], None] | None = None,
 ) -> None:
     """`fit` with layers that draw, such as dropout, and in passes that suit the device."""
     with rng.fork("layers").seeded(device):
-        fit(network, images, recipe, rng.fork("training"), augment=augment, chunk=default_chunk(device))
+        chunk = default_chunk(device)
+        fit(network, images, recipe, rng.fork("training"), augment=augment, chunk=chunk, on_epoch=on_epoch)
 
 
 def _rate(recipe: Recipe, before: int, steps: int) -> Callable[[int], float]:

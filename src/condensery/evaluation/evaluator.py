@@ -87,6 +87,7 @@ def evaluate(
     seed: int = 0,
     device: str = "auto",
     callback: Callable[[Trained], None] | None = None,
+    every_epoch: Callable[[int], None] | None = None,
     recipe: str = "both",
     teacher_weights: str | Path | None = None,
     announce: Callable[[str], None] = silent,
@@ -116,6 +117,7 @@ def evaluate(
         seed: decides weights, order, augmentation, random selections and teachers.
         device: "auto", "cpu" or "cuda".
         callback: called after every trained network.
+        every_epoch: called after every epoch of every network, with its number; what it raises ends the work.
         recipe: "common" leaves out the sets' own recipe, "own" all but that; "both" shows both.
         teacher_weights: the file of weights that labelled the set, if it was labelled so, for random images.
         announce: called with lines of text for a person.
@@ -147,7 +149,7 @@ def evaluate(
 
     def planned(protocol: Protocol, repeats: int) -> _Planned:
         nonlocal obstacle
-        scorer = Scorer(data, protocol, seed, where, soft_labels, callback, teacher_weights)
+        scorer = Scorer(data, protocol, seed, where, soft_labels, callback, teacher_weights, every_epoch)
         obstacle = scorer.labelling_obstacle(synthetic[0])
         plan = Plan(synthetic, repeats, tuple(baselines), whole_repeats, whole_epochs, obstacle is None)
         settings = {f: scorer.settings(f, augmentation_robustness, synthetic[0], recipe) for f in factories}

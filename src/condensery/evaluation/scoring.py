@@ -101,10 +101,11 @@ class Scorer:
         soft_labels: SoftLabels | None = None,
         callback: Callable[[Trained], None] | None = None,
         teacher_weights: str | Path | None = None,
+        every_epoch: Callable[[int], None] | None = None,
     ) -> None:
         self.data, self.protocol, self.seed = data, protocol, seed
         self.device, self.soft_labels, self.callback = device, soft_labels, callback
-        self.teacher_weights = teacher_weights
+        self.teacher_weights, self.every_epoch = teacher_weights, every_epoch
         self.rng = Rng(seed).fork("evaluate")
         self.teachers: dict[str, Teacher] = {}  # by architecture, each trained when it is first asked
         self.held_teachers: dict[str, Teacher] = {}  # who labelled the sets, by what is known of them
@@ -301,9 +302,8 @@ class Scorer:
     def _train_and_test(
         self, factory: NetworkFactory, images: Images, recipe: Recipe, rng: Rng, augment: Augment | None
     ) -> float:
-        network = train_network(
-            factory, self.data.spec, images, recipe, rng, augment=augment, device=self.device
-        )
+        how = {"augment": augment, "device": self.device, "on_epoch": self.every_epoch}
+        network = train_network(factory, self.data.spec, images, recipe, rng, **how)
         return accuracy_on_test(network, factory, self.data, self.device)
 
     def _report(self, subject: str, factory: NetworkFactory, value: float) -> None:
