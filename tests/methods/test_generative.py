@@ -327,7 +327,7 @@ def test_a_run_is_a_file_that_trains(tiny_file: Path, tmp_path: Path) -> None:
     )
     again = condensery.load(tmp_path / "run")
     assert torch.equal(again.images, made.images) and (len(again), again.stored_images) == (9, 3)
-    assert any("1 of 1 part of the generator's training" in line for line in heard)
+    assert any("trained 1 of 1 piece " in line for line in heard)
     evaluation = condensery.evaluate(
         again, tiny_file, protocol="quick", repeats=1, baselines=("random",), device="cpu"
     )

@@ -91,7 +91,7 @@ class GeneratorTraining:
         """What is still to be trained; see `Preparation`."""
         missing = self.missing()
         return Preparation(
-            piece="part of the generator's training",
+            piece="piece",
             missing=tuple(str(self._file(piece)) for piece in missing),
             work=float(PIECE * self.batch),
             make=lambda k: self.trained(missing[k]),
@@ -134,7 +134,7 @@ def joined(first: Preparation | None, second: Preparation) -> Preparation:
         return first.make(k) if k < count else second.make(k - count)
 
     work = (first.work * count + second.work * (total - count)) / total
-    return Preparation("part of the training", first.missing + second.missing, work, make, second.without)
+    return Preparation("piece", first.missing + second.missing, work, make, second.without)
 
 
 class _Nothing:
