@@ -167,7 +167,7 @@ class GenerativeSettings:
         return TeacherSettings(task.network.name, self.teacher_epochs or None)
 
     def _training(self, task: Task, rng: Rng) -> GeneratorTraining:
-        taught = (task.network.canonical, str(self.teacher_epochs))
+        taught = (task.network.canonical, str(self.teacher_epochs), str(task.spec.flip))
         settings = GanSettings(
             code_length=self.code_length,
             width=self.generator_width,
