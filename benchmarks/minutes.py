@@ -3,7 +3,8 @@
     python benchmarks/minutes.py mnist-1 --out /tmp/minutes --results results/minutes.jsonl
 
 Two tracks. Images alone: `condense run` as it is, with three seeds, stored as 8-bit pixels and judged by classes. With
-labels: the same sets, labelled by a teacher in as many views as take the bytes of the pixels, judged by their own recipe.
+labels: the same sets, labelled by a teacher in as many views as take the bytes of the pixels, judged by their own
+recipe.
 Random images stand beside each, with labels of the same teacher in the second track. Every command is printed, and what
 exists in --out is not made again.
 """

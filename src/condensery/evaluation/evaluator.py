@@ -29,8 +29,8 @@ from condensery.evaluation.scoring import (
     TrainingSetting,
 )
 from condensery.evaluation.soft_labels import SoftLabels
-from condensery.export.run_command import run_command
 from condensery.models.registry import NetworkFactory, resolve
+from condensery.presets import run_command
 from condensery.provenance import changed_parts, environment, pick_device
 from condensery.records import ImageData, ImageSpec, LabeledImages, SyntheticSet
 from condensery.text import count, percent, readable_bytes, readable_seconds
