@@ -15,7 +15,7 @@ from condensery.data.pool import ClassPool
 from condensery.errors import BadInput
 from condensery.records import ImageSpec, SyntheticSet
 from condensery.rng import Rng
-from condensery.synthetic.stored import from_pixels
+from condensery.synthetic.eight_bits import from_pixels
 
 GIVEN = "set"
 """The `init` of a method whose images start from another set."""

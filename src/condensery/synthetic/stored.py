@@ -18,6 +18,7 @@ from torch import Tensor
 
 from condensery.errors import BadInput
 from condensery.records import ImageSpec, SyntheticSet
+from condensery.synthetic.eight_bits import from_pixels
 from condensery.synthetic.generator import decode_generator
 
 Decoder = Callable[[Mapping[str, Tensor], ImageSpec], Tensor]
@@ -74,19 +75,6 @@ def _tiles(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
     if factor.dtype != torch.int64 or factor.ndim:
         raise BadInput("the factor of tiles is a single int64")
     return enlarged_tiles(images, int(factor))
-
-
-def from_pixels(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
-    """Images, or tiles, of 8-bit pixels in normalised space; see `DECODERS`. Raises BadInput for what is none."""
-    pixels = tensors["images"]
-    if pixels.dtype != torch.uint8 or tuple(pixels.shape[1:]) != spec.shape:
-        raise BadInput(f"pixels are uint8 images of {spec.shape}, not {pixels.dtype} {tuple(pixels.shape)}")
-    if "range" not in tensors:
-        return spec.normalise(pixels)
-    span = tensors["range"]
-    if span.dtype != torch.float32 or tuple(span.shape) != (2,) or not bool(span[1] > span[0]):
-        raise BadInput("the range of pixels is two float32, the second greater than the first")
-    return span[0] + (span[1] - span[0]) * (pixels.float() / 255)
 
 
 DECODERS: dict[str, Decoder] = {"generator": decode_generator, "pixels": from_pixels, "tiles": _tiles}
