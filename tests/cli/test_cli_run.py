@@ -257,7 +257,7 @@ def test_a_log_file_gets_a_line_now_and_then(capsys):
 
 
 def test_minutes_choose_settings_that_the_command_of_the_set_repeats(condense, monkeypatch):
-    monkeypatch.setattr("condensery.minutes._rounded", lambda steps: 2)
+    monkeypatch.setattr("condensery.minutes.fitting._rounded", lambda steps: 2)
     done = condense("run --data digits --minutes 5 --out demo", *TINY)
     assert done.code == 0 and "5 minutes: 2 steps of " in done.out
     made = condensery.load("demo")
