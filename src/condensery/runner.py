@@ -13,8 +13,7 @@ from condensery import artifact
 from condensery.budgets import Counts, Ipc, average, counts_for, per_class, recorded, require_budget
 from condensery.coresets import SELECTORS
 from condensery.data import ClassPool, load
-from condensery.data.places import path_of
-from condensery.data.sources import silent
+from condensery.data.sources import absolute_source, given_options, silent
 from condensery.errors import BadInput
 from condensery.evaluation import Protocol
 from condensery.method import Method, Task
@@ -343,22 +342,7 @@ def _require_open_end(settings: RunSettings, steps: int, folder: RunFolder) -> N
         )
 
 
-def given_options(size: int | None, channels: int | None, others: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The options of `condensery.load_images` that were given, which are those that are not None."""
-    options = {"size": size, "channels": channels, **(others or {})}
-    return {name: value for name, value in options.items() if value is not None}
-
-
 def require_count(name: str, value: int) -> None:
     """Raises BadInput unless `value` of the flag `name` is 1 or more."""
     if value < 1:
         raise BadInput(f"--{name} must be at least 1, not {value}")
-
-
-def absolute_source(source: str) -> str:
-    """A data source as a run records it: known sets and Hub ids by name, files and folders by absolute path.
-
-    A folder here goes before a known set of its name, as for `load`.
-    """
-    path = path_of(source)
-    return source if path is None else str(path.resolve())

@@ -17,8 +17,8 @@ from condensery.cli.declared import methods, owners
 from condensery.cli.output import Output
 from condensery.cli.progress import Progress
 from condensery.errors import BadInput
-from condensery.export.run_command import run_command
 from condensery.methods import METHODS
+from condensery.presets import run_command
 from condensery.session import StepReport
 
 ONE_EPOCH = replace(condensery.PROTOCOLS["quick"], name="one epoch", epochs=1, plain_epochs=1)
@@ -140,7 +140,14 @@ def test_every_field_of_a_method_has_a_flag(condense, method):
     """Given at their defaults, all flags together change nothing."""
     values = [word for field in methods()[method].fields for word in (field.flag, field.default)]
     defaults = {f.name: f.default for f in fields(METHODS[method])}
-    quick = {"real_batch": 4, "teacher_epochs": 1, "crops": 1}
+    quick = {
+        "real_batch": 4,
+        "teacher_epochs": 1,
+        "crops": 1,
+        "experts": 1,
+        "max_start_epoch": 1,
+        "syn_steps": 1,
+    }
     smaller = {name: value for name, value in quick.items() if name in defaults}
     small = [word for name, value in smaller.items() for word in (f"--{name.replace('_', '-')}", value)]
     command = f"run --data digits --steps 1 --method {method} --preset paper --out demo"

@@ -97,7 +97,7 @@ class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods
 
     def _asked(self, kept: RunSettings) -> dict[str, Any]:
         """Whatever was typed, which must be what the run was started with."""
-        from condensery.runner import absolute_source
+        from condensery.data.sources import absolute_source
 
         asked = {
             name: self.typed[name]
@@ -259,8 +259,13 @@ class Import(Images, Reading, Output, panel="Run"):
       condense import res_DM_CIFAR10_ConvNet_10ipc.pt --data cifar10
       condense import images_best.pt labels_best.pt --data cifar10 --out runs/mtt
       condense import kernel.npz --data mnist --normalisation unit
+      condense import biggan/ --data cifar10 --ipc 10
     """
 
+    ipc: int | None = None
+    """Images of each class to keep, drawn at random (default: all)."""
+    seed: int = 0
+    """Of that draw."""
     files: Annotated[list[Path], Flag("FILE", positional=True)]
     """What the program saved; images and labels may be two files, or a folder of class folders."""
     out: Path | None = None

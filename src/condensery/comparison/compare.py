@@ -18,13 +18,12 @@ from condensery.comparison.run import Run
 from condensery.comparison.shortened import shortened
 from condensery.coresets import Selector
 from condensery.data import load
-from condensery.data.sources import silent
+from condensery.data.sources import given_options, silent
 from condensery.errors import BadInput
 from condensery.evaluation import Protocol, SoftLabels, get_protocol
 from condensery.method import Method
 from condensery.models.registry import resolve
 from condensery.records import ImageData
-from condensery.runner import given_options
 
 
 def compare(

@@ -161,13 +161,15 @@ class Scorer:
     ) -> Score:
         """`count` random selections of as many images as `like` stores, in the same form, one network each.
 
+        Of a generator, as many as have its bytes, or all there are.
+
         Where `like` holds a teacher's labels, they get labels of the same teacher, in the same number and bytes.
         Learned labels cannot be had for them: they are trained with their classes.
         """
         pool = ClassPool(self.data.train, self.data.spec, self.device)
-        counts = like.stored_counts
+        counts = tuple(map(min, like.stored_counts, pool.counts))
         picks = [random_selection(pool, counts, self.rng.fork("random selection", i)) for i in range(count)]
-        if any(name.startswith("pixels.") for name in like.stored):
+        if any(tensor.dtype == torch.uint8 for tensor in like.stored.values()):
             picks = [with_pixels(pick) for pick in picks]
         if setting.held and setting.labels == LEARNED:
             setting = replace(setting, labels=HARD, held=False)
