@@ -149,9 +149,11 @@ def test_a_teacher_gets_the_epochs_and_the_size_that_fit(tiny: ImageData, monkey
     short = within(1, method, task_of(data))
     assert short.method.teacher_size == 32 and 0 < short.method.teacher_epochs < 1000
     with pytest.raises(
-        BadInput, match="too short for one epoch of a teacher on 36 images here: give --minutes"
+        BadInput, match="too short for 1 epoch of a teacher on 36 images here: give --minutes"
     ):
         within(0.01, method, task_of(data))
+    with pytest.raises(BadInput, match="too short for 900 epochs of a teacher"):
+        within(1, replace(method, teacher_epochs=900), task_of(data), fixed=["teacher_epochs"])
 
 
 @pytest.mark.parametrize(

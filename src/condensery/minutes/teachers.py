@@ -41,12 +41,13 @@ def with_teacher(minutes: float, method: Any, clock: Clock, fixed: Collection[st
             break
     teaching = 0.0 if settings.weights else epochs * number * each
     if teaching > _SHARE * clock.left:
-        epochs = int(_SHARE * clock.left / number / each) if "teacher_epochs" not in fixed else 0
-        if epochs < 1:
-            least = readable_minutes(clock.minutes_for((teaching if not epochs else number * each) / _SHARE))
+        fewest = epochs if "teacher_epochs" in fixed else 1
+        epochs = int(_SHARE * clock.left / number / each)
+        if epochs < fewest:
+            least = readable_minutes(clock.minutes_for(fewest * number * each / _SHARE))
             raise BadInput(
-                f"--minutes {minutes:g} is too short for one epoch of a teacher on {number:,} images here: "
-                f"give --minutes {least} or more, or a network of your own with --teacher and --teacher-weights"
+                f"--minutes {minutes:g} is too short for {count(fewest, 'epoch')} of a teacher on {number:,} images "
+                f"here: give --minutes {least} or more, or a network of your own with --teacher and --teacher-weights"
             )
         method, teaching = replace(method, teacher_epochs=epochs), epochs * number * each
     if not settings.weights:
