@@ -164,3 +164,24 @@ def test_what_is_refused(made: Any, tiny: ImageData, tmp_path: Path, monkeypatch
         import_sets(tmp_path / "nowhere.pt", tiny)
     with pytest.raises(BadInput, match="unknown normalisation"):
         import_sets(tmp_path / "set.pt", tiny, normalisation="zca")
+
+
+def test_images_of_a_generator_are_resized_and_drawn_to_the_budget(tiny: ImageData, tmp_path: Path) -> None:
+    """What a program outside wrote: class folders of images of another size, more than are wanted."""
+    for c, name in enumerate(tiny.spec.class_names):
+        (tmp_path / "drawn" / name).mkdir(parents=True)
+        members = np.flatnonzero(tiny.train.labels == c)[:4]
+        for k, pixels in enumerate(tiny.train.pixels[members, :, :, 0]):
+            Image.fromarray(pixels).resize((16, 16)).save(tmp_path / "drawn" / name / f"{k}.png")
+    heard: list[str] = []
+    (found,) = import_sets(tmp_path / "drawn", tiny, ipc=2, announce=heard.append)
+    (same,) = import_sets(tmp_path / "drawn", tiny, ipc=2)
+    (other,) = import_sets(tmp_path / "drawn", tiny, ipc=2, seed=1)
+    assert found.labels.tolist() == [0, 0, 1, 1, 2, 2] and found.record["ipc"] == 2
+    assert torch.equal(found.images, same.images) and not torch.equal(found.images, other.images)
+    assert "12 of 12 images are resized to 8x8" in heard
+    assert "6 of 12 images are kept, 2 of each class, drawn at random" in heard
+    (whole,) = import_sets(tmp_path / "drawn", tiny)
+    assert all(any(torch.equal(image, one) for one in whole.images) for image in found.images)
+    with pytest.raises(BadInput, match="--ipc 5 asks for other than 1 to 4 images of class '0'"):
+        import_sets(tmp_path / "drawn", tiny, ipc=5)

@@ -20,6 +20,9 @@ class NonFinite(FailedWork):
     """A loss or gradient stopped being finite; the synthetic images are as they were before that step."""
 
 
+_RATES = ("image_lr", "label_lr", "code_lr", "generator_lr")  # fields of methods
+
+
 @dataclass(frozen=True)
 class Estimate:
     """What a run will cost, measured on one step that is thrown away.
@@ -77,9 +80,10 @@ def advance(method: Method, task: Task, state: State, rng: Rng) -> tuple[State, 
             term.backward(inputs=leaves)
             terms.append(term.detach())
         losses = torch.stack(terms).tolist() if terms else []
-        _require_finite(losses, leaves, state.step)
+        fix = f"a smaller --{_rate(method)} often helps"
+        _require_finite(losses, leaves, state.step, fix)
         if terms:
-            _update(state, leaves)
+            _update(state, leaves, fix)
         return method.advance(task, state, rng.fork("advance")), sum(losses)
 
 
@@ -103,7 +107,13 @@ def estimate(method: Method, task: Task, rng: Rng, steps: int) -> Estimate:
     return Estimate((time.perf_counter() - started) * steps, peak_memory(task.device))
 
 
-def _update(state: State, leaves: list[torch.Tensor]) -> None:
+def _rate(method: Method) -> str:
+    """The flag of the rate at which the set is learned: of images, or the last one named of what it is made of."""
+    rates = [name for name in method.__dataclass_fields__ if name in _RATES]
+    return (rates or [_RATES[0]])[-1].replace("_", "-")
+
+
+def _update(state: State, leaves: list[torch.Tensor], fix: str) -> None:
     """Update the leaves, or leave them as they are if an update would not be finite."""
     before = [tensor.detach().clone() for tensor in leaves]
     state.optimizers["synthetic"].step()
@@ -112,13 +122,10 @@ def _update(state: State, leaves: list[torch.Tensor]) -> None:
     with torch.no_grad():
         for tensor, old in zip(leaves, before, strict=True):
             tensor.copy_(old)
-    raise NonFinite(
-        f"step {state.step}: the update makes images that are not finite; a smaller --image-lr often helps"
-    )
+    raise NonFinite(f"step {state.step}: the update makes images that are not finite; {fix}")
 
 
-def _require_finite(terms: list[float], leaves: list[torch.Tensor], step: int) -> None:
-    fix = "a smaller --image-lr often helps"
+def _require_finite(terms: list[float], leaves: list[torch.Tensor], step: int, fix: str) -> None:
     for i, term in enumerate(terms):
         if not math.isfinite(term):
             raise NonFinite(f"step {step}: term {i + 1} of {len(terms)} of the loss is {term}; {fix}")

@@ -24,12 +24,12 @@ from condensery.data.files import walk
 from condensery.data.formats import read_tree
 from condensery.data.formats.npz import members
 from condensery.data.options import Options
-from condensery.data.sources import silent
+from condensery.data.sources import given_options, silent
 from condensery.errors import BadFile, BadInput, one_line
 from condensery.provenance import environment, origin
 from condensery.records import ImageData, ImageSpec, SyntheticSet
+from condensery.rng import Rng
 from condensery.run_folder import RunFolder
-from condensery.runner import given_options
 
 NORMALISATIONS = ("auto", "data", "unit", "bytes")
 """How pixels are written: normalised with the data's mean and std, from 0 to 1, from 0 to 255; or as they look."""
@@ -45,6 +45,8 @@ def import_sets(
     data: str | Path | ImageData,
     *,
     normalisation: str = "auto",
+    ipc: int | None = None,
+    seed: int = 0,
     out: str | Path | None = None,
     announce: Callable[[str], None] = silent,
     size: int | None = None,
@@ -59,6 +61,8 @@ def import_sets(
             images and labels, in either order of channels; class folders of images.
         data: the real images they stand for, which give classes, shape, mean and std: as for `condensery.load_images`.
         normalisation: "data", "unit" or "bytes", see `NORMALISATIONS`; "auto" looks at the values.
+        ipc: images of each class that are kept, drawn at random; None keeps all.
+        seed: of that draw.
         out: a new folder for the result; for several sets, of a folder for each: 0, 1, ... None keeps them in memory.
         announce: called with lines of text for a person.
         size, channels, data_options: of `condensery.load_images`.
@@ -84,9 +88,11 @@ def import_sets(
         RunFolder(Path(out)).require_free()
     if not isinstance(data, ImageData):
         data = load(data, announce=announce, **given_options(size, channels, data_options))
-    found = _sets(paths, data.spec)
+    found = _sets(paths, data.spec, announce)
     source = ", ".join(path.name for path in paths)
     sets = [_set(one, data, normalisation, source, announce) for one in found]
+    if ipc is not None:
+        sets = [_drawn(one, ipc, Rng(seed).fork("import", i), announce) for i, one in enumerate(sets)]
     announce(f"{len(sets)} sets read from {source}" if len(sets) > 1 else f"one set read from {source}")
     if out is not None:
         for one, place in zip(sets, folders(out, len(sets)), strict=True):
@@ -110,10 +116,31 @@ class _Found:
     training: dict[str, Any] = field(default_factory=dict)
 
 
-def _sets(paths: Sequence[Path], spec: ImageSpec) -> list[_Found]:
+def _drawn(synthetic: SyntheticSet, ipc: int, rng: Rng, announce: Callable[[str], None]) -> SyntheticSet:
+    """`ipc` images of each class. Raises BadInput where a class has fewer."""
+    chosen = []
+    for c, (name, there) in enumerate(zip(synthetic.spec.class_names, synthetic.counts, strict=True)):
+        if not 1 <= ipc <= there:
+            raise BadInput(f"--ipc {ipc} asks for other than 1 to {there} images of class {name!r}")
+        members = (synthetic.labels == c).nonzero().flatten()
+        chosen.append(members[torch.randperm(there, generator=rng.fork(c).torch())[:ipc].sort().values])
+    keep = torch.cat(chosen)
+    if len(keep) < len(synthetic):
+        announce(f"{len(keep):,} of {len(synthetic):,} images are kept, {ipc} of each class, drawn at random")
+    targets = synthetic.targets
+    return replace(
+        synthetic,
+        images=synthetic.images[keep],
+        labels=synthetic.labels[keep],
+        record={**synthetic.record, "ipc": ipc},
+        targets=targets[keep] if isinstance(targets, Tensor) else targets,
+    )
+
+
+def _sets(paths: Sequence[Path], spec: ImageSpec, announce: Callable[[str], None]) -> list[_Found]:
     """Each set in the files."""
     if len(paths) == 1 and paths[0].is_dir():
-        return [_folder(paths[0], spec)]
+        return [_folder(paths[0], spec, announce)]
     contents = [_content(path) for path in paths]
     if len(paths) == 1 and isinstance(contents[0], Tensor):
         partner = paths[0].with_name(paths[0].name.replace("images", "labels"))
@@ -213,8 +240,8 @@ def _tensors(images: Any, labels: Any, path: Path) -> _Found:
     return _Found(made[0], made[1])
 
 
-def _folder(root: Path, spec: ImageSpec) -> _Found:
-    """Class folders of images, all of them."""
+def _folder(root: Path, spec: ImageSpec, announce: Callable[[str], None]) -> _Found:
+    """Class folders of images, all of them, resized where they have another size than square data."""
     part = read_tree(walk(root), Options()).parts[0]
     names = [part.names[int(c)] for c in part.labels] if part.names and part.labels is not None else []
     if strange := [name for name in names if name not in spec.class_names]:
@@ -225,6 +252,10 @@ def _folder(root: Path, spec: ImageSpec) -> _Found:
         raise BadInput(f"{root} holds no class folders with images")
     wish = Wish(channels=spec.channels)
     images = [decode(item, wish) for item in part.items()]
+    others = sum(image.shape[:2] != (spec.height, spec.width) for image in images)
+    if others and spec.height == spec.width:
+        images = [decode(item, replace(wish, size=spec.height)) for item in part.items()]
+        announce(f"{others:,} of {len(images):,} images are resized to {spec.height}x{spec.width}")
     if len({image.shape for image in images}) > 1:
         raise BadInput(f"images of {root} differ in size")
     labels = torch.tensor([spec.class_names.index(name) for name in names])

@@ -259,8 +259,14 @@ class SyntheticSet:
 
     @property
     def stored_counts(self) -> tuple[int, ...]:
-        """Images of each class that the file holds, or codes of them: a class has its share of what is stored."""
-        return tuple(max(1, n * self.stored_images // len(self)) for n in self.counts)
+        """Images of each class that the file holds; in place of a generator, as many as have its bytes.
+
+        A class has its share of what is stored, at least one.
+        """
+        total = self.stored_images
+        if any(name.endswith(".codes") for name in self.stored):
+            total = round(sum(t.nbytes for t in self.stored.values()) / self.images[0].nbytes)
+        return tuple(max(1, n * total // len(self)) for n in self.counts)
 
     @property
     def label_kind(self) -> str:

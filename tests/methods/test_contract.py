@@ -29,8 +29,9 @@ RNG = Rng(3)
 NAMES = sorted(METHODS)
 CONTRASTIVE = ("dcc", "dsac")  # class-wise in the warm-up, which every run here starts with
 GRADIENT_MATCHING = ("dc", "dsa", *CONTRASTIVE)
-CLASS_WISE = ("dm", *GRADIENT_MATCHING)
-WITHOUT_TERMS = ("patches",)  # select and crop, and minimise nothing
+CLASS_WISE = ("dm", "mmd", *GRADIENT_MATCHING)
+WITHOUT_TERMS = ("patches", "cgan", "gmmn", "vae")  # select and crop, or draw, and minimise nothing
+WITHOUT_NETWORKS = ("kip", "mmd", "rfad")
 FIXED_IMAGES = ("ld",)  # learn labels alone
 NEVER_ZERO = ("cafe", "dd", "ld", "mtt")  # their loss is more than a distance from the real images
 EMBEDDING = ("cafe", "dm", "frepo", "generative", "rfad")  # they need a network with embed()
@@ -314,8 +315,8 @@ def test_batch_norm_statistics(name: str, quick_method: Maker, make_task: Maker)
     FRePo's are tested beside it.
     """
     require_terms(name)
-    if name in ("kip", "rfad"):
-        pytest.skip("its networks are drawn in the step")
+    if name in WITHOUT_NETWORKS:
+        pytest.skip("keeps no network")
     if name == "frepo":
         pytest.skip("has a pool of networks, which keep the statistics that they were trained with")
     task = make_task(BATCH_NORM, ipc=2)

@@ -161,13 +161,15 @@ class Scorer:
     ) -> Score:
         """`count` random selections of as many images as `like` stores, in the same form, one network each.
 
+        Of a generator, as many as have its bytes, or all there are.
+
         Where `like` holds a teacher's labels, they get labels of the same teacher, in the same number and bytes.
         Learned labels cannot be had for them: they are trained with their classes.
         """
         pool = ClassPool(self.data.train, self.data.spec, self.device)
-        counts = like.stored_counts
+        counts = tuple(map(min, like.stored_counts, pool.counts))
         picks = [random_selection(pool, counts, self.rng.fork("random selection", i)) for i in range(count)]
-        if any(name.startswith("pixels.") for name in like.stored):
+        if any(tensor.dtype == torch.uint8 for tensor in like.stored.values()):
             picks = [with_pixels(pick) for pick in picks]
         if setting.held and setting.labels == LEARNED:
             setting = replace(setting, labels=HARD, held=False)
@@ -219,7 +221,8 @@ class Scorer:
     def _labelled_like(self, like: SyntheticSet, pick: SyntheticSet, number: int) -> SyntheticSet:
         settings = LabelSettings.from_json(like.record["labels"])
         seed = self.rng.fork("labels", number).entropy
-        return label_images(pick, self.labeller(like), replace(settings, seed=seed))
+        labelled = label_images(pick, self.labeller(like), replace(settings, seed=seed))
+        return replace(labelled, training=like.training)  # by the set's own recipe, whatever its epochs
 
     def _score_sets(
         self,

@@ -45,5 +45,5 @@ def inter_class(means: Tensor, margin: float) -> Tensor:
 
 
 def mean_distance(means: Tensor) -> Tensor:
-    """Mean distance between two of `means` (classes, D); a scalar."""
-    return torch.pdist(means).mean()
+    """Mean distance between two of `means` (classes, D), a scalar; 1 where there is one alone."""
+    return torch.pdist(means).mean() if len(means) > 1 else means.new_ones(())

@@ -1,17 +1,16 @@
-"""What methods that learn a generator share: pretraining, codes of a step, real associates, discriminator."""
+"""What methods that learn a generator share: its pretraining, the images of a step, the discriminator."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from condensery.augment import Parameters, SiameseAugmentation
-from condensery.matching.layers import dealt, layer_features
+from condensery.matching.layers import layer_features
 from condensery.method import Task
 from condensery.pretraining import (
     ConditionalGan,
@@ -58,9 +57,14 @@ class GanSettings:
                 generator = GeneratorNetwork(
                     self.code_length, classes.shape[1], self.width, self.blocks, shape
                 )
-            generator = generator.to(task.device)
             return ConditionalGan(
-                generator, classes, shape, class_weight=self.class_weight, width=self.width, rng=rng
+                generator.to(task.device),
+                classes,
+                shape,
+                code_length=self.code_length,
+                class_weight=self.class_weight,
+                width=self.width,
+                rng=rng,
             )
 
         words = ("conditional gan", json.dumps(asdict(self)))
@@ -75,20 +79,34 @@ def codes_for(synthetic: Generated, labels: Tensor, rng: Rng) -> Tensor:
     return own_codes(synthetic.codes, synthetic.counts)[chosen.to(labels.device)]
 
 
-def drawn_images(synthetic: Generated, class_batch: int, code_batch: int, rng: Rng) -> tuple[Tensor, Tensor]:
-    """Codes of a step, (N, code_length), and their classes (N,), class-major: all, or as many as are asked for."""
+@dataclass(frozen=True)
+class Drawn:
+    """The synthetic images of a step, class-major, equally many of each class.
+
+    Attributes:
+        classes: those that were drawn, ascending.
+        numbers: int64 (classes, n), which of its class's images each is.
+        labels: int64 (N,), on the device.
+        codes: (N, code_length).
+    """
+
+    classes: list[int]
+    numbers: Tensor
+    labels: Tensor
+    codes: Tensor
+
+
+def drawn_images(synthetic: Generated, class_batch: int, code_batch: int, rng: Rng) -> Drawn:
+    """All images, or as many classes and images of each as are asked for."""
     counts = torch.tensor(synthetic.counts)
-    have = counts.nonzero().flatten()
-    classes = _some(have, class_batch, rng.fork("classes"))
+    classes = _some(counts.nonzero().flatten(), class_batch, rng.fork("classes"))
     per_class = min(code_batch, int(counts[classes].min()))
-    starts = (counts.cumsum(0) - counts)[classes].tolist()
-    chosen = [
-        start + _some(torch.arange(int(counts[c])), per_class, rng.fork("codes", int(c)))
-        for start, c in zip(starts, classes, strict=True)
-    ]
-    device = synthetic.codes.device
-    codes = own_codes(synthetic.codes, synthetic.counts)[torch.cat(chosen).to(device)]
-    return codes, classes.repeat_interleave(per_class).to(device)
+    numbers = torch.stack(
+        [_some(torch.arange(int(counts[c])), per_class, rng.fork("codes", int(c))) for c in classes]
+    )
+    device, starts = synthetic.codes.device, (counts.cumsum(0) - counts)[classes]
+    codes = own_codes(synthetic.codes, synthetic.counts)[(starts[:, None] + numbers).flatten().to(device)]
+    return Drawn(classes.tolist(), numbers, classes.repeat_interleave(per_class).to(device), codes)
 
 
 def _some(values: Tensor, count: int, rng: Rng) -> Tensor:
@@ -96,40 +114,6 @@ def _some(values: Tensor, count: int, rng: Rng) -> Tensor:
     if len(values) <= count:
         return values
     return values[torch.randperm(len(values), generator=rng.torch())[:count].sort().values]
-
-
-@dataclass(frozen=True)
-class Eye:
-    """A network that looks at real and synthetic images with one transformation.
-
-    Attributes:
-        task: for its images.
-        network: in evaluation mode.
-        augmentation, parameters: the transformation.
-    """
-
-    task: Task
-    network: nn.Module
-    augmentation: SiameseAugmentation
-    parameters: Parameters
-
-    def layers(self, images: Tensor) -> list[Tensor]:
-        """Features (N, D) of each layer."""
-        moved = self.augmentation.apply(images, self.parameters)
-        return [layer.flatten(1) for layer in layer_features(self.network, moved, self.task.chunk)]
-
-    @torch.no_grad()
-    def associates(self, classes: Sequence[int], real: int, groups: int, rng: Rng) -> list[Tensor]:
-        """Mean features of the real images of each synthetic one: for each layer (len(classes) * groups, D).
-
-        Up to `real` images of each class are drawn and dealt to `groups`.
-        """
-        found = []
-        for c in classes:
-            images = self.task.pool.sample(c, real, rng.fork("real batch", c))
-            shares = dealt(len(images), groups).to(images.device)
-            found.append([shares @ layer for layer in self.layers(self.task.forward_only(images))])
-        return [torch.cat(layer) for layer in zip(*found, strict=True)]
 
 
 def new_discriminator(task: Task, network: nn.Module, class_length: int, rng: Rng) -> FeatureDiscriminator:

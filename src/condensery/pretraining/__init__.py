@@ -8,7 +8,7 @@ from condensery.pretraining.discriminators import (
 )
 from condensery.pretraining.experts import Experts, ExpertTraining, expert_preparation, trained_experts
 from condensery.pretraining.gan import ConditionalGan, random_codes
-from condensery.pretraining.generators import GenerativeModel, GeneratorTraining, joined, real_batch
+from condensery.pretraining.generators import GenerativeModel, GeneratorTraining, joined
 from condensery.pretraining.kept import KeptNetwork, kept_network
 from condensery.pretraining.pool import (
     NetworkPool,
@@ -36,7 +36,6 @@ __all__ = [
     "kept_network",
     "pool_preparation",
     "random_codes",
-    "real_batch",
     "require_keepable",
     "trained_experts",
     "trained_networks",

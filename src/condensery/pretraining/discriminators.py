@@ -7,14 +7,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class ImageDiscriminator(nn.Module):
-    """Sees images: three blocks of stride-2 convolution, batch norm and LeakyReLU (Zhao, 2022, appendix A.3).
+class ConvolutionalTrunk(nn.Module):
+    """Three blocks of stride-2 convolution, batch norm and LeakyReLU (Zhao, 2022, appendix A.3) on images and classes.
 
     What stands for the class enters as one more channel, a linear map of it. What the thesis leaves open: kernels of 4,
-    `width` filters, doubled from block to block, no norm in the first block, slope 0.2, linear heads.
+    `width` filters, doubled from block to block, no norm in the first block, slope 0.2.
+
+    Attributes:
+        length: of its output.
     """
 
-    def __init__(self, shape: tuple[int, int, int], class_length: int, classes: int, width: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], class_length: int, width: int) -> None:
         super().__init__()
         channels, rows, columns = shape
         self.plane = nn.Linear(class_length, rows * columns)
@@ -28,13 +31,26 @@ class ImageDiscriminator(nn.Module):
             rows, columns = _halved(rows), _halved(columns)
             inputs, filters = filters, 2 * filters
         self.layers = nn.Sequential(*layers)
-        self.source = nn.Linear(inputs * rows * columns, 1)
-        self.classifier = nn.Linear(inputs * rows * columns, classes)
+        self.length = inputs * rows * columns
+
+    def forward(self, images: Tensor, classes: Tensor) -> Tensor:
+        """Images (N, C, H, W), classes (N, class_length) -> features (N, length)."""
+        plane = self.plane(classes).view(len(images), 1, *images.shape[2:])
+        return self.layers(torch.cat([images, plane], 1)).flatten(1)
+
+
+class ImageDiscriminator(nn.Module):
+    """Sees images: a convolutional trunk with linear heads for the source and, as auxiliary classifier, the class."""
+
+    def __init__(self, shape: tuple[int, int, int], class_length: int, classes: int, width: int) -> None:
+        super().__init__()
+        self.trunk = ConvolutionalTrunk(shape, class_length, width)
+        self.source = nn.Linear(self.trunk.length, 1)
+        self.classifier = nn.Linear(self.trunk.length, classes)
 
     def forward(self, images: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Images (N, C, H, W), classes (N, class_length) -> logits: of being real (N,), of classes (N, classes)."""
-        plane = self.plane(classes).view(len(images), 1, *images.shape[2:])
-        x = self.layers(torch.cat([images, plane], 1)).flatten(1)
+        x = self.trunk(images, classes)
         return self.source(x).squeeze(1), self.classifier(x)
 
 

@@ -15,17 +15,19 @@ from torch import Tensor, nn
 
 from condensery.pretraining.discriminators import ImageDiscriminator, discriminator_loss, generator_loss
 from condensery.rng import Rng
-from condensery.synthetic import GeneratorNetwork
 
 LR, BETAS = 2e-4, (0.5, 0.999)
-AVERAGED = 0.01  # share of the newest weights in the running average
+AVERAGED, EARLY = (
+    0.01,
+    10,
+)  # share of the newest weights in the running average; 10 / (10 + steps) where that is more
 
 
 class ConditionalGan:
     """Generator, discriminator and the running average of the generator, with their optimisers.
 
     Args:
-        generator: makes images of codes and classes; its weights are trained.
+        generator: makes images of codes (N, code_length) and what stands for classes (N, E); its weights are trained.
         embeddings: what stands for the classes, (classes, E), on the device.
         class_weight: of the auxiliary classifier; 0 for none.
         width: filters of the discriminator's first block.
@@ -33,16 +35,16 @@ class ConditionalGan:
 
     def __init__(
         self,
-        generator: GeneratorNetwork,
+        generator: nn.Module,
         embeddings: Tensor,
         shape: tuple[int, int, int],
         *,
+        code_length: int,
         class_weight: float,
         width: int,
         rng: Rng,
     ) -> None:
-        self.embeddings, self.class_weight = embeddings, class_weight
-        self.code_length = generator.projection.out_features
+        self.embeddings, self.code_length, self.class_weight = embeddings, code_length, class_weight
         classes, length = embeddings.shape
         with rng.fork("discriminator").seeded():
             discriminator = ImageDiscriminator(shape, length, classes, width).to(embeddings.device)
@@ -77,10 +79,12 @@ class ConditionalGan:
 
     @torch.no_grad()
     def _average(self) -> None:
-        newest = self.networks["generator"].state_dict()
+        newest, weights = self.networks["generator"].state_dict(), self.optimizers["generator"].state
+        steps = float(next(iter(weights.values()))["step"])
+        share = max(AVERAGED, EARLY / (EARLY + steps))
         for name, tensor in self.networks["average"].state_dict().items():
             if tensor.is_floating_point():
-                tensor.lerp_(newest[name], AVERAGED)
+                tensor.lerp_(newest[name], share)
 
 
 def random_codes(count: int, length: int, rng: Rng, threshold: float = 0.0) -> Tensor:

@@ -29,13 +29,6 @@ from condensery.synthetic import Learned
 PIECE = 250  # steps
 
 
-def real_batch(task: Task, count: int, rng: Rng) -> tuple[Tensor, Tensor]:
-    """Up to `count` real images of all classes, drawn without replacement, and their classes: (B, C, H, W), (B,)."""
-    images = len(task.pool.labels)
-    drawn = rng.numpy().choice(images, min(count, images), replace=False)
-    return task.pool.images_at(drawn), torch.from_numpy(task.pool.labels[drawn]).to(task.device)
-
-
 class GenerativeModel(Protocol):
     """A generative model in training. All that changes is in its networks and optimisers."""
 
@@ -90,7 +83,7 @@ class GeneratorTraining:
         for following in range(done + 1, piece + 1):
             for step in range(PIECE * (following - 1), min(PIECE * following, self.steps)):
                 rng = self.rng.fork("step", step)
-                model.step(*real_batch(self.task, self.batch, rng.fork("real")), rng)
+                model.step(*self.task.real_batch(self.batch, rng), rng)
             self._keep(model, following)
         return model
 
@@ -98,7 +91,7 @@ class GeneratorTraining:
         """What is still to be trained; see `Preparation`."""
         missing = self.missing()
         return Preparation(
-            piece="part of the generator's training",
+            piece="piece",
             missing=tuple(str(self._file(piece)) for piece in missing),
             work=float(PIECE * self.batch),
             make=lambda k: self.trained(missing[k]),
@@ -141,7 +134,7 @@ def joined(first: Preparation | None, second: Preparation) -> Preparation:
         return first.make(k) if k < count else second.make(k - count)
 
     work = (first.work * count + second.work * (total - count)) / total
-    return Preparation("part of the training", first.missing + second.missing, work, make, second.without)
+    return Preparation("piece", first.missing + second.missing, work, make, second.without)
 
 
 class _Nothing:

@@ -19,7 +19,7 @@ from typing import Any
 from condensery.errors import BadInput, did_you_mean
 from condensery.models.registry import resolve
 
-FILES = ("dc", "dsa", "dm", "dcc", "figures")
+FILES = ("dc", "dsa", "dm", "dcc", "generative", "figures")
 """One for each paper in order; figures are those that print no numbers."""
 WHOLE = "whole"  # the method of cells that stand for training on the whole set
 ACCURACY = "test accuracy in %"

@@ -4,6 +4,7 @@ from condensery.synthetic.generator import (
     Generated,
     GeneratorNetwork,
     default_blocks,
+    drawn_anew,
     own_codes,
     require_blocks,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "Tiles",
     "decoded",
     "default_blocks",
+    "drawn_anew",
     "own_codes",
     "require_blocks",
     "start_images",

@@ -10,16 +10,19 @@ What the paper leaves open: LeakyReLU of slope 0.2, nearest-neighbour doubling, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from condensery.budgets import Counts
 from condensery.errors import BadInput
-from condensery.records import ImageSpec
+from condensery.records import ImageSpec, SyntheticSet
+from condensery.rng import Rng
 from condensery.synthetic.learned import Content
+from condensery.synthetic.pixels import class_labels
 
 _SLOPE = 0.2
 _START = 4  # pixels along the shorter side that the first block gets, about
@@ -117,7 +120,7 @@ def generate(weights: Mapping[str, Tensor], codes: Tensor, classes: Tensor, size
 
 
 def _depth(weights: Mapping[str, Tensor]) -> int:
-    return sum(name.startswith("layers.") for name in weights) // 2
+    return sum(name.startswith("layers.") and name.endswith(".weight") for name in weights)
 
 
 def _cut(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -142,7 +145,7 @@ class Generated:
     codes: Tensor
     weights: dict[str, Tensor]
     embeddings: nn.Embedding
-    counts: tuple[int, ...]
+    counts: Counts
     size: tuple[int, int]
     learned: frozenset[str]
 
@@ -153,7 +156,7 @@ class Generated:
 
     @property
     def labels(self) -> Tensor:
-        return _labels(self.counts, self.codes.device)
+        return class_labels(self.counts, self.codes.device)
 
     def of_class(self, c: int) -> Tensor:
         before = sum(self.counts[:c])
@@ -181,14 +184,35 @@ class Generated:
         tensors = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
         images = _images(tensors, self.size)
         stored = {f"generator.{name}": tensor for name, tensor in tensors.items()}
-        return Content(images, _labels(self.counts, images.device), stored=stored)
+        return Content(images, class_labels(self.counts, images.device), stored=stored)
 
 
-def own_codes(codes: Tensor, counts: Sequence[int]) -> Tensor:
+def own_codes(codes: Tensor, counts: Counts) -> Tensor:
     """The code of each image, (sum of counts, code_length), where classes share codes or have their own."""
     if len(codes) == sum(counts):
         return codes
     return torch.cat([codes[:count] for count in counts])
+
+
+def drawn_anew(synthetic: SyntheticSet, ipc: int, seed: int) -> SyntheticSet:
+    """Another set of the same generator: `ipc` images of each class from fresh standard normal codes.
+
+    Its record says so: it is no result of the method, whose images are those of the file.
+
+    Raises:
+        BadInput: the set stores no generator.
+    """
+    if "generator.codes" not in synthetic.stored:
+        raise BadInput("the set stores its images themselves: only a generator can be drawn from anew")
+    classes = synthetic.spec.num_classes
+    length = synthetic.stored["generator.codes"].shape[1]
+    codes = torch.randn(classes * ipc, length, generator=Rng(seed).fork("drawn anew").torch())
+    stored = {**synthetic.stored, "generator.codes": codes, "generator.counts": torch.tensor([ipc] * classes)}
+    images = decode_generator({name.partition(".")[2]: t for name, t in stored.items()}, synthetic.spec)
+    method = f"{synthetic.record.get('method', 'set')}, drawn anew"
+    record = {**synthetic.record, "method": method, "ipc": ipc, "drawn": {"ipc": ipc, "seed": seed}}
+    labels = class_labels((ipc,) * classes, images.device)
+    return SyntheticSet(images, labels, synthetic.spec, record, stored=stored, training=synthetic.training)
 
 
 def decode_generator(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
@@ -201,8 +225,9 @@ def decode_generator(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
         BadInput: a shape or type that does not fit the others or `spec`.
         KeyError: a tensor is missing.
     """
+    shapes = _shapes(tensors, spec)
     _require_counts(tensors["counts"], len(tensors["codes"]), spec)
-    for name, shape in _shapes(tensors, spec).items():
+    for name, shape in shapes.items():
         if name not in tensors:
             raise KeyError(name)
         found = tensors[name]
@@ -210,7 +235,7 @@ def decode_generator(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
             raise BadInput(
                 f"the generator's {name} must be float32 {shape}, not {found.dtype} {tuple(found.shape)}"
             )
-    if unknown := sorted(set(tensors) - set(_shapes(tensors, spec)) - {"counts"}):
+    if unknown := sorted(set(tensors) - set(shapes) - {"counts"}):
         raise BadInput(f"the generator has the unknown tensor {unknown[0]!r:.40}")
     return _images(tensors, (spec.height, spec.width))
 
@@ -221,11 +246,29 @@ def _require_counts(counts: Tensor, codes: int, spec: ImageSpec) -> None:
             f"the generator's counts must be int64 ({spec.num_classes},), one for each class, not {counts.dtype} "
             f"{tuple(counts.shape)}"
         )
-    images = counts.tolist()
+    images = [int(count) for count in counts]
     if min(images) < 0 or codes not in (max(images), sum(images)):
         raise BadInput(
             f"the generator's {codes} codes fit neither one class nor all of the counts {images}"[:200]
         )
+
+
+def stored_shapes(
+    spec: ImageSpec, *, codes: int, length: int, width: int, blocks: int
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of the float32 tensors that stand in a file for `codes` codes of `length` and a generator, by name."""
+    rows, columns = first_size(blocks, spec.height, spec.width)
+    shapes: dict[str, tuple[int, ...]] = {
+        "codes": (codes, length),
+        "classes": (spec.num_classes, length),
+        "input.weight": (width * rows * columns, 2 * length),
+        "input.bias": (width * rows * columns,),
+        "output.weight": (spec.channels, width, 3, 3),
+        "output.bias": (spec.channels,),
+    }
+    for i in range(2 * blocks):
+        shapes |= {f"layers.{i}.weight": (width, width, 3, 3), f"layers.{i}.bias": (width,)}
+    return shapes
 
 
 def _shapes(tensors: Mapping[str, Tensor], spec: ImageSpec) -> dict[str, tuple[int, ...]]:
@@ -237,34 +280,17 @@ def _shapes(tensors: Mapping[str, Tensor], spec: ImageSpec) -> dict[str, tuple[i
             f"{codes.ndim}, {output.ndim} and {depth}"
         )
     require_blocks(depth // 2, spec.height, spec.width)
-    length, width = codes.shape[1], output.shape[1]
-    rows, columns = first_size(depth // 2, spec.height, spec.width)
-    layers = {f"layers.{i}.weight": (width, width, 3, 3) for i in range(depth)}
-    return {
-        "codes": tuple(codes.shape),
-        "classes": (spec.num_classes, length),
-        "input.weight": (width * rows * columns, 2 * length),
-        "input.bias": (width * rows * columns,),
-        **layers,
-        **{f"layers.{i}.bias": (width,) for i in range(depth)},
-        "output.weight": (spec.channels, width, 3, 3),
-        "output.bias": (spec.channels,),
-    }
+    count, length = codes.shape
+    return stored_shapes(spec, codes=count, length=length, width=output.shape[1], blocks=depth // 2)
 
 
 @torch.no_grad()
 def _images(tensors: Mapping[str, Tensor], size: tuple[int, int]) -> Tensor:
     """The images of stored tensors, in passes of the same size wherever they are made."""
-    counts = tensors["counts"].tolist()
+    counts = tuple(tensors["counts"].tolist())
     codes, classes = (
         own_codes(tensors["codes"], counts),
-        tensors["classes"][_labels(counts, tensors["codes"].device)],
+        tensors["classes"][class_labels(counts, tensors["codes"].device)],
     )
     parts = zip(codes.split(_PASS), classes.split(_PASS), strict=True)
     return torch.cat([generate(tensors, part, of, size) for part, of in parts])
-
-
-def _labels(counts: Sequence[int], device: torch.device) -> Tensor:
-    """int64 (sum of counts,): 0, 0, ..., 1, 1, ..."""
-    classes = torch.arange(len(counts), device=device)
-    return classes.repeat_interleave(torch.tensor(list(counts), device=device))

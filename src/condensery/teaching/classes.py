@@ -8,6 +8,7 @@ Layout below the cache folder: classes/<key>.npy holds both, float32 (classes, f
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +45,7 @@ def standardised(features: Tensor) -> Tensor:
 
 def class_means(network: nn.Module, pool: ClassPool) -> ClassMeans:
     """Those of `network` in evaluation mode, on the pool's device; from the cache where it knows them."""
-    weights = digest(flat_weights(network).tobytes().hex())
+    weights = hashlib.sha256(flat_weights(network).tobytes()).hexdigest()
     key = digest("classes", pool.fingerprint(), type(network).__name__, weights, pool.device.type)
     file = Cache().folder / "classes" / f"{key}.npy"
     try:

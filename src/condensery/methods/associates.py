@@ -1,0 +1,101 @@
+"""The real images that synthetic ones are compared with, and what a network sees of both.
+
+Zhang et al., "Dataset Condensation via Generative Model", arXiv 2309.07698, section 3.2: a subset of the real images of
+its class is sampled as the association of each synthetic image. How, the paper does not say: here a class's real images
+are dealt to its synthetic ones anew at each step, or divided among them once and for all.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from condensery.augment import Parameters, SiameseAugmentation
+from condensery.matching.layers import dealt, layer_features
+from condensery.method import Task
+from condensery.methods.adversary import Drawn
+from condensery.rng import Rng
+
+_DIVIDED = 1000  # real images of a class that are divided; the others have no part
+
+
+@dataclass(frozen=True)
+class Eye:
+    """A network that looks at real and synthetic images with one transformation.
+
+    Attributes:
+        task: for its images.
+        network: in evaluation mode.
+        augmentation, parameters: the transformation.
+    """
+
+    task: Task
+    network: nn.Module
+    augmentation: SiameseAugmentation
+    parameters: Parameters
+
+    def layers(self, images: Tensor) -> list[Tensor]:
+        """Features (N, D) of each layer."""
+        moved = self.augmentation.apply(images, self.parameters)
+        return [layer.flatten(1) for layer in layer_features(self.network, moved, self.task.chunk)]
+
+    @torch.no_grad()
+    def associates(self, drawn: Drawn, real: int, clusters: Tensor | None, rng: Rng) -> list[Tensor]:
+        """Mean features of the real images of each synthetic one: for each layer (N, D).
+
+        Args:
+            drawn: the synthetic images.
+            real: images of each class, at most.
+            clusters: int64 (real images in all,), see `divided`; None deals them anew.
+        """
+        found = []
+        for c, numbers in zip(drawn.classes, drawn.numbers, strict=True):
+            indices, shares = self._of_class(c, numbers, real, clusters, rng.fork("real batch", c))
+            images = self.task.forward_only(self.task.pool.images_at(indices))
+            found.append([shares.to(images.device) @ layer for layer in self.layers(images)])
+        return [torch.cat(layer) for layer in zip(*found, strict=True)]
+
+    def _of_class(
+        self, c: int, numbers: Tensor, real: int, clusters: Tensor | None, rng: Rng
+    ) -> tuple[np.ndarray, Tensor]:
+        """Indices (B,) of real images, and the shares (n, B) of each of them in the mean of each synthetic image."""
+        pool = self.task.pool
+        if clusters is None:
+            indices = pool.sample_indices(c, real, rng)
+            return indices, dealt(len(indices), len(numbers))
+        members = pool.members(c)
+        of_member = clusters[torch.from_numpy(members)].numpy()
+        groups = []
+        for k in numbers.tolist():
+            own = members[of_member == k % (int(of_member.max()) + 1)]
+            groups.append(rng.fork(k).numpy().permutation(own)[: max(1, real // len(numbers))])
+        return np.concatenate(groups), torch.block_diag(
+            *[torch.full((1, len(g)), 1 / len(g)) for g in groups]
+        )
+
+
+@torch.no_grad()
+def divided(task: Task, network: nn.Module | None, rng: Rng) -> Tensor:
+    """Each class's real images in as many clusters as it has synthetic ones: int64 (real images in all,), on the CPU.
+
+    K-means on the last features of `network`, or on pixels where there is none. Numbers run from 0 in each class,
+    without a gap; images of a class beyond a thousand, which are drawn at random, have -1.
+    """
+    from sklearn.cluster import KMeans  # a second to import, and most runs need none
+
+    found = torch.full((len(task.pool.labels),), -1)
+    for c, count in enumerate(task.counts):
+        indices = task.pool.sample_indices(c, _DIVIDED, rng.fork("divided", c))
+        images = task.pool.images_at(indices)
+        seen = layer_features(network.eval(), images, task.chunk)[-1] if network else images
+        with warnings.catch_warnings(action="ignore"):  # images that are equal make fewer clusters
+            clusters = KMeans(min(count, len(indices)), random_state=rng.fork("clusters", c).entropy % 2**32)
+            numbers = clusters.fit_predict(seen.flatten(1).cpu().numpy())
+        found[torch.from_numpy(indices)] = torch.from_numpy(
+            np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+        )
+    return found
