@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -80,7 +80,7 @@ class RFAD:
             targets.requires_grad_()
         training = own_training(len(synthetic.labels))
         synthetic = replace(synthetic, targets=targets, training=training)
-        groups = [{"params": list(synthetic.leaves().values())}]
+        groups: list[dict[str, Any]] = [{"params": list(synthetic.leaves().values())}]
         if self.loss == "cross-entropy":
             synthetic = replace(synthetic, rates=factor.requires_grad_())
             groups.append({"params": [factor], "lr": self.temperature_lr})
