@@ -2,9 +2,11 @@
 
     python benchmarks/minutes.py mnist-1 --out /tmp/minutes --results results/minutes.jsonl
 
-Two tracks. Images alone: `condense run` as it is, three seeds, judged by classes. With labels: patches of real images,
-labelled by a teacher in as many views as take the bytes of the pixels. Random images stand beside each, in as many bytes, with
-labels of the same teacher in the second track. Every command is printed, and what exists in --out is not made again.
+Two tracks. Images alone: `condense run` as it is, with three seeds, stored as 8-bit pixels and judged by classes. With
+labels: the same sets, labelled by a teacher in as many views as take the bytes of the pixels, judged by their own
+recipe.
+Random images stand beside each, with labels of the same teacher in the second track. Every command is printed, and what
+exists in --out is not made again.
 """
 
 from __future__ import annotations
@@ -16,11 +18,11 @@ import sys
 from pathlib import Path
 
 TARGETS = {
-    "mnist-1": ("mnist", 1, 10),
-    "mnist-10": ("mnist", 10, 10),
-    "cifar10-1": ("cifar10", 1, 40),
-    "cifar10-10": ("cifar10", 10, 40),
-}  # images, images per class, views of each tile: 4 tiles x 19 bytes a view, as many as the bytes of an image
+    "mnist-1": ("mnist", 1, 10, "dm-2023"),
+    "mnist-10": ("mnist", 10, 10, "quick"),
+    "cifar10-1": ("cifar10", 1, 40, "dm-2023"),
+    "cifar10-10": ("cifar10", 10, 40, "quick"),
+}  # images, images per class, views of each tile (4 tiles x 19 bytes a view: the bytes of an image), protocol
 TRACKS = ("images", "labels")
 
 
@@ -38,33 +40,32 @@ def main() -> None:
     parser.add_argument("--track", choices=TRACKS, help="one of the two (default: both)")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--repeats", default="3", help="networks for each set")
+    parser.add_argument("--epochs", help="of the sets' own recipe (default: as condense label has it)")
     parser.add_argument("--baselines", default="random")
     parser.add_argument("--out", type=Path, default=Path("minutes"))
     parser.add_argument("--results", type=Path, default=Path("results/minutes.jsonl"))
     options = parser.parse_args()
-    data, ipc, views = TARGETS[options.target]
+    data, ipc, views, protocol = TARGETS[options.target]
+    how = ["--protocol", protocol, "--repeats", options.repeats, "--baselines", options.baselines]
     for track in [options.track] if options.track else TRACKS:
-        sets = [made(options.out, data, ipc, views, track, seed) for seed in options.seeds.split(",")]
-        judged = ["--recipe", "own"] if track == "labels" else []
-        how = ["--repeats", options.repeats, "--baselines", options.baselines, "--results", options.results]
-        condense("evaluate", *sets, *judged, *how)
-
-
-def made(out: Path, data: str, ipc: int, views: int, track: str, seed: str) -> Path:
-    """The folder of a set, which is made if it is not there."""
-    method = "dm" if track == "images" else "patches"
-    place = out / f"{data}-{method}-ipc{ipc}-seed{seed}"
-    if not (place / "set.safetensors").exists():
-        how = [] if track == "images" else ["--factor", "2"]
-        condense(
-            "run", "--data", data, "--method", method, *how, "--ipc", str(ipc), "--seed", seed, "--out", place, "--resume"
-        )
-    if track == "images":
-        return place
-    labelled = place.with_name(f"{place.name}-views{views}")
-    if not (labelled / "set.safetensors").exists():
-        condense("label", place, "--views", str(views), "--seed", seed, "--pixels", "--out", labelled)
-    return labelled
+        sets = []
+        for seed in options.seeds.split(","):
+            learned = options.out / f"{data}-ipc{ipc}-seed{seed}"
+            if not (learned / "set.safetensors").exists():
+                named = ["--data", data, "--ipc", str(ipc), "--seed", seed]
+                condense("run", *named, "--out", learned, "--resume")
+            found = options.out / f"{learned.name}-{track}.safetensors"
+            if not found.exists() and track == "images":
+                condense("export", learned, "--format", "safetensors", "--out", found)
+            elif track == "labels":
+                found = options.out / f"{learned.name}-views"
+                epochs = ["--epochs", options.epochs] if options.epochs else []
+                if not found.exists():
+                    how_labelled = ["--views", str(views), "--seed", seed, *epochs, "--pixels"]
+                    condense("label", learned, *how_labelled, "--out", found)
+            sets.append(found)
+        own = ["--recipe", "own"] if track == "labels" else []
+        condense("evaluate", *sets, *own, *how, "--results", options.results)
 
 
 if __name__ == "__main__":

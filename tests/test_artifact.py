@@ -439,6 +439,7 @@ KINDS = {
     "crops alone": lambda: with_views(flips=None, partners=None, patches=None),
     "tiles": with_tiles,
     "pixels": lambda: with_pixels(a_set()),
+    "tiles of 8 bits": lambda: with_pixels(with_tiles()),
     "targets": with_targets,
     "learned values": with_learned_values,
 }

@@ -85,7 +85,11 @@ def label(
         before = found
         found = with_pixels(found)
         off = float((found.images - before.images).abs().max())
-        announce(f"images are stored as 8-bit pixels, off by {off:.2g} at most in normalised space")
+        announce(
+            "images stay as they are stored"
+            if found is before
+            else f"images are stored as 8-bit pixels, off by {off:.2g} at most in normalised space"
+        )
     with reserved(out) as folder:
         made = label_images(found, taught, settings)
         if folder:

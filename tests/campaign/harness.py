@@ -32,7 +32,13 @@ COMPARE = [
     *"compare --data digits --methods random --ipc 1 --no-whole --repeats 1 --no-scatter".split(),
     *"--networks convnet+width=8+depth=1 --seeds 0".split(),
 ]
-FORMATS = {"npz": "set.npz", "pt": "set.pt", "parquet": "set.parquet", "png": "pictures"}
+FORMATS = {
+    "npz": "set.npz",
+    "pt": "set.pt",
+    "safetensors": "set.safetensors",
+    "parquet": "set.parquet",
+    "png": "pictures",
+}
 _WORK_FAILED = re.compile(r"condense: error: step \d+: .* not finite")
 
 

@@ -142,7 +142,7 @@ def test_classes_that_are_called_like_parts_are_read_back(tmp_path):
 
 @pytest.mark.parametrize("format", sorted(FORMATS))
 def test_what_exists_is_not_overwritten(tmp_path, format):
-    endings = {"npz": ".npz", "pt": ".pt"}
+    endings = {"npz": ".npz", "pt": ".pt", "safetensors": ".safetensors"}
     for out in (tmp_path / f"file{endings.get(format, '')}", tmp_path / "full"):
         if out.name == "full":
             out.mkdir()

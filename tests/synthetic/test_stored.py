@@ -58,13 +58,28 @@ def test_other_images_are_rounded_but_never_clipped() -> None:
     torch.testing.assert_close(flat.images, torch.full((4, 1, 4, 4), 9.3))
 
 
+def test_tiles_are_kept_in_8_bits_as_tiles() -> None:
+    images = 3 * torch.randn(2, 1, 4, 4, generator=Rng(1).torch())
+    tiles = {"tiles.images": images, "tiles.factor": torch.tensor(2)}
+    learned = SyntheticSet(decoded(tiles, SPEC), torch.tensor([0] * 4 + [1] * 4), SPEC, stored=tiles)
+    small = with_pixels(learned)
+    assert small.stored["tiles.images"].dtype == torch.uint8 and len(small) == 8
+    assert learned.bytes - small.bytes == 3 * images.numel() - 8  # and two float32 for the range
+    assert (
+        float((small.images - learned.images).abs().max())
+        <= float(images.max() - images.min()) / 255 / 2 + 1e-5
+    )
+    assert torch.equal(decoded(small.stored, SPEC), small.images)
+    assert with_pixels(small) is small
+
+
 IMAGES = torch.zeros(2, 1, 4, 4)
 
 
 @pytest.mark.parametrize(
     ("stored", "match"),
     [
-        ({}, "an unknown way, none; there are pixels, tiles"),
+        ({}, "an unknown way, none; there are generator, pixels, tiles"),
         ({"secret.images": IMAGES}, "an unknown way, secret"),
         ({"tiles.images": IMAGES}, "the tensor tiles.factor is missing"),
         (
@@ -75,7 +90,7 @@ IMAGES = torch.zeros(2, 1, 4, 4)
         ({"tiles.images": IMAGES, "tiles.factor": torch.tensor(2.0)}, "single int64"),
         (
             {"tiles.images": IMAGES[:, :, :3], "tiles.factor": torch.tensor(2)},
-            "tiles are stored as float32 images of",
+            "tiles are stored as float32 or uint8 images of",
         ),
         ({"pixels.images": IMAGES}, "pixels are uint8 images of"),
         (

@@ -154,7 +154,7 @@ class Export(Output):
     run: OneRun
     """A run folder or a .safetensors file."""
     format: str
-    """npz, pt, parquet, png."""
+    """npz, pt, parquet, png, or safetensors: as it is, with 8-bit pixels."""
     out: Annotated[Path, Flag("PATH")]
     """The file or folder to write; must be new."""
 

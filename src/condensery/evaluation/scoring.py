@@ -169,7 +169,7 @@ class Scorer:
         pool = ClassPool(self.data.train, self.data.spec, self.device)
         counts = tuple(map(min, like.stored_counts, pool.counts))
         picks = [random_selection(pool, counts, self.rng.fork("random selection", i)) for i in range(count)]
-        if any(name.startswith("pixels.") for name in like.stored):
+        if any(tensor.dtype == torch.uint8 for tensor in like.stored.values()):
             picks = [with_pixels(pick) for pick in picks]
         if setting.held and setting.labels == LEARNED:
             setting = replace(setting, labels=HARD, held=False)

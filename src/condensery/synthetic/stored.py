@@ -65,9 +65,11 @@ def require_factor(factor: int, height: int, width: int) -> None:
 
 def _tiles(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
     images, factor = tensors["images"], tensors["factor"]
+    if images.dtype == torch.uint8:
+        images = _pixels(tensors, spec)
     if images.dtype != torch.float32 or tuple(images.shape[1:]) != spec.shape:
         raise BadInput(
-            f"tiles are stored as float32 images of {spec.shape}, not {images.dtype} {tuple(images.shape)}"
+            f"tiles are stored as float32 or uint8 images of {spec.shape}, not {images.dtype} {tuple(images.shape)}"
         )
     if factor.dtype != torch.int64 or factor.ndim:
         raise BadInput("the factor of tiles is a single int64")
@@ -89,7 +91,7 @@ def _pixels(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
 DECODERS: dict[str, Decoder] = {"generator": decode_generator, "pixels": _pixels, "tiles": _tiles}
 """pixels: `images` uint8 (M, C, H, W), normalised with the set's mean and std; with `range` float32 (2,), the least
 and the greatest value in normalised space that 0 and 255 stand for. tiles: `images` float32 (S, C, H, W) in normalised
-space and `factor` int64 (), see `enlarged_tiles`. generator: `codes` float32 (S, D), `classes` float32 (classes, D),
+space, or uint8 as for pixels, and `factor` int64 (), see `enlarged_tiles`. generator: `codes` float32 (S, D), `classes` float32 (classes, D),
 `counts` int64 (classes,) and the weights of a generator, see `condensery.synthetic.generator`."""
 
 
@@ -113,21 +115,20 @@ def decoded(stored: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
 
 
 def with_pixels(synthetic: SyntheticSet) -> SyntheticSet:
-    """The set with its images stored as 8-bit pixels, a quarter of the bytes.
+    """The set with its images, or its tiles, stored as 8-bit pixels: a quarter of the bytes.
 
-    Real images come out bit for bit. Images that are no 8-bit pixels, such as learned ones, are rounded to 256 values
-    between their least and their greatest, not clipped; the set that is returned has these rounded images.
+    A set that is stored in another way, or in 8 bits already, is returned as it is. Real images come out bit for bit.
+    Images that are no 8-bit pixels, such as learned ones, are rounded to 256 values between their least and their
+    greatest, not clipped; the set that is returned has these rounded images.
     """
-    if synthetic.stored:
+    spec, kept = synthetic.spec, dict(synthetic.stored)
+    if kept and not kept.keys() <= {"tiles.images", "tiles.factor"}:
         return synthetic
-    images, spec = synthetic.images.detach().cpu(), synthetic.spec
-    pixels = (spec.denormalise(images) * 255).round().clamp(0, 255).to(torch.uint8)
-    stored = {"pixels.images": pixels}
-    if not torch.equal(spec.normalise(pixels), images):
-        low, high = images.min(), images.max()
-        high = high if bool(high > low) else low + 1
-        pixels = ((images - low) / (high - low) * 255).round().clamp(0, 255).to(torch.uint8)
-        stored = {"pixels.images": pixels, "pixels.range": torch.stack([low, high])}
+    way = "tiles" if kept else "pixels"
+    images = kept.get("tiles.images", synthetic.images).detach().cpu()
+    if images.dtype == torch.uint8:
+        return synthetic
+    stored = {**kept, **{f"{way}.{name}": tensor for name, tensor in _in_8_bits(images, spec).items()}}
     return SyntheticSet(
         decoded(stored, spec),
         synthetic.labels,
@@ -137,3 +138,14 @@ def with_pixels(synthetic: SyntheticSet) -> SyntheticSet:
         stored,
         synthetic.training,
     )
+
+
+def _in_8_bits(images: Tensor, spec: ImageSpec) -> dict[str, Tensor]:
+    """`images` (S, C, H, W) in normalised space as uint8, and the range of their values if they are no pixels."""
+    pixels = (spec.denormalise(images) * 255).round().clamp(0, 255).to(torch.uint8)
+    if torch.equal(spec.normalise(pixels), images):
+        return {"images": pixels}
+    low, high = images.min(), images.max()
+    high = high if bool(high > low) else low + 1
+    pixels = ((images - low) / (high - low) * 255).round().clamp(0, 255).to(torch.uint8)
+    return {"images": pixels, "range": torch.stack([low, high])}

@@ -88,13 +88,13 @@ def start_images(
     """
     start_notes(pool, counts, init, factor, start)
     if start is not None:
-        images = start.stored.to(pool.device)
+        images = start.stored.to(pool.device).contiguous()
     else:
         wanted = tiled(counts, factor) if init == "real" else counts
         images = Pixels.start(pool, wanted, init, rng).images.detach()
         if init == "real" and factor > 1:
             images = joined_tiles(F.avg_pool2d(images, factor), factor)
-    leaf = images.clone(memory_format=torch.contiguous_format).requires_grad_()
+    leaf = images.clone().requires_grad_()  # with its strides, which decide the last bits for grey images
     return Pixels(leaf, counts) if factor == 1 else Tiles(leaf, counts, factor)
 
 
