@@ -91,8 +91,8 @@ def _pixels(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
 DECODERS: dict[str, Decoder] = {"generator": decode_generator, "pixels": _pixels, "tiles": _tiles}
 """pixels: `images` uint8 (M, C, H, W), normalised with the set's mean and std; with `range` float32 (2,), the least
 and the greatest value in normalised space that 0 and 255 stand for. tiles: `images` float32 (S, C, H, W) in normalised
-space, or uint8 as for pixels, and `factor` int64 (), see `enlarged_tiles`. generator: `codes` float32 (S, D), `classes` float32 (classes, D),
-`counts` int64 (classes,) and the weights of a generator, see `condensery.synthetic.generator`."""
+space, or uint8 as for pixels, and `factor` int64 (), see `enlarged_tiles`. generator: `codes` float32 (S, D), `classes`
+float32 (classes, D), `counts` int64 (classes,) and a generator's weights, see `condensery.synthetic.generator`."""
 
 
 def decoded(stored: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
