@@ -2,7 +2,7 @@
 #   make demo    condense the bundled digits, evaluate, draw (under 3 minutes after installation)
 #   make test    run the tests
 # and one for a quiet hour:
-#   make campaign    full disks, signals and tampered run folders (CAMPAIGN_SIZE=0.1 for a tenth of it)
+#   make campaign    full disks, signals, tampered folders, damaged files (CAMPAIGN_SIZE=0.1 for a tenth of it)
 
 PYTHON ?= python3
 VENV := .venv

@@ -26,6 +26,7 @@ sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("benchmarks"
 SMALL_NETWORK = "convnet+width=8+depth=2"
 TINY_CLASSES, TINY_TRAIN, TINY_TEST = 3, 12, 8  # classes; images of each
 QUICK_FIELDS = {"real_batch": 8, "outer_loop": 3, "inner_loop": 2, "iterations": 4}
+QUICK_FIELDS |= {"experts": 1, "max_start_epoch": 1, "syn_steps": 3}  # of methods that match trajectories
 QUICK_FIELDS |= {"gan_steps": 3, "generator_width": 8, "code_length": 8, "network_updates": 3}
 QUICK_FIELDS |= {"condition": "one-hot", "training_steps": 3, "training_batch": 16}
 

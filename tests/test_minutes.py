@@ -150,3 +150,18 @@ def test_a_teacher_gets_the_epochs_and_the_size_that_fit(tiny: ImageData, monkey
         BadInput, match="too short for one epoch of a teacher on 36 images here: give --minutes"
     ):
         within(0.01, method, task_of(data))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ((None, None, None, "cpu"), ("fast", 15.0)),
+        ((5, None, None, "cpu"), ("fast", None)),
+        ((None, "paper", None, "cpu"), ("paper", None)),
+        ((None, None, 3.0, "cpu"), (None, 3.0)),
+        ((None, "fast", 3.0, "cpu"), ("fast", 3.0)),
+    ],
+)
+def test_a_run_on_a_cpu_ends_in_time_unless_somebody_says_how_long(given: Any, expected: Any) -> None:
+    found = minutes.chosen_length(*given)
+    assert (found["preset"], found["minutes"]) == expected

@@ -12,8 +12,7 @@ import pytest
 
 import condensery
 from condensery import METHODS, BadInput, ImageData, get_method
-from condensery.export.run_command import run_command
-from condensery.presets import PRESETS, preset_settings, without_what_cannot_be
+from condensery.presets import PRESETS, preset_settings, run_command, without_what_cannot_be
 from condensery.records import ImageSpec
 
 ENTRIES = [

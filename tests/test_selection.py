@@ -15,7 +15,7 @@ import condensery
 from condensery import BadFile, BadInput, ImageData, Rng, SelectionReport, SyntheticSet, artifact, select
 from condensery.coresets import get_selector, random_selection
 from condensery.data import ClassPool
-from condensery.export.run_command import run_command
+from condensery.presets import run_command
 
 NETWORK = "convnet+width=8+depth=1"
 

@@ -26,6 +26,7 @@ from condensery.training import (
     own_recipe,
     squared_error,
     train_epoch,
+    train_network,
     train_step,
 )
 from condensery.views import Views
@@ -338,3 +339,48 @@ def test_every_pass_shows_the_next_view_with_its_label() -> None:
     network.register_forward_hook(lambda m, inputs, output: shown.append(inputs[0][:, 0, 0, 0]))
     fit(network, images, Recipe(2, batch_size=4, loss="kl"), RNG, augment=augment, chunk=2)
     assert sorted(torch.cat(shown).round().int().tolist()) == sorted([*range(count)] * 2)
+
+
+def test_rates_order_and_weights_of_a_recipe_are_followed(make_task) -> None:
+    """Two epochs of two batches in a fixed order, each step at its own rate, from the weights of a seed."""
+    task = make_task()
+    images, labels = batch(task, 4)
+    recipe = Recipe(
+        2, momentum=0.0, weight_decay=0.0, batch_size=2, rates=(0.1, 0.2, 0.3), order=(2, 0, 3, 1), weights=7
+    )
+    assert own_recipe(json.loads(json.dumps(recipe.to_json()))) == (recipe, "none")
+    place, source = torch.device("cpu"), TensorImages(images, labels)
+    made = [
+        train_network(task.network, task.spec, source, recipe, Rng(seed), augment=None, device=place)
+        for seed in (1, 2)
+    ]
+    network = task.network.build(task.spec, Rng(7))
+    for picked, rate in zip(([2, 0], [3, 1]) * 2, (0.1, 0.2, 0.3, 0.1), strict=True):
+        F.cross_entropy(network(images[picked]), labels[picked]).backward()
+        with torch.no_grad():
+            for p in network.parameters():
+                p -= rate * p.grad
+                p.grad = None
+    for ours in made:
+        for a, b in zip(ours.parameters(), network.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"rates": [0.1, -1.0]}, "rates of a recipe must lie between 0 and 1e\\+06"),
+        ({"rates": [0.1], "schedule": "cosine"}, "without a schedule"),
+        ({"order": [0, 0, 1]}, "must name each of 3 images once"),
+        ({"order": [0.5]}, "wants to be trained with order"),
+    ],
+)
+def test_rates_and_orders_that_cannot_be_are_refused(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        own_recipe({"epochs": 1, **fields})
+
+
+def test_an_order_of_other_images_is_refused(make_task) -> None:
+    task = make_task()
+    with pytest.raises(BadInput, match="has an order of 3 images, not of 4"):
+        fit(task.new_network(RNG), TensorImages(*batch(task, 4)), Recipe(1, order=(0, 1, 2)), RNG)

@@ -24,13 +24,12 @@ from condensery.data.files import walk
 from condensery.data.formats import read_tree
 from condensery.data.formats.npz import members
 from condensery.data.options import Options
-from condensery.data.sources import silent
+from condensery.data.sources import given_options, silent
 from condensery.errors import BadFile, BadInput, one_line
 from condensery.provenance import environment, origin
 from condensery.records import ImageData, ImageSpec, SyntheticSet
 from condensery.rng import Rng
 from condensery.run_folder import RunFolder
-from condensery.runner import given_options
 
 NORMALISATIONS = ("auto", "data", "unit", "bytes")
 """How pixels are written: normalised with the data's mean and std, from 0 to 1, from 0 to 255; or as they look."""

@@ -19,6 +19,7 @@ from condensery import driver
 from condensery.errors import BadInput, FailedWork
 from condensery.method import Method, Task, images_per_class
 from condensery.models.registry import resolve
+from condensery.provenance import pick_device
 from condensery.records import ImageSpec
 from condensery.rng import Rng
 from condensery.teaching import TeacherSettings, seconds_per_image, teacher_recipe
@@ -80,6 +81,19 @@ def require_minutes(minutes: float) -> None:
     """Raises BadInput unless this is a time that one can wait for."""
     if not (minutes > 0 and math.isfinite(minutes)):
         raise BadInput(f"--minutes must be a positive number, not {minutes}")
+
+
+def chosen_length(
+    steps: int | None, preset: str | None, minutes: float | None, device: str
+) -> dict[str, Any]:
+    """Preset and minutes of a run for which some of these were given: the fast preset where none was.
+
+    Without any of them a run on a CPU ends within 15 minutes.
+    """
+    nothing = steps is None and preset is None and minutes is None
+    if nothing and pick_device(device).type == "cpu":
+        minutes, preset = DEFAULT_MINUTES, "fast"
+    return {"preset": preset if minutes is not None else preset or "fast", "minutes": minutes}
 
 
 def within(

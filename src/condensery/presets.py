@@ -1,4 +1,4 @@
-"""Presets: the settings of a method under a name, as published or for a few minutes.
+"""Settings of methods: under a name, as published or for a few minutes, and as the command that asks for them.
 
 A method's defaults are its publication's. "paper" adds what a publication sets on some data, budgets or networks
 alone; "fast" is for people who wait. The settings are data, in `presets.toml`, and a run records what came of them as
@@ -7,17 +7,28 @@ ordinary fields.
 
 from __future__ import annotations
 
+import csv
+import io
+import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
+from dataclasses import asdict
+from dataclasses import fields as dataclass_fields
 from functools import cache
 from importlib import resources
 from typing import Any
 
+import numpy as np
+
+from condensery.coresets import SELECTORS
 from condensery.errors import BadInput, did_you_mean
-from condensery.methods import get_method
-from condensery.records import ImageSpec
+from condensery.method import Method
+from condensery.methods import METHODS, get_method
+from condensery.models.registry import resolve
+from condensery.records import ImageData, ImageSpec
 
 PRESETS = ("fast", "paper")
+_DEFAULTS = {"network": "convnet", "seed": 0}  # of every command that makes a set
 _CONDITIONS = ("data", "network", "ipc", "least_ipc", "least_side")
 
 
@@ -60,6 +71,32 @@ def _holds(entry: Mapping[str, Any], spec: ImageSpec, ipc: int, network: str) ->
     )
 
 
+def with_preset(
+    preset: str,
+    method: Method,
+    given: Container[str],
+    images: ImageData,
+    ipc: int,
+    network: str,
+    announce: Callable[[str], None],
+) -> tuple[Method, int | None]:
+    """`method` with what a preset sets and nobody gave, as far as the images allow it; and the preset's steps.
+
+    Args:
+        given: names of fields that stay as they are.
+        network: the architecture's name.
+        announce: told what the images do not allow.
+    """
+    spec = images.spec
+    chosen, steps = preset_settings(preset, method.name, spec, ipc, resolve(network).kind)
+    chosen = {name: value for name, value in chosen.items() if name not in given}
+    least = int(np.bincount(images.train.labels, minlength=spec.num_classes).min())
+    chosen, left_out = without_what_cannot_be(chosen, spec, least, ipc, getattr(method, "init", "real"))
+    if left_out:
+        announce(left_out)
+    return get_method(method.name, **{**asdict(method), **chosen}), steps  # type: ignore[call-overload]
+
+
 def without_what_cannot_be(
     chosen: dict[str, Any], spec: ImageSpec, least: int, ipc: int, init: str = "real"
 ) -> tuple[dict[str, Any], str | None]:
@@ -98,3 +135,52 @@ def preset_line(preset: str, method: str, fields: dict[str, Any], steps: int, ip
 @cache
 def _file() -> dict[str, Any]:
     return tomllib.loads((resources.files("condensery") / "presets.toml").read_text(encoding="utf-8"))
+
+
+# ---- the command that makes a set again
+
+
+def run_command(record: Mapping[str, Any]) -> str:
+    """`condense run ...`, or `condense select ...`, with every setting that differs from its default, or has several.
+
+    Args:
+        record: of a set that `condensery.condense` or `condensery.select` made.
+
+    Returns:
+        The command; "" for a record that does not say enough, such as that of an imported set.
+    """
+    selected = "indices" in record
+    needed = {"method", "ipc", "fields", "data", *_DEFAULTS, *(() if selected else ("step",))}
+    if not needed <= record.keys() or "source" not in record["data"]:
+        return ""
+    data = record["data"]
+    words = ["condense", "select" if selected else "run", "--data", str(data["source"])]
+    if (start := record.get("start")) and not start["set"]:
+        return ""
+    ipc = record["ipc"] if isinstance(record["ipc"], list) else [record["ipc"]]
+    words += ["--method", record["method"], "--ipc", ",".join(map(str, ipc))]
+    if not selected:
+        words += ["--steps", str(record["step"])]
+    for key, default in _DEFAULTS.items():
+        if record[key] != default:
+            words += [f"--{key}", str(record[key])]
+    known = SELECTORS if selected else METHODS
+    method = known.get(record["method"])  # None for one that is not registered here
+    defaults = {f.name: f.default for f in dataclass_fields(method)} if method else {}
+    settings = {**data.get("options", {}), **record["fields"]}
+    if start:
+        settings["init"] = start["set"]
+    presets = set() if selected else preset_fields(record["method"])
+    for key, value in settings.items():
+        if value != defaults.get(key) or key in presets:
+            words += [f"--{key.replace('_', '-')}", *([] if value is True else [_word(value)])]
+    return shlex.join(words)
+
+
+def _word(value: Any) -> str:
+    """A setting as the command line takes it: names separated by commas, in quotes if they hold one."""
+    if not isinstance(value, list):
+        return str(value)
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(value)
+    return line.getvalue()

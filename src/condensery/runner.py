@@ -7,22 +7,20 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from condensery import artifact
 from condensery.budgets import Counts, Ipc, average, counts_for, per_class, recorded, require_budget
 from condensery.coresets import SELECTORS
 from condensery.data import ClassPool, load
-from condensery.data.places import path_of
-from condensery.data.sources import silent
+from condensery.data.sources import absolute_source, given_options, silent
 from condensery.errors import BadInput
 from condensery.evaluation import Protocol
 from condensery.method import Method, Task
 from condensery.methods import get_method
 from condensery.minutes import require_minutes, within
 from condensery.models.registry import resolve
-from condensery.presets import preset_line, preset_settings, without_what_cannot_be
+from condensery.presets import preset_line, with_preset
 from condensery.provenance import pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.run_folder import RunFolder, RunSettings
@@ -113,7 +111,7 @@ def condense(
     typed = asdict(method) if configured else fields  # type: ignore[call-overload]  # methods are dataclasses
     wanted = None
     if preset or (minutes is not None and not configured):
-        method, wanted = _with_preset(preset or "fast", method, images, typical, network, fields, announce)
+        method, wanted = with_preset(preset or "fast", method, fields, images, typical, network, announce)
     if going_on:  # a run keeps its number of steps, and what minutes chose for it
         if minutes is not None:
             method, network = _as_it_began(RunFolder(Path(out or "")).settings(), method, network, typed)
@@ -225,26 +223,6 @@ def _task(images: ImageData, network: str, counts: Counts, device: torch.device,
     """What a method works on, for measurements."""
     pool = ClassPool(images.train, images.spec, device)
     return Task(pool, resolve(network), counts, device, default_chunk(device), start=start)
-
-
-def _with_preset(
-    preset: str,
-    method: Method,
-    images: ImageData,
-    ipc: int,
-    network: str,
-    fields: Mapping[str, Any],
-    announce: Callable[[str], None],
-) -> tuple[Method, int | None]:
-    """The method with what a preset sets and `fields` leave open, as far as the images allow it; and its steps."""
-    spec = images.spec
-    chosen, steps = preset_settings(preset, method.name, spec, ipc, resolve(network).kind)
-    chosen = {name: value for name, value in chosen.items() if name not in fields}
-    least = int(np.bincount(images.train.labels, minlength=spec.num_classes).min())
-    chosen, left_out = without_what_cannot_be(chosen, spec, least, ipc, getattr(method, "init", "real"))
-    if left_out:
-        announce(left_out)
-    return get_method(method.name, **{**chosen, **fields}), steps
 
 
 def _chosen(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -362,22 +340,7 @@ def _require_open_end(settings: RunSettings, steps: int, folder: RunFolder) -> N
         )
 
 
-def given_options(size: int | None, channels: int | None, others: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The options of `condensery.load_images` that were given, which are those that are not None."""
-    options = {"size": size, "channels": channels, **(others or {})}
-    return {name: value for name, value in options.items() if value is not None}
-
-
 def require_count(name: str, value: int) -> None:
     """Raises BadInput unless `value` of the flag `name` is 1 or more."""
     if value < 1:
         raise BadInput(f"--{name} must be at least 1, not {value}")
-
-
-def absolute_source(source: str) -> str:
-    """A data source as a run records it: known sets and Hub ids by name, files and folders by absolute path.
-
-    A folder here goes before a known set of its name, as for `load`.
-    """
-    path = path_of(source)
-    return source if path is None else str(path.resolve())

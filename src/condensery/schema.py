@@ -113,12 +113,18 @@ FRACTION = number(0, 1)
 
 
 def per_class(least: int) -> Value:
-    """Images per class: one number, or one for each class."""
-    fits = whole(least).fits
+    """Images per class: one number, or a list with one of at least `least` for each class."""
+    one, each = whole(1).fits, whole(least).fits
     return Value(
-        f"a whole number of at least {least}, or a list of them",
-        lambda x: fits(x) or (type(x) is list and len(x) > 1 and all(map(fits, x))),
+        "a whole number of at least 1, or a list with one for each class",
+        lambda x: one(x) or (type(x) is list and len(x) > 1 and all(map(each, x))),
     )
+
+
+def _is_start(found: Any) -> bool:
+    if type(found) is not dict or set(found) != {"set", "sha256"}:
+        return found is None
+    return _is_path(found["set"]) and _is_text(found["sha256"])
 
 
 SPEC = Fields(
@@ -167,7 +173,7 @@ _ACCURACY = Fields(
         **dict.fromkeys(("protocol", "network", "data"), TEXT),
     }
 )
-START = Fields({"set": PATH, "sha256": TEXT}, required=("set", "sha256"))
+START = Value("null, or texts called set and sha256", _is_start)
 """The set that a run started from: its file and its digest, see `condensery.artifact.digest`."""
 PRINTS = Fields({"train": TEXT, "test": TEXT})
 RECORD = Fields(

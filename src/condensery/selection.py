@@ -14,7 +14,7 @@ import torch
 from condensery.budgets import Counts, Ipc, counts_for, recorded, require_budget
 from condensery.coresets import SelectionTask, Selector, as_set, get_selector
 from condensery.data import ClassPool, load
-from condensery.data.sources import silent
+from condensery.data.sources import given_options, silent
 from condensery.errors import BadInput
 from condensery.methods import METHODS
 from condensery.models.registry import resolve
@@ -22,7 +22,6 @@ from condensery.provenance import environment, origin, peak_memory, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
 from condensery.run_folder import RunFolder
-from condensery.runner import given_options
 from condensery.session import readable_seconds, require_real
 from condensery.training import Recipe, default_chunk, train_step
 

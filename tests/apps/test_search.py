@@ -36,8 +36,14 @@ def test_the_paper_has_720_networks() -> None:
     spec = ImageSpec(3, 32, 32, names, known.mean, known.std)
     found, left_out = candidates("convnet", PAPER, None, 0, spec)
     assert (len(found), len(set(found)), left_out) == (720, 720, {})
-    few, _ = candidates("convnet", PAPER, 60, 0, spec)
-    assert len(few) == 60 and few == [name for name in found if name in few]
+
+
+def test_a_sample_keeps_the_order_of_the_grid(four: ImageData) -> None:
+    grid = {"width": [4, 8, 12], "norm": ["none", "layer"]}
+    found, _ = candidates("convnet", grid, None, 0, four.spec)
+    few, _ = candidates("convnet", grid, 4, 0, four.spec)
+    assert len(few) == 4 and few == [name for name in found if name in few]
+    assert len({tuple(candidates("convnet", grid, 4, seed, four.spec)[0]) for seed in range(6)}) > 1
 
 
 def test_what_cannot_be_built_is_left_out_and_said(four: ImageData) -> None:
@@ -142,4 +148,7 @@ def test_what_cannot_be_searched_is_refused_before_any_work(
 def test_a_study_of_another_kind_is_refused(four: ImageData, tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text('{"kind": "continual", "asked": {}, "threads": 1}')
     with pytest.raises(BadInput, match="holds a study of another kind, continual: choose another --out"):
+        condensery.search(four, ["random"], out=tmp_path, **{**SMALL, "settings": {}, "steps": None})
+    (tmp_path / "study.json").write_text('{"kind": "search", "asked": 3}')
+    with pytest.raises(BadInput, match=r"study.json is damaged: choose another --out"):
         condensery.search(four, ["random"], out=tmp_path, **{**SMALL, "settings": {}, "steps": None})

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from forks import Forks
 from harness import Campaign
+
+sys.path.append(str(Path(__file__).parents[1] / "data"))  # makers of files
 
 
 @pytest.fixture(scope="module")

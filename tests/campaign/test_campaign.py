@@ -1,6 +1,7 @@
-"""Full disks, signals and tampered run folders. `make campaign` runs the long form and prints how often what happened.
+"""Full disks, signals, tampered run folders, damaged files. `make campaign` runs the long form and prints the counts.
 
-CAMPAIGN_SIZE scales it (default 1: 200 disks, 50 signals of each kind, 1,000 folders), CAMPAIGN_SEED draws others.
+CAMPAIGN_SIZE scales it (default 1: 200 disks, 50 signals of each kind, 1,000 folders, 10,000 files). CAMPAIGN_SEED
+draws others.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import random
 
 import pytest
+from damaged import damaged
 from disks import full_disks
 from harness import Campaign
 from signals import stopped
@@ -34,6 +36,10 @@ def test_tampered_run_folders(campaign: Campaign) -> None:
     tampered(campaign, 10)
 
 
+def test_damaged_files(campaign: Campaign) -> None:
+    damaged(campaign, 38)  # two of each format
+
+
 @pytest.mark.campaign
 @pytest.mark.timeout(0)
 def test_many_full_disks(campaign: Campaign) -> None:
@@ -50,3 +56,9 @@ def test_many_signals(campaign: Campaign) -> None:
 @pytest.mark.timeout(0)
 def test_many_tampered_run_folders(campaign: Campaign) -> None:
     tampered(campaign, round(1000 * _SIZE))
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(0)
+def test_many_damaged_files(campaign: Campaign) -> None:
+    damaged(campaign, round(10_000 * _SIZE))

@@ -46,7 +46,7 @@ def test_json(condense, run):
 def test_bytes_are_shown(condense, run):
     done = condense("report demo --no-scatter")
     head, _, first = done.out.splitlines()[:3]
-    assert head.split()[-1] == "size" and re.search(r"\d (B|kB)", first)
+    assert "size" in head.split() and re.search(r"\d (B|kB)", first)
 
 
 def test_weights_that_were_asked_for(condense, run):

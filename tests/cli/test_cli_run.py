@@ -17,8 +17,8 @@ from condensery.cli.declared import methods, owners
 from condensery.cli.output import Output
 from condensery.cli.progress import Progress
 from condensery.errors import BadInput
-from condensery.export.run_command import run_command
 from condensery.methods import METHODS
+from condensery.presets import run_command
 from condensery.session import StepReport
 
 ONE_EPOCH = replace(condensery.PROTOCOLS["quick"], name="one epoch", epochs=1, plain_epochs=1)
@@ -140,7 +140,14 @@ def test_every_field_of_a_method_has_a_flag(condense, method):
     """Given at their defaults, all flags together change nothing."""
     values = [word for field in methods()[method].fields for word in (field.flag, field.default)]
     defaults = {f.name: f.default for f in fields(METHODS[method])}
-    quick = {"real_batch": 4, "teacher_epochs": 1, "crops": 1}
+    quick = {
+        "real_batch": 4,
+        "teacher_epochs": 1,
+        "crops": 1,
+        "experts": 1,
+        "max_start_epoch": 1,
+        "syn_steps": 1,
+    }
     smaller = {name: value for name, value in quick.items() if name in defaults}
     small = [word for name, value in smaller.items() for word in (f"--{name.replace('_', '-')}", value)]
     command = f"run --data digits --steps 1 --method {method} --preset paper --out demo"
@@ -254,3 +261,26 @@ def test_a_log_file_gets_a_line_now_and_then(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert 3 <= len(lines) <= 10
     assert lines[0] == "step 8/1000  loss 0.5  8.4 s/step  1 min 7 s, 2 h 18 min left"
+
+
+def test_minutes_choose_settings_that_the_command_of_the_set_repeats(condense, monkeypatch):
+    monkeypatch.setattr("condensery.minutes._rounded", lambda steps: 2)
+    done = condense("run --data digits --minutes 5 --out demo", *TINY)
+    assert done.code == 0 and "5 minutes: 2 steps of " in done.out
+    made = condensery.load("demo")
+    command = run_command(made.record)
+    assert "--minutes" not in command and "--steps 2" in command
+    again = condense(*shlex.split(command)[1:], "--out", "again")
+    assert again.code == 0 and torch.equal(condensery.load("again").images, made.images)
+    resumed = condense("run --resume --minutes 7 --steps 3 --out demo", "--network", TINY[1])
+    assert resumed.code == 0 and "--minutes is for new runs" in resumed.out
+    assert condensery.load("demo").record["step"] == 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [("--minutes 0", "--minutes must be a positive number"), ("--minutes 3 --steps 5", "both say how long")],
+)
+def test_minutes_that_cannot_be(condense, flags, message):
+    done = condense(f"run --data digits --out demo {flags}")
+    assert done.code == 2 and message in done.err and not Path("demo").exists()

@@ -135,7 +135,7 @@ ELSEWHERE = {
     "select": "",
     "import": "",
     "label": "run views temperature smallest_crop patches label_bits largest epochs seed teacher_epochs "
-    "teacher_stage teacher_weights",
+    "teacher_stage teacher_size teacher_weights",
     "evaluate": "runs teacher teacher_epochs temperature results",
     "compare": "teacher teacher_epochs temperature no_scatter",
     "reproduce": "name size channels",

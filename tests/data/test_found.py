@@ -15,9 +15,9 @@ from condensery.data.found import Found
 from condensery.data.options import Options
 from condensery.data.parts import role
 from condensery.data.places import found_under, local_folder, path_of
+from condensery.data.sources import absolute_source
 from condensery.data.specs import KNOWN_SETS
 from condensery.errors import BadInput
-from condensery.runner import absolute_source
 
 FOUND = Found(
     "class folders",

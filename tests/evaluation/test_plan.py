@@ -36,7 +36,7 @@ def test_a_number_of_networks_that_was_asked_for_stays() -> None:
 
 
 def test_too_few_minutes_say_how_many_are_enough() -> None:
-    with pytest.raises(BadInput, match="--minutes 0.001 is too short for this evaluation") as said:
+    with pytest.raises(BadInput, match=r"--minutes 0\.001 is too short for this evaluation") as said:
         within(0.001, QUICK, 3, False, seconds)
     enough = float(str(said.value).split("give --minutes ")[1].split()[0])
     assert within(enough * 1.01, QUICK, 3, False, seconds)[0].epochs == 15

@@ -31,15 +31,17 @@ CONTRASTIVE = ("dcc", "dsac")  # class-wise in the warm-up, which every run here
 GRADIENT_MATCHING = ("dc", "dsa", *CONTRASTIVE)
 CLASS_WISE = ("dm", "mmd", *GRADIENT_MATCHING)
 WITHOUT_TERMS = ("patches", "cgan", "gmmn", "vae")  # select and crop, or draw, and minimise nothing
-WITHOUT_NETWORKS = ("mmd",)
+WITHOUT_NETWORKS = ("kip", "mmd")
 FIXED_IMAGES = ("ld",)  # learn labels alone
-NEVER_ZERO = ("ld",)  # their loss is that of networks on real images, which the real set does not make zero
-EMBEDDING = ("dm", "frepo", "generative")  # they need a network with embed()
+NEVER_ZERO = ("cafe", "dd", "ld", "mtt")  # their loss is more than a distance from the real images
+EMBEDDING = ("cafe", "dm", "frepo", "generative")  # they need a network with embed()
 GENERATORS = ("generative",)  # their images are made of codes and weights; losses are tested beside them
-FALLS = {"ld": 0.95}  # where one step of training, not a whole one, is looked at
+FALLS = {"ld": 0.95, "mtt": 0.99}  # where one step of training, not a whole one, is looked at
 FAST_RATE: dict[str, dict[str, float]] = {  # where the published rate shows nothing in 25 steps
     "frepo": {"image_lr": 0.03},
+    "dd": {"image_lr": 0.1, "rate": 0.1},
     "ld": {"label_lr": 0.05, "inner_lr": 0.5},
+    "mtt": {"rate": 0.01, "rate_lr": 1e-6, "image_lr": 3.0},
 }
 BATCH_NORM = "convnet+width=8+depth=2+norm=batch"
 
@@ -410,6 +412,10 @@ def test_published_steps(name: str) -> None:
         "dcc": {1: 10_000, 10: 10_000, 50: 50_000},
         "dsac": {1: 10_000, 10: 10_000, 50: 50_000},
         "frepo": {1: 500_000, 10: 500_000, 50: 500_000},
+        "dd": {1: 23_600, 10: 23_600, 50: 23_600},
+        "mtt": {1: 5000, 10: 5000, 50: 5000},
+        "cafe": {1: 20_000, 10: 20_000, 50: 20_000},
+        "kip": {1: 1000, 10: 1000, 50: 1000},
         "ld": {1: 19_600, 10: 19_600, 50: 19_600},
     }
     if name not in published:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 import condensery
 from condensery import BadInput, ImageData, Rng, driver, get_method
@@ -96,10 +98,78 @@ def test_a_run_is_one_step_and_says_what_its_teacher_costs(tiny_file: Path, tmp_
         ({"spread": "some"}, "spread must be yes or no"),
         ({"smallest": 0.0}, "smallest must be a share"),
         ({"factor": 3}, "does not divide"),
-        ({"candidates": 3}, "takes 4 crops of different images per class, from 3"),
+        ({"candidates": 3}, "takes 4 crops of different images of class '0', from 3"),
         ({"spread": "yes", "teacher": "mlp"}, "mlp has none"),
     ],
 )
 def test_impossible_settings_are_refused(digits_task, fields, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         get_method("patches", **fields).check(digits_task)
+
+
+def test_crops_are_read_from_the_original_files(tmp_path: Path, digits: ImageData, make_task) -> None:
+    """Pictures four times as large, of which every second column is black: resized pixels know nothing of it."""
+    for c in range(2):
+        (tmp_path / str(c)).mkdir()
+        for i, image in enumerate(digits.train.pixels[digits.train.labels == c][:8]):
+            large = image[:, :, 0].repeat(4, 0).repeat(4, 1)
+            large[:, ::2] = 0
+            Image.fromarray(large).save(tmp_path / str(c) / f"{i}.png")
+    data = condensery.load_images(tmp_path, size=16)
+    method = get_method("patches", **TEACHER, smallest=0.25, crops=8)
+    resized = replace(data, train=replace(data.train, originals=None))
+    detail = []
+    for images in (data, resized):
+        task = make_task(ipc=2, data=images)
+        said = method.check(task)
+        found = driver.advance(method, task, driver.begin(method, task, RNG), RNG)[
+            0
+        ].synthetic.images.detach()
+        pixels = images.spec.denormalise(found)
+        detail.append(float((pixels[..., 1:] - pixels[..., :-1]).abs().mean()))
+        assert any("read from the original files" in line for line in said) == (images is data)
+    assert detail[0] > 1.1 * detail[1]
+
+
+def test_a_teacher_may_see_smaller_images(digits_task) -> None:
+    coarse = images_of(digits_task, teacher_size=4)
+    assert coarse.shape == images_of(digits_task).shape and not torch.equal(coarse, images_of(digits_task))
+    with pytest.raises(BadInput, match="--teacher-size 9 is more than the images have: choose up to 8"):
+        images_of(digits_task, teacher_size=9)
+
+
+def test_a_teacher_of_ones_own_with_its_weights(digits: ImageData, make_task, tmp_path: Path) -> None:
+    task = make_task(ipc=2, data=digits)
+    taught = teacher_network(
+        task.pool, TeacherSettings(TEACHER["teacher"], TEACHER["teacher_epochs"]), task.device
+    )
+    torch.save(taught.state_dict(), tmp_path / "own.pt")
+    own = {"teacher_epochs": 0, "teacher_weights": str(tmp_path / "own.pt")}
+    assert torch.equal(images_of(task, **own), images_of(task))
+    head = {
+        name: tensor.flip(0) if name.startswith("head") else tensor
+        for name, tensor in taught.state_dict().items()
+    }
+    torch.save(head, tmp_path / "own.pt")
+    with pytest.raises(BadInput, match="has its classes in another order"):
+        images_of(task, **own)
+    with pytest.raises(BadInput, match="holds no weights of convnet"):
+        images_of(task, **own, teacher="convnet+width=16+depth=2")
+    with pytest.raises(BadInput, match="need the network that they are of"):
+        images_of(task, **own, teacher="auto")
+
+
+def test_labels_come_from_the_teacher_that_chose_the_crops(tiny_file: Path, tmp_path: Path) -> None:
+    method = get_method("patches", **TEACHER, teacher_size=4)
+    condensery.condense(tiny_file, method, ipc=1, out=tmp_path / "run", device="cpu")
+    made = condensery.label(tmp_path / "run", device="cpu")
+    said = made.record["labels"]["teacher"]
+    assert (said["network"], said["epochs"], said["size"]) == (TEACHER["teacher"], 8, 4)
+    other = condensery.label(tmp_path / "run", teacher=TeacherSettings(TEACHER["teacher"], 3), device="cpu")
+    assert "size" not in other.record["labels"]["teacher"]
+    own = {"teacher_weights": "own.pt", "teacher_epochs": 0}
+    record = {**made.record, "fields": {**made.record["fields"], **own}}
+    with pytest.raises(
+        BadInput, match=r"name it again, --teacher convnet\S+ --teacher-weights own.pt, or another"
+    ):
+        condensery.label(replace(made, record=record), device="cpu")

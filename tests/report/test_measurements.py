@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from condensery.report.measurements import measurements
+from condensery.report.measurements import in_order, measurements
 
 
 def score(subject: str, *rows: list[float], **more: Any) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def document(*scores: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def found(*documents: dict[str, Any]):
-    return measurements([(Path("x.jsonl"), one) for one in documents])
+    return in_order([m for m, _ in measurements([(Path("x.jsonl"), one) for one in documents])])
 
 
 def test_published_values_stand_beside_ours():

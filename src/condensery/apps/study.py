@@ -22,6 +22,7 @@ import torch
 
 from condensery import artifact
 from condensery.comparison.engines import Engine, pick_engine, results
+from condensery.comparison.folder import read_document
 from condensery.comparison.jobs import Job, Result
 from condensery.data import load
 from condensery.data.sources import silent
@@ -67,11 +68,21 @@ class Running:
 
 
 def job_of(words: Sequence[str], kind: str, record: Mapping[str, Any], label: str) -> Job:
-    """A job whose key is made of readable words and a hash of `record`, all that decides its result."""
-    text = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    """A job whose key is made of readable words and a hash of `record`, all that decides its result.
+
+    Where the images lie is not part of it.
+    """
+    deciding = {**record, "data": _prints(record["data"])}
+    text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(text.encode()).hexdigest()[:10]
     key = "-".join([*(re.sub(r"[^\w.+=]+", "_", word)[:60] for word in words), digest])
     return Job(key, kind, dict(record), label=label)
+
+
+def _prints(data: Any) -> list[list[str]]:
+    """What images are, of one set or several."""
+    sets = data if isinstance(data, list) else [data]
+    return [[one["fingerprint"], one.get("change", "")] for one in sets]
 
 
 def skipping(work: Callable[[Job], Done], job: Job) -> Result:
@@ -206,16 +217,9 @@ def work_folder(out: str | Path, job: Job) -> Path:
 
 
 def _document(out: Path, key: str) -> dict[str, Any] | None:
-    path = out / _RESULTS / f"{key}.json"
-    return _read(path, "delete it, and its job is done again") if path.exists() else None
-
-
-def _read(path: Path, fix: str) -> dict[str, Any]:
-    try:
-        found = json.loads(artifact.read_plain(path).decode("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadFile(f"{path} is damaged: {fix}") from error
-    if not isinstance(found, dict):
+    path, fix = out / _RESULTS / f"{key}.json", "delete it, and its job is done again"
+    found = read_document(path, fix) if path.exists() else None
+    if found is not None and "line" not in found:
         raise BadFile(f"{path} is damaged: {fix}")
     return found
 
@@ -225,32 +229,39 @@ def _opened(out: Path, kind: str, asked: Mapping[str, Any], running: Running, sl
     """Make or open the folder of a study, and keep other processes out. Yields threads of torch in each job."""
     if out.is_file():
         raise BadInput(f"{out} is a file: choose a folder for --out")
-    settings, threads = out / _SETTINGS, running.threads
+    settings = out / _SETTINGS
     if settings.exists():
-        before = _read(settings, "choose another --out")
-        if before.get("kind") != kind:
-            raise BadInput(f"{out} holds a study of another kind, {before.get('kind')}: choose another --out")
-        if before.get("asked", {}).get("data") != asked["data"]:
-            raise BadInput(f"{out} holds a study of other images: choose another --out")
-        if threads not in (None, before["threads"]):
-            raise BadInput(
-                f"the study in {out} was started with --threads {before['threads']}, not {threads}: another number "
-                "rounds differently; leave it out, or choose another --out"
-            )
-        threads = before["threads"]
+        started = _threads_of(settings, kind, asked, running)
     elif out.is_dir() and not all(map(artifact.is_leftover, out.iterdir())):
         raise BadInput(f"{out} is not empty and holds no study: choose an empty or new folder for --out")
-    threads = threads or max(1, torch.get_num_threads() // slots)
+    else:
+        started = None
+    threads = started or running.threads or max(1, torch.get_num_threads() // slots)
+    content = {"kind": kind, "threads": threads, "command": running.command, "asked": asked}
     try:
         for name in (_RESULTS, _WORK):
             (out / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise artifact.unwritable(out, error) from error
     with RunFolder(out).locked():
-        artifact.write_text(
-            settings,
-            json.dumps(
-                {"kind": kind, "threads": threads, "command": running.command, "asked": asked}, indent=1
-            ),
-        )
+        artifact.write_text(settings, json.dumps(content, indent=1) + "\n")
         yield threads
+
+
+def _threads_of(settings: Path, kind: str, asked: Mapping[str, Any], running: Running) -> int:
+    """Those that a study was started with. Raises BadInput if it is another one than is asked for."""
+    out, before = settings.parent, read_document(settings, "choose another --out")
+    if before.get("kind") != kind:
+        raise BadInput(f"{out} holds a study of another kind, {before.get('kind')}: choose another --out")
+    try:
+        same, threads = _prints(before["asked"]["data"]) == _prints(asked["data"]), int(before["threads"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadFile(f"{settings} is damaged: choose another --out") from error
+    if not same:
+        raise BadInput(f"{out} holds a study of other images: choose another --out")
+    if running.threads not in (None, threads):
+        raise BadInput(
+            f"the study in {out} was started with --threads {threads}, not {running.threads}: another number rounds "
+            "differently; leave it out, or choose another --out"
+        )
+    return threads

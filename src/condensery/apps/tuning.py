@@ -79,7 +79,7 @@ class Objective:
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Mean validation accuracy over `repeats` networks, told to Optuna on the way. Raises optuna.TrialPruned."""
-        import optuna
+        import optuna  # type: ignore[import-not-found]
 
         values = self.suggest(trial)
         known = {one.name for one in fields(Recipe)}
@@ -115,7 +115,7 @@ def open_study(path: str | Path, objective: Objective, name: str = "tuning", **o
         BadInput: Optuna is not installed, or the file holds a study of another set.
     """
     try:
-        import optuna
+        import optuna  # type: ignore[import-not-found]
     except ImportError as error:
         raise BadInput("Optuna is not installed: pip install 'condensery[search]'") from error
     storage = f"sqlite:///{Path(path).absolute()}"

@@ -111,15 +111,26 @@ def settings(flag: str, entries: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def default_out(data: str, method: str, ipc: str | None, seed: int) -> Path:
+def grid(flag: str, entries: Sequence[str]) -> dict[str, list[str]]:
+    """["width=32,64"] -> {"width": ["32", "64"]}"""
+    found = {}
+    for entry in entries:
+        option, equals, values = entry.partition("=")
+        if not (option.strip() and equals):
+            raise BadInput(f"{flag} takes OPTION=A,B, such as width=32,64, not {entry!r}")
+        found[option.strip()] = words(flag, values)
+    return found
+
+
+def default_out(data: str, method: str, ipc: int | str | None, seed: int) -> Path:
     """runs/<data name>-<method>-ipc<ipc>-seed<seed>"""
-    said = re.sub(r"[^\w.-]+", "_", ipc or "1")[:40].strip("._")
+    said = re.sub(r"[^\w.-]+", "_", str(ipc or 1))[:40].strip("._")
     return Path("runs") / f"{data_name(data)}-{method}-ipc{said}-seed{seed}"
 
 
 def data_name(data: str) -> str:
     """A data source as part of a file's name."""
-    from condensery.runner import absolute_source
+    from condensery.data.sources import absolute_source
 
     source = Path(absolute_source(data))
     name = source.stem if source.is_file() else source.name

@@ -38,6 +38,8 @@ class Updates(Settings, panel="How sets are made"):
     """Make so many times the published updates, such as 0.1."""
     steps: Annotated[int | Mapping[str, int] | None, Flag("N or A=N,B=M", arguments.one_or_each)] = None
     """Updates of every method, or of some (default: as published)."""
+    minutes: float | None = None
+    """Of this machine that it may take: settings, steps, networks and epochs that fit are chosen and said."""
 
 
 class Judged(options.Judge, options.Curve, options.Networks, options.Honesty):
@@ -56,7 +58,7 @@ class Compare(options.Images, Compared, Updates, Judged, Jobs, options.Page, Out
     Examples:
 
       condense compare --data digits --methods dm,dsa,random --ipc 1,10
-      condense compare --data photos/ --size 32 --methods dm,random --dry-run
+      condense compare --data photos/ --size 64 --methods dm,random --minutes 30
       condense compare --data mnist --methods dm,noisy=dm --set noisy.init=noise
       condense compare --data cifar10 --methods dm,random --protocol dm-2023
           --networks convnet,resnet18 --seeds 0-4 --workers 4 --out cifar10

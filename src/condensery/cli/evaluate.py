@@ -57,10 +57,13 @@ class Evaluate(Real, Beside, Judge, Networks, Recipes, Honesty, Weights, Draws, 
       condense evaluate runs/mnist --protocol dm-2023 --networks convnet,lenet
       condense evaluate runs/seed0 runs/seed1 runs/seed2 --baselines none
       condense evaluate runs/mnist --soft-labels --augmentation-robustness
+      condense evaluate runs/photos --minutes 10
     """
 
     runs: Runs
     """Run folders or .safetensors files; several are sets of one kind with different seeds."""
+    minutes: float | None = None
+    """Of this machine that it may take: fewer networks are trained, then each for fewer epochs, which is said."""
     results: Annotated[Path | None, Flag("FILE")] = None
     """Append the JSON line to this file too."""
 

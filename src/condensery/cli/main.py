@@ -21,9 +21,11 @@ import typer
 
 from condensery.cli import listings, making, output, reading
 from condensery.cli.comparing import Compare, Reproduce
+from condensery.cli.continual import Continual
 from condensery.cli.declared import owners
 from condensery.cli.evaluate import Evaluate
 from condensery.cli.flags import as_function
+from condensery.cli.search import Search
 from condensery.errors import CondenseryError, Interrupted
 from condensery.memory import keep_freed_memory
 
@@ -37,6 +39,7 @@ COMMANDS = {
     command.__name__.lower(): command
     for command in (
         *(making.Run, making.Select, making.Import, making.Label, Evaluate, Compare, Reproduce),
+        *(Continual, Search),
         *(reading.Report, reading.Show, reading.Export),
         *(listings.Methods, listings.Networks, listings.Datasets),
     )

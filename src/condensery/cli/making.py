@@ -32,8 +32,11 @@ class Making(Options, panel="Run"):
     package.module:factory. See condense networks."""
     steps: int | None = None
     """Updates of the images (default: the preset's)."""
-    preset: str = "fast"
-    """Settings that you do not give: fast (minutes on two cores) or paper (exactly as published; hours on a GPU)."""
+    preset: str | None = None
+    """Settings that you do not give: fast (minutes on two cores) or paper (exactly as published; hours on a GPU)
+    (default: fast, cut down to 15 minutes on a CPU where steps are not given either)."""
+    minutes: float | None = None
+    """Of this machine that the run may take: settings and steps that fit are chosen by timing a few steps."""
 
 
 class Stopping(Options, panel="Stopping and resuming"):
@@ -56,7 +59,7 @@ class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods
 
       condense run --data digits --steps 200
       condense run --data mnist --method dsa --ipc 10 --out runs/mnist
-      condense run --data photos/ --size 32 --ipc 5 --time-limit 30m
+      condense run --data photos/ --size 64 --ipc 5 --minutes 10
       condense run --data photos/ --size 32 --budget 100kB
       condense run --data mnist --init runs/mnist --out runs/longer
       condense run --resume --out runs/mnist
@@ -64,6 +67,7 @@ class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods
 
     def work(self) -> None:
         out = self.out or arguments.default_out(self.source, self.method, self.budget or self.ipc, self.seed)
+        from condensery.minutes import chosen_length
         from condensery.run_folder import RunFolder
         from condensery.runner import condense, resume_run
         from condensery.session import Options as SessionOptions
@@ -72,10 +76,11 @@ class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods
             heard = {"callback": progress.condensing, "announce": progress.say}
             if self.resume and RunFolder(out).exists:
                 asked = self._asked(RunFolder(out).settings())
-                if "preset" in self.typed:
-                    progress.say(
-                        "--preset is for new runs: this one goes on with the settings that it was started with"
-                    )
+                for name in ("preset", "minutes"):
+                    if name in self.typed:
+                        progress.say(
+                            f"--{name} is for new runs: this one goes on with the settings that it was started with"
+                        )
                 options = SessionOptions(**self.of(SessionOptions, **heard))
                 made = resume_run(out, steps=self.steps, options=options, asked=asked)
             elif self.resume and self.data is None:
@@ -83,7 +88,8 @@ class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods
                     f"{out} holds no run to resume: to start one there, name the images with --data"
                 )
             else:
-                options = self.of(condense, data=self.source, out=out, **heard)
+                length = chosen_length(self.steps, self.preset, self.minutes, self.device)
+                options = self.of(condense, data=self.source, out=out, **length, **heard)
                 made = condense(**options, **self.fields_of(self.method))
         loss = "-" if made.record["loss"] is None else f"{made.record['loss']:.4g}"
         took = f"{count(made.record['step'], 'step')}, {readable_seconds(made.record['seconds'])}"
@@ -91,7 +97,7 @@ class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods
 
     def _asked(self, kept: RunSettings) -> dict[str, Any]:
         """Whatever was typed, which must be what the run was started with."""
-        from condensery.runner import absolute_source
+        from condensery.data.sources import absolute_source
 
         asked = {
             name: self.typed[name]
@@ -172,11 +178,14 @@ class Real(Images, panel="Images"):
 
 class Taught(Options, panel="Teacher"):
     teacher: Annotated[str | None, Flag("NETWORK")] = None
-    """Its architecture (default: a ConvNet with batch norm, 32 wide for grey images, 64 for colour)."""
+    """Its architecture (default: a ConvNet with batch norm, 32 wide for grey images, 64 for colour; for a set of
+    patches, the teacher that chose them)."""
     teacher_epochs: int | None = None
     """Its epochs on the whole set (default: 3 for grey images, 10 for colour, or as many as make 1000 steps)."""
     teacher_stage: int | None = None
     """Take its weights after this epoch: a weaker teacher, which may suit few images."""
+    teacher_size: int | None = None
+    """Pixels on the shorter side of what it sees (default: all; of a set of patches, as when they were chosen)."""
     teacher_weights: Annotated[Path | None, Flag("FILE")] = None
     """Weights of --teacher from a .safetensors or .pt file, in place of training."""
 
@@ -212,8 +221,8 @@ class Label(Real, Labels, Taught, Draws, Output, panel="Run"):
             )
         views = ViewSampling(self.views, self.smallest_crop, self.patches) if self.views else None
         settings = LabelSettings(**self.of(LabelSettings, views=views, bits=self.label_bits))
-        weights = self.teacher_weights
-        teacher = TeacherSettings(self.teacher, self.teacher_epochs, self.teacher_stage, weights=weights)
+        own = {"weights": self.teacher_weights, "size": self.teacher_size}
+        teacher = TeacherSettings(self.teacher, self.teacher_epochs, self.teacher_stage, **own)
         out = self.out or _beside(self.run, f"views{self.views}" if views else "labels")
         with Progress(self) as progress:
             heard = {"callback": progress.teaching, "announce": progress.say}

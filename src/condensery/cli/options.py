@@ -91,7 +91,7 @@ class Jobs(Options, panel="Where it runs"):
     threads: int | None = None
     """Of torch in each job (default: this machine's, shared among the workers)."""
     out: Path | None = None
-    """Folder for everything (default: comparisons/DATA or reproductions/NAME); the same one goes on."""
+    """Folder for everything (default: named after the command and its data); the same one goes on."""
     dry_run: bool = False
     """Check, say how long it will take, do nothing."""
 

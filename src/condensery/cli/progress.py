@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
@@ -42,6 +43,7 @@ class Progress:
         self.live: Live | None = None
         self.recent: deque[tuple[int, float]] = deque(maxlen=_RECENT)
         self.next_news = _NEWS_AFTER
+        self.began = time.perf_counter()
 
     def __enter__(self) -> Self:
         return self
@@ -87,22 +89,37 @@ class Progress:
         text = f"{report.step}/{report.steps}  loss {report.loss:.4g}  {pace}  {took}"
         if self.wanted:
             self.bar(report.step, report.steps, text)
-        elif report.seconds >= self.next_news and report.step < report.steps:
-            self.next_news = min(report.seconds * _NEWS_GROWTH, report.seconds + _NEWS_EVERY)
-            self.say(f"step {text}")
+        elif report.step < report.steps:
+            self.now_and_then(report.seconds, f"step {text}")
+
+    def now_and_then(self, seconds: float, line: str) -> None:
+        """A line in a log file, after a minute and then ever less often."""
+        if seconds >= self.next_news:
+            self.next_news = min(seconds * _NEWS_GROWTH, seconds + _NEWS_EVERY)
+            self.say(line)
 
     def selecting(self, report: SelectionReport) -> None:
         share = min(report.done / report.total, 1)
         left = readable_seconds(report.seconds * (1 - share) / max(share, 1e-9))
         text = f"{report.stage}  {100 * share:.0f} %  {readable_seconds(report.seconds)}, {left} left"
-        self.bar(report.done, report.total, text)
+        if self.wanted:
+            self.bar(report.done, report.total, text)
+        else:
+            self.now_and_then(report.seconds, text)
 
     def teaching(self, done: int, total: int) -> None:
         self.bar(done, total, f"teacher  {done}/{total} epochs")
 
     def evaluating(self, news: Trained) -> None:
+        """A bar on a terminal; in a log file every network, once they take a minute."""
         found = f"{news.subject}, {news.network}: {100 * news.accuracy:.1f} %"
-        self.bar(news.done, news.total, f"{news.done}/{news.total} networks  {found}")
+        text = f"{news.done}/{news.total} networks  {found}"
+        seconds = time.perf_counter() - self.began
+        if self.wanted:
+            self.bar(news.done, news.total, text)
+        elif news.done < news.total:
+            left = readable_seconds(seconds / news.done * (news.total - news.done))
+            self.now_and_then(seconds, f"{text}  {readable_seconds(seconds)}, about {left} left")
 
     def comparing(self, cells: Cells) -> None:
         """A table on a terminal, a line for every finished job elsewhere."""

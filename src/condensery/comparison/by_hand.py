@@ -7,8 +7,8 @@ import shlex
 from condensery.comparison.jobs import Job, job_of
 from condensery.errors import BadInput
 from condensery.evaluation import get_protocol
-from condensery.export.run_command import run_command
 from condensery.methods import METHODS
+from condensery.presets import run_command
 
 _FLAGS = {"network": "--teacher", "epochs": "--teacher-epochs", "temperature": "--temperature"}  # of labels
 _CHEAPEST = {"method": "random", "fields": {}, "ipc": 1, "network": None, "seed": 0, "steps": None}

@@ -15,15 +15,15 @@ from condensery.comparison.jobs import Entry, Plan
 from condensery.comparison.perform import perform
 from condensery.comparison.reports import Comparison
 from condensery.comparison.run import Run
+from condensery.comparison.shortened import shortened
 from condensery.coresets import Selector
 from condensery.data import load
-from condensery.data.sources import silent
+from condensery.data.sources import given_options, silent
 from condensery.errors import BadInput
 from condensery.evaluation import Protocol, SoftLabels, get_protocol
 from condensery.method import Method
 from condensery.models.registry import resolve
 from condensery.records import ImageData
-from condensery.runner import given_options
 
 
 def compare(
@@ -39,6 +39,7 @@ def compare(
     repeats: int | None = None,
     scale: float | None = None,
     steps: Steps = None,
+    minutes: float | None = None,
     settings: Mapping[str, Any] | None = None,
     whole: bool = True,
     whole_epochs: int | None = None,
@@ -78,6 +79,8 @@ def compare(
         repeats: networks for each set and architecture; None takes the protocol's number.
         scale: times the published number of updates.
         steps: updates of every method, or by label.
+        minutes: of this machine that the comparison may take, in one process: settings that fit are chosen by timing a
+            few steps, half of the time for making sets and half for judging them, and kept as ordinary settings.
         settings: fields of methods: "label.field" for one, "field" for all that have it.
         whole, whole_epochs, whole_repeats: networks trained on the whole training set; None for as many
             optimiser steps as on the largest set.
@@ -109,7 +112,7 @@ def compare(
     asked = entries(methods, settings or {}, steps)
     made_with = [resolve(name).canonical for name in condense_with]
     tested = [resolve(name).canonical for name in networks]
-    repeats = protocol.repeats if repeats is None else repeats
+    repeats_given, repeats = repeats is not None, protocol.repeats if repeats is None else repeats
     one_each = {"repeats": repeats, "whole-repeats": whole_repeats, "whole-epochs": whole_epochs}
     for name, number in (*(("ipc", number) for number in ipc), *one_each.items()):
         if number is not None and number < 1:
@@ -117,10 +120,7 @@ def compare(
     for name, values in (("ipc", ipc), ("seeds", seeds), ("condense-with", condense_with)):
         if not values:
             raise BadInput(f"--{name} is empty: give at least one")
-    if scale is not None and not 0 < scale < math.inf:
-        raise BadInput(f"--scale must be more than 0, not {scale}")
-    if scale is not None and isinstance(steps, int):
-        raise BadInput(f"--steps {steps} and --scale {scale} say the same twice: give one of them")
+    _require_one_length(steps, scale, minutes)
     if whole_epochs is not None and not whole:
         raise BadInput("--whole-epochs trains on the whole set, and --no-whole does not: leave one out")
     if evaluate_at and min(evaluate_at) < 0:
@@ -150,8 +150,12 @@ def compare(
         evaluation_seed=evaluation_seed,
         evaluate_at=_unique(evaluate_at),
     )
-    run = Run(plan, images, Folder(Path(out)), device, announce)
-    if threads is None and (kept := run.folder.asked()):
+    folder = Folder(Path(out))
+    kept = folder.asked()
+    if minutes is not None:
+        plan = shortened(plan, minutes, images, device, kept and kept.plan, repeats_given, announce)
+    run = Run(plan, images, folder, device, announce)
+    if threads is None and kept:
         threads = kept.threads or None
     runner = engine or pick_engine(workers, ray, gpus_per_job, perform, threads)
     try:
@@ -159,6 +163,17 @@ def compare(
     finally:
         if engine is None:
             runner.close()
+
+
+def _require_one_length(steps: Steps, scale: float | None, minutes: float | None) -> None:
+    """Raises BadInput for a share that cannot be, or where two of these say how long."""
+    if scale is not None and not 0 < scale < math.inf:
+        raise BadInput(f"--scale must be more than 0, not {scale}")
+    if scale is not None and isinstance(steps, int):
+        raise BadInput(f"--steps {steps} and --scale {scale} say the same twice: give one of them")
+    if minutes is not None and (scale is not None or steps is not None):
+        other = "--scale" if steps is None else "--steps"
+        raise BadInput(f"{other} and --minutes {minutes:g} both say how long: give one of them")
 
 
 def _unique(values: Iterable[Any]) -> tuple[Any, ...]:

@@ -98,6 +98,10 @@ class Stopwatch:
         self._samples: dict[str, SyntheticSet] = {}  # by row
         self._foreseen: set[str] = set()  # networks that an earlier job will have trained
 
+    def judge_by(self, protocol: Protocol) -> None:
+        """Evaluations are by this protocol from now on; what was timed of its steps is kept."""
+        self.protocol = self.timer.protocol = protocol
+
     def seconds(self, job: Job) -> float:
         """Of work on this machine. Ask for jobs in the order in which they will be done."""
         record = job.record

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from condensery.data.sources import absolute_source
 from condensery.evaluation.protocols import Protocol
 from condensery.evaluation.scoring import equal_epochs
 from condensery.method import images_per_class
@@ -21,7 +22,6 @@ from condensery.methods import METHODS, get_method
 from condensery.models.registry import resolve
 from condensery.records import ImageData, ImageSpec
 from condensery.report.contents import WHOLE
-from condensery.runner import absolute_source
 
 MAKE, EVALUATE = "make", "evaluate"
 ON_THE_WAY = "on_the_way"  # in the record of a set: evaluations while it is made, which change nothing of it

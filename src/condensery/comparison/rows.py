@@ -14,7 +14,8 @@ from condensery.comparison.folder import CELLS, MADE, SETS, Folder, damaged, rea
 from condensery.comparison.jobs import MAKE, Job, job_of
 from condensery.errors import BadInput
 from condensery.report.contents import RANDOM, WHOLE, Measurement
-from condensery.report.measurements import distinct_names, with_documents, with_scores
+from condensery.report.measurements import distinct_names, with_scores
+from condensery.report.measurements import measurements as joined
 
 _ORIGIN = ("fingerprint", "time", "hardware", "versions", "commit")
 
@@ -105,7 +106,7 @@ def measurements(cells: Sequence[Job], folder: Folder, threads: int | None) -> t
         documents.append((folder.result_file(cell), {**document, **of_set, "scores": scores, "cell": cell}))
     found = [
         _completed(m, there[0][1]["data"], [one["cell"] for one in of_it], folder, threads)
-        for m, of_it in with_documents(documents)
+        for m, of_it in joined(documents)
     ]
     found.sort(key=lambda m: (m.ipc is None, m.ipc or m.epochs, order[m.subject, m.ipc], m.epochs))
     # Without augmentation is only there for the score about it.

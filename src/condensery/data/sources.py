@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from condensery.data.found import Found
 from condensery.data.listing import Listing, arrange
 from condensery.data.options import Options
 from condensery.data.originals import Originals, training_files
-from condensery.data.places import find
+from condensery.data.places import find, path_of
 from condensery.data.specs import KnownSet, recognise
 from condensery.data.subset import class_names, subset
 from condensery.errors import BadInput
@@ -23,6 +24,21 @@ from condensery.records import ImageData, ImageSpec, LabeledImages
 
 def silent(line: str) -> None:
     """Announce nothing."""
+
+
+def given_options(size: int | None, channels: int | None, others: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The options of `condensery.load_images` that were given, which are those that are not None."""
+    options = {"size": size, "channels": channels, **(others or {})}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def absolute_source(source: str) -> str:
+    """A data source as a run records it: known sets and Hub ids by name, files and folders by absolute path.
+
+    A folder here goes before a known set of its name, as for `load`.
+    """
+    path = path_of(source)
+    return source if path is None else str(path.resolve())
 
 
 def load(

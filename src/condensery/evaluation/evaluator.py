@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ from condensery.evaluation.scoring import (
     TrainingSetting,
 )
 from condensery.evaluation.soft_labels import SoftLabels
-from condensery.export.run_command import run_command
 from condensery.models.registry import NetworkFactory, resolve
+from condensery.presets import run_command
 from condensery.provenance import changed_parts, environment, pick_device
 from condensery.records import ImageData, ImageSpec, LabeledImages, SyntheticSet
 from condensery.text import count, percent, readable_bytes, readable_seconds
@@ -170,6 +170,8 @@ def evaluate(
     record["teachers"] = [teacher.to_json() for teacher in scorer.teachers.values()]
     record["labelled_by"] = _labelled_by(synthetic[0], scorer)
     notes = _notes(synthetic[0], settings[factories[0]], record["labelled_by"])
+    if "random" in baselines:
+        notes = (*notes, *_fewer_random(synthetic[0], data))
     return Evaluation(scores, record, honest, missing, notes)
 
 
@@ -244,6 +246,15 @@ def _notes(
             "who trains other networks, searches, tunes or rehearses takes the set"
         )
     return tuple(lines)
+
+
+def _fewer_random(synthetic: SyntheticSet, data: ImageData) -> Iterator[str]:
+    """A line on classes that have fewer real images than the set has of them."""
+    real = np.bincount(data.train.labels, minlength=data.spec.num_classes).tolist()
+    pairs = zip(data.spec.class_names, real, synthetic.stored_counts, strict=True)
+    if short := [f"{name} {there} for {n}" for name, there, n in pairs if there < n]:
+        more = ", ..." if len(short) > 3 else ""
+        yield f"random images: of classes with fewer than the set has, all are taken: {', '.join(short[:3])}{more}"
 
 
 def _load_sets(

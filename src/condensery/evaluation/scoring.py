@@ -221,7 +221,8 @@ class Scorer:
     def _labelled_like(self, like: SyntheticSet, pick: SyntheticSet, number: int) -> SyntheticSet:
         settings = LabelSettings.from_json(like.record["labels"])
         seed = self.rng.fork("labels", number).entropy
-        return label_images(pick, self.labeller(like), replace(settings, seed=seed))
+        labelled = label_images(pick, self.labeller(like), replace(settings, seed=seed))
+        return replace(labelled, training=like.training)  # by the set's own recipe, whatever its epochs
 
     def _score_sets(
         self,

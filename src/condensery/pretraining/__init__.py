@@ -1,4 +1,4 @@
-"""Networks trained on the real images and kept: single ones, pools at many stages, and generative models."""
+"""Networks trained on the real images and kept: single ones, pools of stages, experts, and generative models."""
 
 from condensery.pretraining.discriminators import (
     FeatureDiscriminator,
@@ -6,6 +6,7 @@ from condensery.pretraining.discriminators import (
     discriminator_loss,
     generator_loss,
 )
+from condensery.pretraining.experts import Experts, ExpertTraining, expert_preparation, trained_experts
 from condensery.pretraining.gan import ConditionalGan, random_codes
 from condensery.pretraining.generators import GenerativeModel, GeneratorTraining, joined
 from condensery.pretraining.kept import KeptNetwork, kept_network
@@ -19,6 +20,8 @@ from condensery.pretraining.pool import (
 
 __all__ = [
     "ConditionalGan",
+    "ExpertTraining",
+    "Experts",
     "FeatureDiscriminator",
     "GenerativeModel",
     "GeneratorTraining",
@@ -27,11 +30,13 @@ __all__ = [
     "NetworkPool",
     "Stage",
     "discriminator_loss",
+    "expert_preparation",
     "generator_loss",
     "joined",
     "kept_network",
     "pool_preparation",
     "random_codes",
     "require_keepable",
+    "trained_experts",
     "trained_networks",
 ]

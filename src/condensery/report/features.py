@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from condensery.budgets import per_class, recorded
+from condensery.budgets import per_class
 from condensery.data import ClassPool, load
 from condensery.errors import BadInput
 from condensery.matching.moments import Embedding
 from condensery.models.registry import resolve
 from condensery.provenance import pick_device
 from condensery.records import ImageData, SyntheticSet
-from condensery.report.contents import Scatter
+from condensery.report.contents import Gallery, Scatter
+from condensery.report.page.names import differing, groups
 from condensery.rng import Rng
 from condensery.text import count
 from condensery.training import Recipe, TensorImages, default_chunk, fit
@@ -40,25 +41,24 @@ class NamedSet(NamedTuple):
 
 
 def feature_pictures(
-    sets: Sequence[SyntheticSet], announce: Callable[[str], None], names: Sequence[str] = ()
+    sets: Sequence[tuple[Gallery, SyntheticSet]], announce: Callable[[str], None]
 ) -> tuple[Scatter, ...]:
     """PCA and t-SNE of one set of each method beside real images; () with a line for a person if there can be none.
 
     The features are those of a small ConvNet, trained for a few epochs on the real images that are drawn.
 
     Args:
-        sets: of one image set.
+        sets: of one image set, each with the gallery that says what made it.
         announce: called with lines of text for a person.
-        names: what made each set; () takes the methods that their records name.
     """
-    record = sets[0].record.get("data", {})
+    record = sets[0][1].record.get("data", {})
     try:
         if not record.get("source"):
             raise BadInput("the set does not say what it was made from")
         data = load(record["source"], announce=announce, **record.get("options", {}))
         if data.fingerprint != record.get("fingerprint"):
             raise BadInput(f"{record['source']} has changed since the set was made")
-        return features_of(_chosen(sets, names), data)
+        return features_of(_chosen(sets), data)
     except BadInput as error:
         announce(f"no picture of features: {error}")
         return ()
@@ -115,22 +115,14 @@ def scatters(
     return plot("PCA", flat[:, :2]), plot("t-SNE", np.asarray(tsne))
 
 
-def _chosen(sets: Sequence[SyntheticSet], names: Sequence[str]) -> list[NamedSet]:
-    """Of each name the first set of the largest budget; the first names, if there are too many."""
-    alike: dict[str, list[SyntheticSet]] = {}
-    for name, one in zip(names or [str(one.record.get("method", "set")) for one in sets], sets, strict=True):
-        alike.setdefault(name, []).append(one)
-    chosen = [(name, max(some, key=len), some) for name, some in alike.items()]
-    return [NamedSet(name, _title(name, one, some), one) for name, one, some in chosen[:MOST_SETS]]
-
-
-def _title(name: str, one: SyntheticSet, among: Sequence[SyntheticSet]) -> str:
-    """dm, 10 per class, with convnet, seed 0: what tells it from the others of its name"""
-    said = [name, per_class(one.record.get("ipc", recorded(one.counts)))]
-    for key, word in (("network", "with"), ("seed", "seed")):
-        if len({other.record.get(key) for other in among}) > 1:
-            said.append(f"{word} {one.record.get(key)}")
-    return ", ".join(said)
+def _chosen(sets: Sequence[tuple[Gallery, SyntheticSet]]) -> list[NamedSet]:
+    """Of each name the first set of the largest budget, with a title that tells it from the others of its name."""
+    chosen = []
+    for name, alike in groups(sets, lambda one: one[0].subject).items():
+        gallery, synthetic = max(alike, key=lambda one: len(one[1]))
+        said = differing(gallery, [other for other, _ in alike], "condensed_with", "seed")
+        chosen.append(NamedSet(name, ", ".join([name, per_class(gallery.ipc), *said]), synthetic))
+    return chosen[:MOST_SETS]
 
 
 def _real_images(data: ImageData, rng: Rng, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -91,13 +91,12 @@ def report_of_found(
     found = replace(found, sets=tuple({(one.path.resolve(), one.label): one for one in found.sets}.values()))
     sets = [one.synthetic for one in found.sets]
     if rows is None:
-        measured = measurements(found.documents, sets)
+        measured = [m for m, _ in measurements(found.documents, sets)]
         measured += [m for _, m in found.lines if not any(_same(m, other) for other in measured)]
         if not measured:
             announce("no evaluation was found, so there are no accuracies: run condense evaluate first")
         rows = with_scores(in_order(measured))
     galleries = [gallery(one) for one in found.sets]
-    names = [one.subject for one in galleries]
     curves = [drawn for one in found.sets if (drawn := curve(one))]
     return Report(
         title=title or f"Condensed {_data_name(found)}",
@@ -105,7 +104,9 @@ def report_of_found(
         measurements=rows,
         galleries=tuple(sorted(galleries, key=lambda g: mean(g.ipc))),
         curves=tuple(sorted(curves, key=lambda c: mean(c.ipc))),
-        scatters=feature_pictures(sets, announce, names) if scatter and sets else (),
+        scatters=feature_pictures(list(zip(galleries, sets, strict=True)), announce)
+        if scatter and sets
+        else (),
         skipped=tuple(dict.fromkeys(found.skipped)),
         command=command,
     )

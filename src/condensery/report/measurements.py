@@ -41,13 +41,6 @@ class _Pool:
 
 def measurements(
     documents: Iterable[tuple[Path, Mapping[str, Any]]], sets: Sequence[SyntheticSet] = ()
-) -> list[Measurement]:
-    """Evaluations as measurements, in the order of a table. See `with_documents`."""
-    return in_order([m for m, _ in with_documents(documents, sets)])
-
-
-def with_documents(
-    documents: Iterable[tuple[Path, Mapping[str, Any]]], sets: Sequence[SyntheticSet] = ()
 ) -> list[tuple[Measurement, list[Mapping[str, Any]]]]:
     """Evaluations (as `condense evaluate` writes them) as measurements.
 

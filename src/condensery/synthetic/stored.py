@@ -92,7 +92,7 @@ DECODERS: dict[str, Decoder] = {"generator": decode_generator, "pixels": _pixels
 """pixels: `images` uint8 (M, C, H, W), normalised with the set's mean and std; with `range` float32 (2,), the least
 and the greatest value in normalised space that 0 and 255 stand for. tiles: `images` float32 (S, C, H, W) in normalised
 space, or uint8 as for pixels, and `factor` int64 (), see `enlarged_tiles`. generator: `codes` float32 (S, D), `classes`
-float32 (classes, D), `counts` int64 (classes,) and a generator's weights, see `condensery.synthetic.generator`."""
+float32 (classes, D), `counts` int64 (classes,) and the weights of a generator, see `condensery.synthetic.generator`."""
 
 
 def decoded(stored: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:

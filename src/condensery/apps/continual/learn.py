@@ -7,22 +7,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Unpack
 
+from condensery.apps.continual.learners import Learner
 from condensery.apps.continual.learners import learners as configured
-from condensery.apps.continual.memories import BUDGETS, RING, per_class, require_enough
+from condensery.apps.continual.memories import BUDGETS, RING, require_enough
 from condensery.apps.continual.outcome import Continual, gathered
 from condensery.apps.continual.perform import augmenter, perform
 from condensery.apps.continual.streams import Stream, load_sets, stream_of
+from condensery.apps.estimate import Stopwatch
 from condensery.apps.study import Running, Where, do_jobs, job_of
 from condensery.comparison.entries import Steps, entries
 from condensery.comparison.jobs import Entry, Job
 from condensery.coresets import Selector
+from condensery.data.sources import given_options
 from condensery.errors import BadInput
 from condensery.method import Method
 from condensery.models.registry import resolve
 from condensery.provenance import pick_device
 from condensery.records import ImageData
-from condensery.runner import given_options, require_count
-from condensery.text import count
+from condensery.runner import require_count
+from condensery.text import count, readable_seconds
 
 
 def continual(
@@ -47,6 +50,8 @@ def continual(
     size: int | None = None,
     channels: int | None = None,
     data_options: Mapping[str, Any] | None = None,
+    estimate: bool = True,
+    dry_run: bool = False,
     **where: Unpack[Where],
 ) -> Continual:
     """Learn a stream of tasks with several memories and learners, in several orders.
@@ -63,8 +68,8 @@ def continual(
         shuffle: draw the order from the seed; None does so for "class" without `order`.
         learners: "eeil", "eeil-no-kd", "gdumb", "er".
         ipc: images per class that are kept of each task.
-        budget: "images" keeps as many of all memories; "bytes" gives real images, at a byte a value, the bytes of
-            `ipc` images in single precision.
+        budget: "images" keeps learned images in single precision; "bytes" keeps them as 8-bit pixels, as real ones are,
+            so that all memories of pixels take the same bytes.
         seeds: an order, and all other draws, for each.
         network: for learners and methods.
         steps, settings: of methods and selectors, as for `condensery.compare`.
@@ -72,6 +77,8 @@ def continual(
         augmentation: Siamese groups for all training, "auto" or "none".
         test_images: at most so many of each task, drawn once for each seed; None tests on all.
         size, channels, data_options: for loading.
+        estimate: say how long it will take.
+        dry_run: check, say, and do nothing.
         where: device, workers, ray, gpus_per_job, threads, engine, command, announce: as for `condensery.compare`.
 
     Raises:
@@ -102,13 +109,16 @@ def continual(
     }  # fmt: skip
     jobs: dict[tuple[str, int], Job] = {}
     for entry in chosen:
-        number = per_class(entry.method, ipc, budget, stream.spec)
-        require_enough(stream.steps, entry.label, number)
+        require_enough(stream.steps, entry.label, ipc)
         for seed in dict.fromkeys(seeds):
-            record = {**common, "memory": asdict(entry), "count": number, "seed": seed}
-            words = (entry.label, f"ipc{number}", *students, f"seed{seed}")
+            record = {**common, "memory": asdict(entry), "count": ipc, "budget": budget, "seed": seed}
+            words = (entry.label, f"ipc{ipc}", *students, f"seed{seed}")
             jobs[entry.label, seed] = job_of(words, "continual", record, f"{entry.label}, seed {seed}")
     _announce(stream, len(jobs), shuffled, ipc, budget, running.announce)
+    if estimate:
+        seconds = _seconds(stream, chosen, students, ipc, network, running.device)
+        total = readable_seconds(seconds * len(set(seeds)) / (running.workers or 1))
+        running.announce(f"about {total} for all, {running.workers or 1} at a time")
     asked = {
         **common,
         "memories": [asdict(e) for e in chosen],
@@ -116,6 +126,8 @@ def continual(
         "budget": budget,
         "seeds": list(seeds),
     }
+    if dry_run:
+        return gathered(Path(out), asked, stream, jobs, {}, {}, running.command)
     documents, problems = do_jobs("continual", asked, [lambda _: list(jobs.values())], perform, running)
     return gathered(Path(out), asked, stream, jobs, documents, problems, running.command)
 
@@ -131,12 +143,33 @@ def _entries(memories: Sequence[Any], settings: Mapping[str, Any], steps: Steps)
     return [*([Entry(RING, RING)] if RING in memories else []), *found]
 
 
+def _seconds(
+    stream: Stream,
+    chosen: Sequence[Entry],
+    students: Mapping[str, Learner],
+    ipc: int,
+    network: str,
+    device: str,
+) -> float:
+    """That one order takes with every memory, measured on the first step."""
+    watch, total = Stopwatch(stream.steps[0].images, device), 0.0
+    for entry in chosen:
+        kept, images = 0, 0.0
+        for step in stream.steps:
+            kept += ipc * len(step.classes)
+            images += sum(one.work(len(step.images.train), kept) for one in students.values())
+        total += watch.training([network], images)
+        if entry.method != RING:
+            total += watch.making(entry, ipc, network) * len(stream.steps)
+    return total
+
+
 def _announce(
     stream: Stream, jobs: int, shuffled: bool, ipc: int, budget: str, announce: Callable[[str], None]
 ) -> None:
     names = "classes drawn for each seed" if shuffled else " -> ".join(step.name for step in stream.steps)
     announce(f"{count(len(stream.steps), 'step')} ({names}), {stream.spec.num_classes} classes")
-    each = "bytes of that many images in single precision" if budget == "bytes" else "images"
+    each = "all as 8-bit pixels" if budget == "bytes" else "learned ones in single precision"
     announce(
         f"{ipc} per class of each step are kept ({each}); {count(jobs, 'job')}, one for each memory and seed"
     )

@@ -17,31 +17,11 @@ from torch import Tensor, nn
 
 from condensery import plugins
 from condensery.apps.training import StepLoss, batches_of, drawn, train_steps
-from condensery.data import PoolImages
 from condensery.errors import BadInput, did_you_mean
 from condensery.models.registry import NetworkFactory
 from condensery.records import ImageSpec
 from condensery.rng import Rng
-from condensery.training import Augment, Images, Recipe, TensorImages, train_network
-
-
-@dataclass(frozen=True)
-class Renamed:
-    """The real images of a step with the stream's classes.
-
-    Attributes:
-        classes: int64 (K,), the stream's class of each label.
-    """
-
-    images: PoolImages
-    classes: Tensor
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        images, labels = self.images.batch(indices)
-        return images, self.classes.to(labels.device)[labels]
+from condensery.training import FORWARD, Augment, Images, Recipe, TensorImages, train_network
 
 
 @dataclass(frozen=True)
@@ -66,7 +46,7 @@ class Lesson:
     """What there is to learn from at one step.
 
     Attributes:
-        new: the real images of the step, in the order of `arrival` where that matters.
+        new: the real images of the step, with the stream's classes.
         arrival: int64 (len(new),), the order in which they come.
         old: the memory of earlier steps; None at the first.
         kept: the memory of this step.
@@ -123,6 +103,10 @@ class Learner(Protocol):
         """The network after this step; `network` is that of the step before, and may be changed."""
         ...
 
+    def work(self, new: int, memory: int) -> float:
+        """Images that go through a training step, for so many new ones and so many in memory after the step."""
+        ...
+
 
 @dataclass(frozen=True)
 class EEIL:
@@ -172,6 +156,9 @@ class EEIL:
             )
         return network
 
+    def work(self, new: int, memory: int) -> float:
+        return (self.steps + self.balanced_steps) * self.batch_size * (1 + FORWARD * bool(self.weight))
+
     def _train(
         self,
         network: nn.Module,
@@ -211,8 +198,8 @@ def distillation(
 class GDumb:
     """A fresh network at each step, trained on the memory alone.
 
-    A. Prabhu et al., "GDumb", ECCV 2020; as Zhao & Bilen, "Dataset Condensation with Distribution Matching", WACV 2023,
-    section 4.4: trained as condensed sets are evaluated, with Siamese augmentation in place of CutMix.
+    A. Prabhu et al., "GDumb", ECCV 2020; as Zhao & Bilen, "Dataset Condensation with Distribution Matching", WACV 2023:
+    trained as condensed sets are evaluated, with Siamese augmentation in place of CutMix.
     """
 
     name: ClassVar[str] = "gdumb"
@@ -223,9 +210,8 @@ class GDumb:
     """passes over the memory"""
 
     def learn(self, network: nn.Module | None, lesson: Lesson, rng: Rng) -> nn.Module:
-        recipe = Recipe(
-            self.epochs + 1, decay_after=(self.epochs // 2 + 2,)
-        )  # as `evaluation.protocols` counts
+        # As `condensery.evaluation.protocols` counts epochs.
+        recipe = Recipe(self.epochs + 1, decay_after=(self.epochs // 2 + 2,))
         return train_network(
             lesson.network,
             lesson.spec,
@@ -235,6 +221,9 @@ class GDumb:
             augment=lesson.augment,
             device=lesson.device,
         )
+
+    def work(self, new: int, memory: int) -> float:
+        return (self.epochs + 1) * memory
 
 
 @dataclass(frozen=True)
@@ -261,6 +250,9 @@ class Replay:
         recipe = Recipe(1, lr=self.lr, momentum=0.0, weight_decay=0.0, batch_size=self.batch_size)
         _train(network, self._batches(lesson, rng), recipe, rng, lambda _, x, y: lesson.loss(x, y), lesson)
         return network
+
+    def work(self, new: int, memory: int) -> float:
+        return 2 * self.passes * new
 
     def _batches(self, lesson: Lesson, rng: Rng) -> Iterator[tuple[Tensor, Tensor]]:
         parts = [part for _ in range(self.passes) for part in lesson.arrival.split(self.batch_size)]

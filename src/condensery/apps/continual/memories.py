@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,16 +18,17 @@ from condensery.coresets.random import as_set
 from condensery.data import ClassPool
 from condensery.errors import BadInput
 from condensery.methods import METHODS
-from condensery.records import ImageSpec, SyntheticSet
+from condensery.records import SyntheticSet
 from condensery.rng import Rng
 from condensery.runner import condense
 from condensery.selection import select
+from condensery.synthetic.stored import with_pixels
 from condensery.training import TensorImages
 
 RING = "ring"
 """The memory that keeps the last images of each class that came (Chaudhry et al., 2019)."""
 BUDGETS = ("images", "bytes")
-_LABEL = 8  # bytes
+"""As many images in all memories, learned ones in single precision; or learned ones too as 8-bit pixels."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Memory:
 
     Attributes:
         images: on the device, with classes of the stream.
-        stored, bytes: images and bytes that it takes to keep it; real images take a byte for each value.
+        stored, bytes: images and bytes that it takes to keep it.
         seconds: that it took to make it.
     """
 
@@ -45,17 +45,6 @@ class Memory:
     stored: int
     bytes: int
     seconds: float
-
-
-def per_class(method: str, ipc: int, budget: str, spec: ImageSpec) -> int:
-    """Images of each class that a memory keeps.
-
-    Under the budget "bytes" all take what `ipc` images take in single precision: real ones, a byte a value, are more.
-    """
-    values = math.prod(spec.shape)
-    if budget == "images" or method in METHODS:
-        return ipc
-    return ipc * (4 * values + _LABEL) // (values + _LABEL)
 
 
 def arrival(count: int, rng: Rng) -> Tensor:
@@ -79,15 +68,15 @@ def make(record: Mapping[str, Any], step: Step, device: torch.device, folder: Pa
     """The memory of a step, made or found in `folder`.
 
     Args:
-        record: of the job: its memory, count of images per class, network and seed.
+        record: of the job: its memory, count of images per class, budget, network and seed.
         rng: the step's, which decides the order in which its images came.
     """
     made = _made(record, step, device, folder, rng)
-    real = record["memory"]["method"] not in METHODS
-    size = len(made) * (math.prod(made.spec.shape) + _LABEL) if real else made.bytes
+    if record["budget"] == "bytes" or record["memory"]["method"] not in METHODS:
+        made = with_pixels(made)
     labels = step.classes[made.labels]
     images = TensorImages(made.images.to(device), labels.to(device))
-    return Memory(images, made.stored_images, size, float(made.record.get("seconds", 0.0)))
+    return Memory(images, made.stored_images, made.bytes, float(made.record.get("seconds", 0.0)))
 
 
 def _made(

@@ -103,7 +103,7 @@ class Continual:
             )
             for row in rows
         )  # fmt: skip
-        said = "Mean ± standard deviation over n orders. Images and bytes are those of the whole memory at the end."
+        said = "Mean ± standard deviation over n seeds. Images and bytes are those of the whole memory at the end."
         title = title or f"Continual learning on {', '.join(one['name'] for one in self.asked['data'])}"
         return Report(title, self.facts, (), plots=tuple(plots), tables=(Table(said, columns, cells),),
                       skipped=self.problems, command=self.command)  # fmt: skip

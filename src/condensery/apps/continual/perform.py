@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from condensery import artifact
 from condensery.apps.continual import memories
-from condensery.apps.continual.learners import LEARNERS, Learner, Lesson, Renamed
+from condensery.apps.continual.learners import LEARNERS, Learner, Lesson
 from condensery.apps.continual.memories import Memory
 from condensery.apps.continual.streams import Step, Stream, stream_of
 from condensery.apps.study import Done, say, skipping
@@ -61,6 +61,12 @@ class Progress:
     def document(self) -> dict[str, Any]:
         return {"accuracies": self.accuracies, "seconds_of": self.seconds, "memory": self.memory}
 
+    @property
+    def line(self) -> str:
+        """The mean accuracy of each learner after the last step, for people."""
+        last = {label: float(np.mean(rows[-1])) for label, rows in self.accuracies.items()}
+        return ", ".join(f"{label} {percent(mean)} %" for label, mean in last.items())
+
     def restore(self, path: Path, fresh: nn.Module, device: torch.device) -> None:
         """Take up what `save` wrote; `fresh` is a network of the kind that is kept."""
         tensors, header = artifact.read_tensors(path)
@@ -99,19 +105,13 @@ def _learn(job: Job) -> Done:
             _take(lesson, students, stream, t, progress, record, draws)
             progress.memory.append({"images": kept.stored, "bytes": kept.bytes, "seconds": kept.seconds})
             progress.save(folder / _STATE)
-            now = ", ".join(
-                f"{label} {percent(float(np.mean(progress.accuracies[label][t])))} %" for label in students
-            )
-            say(f"{job.label}: step {t + 1} of {len(stream.steps)} ({step.name}): {now}")
+            say(f"{job.label}: step {t + 1} of {len(stream.steps)} ({step.name}): {progress.line}")
         held.append(kept)
-    last = ", ".join(
-        f"{label} {percent(float(np.mean(progress.accuracies[label][-1])))} %" for label in students
-    )
     (folder / _STATE).unlink(missing_ok=True)
     if not any(folder.iterdir()):
         shutil.rmtree(folder)
     names = [step.name for step in stream.steps]
-    return {**progress.document, "steps": names, "line": last, **environment(device)}, {}
+    return {**progress.document, "steps": names, "line": progress.line, **environment(device)}, {}
 
 
 def _lesson(
@@ -124,9 +124,10 @@ def _lesson(
     rng: Rng,
 ) -> Lesson:
     step = stream.steps[t]
-    pool = ClassPool(step.images.train, step.images.spec, device)
+    new = PoolImages(ClassPool(step.images.train, step.images.spec, device))
+    new.labels = step.classes[new.labels]
     return Lesson(
-        new=Renamed(PoolImages(pool), step.classes),
+        new=new,
         arrival=memories.arrival(len(step.images.train), rng),
         old=memories.joined(held),
         kept=kept.images,

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from condensery.apps.study import recalled, remember
 from condensery.data import load
+from condensery.data.sources import absolute_source
 from condensery.errors import BadInput
 from condensery.records import ImageData, ImageSpec, LabeledImages
 from condensery.rng import Rng
-from condensery.runner import absolute_source
 
 SCENARIOS = ("class", "domain", "task")
 _CHANGE = re.compile(r"invert|rotate=(90|180|270)")

@@ -10,6 +10,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from condensery.apps.estimate import Stopwatch
 from condensery.apps.search.grid import PAPER, Grid, candidates
 from condensery.apps.search.outcome import Ranking, Search, correlation, ranked, tops
 from condensery.apps.search.perform import MAKE, SET, TRAIN, WHOLE, perform
@@ -19,12 +20,13 @@ from condensery.comparison.entries import Steps, entries
 from condensery.comparison.jobs import Entry, Job
 from condensery.coresets import Selector
 from condensery.data import load
+from condensery.data.sources import absolute_source, given_options
 from condensery.errors import BadInput
 from condensery.method import Method
 from condensery.models.registry import resolve
 from condensery.records import ImageData
-from condensery.runner import absolute_source, given_options, require_count
-from condensery.text import count
+from condensery.runner import require_count
+from condensery.text import count, readable_seconds
 
 EARLY = "early"
 """The proxy of early stopping: the whole training part for as many iterations as the sets get."""
@@ -53,6 +55,8 @@ def search(
     size: int | None = None,
     channels: int | None = None,
     data_options: Mapping[str, Any] | None = None,
+    estimate: bool = True,
+    dry_run: bool = False,
     **where: Unpack[Where],
 ) -> Search:
     """Rank networks by training each on small proxies of the training set, and check the ranks of the best.
@@ -70,12 +74,14 @@ def search(
         ipc, condense_with, steps, settings: of the proxies, as for `condensery.compare`.
         validation: share of the training images of each class.
         epochs, batch_size: on proxies.
-        whole_epochs: on the whole training part.
+        whole_epochs: on the whole training part; 0 trains none on it.
         whole: train all networks on it, not only the best of each proxy.
         repeats: trainings of each network.
         augmentation: Siamese groups, "auto" or "none".
         seed: decides every draw.
         size, channels, data_options: for loading.
+        estimate: say how long it will take.
+        dry_run: check, say, and do nothing.
         where: device, workers, ray, gpus_per_job, threads, engine, command, announce: as for `condensery.compare`.
 
     Raises:
@@ -86,7 +92,7 @@ def search(
         raise BadInput(f"name a proxy with --proxies: {EARLY}, a method or a selector, such as random,dm")
     running, known = Running(out, **where), [one for one in proxies if one != EARLY]
     chosen = list(entries(known, settings or {}, steps)) if known else []
-    counts = {"ipc": ipc, "epochs": epochs, "whole-epochs": whole_epochs, "batch-size": batch_size}
+    counts = {"ipc": ipc, "epochs": epochs, "whole-epochs": whole_epochs or 1, "batch-size": batch_size}
     for name, value in {**counts, "repeats": repeats}.items():
         require_count(name, value)
     if not 0 < validation < 1:
@@ -121,10 +127,16 @@ def search(
         f"{count(len(names), 'network')} on {', '.join(plan.proxies)}: {plan.iterations:,} iterations each; then "
         f"{whole_epochs} epochs on the whole training part for {'all' if whole else 'the best of each'}"
     )
+    if estimate:
+        seconds = plan.seconds(Stopwatch(images, running.device), chosen, ipc, condense_with, room)
+        total = readable_seconds(seconds / (running.workers or 1))
+        running.announce(f"about {total} for all, {running.workers or 1} at a time")
     named = {**source, "name": Path(images.source).name}
     about = {"grid": network if grid is None else f"{network}, {dict(grid)}", "candidates": names, "ipc": ipc}
     asked = {**plan.common, **plan.how, **about, "whole_epochs": whole_epochs, "data": named}
     phases = [lambda _: list(plan.made.values()), plan.train, plan.check]
+    if dry_run:
+        return Search(Path(out), asked, (), {}, 0.0, left_out, (), running.command)
     documents, problems = do_jobs("search", asked, phases, perform, running)
     whole_size = {"images": room, "bytes": room * (math.prod(images.spec.shape) + 8), "made_in": 0.0}
     rankings = tuple(one for label in plan.proxies if (one := plan.ranking(label, documents, whole_size)))
@@ -166,6 +178,18 @@ class _Plan:
     all_whole: bool
     made: dict[str, Job] = field(default_factory=dict)
 
+    def seconds(self, watch: Stopwatch, chosen: Sequence[Entry], ipc: int, network: str, room: int) -> float:
+        """That all jobs take; if the proxies agree on the best networks, it is less."""
+        many, best = len(self.candidates), len(self.proxies) * max(tops(len(self.candidates)))
+        wholes = many if self.all_whole else min(many, best)
+        early = self.iterations * self.how["batch_size"]
+        of_set = self.how["epochs"] * ipc * len(watch.timer.pool.counts)
+        on_proxies = many * sum(early if label == EARLY else of_set for label in self.proxies)
+        images = self.how["repeats"] * (on_proxies + wholes * self.whole_epochs * room)
+        return watch.training(self.candidates, images) + sum(
+            watch.making(one, ipc, network) for one in chosen
+        )
+
     def train(self, documents: Mapping[str, dict[str, Any]]) -> list[Job]:
         """Every network on every proxy that could be made."""
         found = []
@@ -181,6 +205,8 @@ class _Plan:
 
     def check(self, documents: Mapping[str, dict[str, Any]]) -> list[Job]:
         """The best networks of each proxy, or all, on the whole training part."""
+        if not self.whole_epochs:
+            return []
         wanted = set(self.candidates if self.all_whole else ())
         for label in self.proxies:
             wanted |= set(ranked(self._validation(label, documents))[: max(tops(len(self.candidates)))])

@@ -60,7 +60,7 @@ def correlation(
     one, other = ([values[name] for name in both] for values in (first, second))
     if len(both) < 3 or len(set(one)) == 1 or len(set(other)) == 1:
         return None
-    return float(spearmanr(one, other).statistic)
+    return float(spearmanr(one, other)[0])  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

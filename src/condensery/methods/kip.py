@@ -1,0 +1,126 @@
+"""KIP: kernel inducing points. Kernel ridge regression on the set, with the kernel of infinitely wide networks.
+
+Timothy Nguyen, Zhourong Chen and Jaehoon Lee, "Dataset Meta-Learning from Kernel Ridge-Regression", ICLR 2021, arXiv
+2011.00050, algorithm 1; constants that the paper leaves out are those of the authors' notebook
+(google-research/google-research, kip/KIP.ipynb).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from condensery.errors import BadInput
+from condensery.matching.infinite import KERNELS, fully_connected_kernel
+from condensery.matching.kernels import IllConditioned, ridge_solution
+from condensery.method import State, Task
+from condensery.rng import Rng
+from condensery.text import count
+from condensery.training import Recipe
+
+LABELS = ("fixed", "learned")
+
+
+@dataclass(frozen=True)
+class KIP:
+    """Learn images on which kernel ridge regression predicts real images. No network is needed."""
+
+    name: ClassVar[str] = "kip"
+    summary: ClassVar[str] = (
+        "kernel inducing points (Nguyen et al., 2021): regression with infinitely wide networks"
+    )
+
+    iterations: int = 1000
+    """updates of the images"""
+    kernel: str = "ntk"
+    """of fully connected networks: "ntk" (trained by gradient descent) or "nngp" (random)"""
+    depth: int = 1
+    """their hidden layers"""
+    real_batch: int = 5000
+    """real images per step, as many of each class as can be"""
+    image_lr: float = 0.04
+    """learning rate of Adam for images and labels"""
+    labels: str = "fixed"
+    """"fixed": the classes, or "learned" with the images"""
+    ridge: float = 1e-6
+    """of the regression, as a share of the mean diagonal of the kernel"""
+    init: str = "real"
+    """start from "real" images, from "noise", or from the images of another set, by its file"""
+
+    def steps(self, ipc: int) -> int:
+        return self.iterations
+
+    def check(self, task: Task) -> list[str]:
+        notes = task.start_notes(self.init, 1, learns_labels=self.labels == "learned")
+        for name, choices in (("kernel", KERNELS), ("labels", LABELS)):
+            if getattr(self, name) not in choices:
+                raise BadInput(f"unknown {name} {getattr(self, name)!r}; choose one of {', '.join(choices)}")
+        return [
+            *notes,
+            f"labels {self.labels}; {self.kernel} of fully connected networks with "
+            f"{count(self.depth, 'hidden layer')}: {task.network.name} is for the evaluation alone",
+        ]
+
+    def start(self, task: Task, rng: Rng) -> State:
+        synthetic = task.start_images(self.init, 1, rng.fork("images"))
+        targets = None
+        if self.labels == "learned":
+            targets = _centred(synthetic.labels, task.spec.num_classes).float()
+            if task.start and task.start.targets is not None:
+                targets = task.start.targets.to(task.device).clone()
+            targets.requires_grad_()
+        synthetic = replace(synthetic, targets=targets, training=own_training(len(synthetic.labels)))
+        return State(
+            synthetic, {"synthetic": torch.optim.Adam(synthetic.leaves().values(), self.image_lr)}, {}
+        )
+
+    def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
+        real, labels = self._real(task, rng)
+        images = state.synthetic.images.flatten(1).double()
+        learned = state.synthetic.leaves().get("targets")
+        targets = (
+            _centred(state.synthetic.labels, task.spec.num_classes) if learned is None else learned.double()
+        )
+        within = fully_connected_kernel(images, images, self.kernel, self.depth)
+        try:
+            solution = ridge_solution(within, targets, self.ridge)
+        except IllConditioned as error:
+            raise IllConditioned(
+                f"step {state.step}: {error}; use more than --ridge {self.ridge:g} or less than --image-lr "
+                f"{self.image_lr:g}"
+            ) from error
+        predicted = fully_connected_kernel(real, images, self.kernel, self.depth) @ solution
+        yield 0.5 * (predicted - _centred(labels, task.spec.num_classes)).square().mean()
+
+    def advance(self, task: Task, state: State, rng: Rng) -> State:
+        return state.next()
+
+    def _real(self, task: Task, rng: Rng) -> tuple[Tensor, Tensor]:
+        """Real images of each class, float64 (B, D), and their classes, int64 (B,)."""
+        each = max(1, self.real_batch // task.spec.num_classes)
+        drawn = [task.pool.sample(c, each, rng.fork("real batch", c)) for c in task.classes]
+        labels = [task.labels(c, len(images)) for c, images in zip(task.classes, drawn, strict=True)]
+        return torch.cat(drawn).flatten(1).double(), torch.cat(labels)
+
+
+def _centred(classes: Tensor, num_classes: int) -> Tensor:
+    """float64 (n, num_classes): 1 - 1 / num_classes at the class, -1 / num_classes elsewhere."""
+    return F.one_hot(classes, num_classes).double() - 1 / num_classes
+
+
+def own_training(images: int) -> dict[str, Any]:
+    """For finite networks: squared errors, as the regression has. The rest is ours, see docs/methods/kip.md."""
+    return Recipe(
+        epochs=1000,
+        lr=1e-3,
+        weight_decay=0.0,
+        batch_size=min(500, images),
+        loss="mse",
+        optimizer="adam",
+        schedule="cosine",
+    ).to_json()
