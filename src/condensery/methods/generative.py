@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from condensery.matching.layers import layer_features, layer_gap, pooled
 from condensery.matching.relations import inter_class, intra_class, mean_distance
-from condensery.method import State, Task
+from condensery.method import Preparation, State, Task
 from condensery.methods.adversary import (
     BETAS,
     codes_for,
@@ -27,10 +27,10 @@ from condensery.methods.adversary import (
 )
 from condensery.methods.associates import Eye, divided
 from condensery.methods.generative_settings import GenerativeSettings
-from condensery.pretraining import generator_loss
+from condensery.pretraining import generator_loss, joined
 from condensery.rng import Rng
 from condensery.synthetic import Generated
-from condensery.teaching import teacher_network
+from condensery.teaching import teacher_network, teacher_preparation
 from condensery.teaching.classes import standardised
 from condensery.training import train_step
 
@@ -43,6 +43,15 @@ class Generative(GenerativeSettings):
     summary: ClassVar[str] = (
         "condensation into a generative model (Zhang et al., 2023): codebook and generator"
     )
+
+    def preparation(self, task: Task, rng: Rng) -> Preparation | None:
+        if not self.gan_steps:
+            return None
+        teacher = (
+            teacher_preparation(task.pool, self._teacher(task), task.device) if self._taught(task) else None
+        )
+        without = replace(self, condition="one-hot", soft_labels="no", gan_steps=0)
+        return joined(teacher, self._training(task, rng).preparation(without))
 
     def start(self, task: Task, rng: Rng) -> State:
         known = self._known(task)
@@ -124,9 +133,14 @@ class Generative(GenerativeSettings):
                     layer_features(network, task.forward_only(images), task.chunk)[-1].flatten(1)
                     for images in seen
                 ]
-        embeddings = state.networks["embeddings"](labels)
-        optimizer = state.optimizers["discriminator"]
-        train_discriminator(state.networks["discriminator"], optimizer, *seen, labels, embeddings)
+        train_discriminator(
+            state.networks["discriminator"],
+            state.optimizers["discriminator"],
+            seen[0],
+            seen[1],
+            labels,
+            state.networks["embeddings"](labels),
+        )
 
     def _with_network(self, task: Task, state: State, network: nn.Module, rng: Rng) -> State:
         """`state` with another feature network and, since its features mean something else, another discriminator."""

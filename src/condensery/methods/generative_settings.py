@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, cast
 
 import torch
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from condensery.augment import SiameseAugmentation, resolve_strategy
 from condensery.data.bounded import require_memory
 from condensery.errors import BadInput
-from condensery.method import Preparation, Task
+from condensery.method import Task
 from condensery.methods.adversary import GanSettings
-from condensery.pretraining import GeneratorTraining, joined, random_codes
+from condensery.pretraining import GeneratorTraining, random_codes
 from condensery.rng import Rng
 from condensery.synthetic import Generated, GeneratorNetwork, default_blocks, require_blocks
 from condensery.synthetic.generator import stored_shapes
-from condensery.teaching import TeacherSettings, teacher_network, teacher_preparation
+from condensery.teaching import TeacherSettings, teacher_network
 from condensery.teaching.classes import ClassMeans, class_means, standardised
 from condensery.training import Recipe
 
@@ -30,7 +30,7 @@ THRESHOLD = 0.7  # of truncated codes
 class GenerativeSettings:
     """Fields, refusals, the pretraining and the first codes and weights.
 
-    Abstract: `Generative` adds `start`, `terms` and `advance`, and overrides nothing.
+    Abstract: `Generative` adds `preparation`, `start`, `terms` and `advance`, and overrides nothing.
     """
 
     scheduled: ClassVar[bool] = True
@@ -138,15 +138,6 @@ class GenerativeSettings:
                 "kept by name: use --condition one-hot --soft-labels no"
             )
         require_blocks(self._blocks(task), *task.spec.shape[1:])
-
-    def preparation(self, task: Task, rng: Rng) -> Preparation | None:
-        if not self.gan_steps:
-            return None
-        teacher = (
-            teacher_preparation(task.pool, self._teacher(task), task.device) if self._taught(task) else None
-        )
-        without = replace(self, condition="one-hot", soft_labels="no", gan_steps=0)
-        return joined(teacher, self._training(task, rng).preparation(without))
 
     def _embeddings(self, task: Task, known: ClassMeans | None) -> Tensor:
         """What stands for the classes at first, (classes, E)."""

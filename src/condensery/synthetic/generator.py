@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -91,10 +92,12 @@ class GeneratorNetwork(nn.Module):
         found = {
             f"{name}.{key}": t for name, layer in weights.items() for key, t in layer.state_dict().items()
         }
-        for i, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
-            scale = norm.weight / (norm.running_var + norm.eps).sqrt()  # (width,)
-            found[f"layers.{i}.weight"] = convolution.weight * scale.view(-1, 1, 1, 1)
-            found[f"layers.{i}.bias"] = norm.bias - norm.running_mean * scale
+        for i, (convolution, layer) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            norm = cast(nn.BatchNorm2d, layer)
+            mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+            scale = norm.weight / (variance + norm.eps).sqrt()  # (width,)
+            found[f"layers.{i}.weight"] = cast(nn.Conv2d, convolution).weight * scale.view(-1, 1, 1, 1)
+            found[f"layers.{i}.bias"] = norm.bias - mean * scale
         return {name: tensor.detach().clone() for name, tensor in found.items()}
 
 
