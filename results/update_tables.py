@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,15 @@ OTHER_NETWORKS = {
     "dsa": "dsa-cross-architecture",
 }  # published tables of the same cells
 CONTRAST = "contrast.jsonl"  # runs for one question alone, which no other table shows
+MINUTES = "minutes.jsonl"  # sets made in minutes, by benchmarks/minutes.py: a table of their own
 
 
 def rows() -> list[dict[str, Any]]:
     """One row for each line and subject: the run, its score and the published value; in a stable order."""
     found = []
     for file in sorted(HERE.glob("*.jsonl")):
+        if file.name == MINUTES:
+            continue
         in_table = file.name != CONTRAST
         for line in file.read_text(encoding="utf-8").splitlines():
             run = json.loads(line)
@@ -152,6 +156,57 @@ def in_its_table(row: dict[str, Any]) -> str:
             if (cell.data, cell.ipc, cell.condensed_with, cell.network) == place and cell.value:
                 return in_percent(cell.value)
     return row["published"]
+
+
+def minutes() -> list[str]:
+    """Sets made in minutes: images alone, and with labels of views; random images beside both."""
+    runs = [json.loads(line) for line in (HERE / MINUTES).read_text(encoding="utf-8").splitlines()]
+    columns = list(dict.fromkeys((run["data"], run["ipc"]) for run in sorted(runs, key=_place)))
+    heads = [f"{NAMES[data]}, {ipc} per class" for data, ipc in columns]
+    lines = [f"| test accuracy, % | {' | '.join(heads)} |", "|---|" + "---|" * len(columns)]
+
+    def row(name: str, cell: Callable[[dict[str, Any]], str | None], with_labels: bool) -> None:
+        """`cell` of the runs of one track; the last line on a place counts."""
+        of_track = [run for run in runs if bool(run["labelled_by"]) == with_labels]
+        cells = {(run["data"], run["ipc"]): cell(run) or "" for run in of_track}
+        lines.append(f"| {name} | " + " | ".join(cells.get(column, "") for column in columns) + " |")
+
+    def score(subject: str) -> Callable[[dict[str, Any]], str | None]:
+        return lambda run: next(
+            (f"{accuracy(s)} (n = {s['n']})" for s in run["scores"] if s["subject"] == subject), None
+        )
+
+    def size(run: dict[str, Any]) -> str:
+        return readable_bytes(next(s["bytes"] for s in run["scores"] if s["subject"] == "dm"))
+
+    row("**condensed images**", score("dm"), False)
+    row("random images, as many bytes", score("random"), False)
+    for method, ipc_by in (("dm", "DM"), ("frepo", "FRePo")):
+        values = [lookup(data, method, ipc, MAIN, MAIN) for data, ipc in columns]
+        if any(values):
+            said = " | ".join("" if v is None else in_percent(v) for v in values)
+            lines.append(f"| published, {ipc_by}: 32-bit images, hours on a GPU | {said} |")
+    row("bytes", size, False)
+    row(
+        "minutes to make one, one core",
+        lambda run: f"{sum(run['condense_seconds']) / len(run['condense_seconds']) / 60:.1f}",
+        False,
+    )
+    row("**the same with labels of views**", score("dm"), True)
+    row("random images with labels of views, as many bytes", score("random"), True)
+    row("bytes", size, True)
+    row(
+        "their teacher itself; its bytes",
+        lambda run: (
+            f"{100 * run['labelled_by']['accuracy']:.1f}; {readable_bytes(run['labelled_by']['bytes'])}"
+        ),
+        True,
+    )
+    return lines
+
+
+def _place(run: dict[str, Any]) -> tuple[bool, int]:
+    return run["data"] != "mnist", run["ipc"]
 
 
 def contrast(found: list[dict[str, Any]]) -> list[str]:
@@ -259,6 +314,7 @@ def render() -> dict[str, str]:
     found = rows()
     return {
         "summary": "\n".join(summary(found)),
+        "minutes": "\n".join(minutes()),
         "contrast": "\n".join(contrast(found)),
         "cross-architecture": "\n".join(cross_architecture(found)),
         "details": "\n".join([*details(found), "", *commands(found)]),

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 import condensery
-from condensery import BadInput, ImageData, Task, get_method, minutes
+from condensery import BadInput, ImageData, Task, get_method, minutes, runner
 from condensery.data import ClassPool
-from condensery.minutes import Rung, within
+from condensery.method import Preparation
+from condensery.minutes import clock, fitting, teachers, within
+from condensery.minutes.clock import Rung, work_of
 from condensery.models.registry import resolve
 from condensery.records import LabeledImages
 
@@ -27,7 +29,7 @@ def task_of(data: ImageData, network: str = "convnet") -> Task:
 
 
 def clock_of(data: ImageData) -> Any:
-    return minutes._Clock(task_of(data), 60.0)
+    return clock.Clock(task_of(data), 60.0)
 
 
 def photos(data: ImageData, side: int) -> ImageData:
@@ -44,9 +46,9 @@ def timed(monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[Rung]:
 
     def step(clock: Any, rung: Rung) -> float:
         asked.append(rung)
-        return seconds * minutes._work(rung, clock)
+        return seconds * work_of(rung, clock)
 
-    monkeypatch.setattr(minutes._Clock, "step", step)
+    monkeypatch.setattr(clock.Clock, "step", step)
     return asked
 
 
@@ -62,14 +64,14 @@ def test_a_budget_that_is_large_enough_changes_nothing(tiny: ImageData, monkeypa
 
 def test_less_time_gives_up_more_and_never_what_was_asked_for(tiny: ImageData, monkeypatch) -> None:
     asked, data = get_method("dm", real_batch=64), photos(tiny, 64)
-    work = minutes._work(Rung(asked, "convnet"), clock_of(data))
+    work = clock.work_of(Rung(asked, "convnet"), clock_of(data))
     timed(monkeypatch, 60 * 0.8 / 600 / work)  # 600 steps as asked for take a minute's share
     cuts = []
     for given in (1.2, 0.3, 0.1, 0.03, 0.01):
         found = within(given, asked, task_of(data), wanted=600)
         cuts.append((found.method.real_batch, found.method.coarse, found.network))
         assert (
-            found.steps * minutes._work(Rung(found.method, found.network), clock_of(data))
+            found.steps * clock.work_of(Rung(found.method, found.network), clock_of(data))
             <= 600 * work * given
         )
         assert "more time: " in found.lines[1]
@@ -111,7 +113,7 @@ def test_what_a_budget_chose_is_recorded_and_needs_no_clock_again(
     tiny_file: Path, tmp_path: Path, monkeypatch
 ) -> None:
     """Real steps are timed; the run is stopped, resumed, and repeated from its record alone."""
-    monkeypatch.setattr(minutes, "_rounded", lambda steps: min(steps, 6))
+    monkeypatch.setattr(fitting, "_rounded", lambda steps: min(steps, 6))
     run = {"network": NETWORK, "device": "cpu", "ipc": 1}
     heard: list[str] = []
     stopped = condensery.condense(
@@ -119,7 +121,7 @@ def test_what_a_budget_chose_is_recorded_and_needs_no_clock_again(
     )
     assert any(line.startswith("5 minutes: 6 steps of ") for line in heard)
     assert (stopped.record["step"], stopped.record["steps"]) == (1, 6)
-    monkeypatch.setattr(minutes, "within", None)
+    monkeypatch.setattr(runner, "within", None)
     again = condensery.condense(tiny_file, "dm", minutes=5, out=tmp_path / "run", resume=True, **run)
     record = again.record
     repeated = condensery.condense(
@@ -139,7 +141,7 @@ def test_every_method_fits_into_a_budget(name: str, tiny: ImageData, quick_metho
 def test_a_teacher_gets_the_epochs_and_the_size_that_fit(tiny: ImageData, monkeypatch) -> None:
     data, method = photos(tiny, 128), get_method("patches", candidates=12)
     monkeypatch.setattr(
-        minutes, "seconds_per_image", lambda pool, settings, device: 1e-4 * (settings.size or 128) ** 2
+        teachers, "seconds_per_image", lambda pool, settings, device: 1e-4 * (settings.size or 128) ** 2
     )
     found = within(1200, method, task_of(data))
     assert (found.method.teacher_size, found.method.teacher_epochs, found.steps) == (64, 0, 1)
@@ -147,9 +149,11 @@ def test_a_teacher_gets_the_epochs_and_the_size_that_fit(tiny: ImageData, monkey
     short = within(1, method, task_of(data))
     assert short.method.teacher_size == 32 and 0 < short.method.teacher_epochs < 1000
     with pytest.raises(
-        BadInput, match="too short for one epoch of a teacher on 36 images here: give --minutes"
+        BadInput, match="too short for 1 epoch of a teacher on 36 images here: give --minutes"
     ):
         within(0.01, method, task_of(data))
+    with pytest.raises(BadInput, match="too short for 900 epochs of a teacher"):
+        within(1, replace(method, teacher_epochs=900), task_of(data), fixed=["teacher_epochs"])
 
 
 @pytest.mark.parametrize(
@@ -165,3 +169,13 @@ def test_a_teacher_gets_the_epochs_and_the_size_that_fit(tiny: ImageData, monkey
 def test_a_run_on_a_cpu_ends_in_time_unless_somebody_says_how_long(given: Any, expected: Any) -> None:
     found = minutes.chosen_length(*given)
     assert (found["preset"], found["minutes"]) == expected
+
+
+def test_what_is_made_before_the_first_step_counts(tiny: ImageData, monkeypatch) -> None:
+    needed = Preparation("expert", ("a", "b"), work=100.0, make=lambda k: None, without=None)
+    monkeypatch.setattr(fitting.driver, "preparation", lambda *_: needed)
+    monkeypatch.setattr(fitting, "seconds_per_image", lambda *_: 0.1)
+    found = within(1, get_method("dm"), task_of(tiny, NETWORK), wanted=7)
+    assert found.steps == 7 and "2 experts in about 20 s, then 7 steps" in found.lines[0]
+    with pytest.raises(BadInput, match="too short for what dm makes before its first step here, 2 experts"):
+        within(0.1, get_method("dm"), task_of(tiny, NETWORK), wanted=7)

@@ -29,3 +29,11 @@ def test_every_setting_that_was_chosen_is_in_it(record, tiny_file: Path) -> None
 def test_a_record_that_says_too_little_has_none(record, missing: str) -> None:
     assert run_command({key: value for key, value in record.items() if key != missing}) == ""
     assert run_command({**record, "data": {}}) == ""
+
+
+def test_counts_and_the_set_to_start_from_are_in_it(record) -> None:
+    start = {"set": "/runs/a set/set.safetensors", "sha256": "0"}
+    fields = {**record["fields"], "init": "set"}
+    command = run_command({**record, "ipc": [5, 2, 1], "start": start, "fields": fields})
+    assert "--ipc 5,2,1 " in command and "--init '/runs/a set/set.safetensors'" in command
+    assert run_command({**record, "start": {**start, "set": ""}, "fields": fields}) == ""

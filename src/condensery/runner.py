@@ -122,7 +122,9 @@ def condense(
             announce(preset_line(preset, method.name, taken, steps or method.steps(typical), typical))
         if minutes is not None:
             task = _task(images, network, counts, pick_device(device), start)
-            found = within(minutes, method, task, fixed=typed, wanted=steps, fill=preset is None)
+            found = within(
+                minutes, method, task, fixed=typed, wanted=steps, fill=preset is None or steps is None
+            )
             method, network, steps = found.method, found.network, found.steps
             for line in found.lines:
                 announce(line)

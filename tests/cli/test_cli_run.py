@@ -17,6 +17,7 @@ from condensery.cli.declared import methods, owners
 from condensery.cli.output import Output
 from condensery.cli.progress import Progress
 from condensery.errors import BadInput
+from condensery.evaluation.evaluator import Trained
 from condensery.methods import METHODS
 from condensery.presets import run_command
 from condensery.session import StepReport
@@ -263,8 +264,21 @@ def test_a_log_file_gets_a_line_now_and_then(capsys):
     assert lines[0] == "step 8/1000  loss 0.5  8.4 s/step  1 min 7 s, 2 h 18 min left"
 
 
+def test_a_log_file_hears_of_networks_that_take_long(capsys):
+    progress = Progress(Output())
+    progress.wanted = False
+    news = [Trained("dm", "convnet", 0.5, done, 7) for done in range(1, 8)]
+    progress.evaluating(news[0])
+    assert capsys.readouterr().out == "", "a short evaluation is quiet"
+    progress.began -= 140
+    for one in news[1:]:
+        progress.evaluating(one)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line == "2/7 networks  dm, convnet: 50.0 %  2 min 20 s, about 5 min 50 s left"
+
+
 def test_minutes_choose_settings_that_the_command_of_the_set_repeats(condense, monkeypatch):
-    monkeypatch.setattr("condensery.minutes._rounded", lambda steps: 2)
+    monkeypatch.setattr("condensery.minutes.fitting._rounded", lambda steps: 2)
     done = condense("run --data digits --minutes 5 --out demo", *TINY)
     assert done.code == 0 and "5 minutes: 2 steps of " in done.out
     made = condensery.load("demo")
@@ -272,6 +286,8 @@ def test_minutes_choose_settings_that_the_command_of_the_set_repeats(condense, m
     assert "--minutes" not in command and "--steps 2" in command
     again = condense(*shlex.split(command)[1:], "--out", "again")
     assert again.code == 0 and torch.equal(condensery.load("again").images, made.images)
+    default = condense("run --data digits --device cpu --out default", *TINY)
+    assert "preset fast: 600 steps" in default.out and "15 minutes: 2 steps of " in default.out
     resumed = condense("run --resume --minutes 7 --steps 3 --out demo", "--network", TINY[1])
     assert resumed.code == 0 and "--minutes is for new runs" in resumed.out
     assert condensery.load("demo").record["step"] == 3

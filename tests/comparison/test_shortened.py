@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from condensery import PROTOCOLS, BadInput, compare, minutes
+from condensery import PROTOCOLS, BadInput, compare
 from condensery.comparison import shortened
+from condensery.minutes import fitting
 
 JUDGE = replace(PROTOCOLS["quick"], name="judge", epochs=4, plain_epochs=4, repeats=2)
 NETWORK = {"condense_with": ["convnet+width=4+depth=1"], "device": "cpu", "protocol": JUDGE}
 
 
 def test_settings_are_chosen_once_and_kept(tiny_file: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(minutes, "_rounded", lambda steps: 3)
+    monkeypatch.setattr(fitting, "_rounded", lambda steps: 3)
     short = (JUDGE.with_epochs(1), 1, "; cut to fit: 1 epoch")
     monkeypatch.setattr(shortened, "judged_within", lambda *_: short)
     heard: list[str] = []

@@ -31,16 +31,17 @@ CONTRASTIVE = ("dcc", "dsac")  # class-wise in the warm-up, which every run here
 GRADIENT_MATCHING = ("dc", "dsa", *CONTRASTIVE)
 CLASS_WISE = ("dm", "mmd", *GRADIENT_MATCHING)
 WITHOUT_TERMS = ("patches", "cgan", "gmmn", "vae")  # select and crop, or draw, and minimise nothing
-WITHOUT_NETWORKS = ("kip", "mmd")
+WITHOUT_NETWORKS = ("kip", "mmd", "rfad")
 FIXED_IMAGES = ("ld",)  # learn labels alone
 NEVER_ZERO = ("cafe", "dd", "ld", "mtt")  # their loss is more than a distance from the real images
-EMBEDDING = ("cafe", "dm", "frepo", "generative")  # they need a network with embed()
+EMBEDDING = ("cafe", "dm", "frepo", "generative", "rfad")  # they need a network with embed()
 GENERATORS = ("generative",)  # their images are made of codes and weights; losses are tested beside them
 FALLS = {"ld": 0.95, "mtt": 0.99}  # where one step of training, not a whole one, is looked at
 FAST_RATE: dict[str, dict[str, float]] = {  # where the published rate shows nothing in 25 steps
     "frepo": {"image_lr": 0.03},
     "dd": {"image_lr": 0.1, "rate": 0.1},
     "ld": {"label_lr": 0.05, "inner_lr": 0.5},
+    "rfad": {"image_lr": 0.03},
     "mtt": {"rate": 0.01, "rate_lr": 1e-6, "image_lr": 3.0},
 }
 BATCH_NORM = "convnet+width=8+depth=2+norm=batch"
@@ -202,7 +203,7 @@ def test_loss_vanishes_when_the_synthetic_set_is_the_real_one(
     if name in NEVER_ZERO:
         pytest.skip("its loss is that of networks on real images")
     task = make_task(ipc=12)  # all there are
-    as_they_are = {"augmentation": "none", "labels": "fixed", "mirror": "no", "ridge": 1e-9}
+    as_they_are = {"augmentation": "none", "labels": "fixed", "mirror": "no", "ridge": 1e-9, "loss": "mse"}
     method = quick_method(name, real_batch=256, init="real", **as_they_are)
     state = driver.begin(method, task, RNG)
     same = objective(method, task, state, RNG)
@@ -315,7 +316,7 @@ def test_batch_norm_statistics(name: str, quick_method: Maker, make_task: Maker)
     """
     require_terms(name)
     if name in WITHOUT_NETWORKS:
-        pytest.skip("has no networks")
+        pytest.skip("keeps no network")
     if name == "frepo":
         pytest.skip("has a pool of networks, which keep the statistics that they were trained with")
     task = make_task(BATCH_NORM, ipc=2)
@@ -415,6 +416,7 @@ def test_published_steps(name: str) -> None:
         "dd": {1: 23_600, 10: 23_600, 50: 23_600},
         "mtt": {1: 5000, 10: 5000, 50: 5000},
         "cafe": {1: 20_000, 10: 20_000, 50: 20_000},
+        "rfad": {1: 100_000, 10: 100_000, 50: 100_000},
         "kip": {1: 1000, 10: 1000, 50: 1000},
         "ld": {1: 19_600, 10: 19_600, 50: 19_600},
     }

@@ -11,7 +11,8 @@ import pytest
 from reports import full, measurement
 
 from condensery.report.contents import Published, Report
-from condensery.report.tables import COLUMNS, csv_text, json_lines, markdown, sets_by_networks
+from condensery.report.page import html
+from condensery.report.tables import COLUMNS, csv_text, from_json, json_lines, markdown, sets_by_networks
 
 ONE = measurement(
     "dm",
@@ -112,3 +113,12 @@ def test_markup_in_names_is_shown_as_it_is():
 def test_sets_by_networks():
     assert sets_by_networks(measurement(accuracies=((0.1,), (0.2,)))) == "2 x 1"
     assert sets_by_networks(measurement(accuracies=((0.1, 0.2), (0.2,)))) == "3 on 2"
+
+
+def test_counts_that_differ_from_class_to_class_are_said_as_they_are():
+    uneven = replace(ONE, ipc=(5, 20, 7))
+    assert "| 5 to 20 |" in markdown(report(uneven))
+    assert next(csv.DictReader(io.StringIO(csv_text(report(uneven)))))["ipc"] == "[5, 20, 7]"
+    assert from_json(json.loads(json_lines(report(uneven)))).ipc == (5, 20, 7)
+    page = html(report(replace(ONE, ipc=1), uneven))
+    assert "5 to 20" in page and "images per class" in page

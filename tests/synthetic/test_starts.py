@@ -13,7 +13,7 @@ from condensery import BadInput, ImageSpec, Rng, SyntheticSet, artifact
 from condensery.records import ImageData
 from condensery.run_folder import RunFolder
 from condensery.runner import resume_run
-from condensery.synthetic import start_of
+from condensery.synthetic import start_of, with_pixels
 
 RNG = Rng(5)
 NARROW = "convnet+width=8+depth=2"
@@ -72,6 +72,9 @@ def test_tiles_are_taken_as_they_are_stored(make_task, tiny: ImageData) -> None:
     start, _ = started(given, tiny.spec, 2)
     assert torch.equal(start.stored, tiles.stored.detach()) and start.counts == (1, 2, 1)
     assert started(given, tiny.spec, 1)[0].counts == (4, 8, 4)
+    rounded, _ = started(with_pixels(given), tiny.spec, 2)
+    assert rounded.stored.dtype == torch.float32
+    torch.testing.assert_close(rounded.stored, start.stored, atol=0.05, rtol=0)
 
 
 def test_a_run_starts_from_a_set_and_resumes_to_the_same_bits(tiny_file: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -195,10 +195,11 @@ def class_means(network: nn.Module, classes: list[Tensor], chunk: int | None) ->
 def _layers(network: nn.Module, images: Tensor) -> list[Tensor]:
     """Outputs of the activations, in order, and the embedding."""
     found: list[Tensor] = []
-    hooks = [
-        layer.register_forward_hook(lambda module, inputs, output: found.append(output))
-        for layer in _activations(network)
-    ]
+
+    def note(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        found.append(output)
+
+    hooks = [layer.register_forward_hook(note) for layer in _activations(network)]
     try:
         embedded = cast(Embedding, network.embed)(images)
     finally:

@@ -57,7 +57,7 @@ class Pixels:
         counts: images of each class, M in all.
         targets: float32 (M, num_classes), learned labels, requires grad; None if the labels are the classes.
         training: how the set wants to be trained, see `Content`.
-        rates: learning rates that are learned with the set, in any form; a leaf. None for none.
+        rates: numbers that are learned with the set, such as learning rates or a temperature; a leaf. None for none.
     """
 
     images: Tensor

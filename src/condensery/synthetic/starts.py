@@ -15,6 +15,7 @@ from condensery.data.pool import ClassPool
 from condensery.errors import BadInput
 from condensery.records import ImageSpec, SyntheticSet
 from condensery.rng import Rng
+from condensery.synthetic.eight_bits import from_pixels
 
 GIVEN = "set"
 """The `init` of a method whose images start from another set."""
@@ -87,7 +88,10 @@ def _stored(synthetic: SyntheticSet, factor: int, name: str) -> tuple[Tensor, Te
     images, labels = synthetic.images.detach().cpu(), synthetic.labels.cpu()
     each = factor**2
     if factor > 1 and int(synthetic.stored.get("tiles.factor", torch.tensor(1))) == factor:
-        return synthetic.stored["tiles.images"].detach().cpu().clone(), labels[::each]
+        tiles = {name.removeprefix("tiles."): tensor.cpu() for name, tensor in synthetic.stored.items()}
+        eight_bit = tiles["images"].dtype == torch.uint8
+        stored = from_pixels(tiles, synthetic.spec) if eight_bit else tiles["images"].clone()
+        return stored, labels[::each]
     if factor == 1:
         return images.clone(), labels
     if bool((torch.bincount(labels) % each).any()):

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from condensery.errors import BadInput
 from condensery.records import ImageSpec, SyntheticSet
+from condensery.synthetic.eight_bits import from_pixels
 from condensery.synthetic.generator import decode_generator
 
 Decoder = Callable[[Mapping[str, Tensor], ImageSpec], Tensor]
@@ -66,7 +67,7 @@ def require_factor(factor: int, height: int, width: int) -> None:
 def _tiles(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
     images, factor = tensors["images"], tensors["factor"]
     if images.dtype == torch.uint8:
-        images = _pixels(tensors, spec)
+        images = from_pixels(tensors, spec)
     if images.dtype != torch.float32 or tuple(images.shape[1:]) != spec.shape:
         raise BadInput(
             f"tiles are stored as float32 or uint8 images of {spec.shape}, not {images.dtype} {tuple(images.shape)}"
@@ -76,19 +77,7 @@ def _tiles(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
     return enlarged_tiles(images, int(factor))
 
 
-def _pixels(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
-    pixels = tensors["images"]
-    if pixels.dtype != torch.uint8 or tuple(pixels.shape[1:]) != spec.shape:
-        raise BadInput(f"pixels are uint8 images of {spec.shape}, not {pixels.dtype} {tuple(pixels.shape)}")
-    if "range" not in tensors:
-        return spec.normalise(pixels)
-    span = tensors["range"]
-    if span.dtype != torch.float32 or tuple(span.shape) != (2,) or not bool(span[1] > span[0]):
-        raise BadInput("the range of pixels is two float32, the second greater than the first")
-    return span[0] + (span[1] - span[0]) * (pixels.float() / 255)
-
-
-DECODERS: dict[str, Decoder] = {"generator": decode_generator, "pixels": _pixels, "tiles": _tiles}
+DECODERS: dict[str, Decoder] = {"generator": decode_generator, "pixels": from_pixels, "tiles": _tiles}
 """pixels: `images` uint8 (M, C, H, W), normalised with the set's mean and std; with `range` float32 (2,), the least
 and the greatest value in normalised space that 0 and 255 stand for. tiles: `images` float32 (S, C, H, W) in normalised
 space, or uint8 as for pixels, and `factor` int64 (), see `enlarged_tiles`. generator: `codes` float32 (S, D), `classes`

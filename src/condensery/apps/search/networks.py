@@ -132,7 +132,10 @@ def search(
         total = readable_seconds(seconds / (running.workers or 1))
         running.announce(f"about {total} for all, {running.workers or 1} at a time")
     named = {**source, "name": Path(images.source).name}
-    about = {"grid": network if grid is None else f"{network}, {dict(grid)}", "candidates": names, "ipc": ipc}
+    values = "; ".join(
+        f"{option} {', '.join(map(str, of))}" for option, of in (PAPER if grid is None else grid).items()
+    )
+    about = {"grid": f"{network} with {values}", "candidates": names, "ipc": ipc}
     asked = {**plan.common, **plan.how, **about, "whole_epochs": whole_epochs, "data": named}
     phases = [lambda _: list(plan.made.values()), plan.train, plan.check]
     if dry_run:

@@ -121,7 +121,7 @@ class Search:
 
     def _plot(self, one: Ranking) -> Plot:
         best, both = ranked(one.validation)[:_TOP], [name for name in one.validation if name in self.whole]
-        groups = {f"the best {_TOP} by {one.proxy}": [name for name in both if name in best]}
+        groups = {f"the best {_TOP} by it": [name for name in both if name in best]}
         groups["others"] = [name for name in both if name not in best]
         points = {
             label: tuple((one.validation[name], self.whole[name], None) for name in names)

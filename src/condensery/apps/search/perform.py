@@ -28,6 +28,7 @@ from condensery.records import ImageData, LabeledImages
 from condensery.rng import Rng
 from condensery.runner import condense
 from condensery.selection import select
+from condensery.synthetic.stored import with_pixels
 from condensery.text import percent
 from condensery.training import Images, Recipe, TensorImages, accuracy_on_test, train_network
 
@@ -94,7 +95,8 @@ def _make(job: Job) -> Done:
         made = condense(images, entry["method"], steps=entry["steps"], resume=True, **settings)
     else:
         made = select(images, entry["method"], **settings)
-    size = {"images": made.stored_images, "bytes": made.hard().bytes}
+    kept = made.hard() if entry["method"] in METHODS else with_pixels(made)  # real images are 8-bit pixels
+    size = {"images": kept.stored_images, "bytes": kept.bytes}
     document = {**size, "made_in": made.record.get("seconds", 0.0), "line": f"{len(made)} images"}
     return document, {SET: (folder / SET).read_bytes()}
 

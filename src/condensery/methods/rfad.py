@@ -1,0 +1,151 @@
+"""RFAD: KIP with the kernel of random features in place of one in closed form, so that networks may have convolutions.
+
+Noel Loo, Ramin Hasani, Alexander Amini and Daniela Rus, "Efficient Dataset Distillation using Random Feature
+Approximation", NeurIPS 2022, arXiv 2210.12067, algorithm 1; constants that the paper leaves out are those of the
+authors' code (yolky/RFAD, c9ef03e).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from condensery.errors import BadInput
+from condensery.matching.infinite import BIAS, WEIGHT
+from condensery.matching.kernels import IllConditioned, ridge_solution
+from condensery.matching.moments import Embedding
+from condensery.method import State, Task
+from condensery.methods.kip import LABELS, own_training
+from condensery.optimizers import AdaBelief
+from condensery.rng import Rng
+from condensery.synthetic import Pixels
+
+LOSSES = ("cross-entropy", "mse")
+
+
+@dataclass(frozen=True)
+class RFAD:
+    """Learn images and labels on which regression with random features predicts real images."""
+
+    name: ClassVar[str] = "rfad"
+    summary: ClassVar[str] = "random feature approximation of KIP for any network (Loo et al., 2022)"
+
+    iterations: int = 100_000
+    """updates of the images: the most that the authors make, who stop earlier"""
+    networks: int = 8
+    """random networks of a step, whose features are joined"""
+    real_batch: int = 5120
+    """real images per step, of all classes together"""
+    image_lr: float = 0.001
+    """AdaBelief's learning rate of images and labels"""
+    loss: str = "cross-entropy"
+    """"cross-entropy" of the predictions times a learned factor, or "mse" """
+    temperature_lr: float = 0.01
+    """learning rate of the logarithm of that factor"""
+    labels: str = "learned"
+    """"learned" with the images, or "fixed": the classes"""
+    ridge: float = 5e-3
+    """of the regression, as a share of the mean diagonal of the kernel"""
+    init: str = "real"
+    """start from "real" images, from "noise", or from the images of another set, by its file"""
+
+    def steps(self, ipc: int) -> int:
+        return self.iterations
+
+    def check(self, task: Task) -> list[str]:
+        notes = task.start_notes(self.init, 1, learns_labels=self.labels == "learned")
+        for name, choices in (("loss", LOSSES), ("labels", LABELS)):
+            if getattr(self, name) not in choices:
+                raise BadInput(f"unknown {name} {getattr(self, name)!r}; choose one of {', '.join(choices)}")
+        if not task.network.has_embedding(task.spec):
+            raise BadInput(
+                f"rfad regresses on embeddings and {task.network.name} has none: "
+                "choose a network with embed(), such as convnet"
+            )
+        return [*notes, f"labels {self.labels}; {self.networks} random networks a step; loss {self.loss}"]
+
+    def start(self, task: Task, rng: Rng) -> State:
+        synthetic = cast(Pixels, task.start_images(self.init, 1, rng.fork("images")))
+        targets, factor = None, torch.zeros((), device=task.device)
+        if self.labels == "learned":
+            targets = _centred(synthetic.labels, task.spec.num_classes)
+            if task.start and task.start.targets is not None:
+                targets = task.start.targets.to(task.device).clone()
+            targets.requires_grad_()
+        training = own_training(len(synthetic.labels))
+        synthetic = replace(synthetic, targets=targets, training=training)
+        groups: list[dict[str, Any]] = [{"params": list(synthetic.leaves().values())}]
+        if self.loss == "cross-entropy":
+            synthetic = replace(synthetic, rates=factor.requires_grad_())
+            groups.append({"params": [factor], "lr": self.temperature_lr})
+        return State(synthetic, {"synthetic": AdaBelief(groups, self.image_lr)}, {})
+
+    def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
+        real, labels = task.real_batch(self.real_batch, rng)
+        networks = [self._network(task, rng.fork("network", i)) for i in range(self.networks)]
+        with torch.no_grad():
+            known = joined_features(networks, task.forward_only(real), task.chunk)
+        features = joined_features(networks, state.synthetic.images, task.chunk)
+        leaves, classes = state.synthetic.leaves(), task.spec.num_classes
+        targets = leaves.get("targets", _centred(state.synthetic.labels, classes)).double()
+        try:
+            solution = ridge_solution(kernel(features, features), targets, self.ridge)
+        except IllConditioned as error:
+            raise IllConditioned(
+                f"step {state.step}: {error}; use more than --ridge {self.ridge:g} or less than --image-lr "
+                f"{self.image_lr:g}"
+            ) from error
+        predicted = kernel(known, features) @ solution
+        if self.loss == "cross-entropy":
+            yield F.cross_entropy(leaves["rates"].double().exp() * predicted, labels)
+        else:
+            yield 0.5 * (predicted - _centred(labels, classes)).square().mean()
+
+    def advance(self, task: Task, state: State, rng: Rng) -> State:
+        return state.next()
+
+    def _network(self, task: Task, rng: Rng) -> nn.Module:
+        network = task.new_network(rng).requires_grad_(False)
+        gaussian(network, rng.fork("weights"))
+        return network
+
+
+def kernel(one: Tensor, other: Tensor) -> Tensor:
+    """2 f g^T + 0.01, float64: that of a random linear head on features (n, D) and (m, D)."""
+    return WEIGHT * one.double() @ other.double().T + BIAS
+
+
+def joined_features(networks: list[nn.Module], images: Tensor, chunk: int | None) -> Tensor:
+    """Embeddings (n, networks * D) over the square root of their number."""
+    found = []
+    for network in networks:
+        embed = cast(Embedding, network.embed)
+        found.append(torch.cat([embed(part) for part in images.split(chunk or len(images))]))
+    features = torch.cat(found, 1)
+    return features / math.sqrt(features.shape[1])
+
+
+def gaussian(network: nn.Module, rng: Rng) -> None:
+    """Weights from N(0, 2 / inputs) and biases from N(0, 0.01), in place; norm layers stay as they are."""
+    generator = rng.torch()
+    with torch.no_grad():
+        for layer in network.modules():
+            if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+                inputs = layer.weight[0].numel()
+                drawn = torch.randn(
+                    layer.weight.shape, generator=generator
+                )  # on the CPU, whatever the device
+                layer.weight.copy_(drawn * math.sqrt(WEIGHT / inputs))
+                if layer.bias is not None:
+                    layer.bias.copy_(torch.randn(layer.bias.shape, generator=generator) * math.sqrt(BIAS))
+
+
+def _centred(classes: Tensor, num_classes: int) -> Tensor:
+    """float32 (n, num_classes): 1 - 1 / num_classes at the class, -1 / num_classes elsewhere."""
+    return F.one_hot(classes, num_classes).float() - 1 / num_classes
