@@ -60,6 +60,32 @@ def test_the_commands_of_a_number_give_it_again(condense) -> None:
     assert by_hand["scores"][-1]["accuracies"] == whole["accuracies"]
 
 
+def test_finished_sets_beside_methods(condense) -> None:
+    for seed in (0, 1):
+        words = f"--data digits --method random --ipc 2 --seed {seed} --network {NARROW} --out mine{seed}"
+        assert condense(f"select {words}").code == 0
+    line = f"compare {RANDOM} --no-whole --sets mine0 mine1/set.safetensors --repeats 1"
+    done = condense(f"{line} --json")
+    assert done.code == 0, done.err
+    assert [m["subject"] for m in json.loads(done.out)["measurements"]] == ["mine0", "mine1"]
+    (command,) = json.loads(done.out)["measurements"][1]["commands"]
+    assert condense("", *shlex.split(command)[2:]).code == 0, "it gives the number again by hand"
+    (lines,) = Path("found/sets").rglob("evaluations.jsonl")
+    again = json.loads(lines.read_text())["scores"][0]["accuracies"]
+    assert again == json.loads(done.out)["measurements"][1]["accuracies"]
+    done = condense(f"{line} --methods random --ipc 2 --dry-run")
+    assert done.code == 0 and "2 of 3 cells are done already" in done.out and "make 1 set " in done.out
+    refused(condense(f"{line} nowhere"), "nowhere does not exist")
+
+
+def test_what_the_images_hold_is_said_first(condense, photos) -> None:
+    (photos / "cat" / "notes.txt").write_text("hello")
+    done = condense(f"compare --methods random --data photos --networks {NARROW} --dry-run --out found")
+    said = done.out.splitlines()[1:4]
+    assert done.code == 0 and said[-1].startswith("Not used: cat/notes.txt"), done.out
+    assert "12" in said[0] and "8x8" in said[1], said
+
+
 def test_a_dry_run(condense) -> None:
     done = condense("compare --methods dm,random --dry-run", *SMALL)
     assert done.code == 0 and done.out.count("about ") == 1 and "for 3 cells" in done.out

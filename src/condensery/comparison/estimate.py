@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from condensery import driver
+from condensery import artifact, driver
 from condensery.budgets import in_record
 from condensery.comparison.folder import Problem
 from condensery.comparison.jobs import MAKE, ON_THE_WAY, Job, Plan
@@ -61,6 +61,8 @@ def _refusal(check: Callable[[], object]) -> str:
 
 def _notes(made: Job, pool: ClassPool) -> dict[str, None]:
     """Of the method on its settings, in order. Raises BadInput if the set cannot be made."""
+    if made.given:  # checked when it was read
+        return {}
     record, smallest = made.record, min(pool.counts)
     if record["ipc"] > smallest:
         name = pool.spec.class_names[pool.counts.index(smallest)]
@@ -149,6 +151,8 @@ class Stopwatch:
 
     def _new_sample(self, made: Job) -> SyntheticSet:
         record = made.record
+        if made.given:
+            return artifact.load(record["file"])
         method, task = _algorithm(made, self.pool)
         if record["method"] not in METHODS:
             return random_selection(self.pool, record["ipc"], self.rng)
