@@ -10,7 +10,7 @@ import pytest
 from test_cli_bad_input import nothing_left, refused
 
 import condensery
-from condensery.cli.arguments import one_or_each, seeds, settings
+from condensery.cli.arguments import budgets, one_or_each, seeds, settings
 from condensery.comparison import perform as perform_module
 from condensery.errors import BadInput
 
@@ -136,6 +136,7 @@ def test_ctrl_c_says_how_to_go_on(condense, monkeypatch) -> None:
         ("compare --data digits --methods dm --condense-with mlp", ["no cell can be done", "embed"]),
         ("compare --data digits --methods dm --protocol fast", ["'fast'", "quick"]),
         ("compare --data digits --methods dm --ipc one", ["--ipc", "'one'"]),
+        ("compare --data digits --methods dm --ipc 0=2,cat=1", ["'cat'", "no class of the images"]),
         ("compare --data digits --methods dm --ipc 0", ["--ipc must be at least 1"]),
         (
             "compare --data digits --methods patches --ipc 500",
@@ -193,6 +194,8 @@ def test_words_of_the_command_line() -> None:
         "image_lr": 0.5,
         "init": "noise",
     }
+    assert budgets("--ipc", "1, proportional:10") == [1, "proportional:10"]
+    assert budgets("--ipc", "cat=5,*=1") == ["cat=5,*=1"] and budgets("--ipc", "few.json") == ["few.json"]
     for wrong in ("dm=", "dm=x", "1,2"):
         with pytest.raises(BadInput, match="--steps"):
             one_or_each("--steps", wrong)

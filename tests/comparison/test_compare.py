@@ -301,6 +301,22 @@ def test_more_images_than_a_class_has(run: Run, tmp_path: Path) -> None:
     assert report_of([tmp_path / "out"], scatter=False).measurements == found.measurements
 
 
+def test_budgets_by_class(run: Run, tmp_path: Path) -> None:
+    lines: list[str] = []
+    found = run(ipc=[{"0": 3, "*": 1}, 2, "proportional:2"], whole=False, announce=lines.append)
+    assert [(m.subject, m.ipc, m.images) for m in found.measurements] == [
+        ("dm", (3, 1, 1), 5), ("random", (3, 1, 1), 5), ("dm", 2, 6), ("random", 2, 6)
+    ]  # fmt: skip
+    assert "1 to 3 images per class, 5 in all: 0 3, 1 1, 2 1" in lines
+    assert all("improvement_over_random" in m.extra for m in found.measurements if m.subject == "dm")
+    assert "--ipc 3,1,1 " in found.measurements[0].commands[0]
+    assert found.cells[0].row == f"dm, 3 1 1 per class, made with {NARROW}"
+    assert report_of([tmp_path / "out"], scatter=False).measurements == found.measurements
+    engine = Counting()
+    one = run(ipc="0=3,*=1", whole=False, engine=engine)
+    assert not engine.jobs and one.measurements == found.measurements[:2]
+
+
 def test_the_command_behind_the_whole_set_needs_no_set_of_the_comparison(run: Run) -> None:
     """Nor a long run."""
     found = run(["random"], ipc=[2], protocol="quick", repeats=1, whole_epochs=1)

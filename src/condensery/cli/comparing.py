@@ -11,7 +11,7 @@ from typing import Annotated
 from condensery.cli import arguments, options
 from condensery.cli.declared import everything
 from condensery.cli.flags import Flag, Options
-from condensery.cli.options import Jobs, Numbers, Resize, Settings, Words
+from condensery.cli.options import Jobs, Resize, Settings, Words
 from condensery.cli.output import Output, facts, say, table
 from condensery.cli.progress import Progress
 from condensery.errors import BadInput
@@ -24,8 +24,8 @@ class Compared(Options, panel="What is compared"):
     """Some of {}; LABEL=NAME for a second setting of one."""
     sets: Annotated[list[Path], Flag("SET ...")] = field(default_factory=list)
     """Finished sets to judge beside them: run folders or .safetensors files."""
-    ipc: Numbers = (1,)
-    """Images per class."""
+    ipc: Annotated[Sequence[int | str], Flag("N,M", arguments.budgets)] = (1,)
+    """Images per class; proportional:N; or a single cat=5,dog=2,*=1, or a file of these."""
     condense_with: Words = ("convnet",)
     """Architectures that methods make sets with."""
     seeds: Annotated[Sequence[int], Flag("N,M", arguments.seeds)] = (0,)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from condensery.budgets import Ipc, counts_for, frozen, parsed, recorded
 from condensery.comparison.engines import Engine, pick_engine
 from condensery.comparison.entries import Steps, entries
 from condensery.comparison.folder import Folder
@@ -36,7 +37,7 @@ def compare(
     *,
     out: str | Path,
     sets: Sequence[str | Path] = (),
-    ipc: Sequence[int] = (1,),
+    ipc: Ipc | Sequence[Ipc] = (1,),
     networks: Sequence[str] = (),
     condense_with: Sequence[str] = ("convnet",),
     seeds: Sequence[int] = (0,),
@@ -79,7 +80,8 @@ def compare(
             does only what is new.
         sets: finished ones to be judged beside those that are made, each in a row of its own: run folders or set files
             of the same classes and size, however they were made.
-        ipc: images per class, one or several.
+        ipc: images per class: one budget or a list of them, each a number or another form of
+            `condensery.budgets.counts_of`. A list of numbers is a list of budgets.
         networks: architectures to train and test; none means those that sets are made with, and were made with where
             all are given.
         condense_with: architectures to match with.
@@ -123,10 +125,13 @@ def compare(
     tested = [resolve(name).canonical for name in networks]
     repeats_given, repeats = repeats is not None, protocol.repeats if repeats is None else repeats
     one_each = {"repeats": repeats, "whole-repeats": whole_repeats, "whole-epochs": whole_epochs}
-    for name, number in (*(("ipc", number) for number in ipc), *one_each.items()):
+    budgets = [ipc] if isinstance(ipc, int | str | Path | Mapping) else list(ipc)
+    for one in budgets:
+        parsed(one)
+    for name, number in one_each.items():
         if number is not None and number < 1:
             raise BadInput(f"--{name} must be at least 1, not {number}")
-    for name, values in (("ipc", ipc), ("seeds", seeds), ("condense-with", condense_with)):
+    for name, values in (("ipc", budgets), ("seeds", seeds), ("condense-with", condense_with)):
         if not values:
             raise BadInput(f"--{name} is empty: give at least one")
     _require_one_length(steps, scale, minutes)
@@ -143,7 +148,7 @@ def compare(
     plan = Plan.on(
         images,
         entries=asked,
-        budgets=_unique(ipc),
+        budgets=_unique(frozen(recorded(counts_for(one, None, images, announce))) for one in budgets),
         condense_with=_unique(made_with),
         networks=_unique(tested or _networks(asked, made_with, given, protocol)),
         seeds=_unique(seeds),

@@ -160,7 +160,8 @@ class Stopwatch:
             return random_selection(self.pool, record["ipc"], self.rng)
         needed = driver.preparation(method, task, driver.source(record["seed"]))
         if not (plain := needed.without if needed else method):
-            return random_selection(self.pool, images_per_class(record["fields"], record["ipc"]), self.rng)
+            counts = [images_per_class(record["fields"], n) for n in task.counts]
+            return random_selection(self.pool, counts, self.rng)
         found = driver.content(plain, task, driver.begin(plain, task, self.rng))
         own = {"targets": found.targets, "training": found.training}
         return SyntheticSet(found.images, found.labels, self.pool.spec, **own)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from condensery.budgets import per_class
+from condensery.budgets import Counts, average, frozen, in_record, per_class
 from condensery.data.sources import absolute_source
 from condensery.evaluation.protocols import Protocol
 from condensery.evaluation.scoring import equal_epochs
@@ -81,8 +81,8 @@ class Given:
 class Plan:
     """What is compared, how, and on what: arguments of `condensery.compare`, checked, and facts of the images.
 
-    Every combination of entries, budgets (images per class), condense_with, networks and seeds is a cell; and every
-    given set with every network.
+    Every combination of entries, budgets, condense_with, networks and seeds is a cell; and every given set with every
+    network. A budget is the images per class, one number for all or one for each.
 
     Attributes:
         source, options, fingerprint, spec, train_images: of the images that were loaded.
@@ -96,7 +96,7 @@ class Plan:
     spec: dict[str, Any]
     train_images: int
     entries: tuple[Entry, ...]
-    budgets: tuple[int, ...]
+    budgets: tuple[int | Counts, ...]
     condense_with: tuple[str, ...]
     networks: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -130,6 +130,7 @@ class Plan:
         for name in ("budgets", "condense_with", "networks", "seeds", "evaluate_at"):
             own[name] = tuple(own.get(name, ()))
         others = {name: value for name, value in record.items() if name not in (*own, "contenders")}
+        own["budgets"] = tuple(map(frozen, own["budgets"]))
         own["given"] = tuple(Given(**one) for one in own.get("given", ()))
         return Plan(**own, entries=tuple(Entry(**one) for one in record["contenders"]), evaluation=others)
 
@@ -138,20 +139,20 @@ class Plan:
         """What a job's record says of the images."""
         return {name: getattr(self, name) for name in ("source", "options", "fingerprint", "spec")}
 
-    def steps(self, entry: Entry, ipc: int) -> int | None:
+    def steps(self, entry: Entry, ipc: int | Counts) -> int | None:
         """Updates of a set; None for selections."""
         if entry.method not in METHODS:
             return None
-        published = get_method(entry.method, **entry.fields).steps(ipc)
+        published = get_method(entry.method, **entry.fields).steps(average(in_record(ipc, 1)))
         scaled = published if self.scale is None else max(1, round(published * self.scale))
         return scaled if entry.steps is None else entry.steps
 
     @property
     def largest(self) -> int:
         """Images that networks are trained on in the largest set."""
-        each = (images_per_class(one.fields, max(self.budgets)) for one in self.entries)
-        made = max(each, default=0) * len(self.spec["class_names"])
-        return max([made, *(one.images for one in self.given)])
+        stored = max(sum(in_record(ipc, len(self.spec["class_names"]))) for ipc in self.budgets)
+        made = (images_per_class(one.fields, stored) for one in self.entries)
+        return max([*made, *(one.images for one in self.given)])
 
 
 @dataclass(frozen=True)
@@ -197,9 +198,9 @@ class Job:
         if made is None:
             return "whole set"
         if made.given:
-            return f"{made.label}, {per_class(made.record['ipc'])}"
+            return f"{made.label}, {_budget(made.record['ipc'])}"
         network = made.record["network"]
-        return f"{made.label}, {made.record['ipc']} per class{f', made with {network}' if network else ''}"
+        return f"{made.label}, {_budget(made.record['ipc'])}{f', made with {network}' if network else ''}"
 
     @property
     def name(self) -> str:
@@ -288,9 +289,22 @@ def _deciding(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**own, GIVEN: record[GIVEN]} if GIVEN in record else own
 
 
-def _planned_set(plan: Plan, entry: Entry, ipc: int, network: str | None, seed: int) -> Job:
+def _budget(ipc: int | list[int]) -> str:
+    """In words that tell budgets apart: the class of each number is its place."""
+    if isinstance(ipc, int):
+        return per_class(ipc)
+    each = " ".join(map(str, ipc))
+    return (
+        each + " per class"
+        if len(each) <= _LONGEST
+        else f"{each[:_LONGEST]} ... per class, {sum(ipc):,} in all"
+    )
+
+
+def _planned_set(plan: Plan, entry: Entry, ipc: int | Counts, network: str | None, seed: int) -> Job:
     steps = plan.steps(entry, ipc)
-    values = (plan.data, entry.method, entry.fields, ipc, network, seed, steps)
+    budget = ipc if isinstance(ipc, int) else list(ipc)
+    values = (plan.data, entry.method, entry.fields, budget, network, seed, steps)
     record: dict[str, Any] = dict(zip(_OF_A_SET, values, strict=True))
     if at := [step for step in plan.evaluate_at if step <= (steps or -1)]:
         record[ON_THE_WAY] = {"steps": at, "protocol": plan.protocol, "repeats": plan.repeats}
