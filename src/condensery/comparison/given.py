@@ -11,7 +11,8 @@ from condensery.budgets import recorded
 from condensery.comparison.folder import SET
 from condensery.comparison.jobs import GIVEN, Given, Job, Result
 from condensery.errors import BadInput
-from condensery.evaluation.evaluator import load_sets, real_images
+from condensery.evaluation.evaluator import load_sets
+from condensery.evaluation.real import real_images
 from condensery.records import ImageData, SyntheticSet
 
 
