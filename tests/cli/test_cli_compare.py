@@ -75,15 +75,20 @@ def test_finished_sets_beside_methods(condense) -> None:
     assert again == json.loads(done.out)["measurements"][1]["accuracies"]
     done = condense(f"{line} --methods random --ipc 2 --dry-run")
     assert done.code == 0 and "2 of 3 cells are done already" in done.out and "make 1 set " in done.out
-    refused(condense(f"{line} nowhere"), "nowhere does not exist")
+    refused(condense(f"compare {RANDOM} --sets mine0 nowhere"), "nowhere does not exist")
 
 
 def test_what_the_images_hold_is_said_first(condense, photos) -> None:
     (photos / "cat" / "notes.txt").write_text("hello")
     done = condense(f"compare --methods random --data photos --networks {NARROW} --dry-run --out found")
-    said = done.out.splitlines()[1:4]
-    assert done.code == 0 and said[-1].startswith("Not used: cat/notes.txt"), done.out
-    assert "12" in said[0] and "8x8" in said[1], said
+    lines = done.out.splitlines()
+    at = lines.index("Found class folders: 10 images to train on, 2 split off to test on")
+    assert lines[at + 1 : at + 4] == [
+        "2 classes (cat, dog): 5 training images each",
+        "Images of 8x8 pixels, colour, values 0 to 255 of 255",
+        "Not used: cat/notes.txt",
+    ]
+    assert done.code == 0 and lines[at + 4].startswith("about ")
 
 
 def test_a_dry_run(condense) -> None:
