@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,7 @@ def evaluate(
     Raises:
         BadInput: sets that do not fit each other or the data, an unknown name, a number out of range.
     """
-    synthetic = _load_sets(sets)
+    synthetic = load_sets(sets)
     protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
     repeats_given, repeats = repeats is not None, protocol.repeats if repeats is None else repeats
     if minutes is not None and not (minutes > 0 and math.isfinite(minutes)):
@@ -257,9 +257,10 @@ def _fewer_random(synthetic: SyntheticSet, data: ImageData) -> Iterator[str]:
         yield f"random images: of classes with fewer than the set has, all are taken: {', '.join(short[:3])}{more}"
 
 
-def _load_sets(
+def load_sets(
     sets: SyntheticSet | str | Path | Sequence[SyntheticSet | str | Path],
 ) -> list[SyntheticSet]:
+    """Sets of one kind that can be judged: with images of every class. Raises BadInput for others."""
     items = [sets] if isinstance(sets, SyntheticSet | str | Path) else list(sets)
     if not items:
         raise BadInput("no set to evaluate: give a run folder or a .safetensors file")
@@ -296,12 +297,21 @@ def _factories(first: SyntheticSet, networks: Sequence[str], protocol: Protocol)
     """What was asked for, or else the network of the set, in which a protocol may replace batch norm."""
     if networks:
         return [resolve(name) for name in networks]
-    name = first.record.get("network", "convnet")
+    return [own_network(first.record, protocol)]
+
+
+def own_network(record: Mapping[str, Any], protocol: Protocol) -> NetworkFactory:
+    """What a set was condensed with, in which a protocol may replace batch norm; a ConvNet where nothing is known.
+
+    Raises:
+        BadInput: it is a network of its maker's.
+    """
+    name = record.get("network") or "convnet"
     if ":" in name:  # a file must not decide which code runs
         raise BadInput(
             f"the set was condensed with a network of its maker's, {name}: name one with --networks"
         )
-    return [protocol.network(resolve(name))]
+    return protocol.network(resolve(name))
 
 
 def _check_recipe(recipe: str, synthetic: SyntheticSet) -> None:
