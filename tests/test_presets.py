@@ -82,6 +82,7 @@ def test_tiles_that_cannot_be_are_left_out_and_said(tiny: ImageData) -> None:
     assert without_what_cannot_be(chosen, tiny.spec, least=12, ipc=4, init="noise") == (chosen, None)
     plain, said = without_what_cannot_be(chosen, tiny.spec, least=12, ipc=4)
     assert plain == {"factor": 1, "real_batch": 8} and "16 real images of each class are needed" in str(said)
+    assert without_what_cannot_be({"real_batch": 8}, tiny.spec, least=1, ipc=4) == ({"real_batch": 8}, None)
     odd = replace(tiny.spec, height=9)
     assert "8x9 pixels do not divide by 2" in str(without_what_cannot_be(chosen, odd, 12, 1)[1])
 

@@ -19,6 +19,7 @@ from condensery.text import count, readable_bytes
 
 Counts = tuple[int, ...]
 """Images of each class, in the order of the classes."""
+_ABSURD = 10  # times as many images as there are real ones
 Ipc = int | str | Path | Mapping[str, int] | Sequence[int]
 """Images per class as they are asked for, see `counts_of`."""
 
@@ -309,7 +310,7 @@ def counts_for(
         default: for neither; None for one image per class.
 
     Raises:
-        BadInput: as `counts_of` and `ipc_within`.
+        BadInput: as `counts_of` and `ipc_within`; more than ten times as many images as there are real ones.
     """
     spec = images.spec
     if budget is not None:
@@ -320,6 +321,11 @@ def counts_for(
         return default or uniform(1, spec.num_classes)
     real = np.bincount(images.train.labels, minlength=spec.num_classes).tolist()
     counts = counts_of(ipc, spec, real)
+    if sum(counts) > _ABSURD * sum(real):
+        raise BadInput(
+            f"--ipc {ipc} asks for {count(sum(counts), 'image')}, more than {_ABSURD} times the {sum(real):,} real ones: "
+            "ask for fewer"
+        )
     if not isinstance(parsed(ipc), int):
         announce(described(counts, spec))
     return counts

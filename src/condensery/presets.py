@@ -107,6 +107,8 @@ def without_what_cannot_be(
         init: what the method starts from.
     """
     factor = chosen.get("factor", 1)
+    if factor == 1:
+        return chosen, None
     reason = None
     if spec.height % factor or spec.width % factor:
         reason = f"{spec.width}x{spec.height} pixels do not divide by {factor}"

@@ -48,6 +48,15 @@ def names(flag: str, text: str) -> list[str]:
     return [name.strip() for name in line if name.strip()]
 
 
+def images_per_class(flag: str, text: str) -> str:
+    """As typed; what is plainly no such thing is refused before anything heavy is loaded, see `condensery.budgets`."""
+    if not re.fullmatch(r"[+-]?\d+|.*[=,:].*|.*\.(json|csv|toml)", text.strip(), re.IGNORECASE):
+        raise BadInput(
+            f"{flag} takes a whole number, cat=5,dog=2, proportional:10 or a .json, .csv or .toml file, not {text!r}"
+        )
+    return text
+
+
 def whole_numbers(flag: str, text: str) -> list[int]:
     """ "0,100" -> [0, 100]"""
     for word in words(flag, text):

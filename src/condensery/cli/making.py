@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Making(Options, panel="Run"):
     method: Annotated[str, Flag(choices=methods)] = "dm"
     """One of {}; see condense methods."""
-    ipc: Annotated[str | None, Flag("IPC")] = None
+    ipc: Annotated[str | None, Flag("IPC", arguments.images_per_class)] = None
     """Images per class: a number; cat=5,dog=2,*=1 by name, * for the others; 5,2,1 in the order of the classes;
     proportional:10, by their share of the real images with 10 on average; or a .json, .csv or .toml file of names
     and numbers (default: 1, or as many as --init has)."""
@@ -113,7 +113,7 @@ class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods
 class Choosing(Options, panel="Run"):
     method: Annotated[str, Flag(choices=selectors)] = "herding"
     """One of {}; see condense methods."""
-    ipc: Annotated[str | None, Flag("IPC")] = None
+    ipc: Annotated[str | None, Flag("IPC", arguments.images_per_class)] = None
     """Images per class: a number; cat=5,dog=2,*=1 by name, * for the others; 5,2,1 in the order of the classes;
     proportional:10, by their share of the real images with 10 on average; or a .json, .csv or .toml file of names
     and numbers (default: 1)."""
