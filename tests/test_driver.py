@@ -38,7 +38,7 @@ class Shrink:
         return []
 
     def start(self, task: Task, rng: Rng) -> State:
-        synthetic = Pixels.start(task.pool, task.ipc, "noise", rng.fork("images"))
+        synthetic = Pixels.start(task.pool, task.counts, "noise", rng.fork("images"))
         optimizer = torch.optim.SGD(synthetic.leaves().values(), self.image_lr, self.momentum)
         return StateType.of(synthetic, optimizer, task.new_network(rng))
 

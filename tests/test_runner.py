@@ -31,6 +31,7 @@ from condensery import (
     get_method,
     load_images,
 )
+from condensery.methods import METHODS
 from condensery.models.registry import NetworkFactory
 from condensery.run_folder import RunFolder
 from condensery.runner import resume_run
@@ -332,7 +333,7 @@ def test_bad_input_refused_before_anything_is_written(
 
 def test_bad_method_and_data(tiny_file: Path, tmp_path: Path) -> None:
     refused(
-        "unknown method 'dmm'; there are dc, dcc, dm, dsa, dsac, frepo, generative, ld, patches; did you mean 'dm'",
+        f"unknown method 'dmm'; there are {', '.join(sorted(METHODS))}; did you mean 'dm'",
         lambda: condense(tiny_file, "dmm"),
     )
     refused("there is no file or folder", lambda: dm(tmp_path / "none.npz", out=tmp_path / "run"))

@@ -10,7 +10,7 @@ from typing import Any
 from condensery import artifact
 from condensery.data.sources import silent
 from condensery.errors import BadInput
-from condensery.evaluation.evaluator import real_images
+from condensery.evaluation.real import real_images
 from condensery.methods import get_method
 from condensery.methods.patches import Patches
 from condensery.provenance import pick_device

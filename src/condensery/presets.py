@@ -171,10 +171,16 @@ def run_command(record: Mapping[str, Any]) -> str:
     if start:
         settings["init"] = start["set"]
     presets = set() if selected else preset_fields(record["method"])
-    for key, value in settings.items():
-        if value != defaults.get(key) or key in presets:
-            words += [f"--{key.replace('_', '-')}", *([] if value is True else [_word(value)])]
+    words += flags({k: value for k, value in settings.items() if value != defaults.get(k) or k in presets})
     return shlex.join(words)
+
+
+def flags(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as the command line takes them."""
+    words = []
+    for key, value in settings.items():
+        words += [f"--{key.replace('_', '-')}", *([] if value is True else [_word(value)])]
+    return words
 
 
 def _word(value: Any) -> str:

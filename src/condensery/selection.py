@@ -97,7 +97,7 @@ def select(
     images = load(data, announce=announce, **options)
     pool = ClassPool(images.train, images.spec, where)
     require_real(pool)
-    counts = _there(counts_for(ipc, budget, images, announce), pool, announce)
+    counts = as_many_as_there(counts_for(ipc, budget, images, announce), pool, announce)
     task = SelectionTask(pool, factory, counts, where, default_chunk(where))
     for note in (
         *selector.check(task),
@@ -122,8 +122,8 @@ def select(
     return result
 
 
-def _there(counts: Counts, pool: ClassPool, announce: Callable[[str], None]) -> Counts:
-    """`counts`, or all images of a class that has fewer."""
+def as_many_as_there(counts: Counts, pool: ClassPool, announce: Callable[[str], None]) -> Counts:
+    """`counts`, or all images of a class that has fewer, which is said in a line."""
     found = tuple(min(pair) for pair in zip(counts, pool.counts, strict=True))
     if short := [c for c in range(len(counts)) if found[c] < counts[c]]:
         each = [f"{pool.spec.class_names[c]} {found[c]} of {counts[c]}" for c in short[:3]]

@@ -10,7 +10,7 @@ import pytest
 from test_cli_bad_input import nothing_left, refused
 
 import condensery
-from condensery.cli.arguments import one_or_each, seeds, settings
+from condensery.cli.arguments import budgets, one_or_each, seeds, settings
 from condensery.comparison import perform as perform_module
 from condensery.errors import BadInput
 
@@ -60,6 +60,37 @@ def test_the_commands_of_a_number_give_it_again(condense) -> None:
     assert by_hand["scores"][-1]["accuracies"] == whole["accuracies"]
 
 
+def test_finished_sets_beside_methods(condense) -> None:
+    for seed in (0, 1):
+        words = f"--data digits --method random --ipc 2 --seed {seed} --network {NARROW} --out mine{seed}"
+        assert condense(f"select {words}").code == 0
+    line = f"compare {RANDOM} --no-whole --sets mine0 mine1/set.safetensors --repeats 1"
+    done = condense(f"{line} --json")
+    assert done.code == 0, done.err
+    assert [m["subject"] for m in json.loads(done.out)["measurements"]] == ["mine0", "mine1"]
+    (command,) = json.loads(done.out)["measurements"][1]["commands"]
+    assert condense("", *shlex.split(command)[2:]).code == 0, "it gives the number again by hand"
+    (lines,) = Path("found/sets").rglob("evaluations.jsonl")
+    again = json.loads(lines.read_text())["scores"][0]["accuracies"]
+    assert again == json.loads(done.out)["measurements"][1]["accuracies"]
+    done = condense(f"{line} --methods random --ipc 2 --dry-run")
+    assert done.code == 0 and "2 of 3 cells are done already" in done.out and "make 1 set " in done.out
+    refused(condense(f"compare {RANDOM} --sets mine0 nowhere"), "nowhere does not exist")
+
+
+def test_what_the_images_hold_is_said_first(condense, photos) -> None:
+    (photos / "cat" / "notes.txt").write_text("hello")
+    done = condense(f"compare --methods random --data photos --networks {NARROW} --dry-run --out found")
+    lines = done.out.splitlines()
+    at = lines.index("Found class folders: 10 images to train on, 2 split off to test on")
+    assert lines[at + 1 : at + 4] == [
+        "2 classes (cat, dog): 5 training images each",
+        "Images of 8x8 pixels, colour, values 0 to 255 of 255",
+        "Not used: cat/notes.txt",
+    ]
+    assert done.code == 0 and lines[at + 4].startswith("about ")
+
+
 def test_a_dry_run(condense) -> None:
     done = condense("compare --methods dm,random --dry-run", *SMALL)
     assert done.code == 0 and done.out.count("about ") == 1 and "for 3 cells" in done.out
@@ -70,12 +101,10 @@ def test_a_dry_run(condense) -> None:
 
 
 def test_skips_that_were_foreseen_are_no_failure(condense) -> None:
-    done = condense(f"compare --methods random --ipc 1,500 {RANDOM} --no-whole")
-    assert (
-        done.code == 0 and "skipped: random, 500 per class: 500 per class is more than class '8'" in done.out
-    )
-    report = Path("found/problems.json").read_text()
-    assert "500 per class" in report
+    words = f"--condense-with {NARROW},mlp --steps 1 --set real_batch=8 --no-whole"
+    done = condense(f"compare --methods dm {words} {RANDOM}")
+    assert done.code == 0 and "skipped: dm, 1 per class, made with mlp: " in done.out
+    assert "made with mlp" in Path("found/problems.json").read_text()
 
 
 def test_a_failed_cell_is_a_failure(condense, monkeypatch) -> None:
@@ -112,8 +141,12 @@ def test_ctrl_c_says_how_to_go_on(condense, monkeypatch) -> None:
         ("compare --data digits --methods dm --condense-with mlp", ["no cell can be done", "embed"]),
         ("compare --data digits --methods dm --protocol fast", ["'fast'", "quick"]),
         ("compare --data digits --methods dm --ipc one", ["--ipc", "'one'"]),
+        ("compare --data digits --methods dm --ipc 0=2,cat=1", ["'cat'", "no class of the images"]),
         ("compare --data digits --methods dm --ipc 0", ["--ipc must be at least 1"]),
-        ("compare --data digits --methods dm --ipc 500", ["no cell can be done", "class '8'", "139"]),
+        (
+            "compare --data digits --methods patches --ipc 500",
+            ["no cell can be done", "--ipc 500", "class '0'"],
+        ),
         ("compare --data digits --methods dm --seeds 4-2", ["--seeds", "4-2"]),
         ("compare --data digits --methods dm --steps dsa=3", ["dsa", "dm"]),
         ("compare --data digits --methods dm --steps many", ["--steps", "'many'"]),
@@ -166,6 +199,8 @@ def test_words_of_the_command_line() -> None:
         "image_lr": 0.5,
         "init": "noise",
     }
+    assert budgets("--ipc", "1, proportional:10") == [1, "proportional:10"]
+    assert budgets("--ipc", "cat=5,*=1") == ["cat=5,*=1"] and budgets("--ipc", "few.json") == ["few.json"]
     for wrong in ("dm=", "dm=x", "1,2"):
         with pytest.raises(BadInput, match="--steps"):
             one_or_each("--steps", wrong)

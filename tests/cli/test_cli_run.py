@@ -148,6 +148,9 @@ def test_every_field_of_a_method_has_a_flag(condense, method):
         "experts": 1,
         "max_start_epoch": 1,
         "syn_steps": 1,
+        "gan_steps": 2,
+        "training_steps": 2,
+        "generator_width": 8,
     }
     smaller = {name: value for name, value in quick.items() if name in defaults}
     small = [word for name, value in smaller.items() for word in (f"--{name.replace('_', '-')}", value)]

@@ -277,21 +277,50 @@ def test_soft_labels_and_the_scores_about_labels_and_augmentation(run: Run, tmp_
 
 def test_cells_that_cannot_work_are_named_and_the_rest_goes_on(run: Run) -> None:
     lines: list[str] = []
-    found = run(ipc=[1, 99], condense_with=[NARROW, "mlp"], networks=["mlp"], announce=lines.append)
-    assert [(m.subject, m.ipc) for m in found.measurements] == [("dm", 1), ("random", 1), ("whole", None)]
+    found = run(ipc=[1, 2], condense_with=[NARROW, "mlp"], networks=["mlp"], announce=lines.append)
+    assert [(m.subject, m.ipc) for m in found.measurements] == [
+        *((subject, ipc) for ipc in (1, 2) for subject in ("dm", "random")),
+        ("whole", None),
+    ]
     assert found.complete and all(problem.foreseen for problem in found.problems)
     reasons = {problem.cell: problem.reason for problem in found.problems}
-    assert "99 per class is more than class '0' has training images (12)" == reasons["random, 99 per class"]
-    assert "mlp has none" in reasons["dm, 1 per class, made with mlp"]
-    assert any(line.startswith("skipped: random, 99 per class: 99 per class is more") for line in lines)
+    assert list(reasons) == [f"dm, {ipc} per class, made with mlp" for ipc in (1, 2)]
+    assert all("mlp has none" in reason for reason in reasons.values())
+    assert any(line.startswith("skipped: dm, 2 per class, made with mlp: ") for line in lines)
     assert [cell for cell, _ in found.report(scatter=False).skipped] == list(reasons)
 
 
+def test_more_images_than_a_class_has(run: Run, tmp_path: Path) -> None:
+    """Each class has 12."""
+    lines: list[str] = []
+    found = run(ipc=[13], whole=False, estimate=True, announce=lines.append)
+    assert [(m.subject, m.ipc, m.images) for m in found.measurements] == [("dm", 13, 39), ("random", 13, 36)]
+    assert any("dm: 3 classes have fewer real images" in line and "0 12 for 13" in line for line in lines)
+    said = "random: fewer training images than asked for, all are taken: 0 12 of 13, 1 12 of 13, 2 12 of 13"
+    assert said in lines and "improvement_over_random" in found.measurements[0].extra
+    assert report_of([tmp_path / "out"], scatter=False).measurements == found.measurements
+
+
+def test_budgets_by_class(run: Run, tmp_path: Path) -> None:
+    lines: list[str] = []
+    found = run(ipc=[{"0": 3, "*": 1}, 2, "proportional:2"], whole=False, announce=lines.append)
+    assert [(m.subject, m.ipc, m.images) for m in found.measurements] == [
+        ("dm", (3, 1, 1), 5), ("random", (3, 1, 1), 5), ("dm", 2, 6), ("random", 2, 6)
+    ]  # fmt: skip
+    assert "1 to 3 images per class, 5 in all: 0 3, 1 1, 2 1" in lines
+    assert all("improvement_over_random" in m.extra for m in found.measurements if m.subject == "dm")
+    assert found.cells[0].row == f"dm, 3 1 1 per class, made with {NARROW}"
+    assert report_of([tmp_path / "out"], scatter=False).measurements == found.measurements
+    engine = Counting()
+    one = run(ipc="0=3,*=1", whole=False, engine=engine)
+    assert not engine.jobs and one.measurements == found.measurements[:2]
+
+
 def test_the_command_behind_the_whole_set_needs_no_set_of_the_comparison(run: Run) -> None:
-    """Neither one that was skipped nor a long run."""
-    found = run(ipc=[99, 1], protocol="quick", repeats=1, whole_epochs=1)
+    """Nor a long run."""
+    found = run(["random"], ipc=[2], protocol="quick", repeats=1, whole_epochs=1)
     make, judge = found.measurements[-1].commands
-    assert "condense select" in make and "--method random --ipc 1 " in make and "--ipc 99" not in make
+    assert "condense select" in make and "--method random --ipc 1 " in make and "--ipc 2" not in make
     assert "--baselines whole --whole-epochs 1" in judge
 
 
@@ -302,8 +331,10 @@ def test_a_network_that_is_too_large_for_the_images_is_skipped(run: Run) -> None
 
 
 def test_nothing_left_to_compare_is_refused(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"no cell can be done; dm, 99 per class.*more than class '0'"):
-        run(["dm"], ipc=[99])
+    with pytest.raises(
+        BadInput, match=r"no cell can be done; dm, 1 per class, made with mlp: .*mlp has none"
+    ):
+        run(["dm"], condense_with=["mlp"])
     assert not (tmp_path / "out").exists()
 
 
@@ -470,10 +501,11 @@ def test_the_whole_set_gets_the_steps_of_sets_that_are_made_of_tiles(run: Run) -
     assert plain and tiled and tiled.largest == 4 * plain.largest
 
 
-def test_tiles_that_take_more_images_than_there_are_are_known_beforehand(run: Run) -> None:
-    found = run(["dm", "random"], settings={"dm.factor": 4, "real_batch": 8}, dry_run=True, estimate=True)
-    (problem,) = found.problems
-    assert problem.foreseen and "starts from 16 real images per class" in problem.reason
+def test_tiles_that_take_more_images_than_there_are_are_said_beforehand(run: Run) -> None:
+    lines: list[str] = []
+    settings = {"dm.factor": 4, "real_batch": 8}
+    found = run(["dm", "random"], settings=settings, dry_run=True, announce=lines.append)
+    assert not found.problems and any("dm: 3 classes have fewer" in x and "0 12 for 16" in x for x in lines)
 
 
 def test_an_interrupted_estimate_says_that_the_same_command_goes_on(run: Run, monkeypatch) -> None:

@@ -102,7 +102,7 @@ def test_refusals(tiny: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             [SyntheticSet(torch.zeros(3, 1, 8, 8), torch.tensor([0, 0, 1]), tiny.spec)],
             NETWORK,
-            "equally many",
+            "must hold images of each class",
         ),
     ):
         with pytest.raises(BadInput, match=message):

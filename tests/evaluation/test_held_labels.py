@@ -220,6 +220,19 @@ def test_stored_trained_on_and_bytes_are_three_numbers(digits: ImageData) -> Non
     assert [s.bytes for s in judge(pixels, digits, baselines=["random"]).scores] == [20 * 72, 20 * 72]
 
 
+def test_random_images_beside_labelled_tiles_have_the_bytes_and_steps_of_the_set(digits: ImageData) -> None:
+    stored = {"tiles.images": a_set(digits).images, "tiles.factor": torch.tensor(2)}
+    labels = torch.arange(10).repeat_interleave(8)
+    images = decoded(stored, digits.spec)
+    tiles = SyntheticSet(images, labels, digits.spec, a_set(digits).record, stored=stored)
+    settings = LabelSettings(ViewSampling(3), epochs=5)
+    labelled = condensery.label(tiles, digits, settings=settings, teacher=TEACHER, device="cpu")
+    result = judge(labelled, digits, baselines=["random"], recipe="own")
+    own, random = (s for s in result.scores if s.recipe == "own recipe")
+    assert (own.images, own.epochs, random.images, random.epochs) == (80, 5, 20, 20)
+    assert 0 <= own.bytes - random.bytes <= 80 * 8 + 80  # classes of more images, and their numbers
+
+
 def test_a_teacher_that_only_its_owner_has(digits: ImageData, tmp_path: Path) -> None:
     taught = condensery.teaching.get_teacher(digits, TEACHER, CPU)
     torch.save(taught.network.state_dict(), tmp_path / "own.pt")

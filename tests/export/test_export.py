@@ -244,7 +244,7 @@ def test_the_picture_shows_the_pixels_of_the_export(channels):
 def test_targets_are_kept_or_the_loss_is_said(tmp_path, format):
     plain = make_set()
     targets = torch.full((len(plain), plain.spec.num_classes), 0.5)
-    own = replace(plain, targets=targets, training={"loss": "mse"})
+    own = replace(plain, targets=targets, training={"loss": "mse", "epochs": 5})
     done = export(own, format, tmp_path / "set")
     said = "Labels are the classes: the set's own targets and way of training are left out"
     assert (said in done.lines) == (format in ("parquet", "png"))
@@ -252,7 +252,7 @@ def test_targets_are_kept_or_the_loss_is_said(tmp_path, format):
     if format == "npz":
         with np.load(tmp_path / "set.npz", allow_pickle=False) as arrays:
             assert np.array_equal(arrays["targets"], targets.numpy())
-            assert json.loads(str(arrays["training"])) == {"loss": "mse"}
+            assert json.loads(str(arrays["training"])) == {"loss": "mse", "epochs": 5}
     if format == "pt":
         assert torch.equal(torch.load(tmp_path / "set.pt", weights_only=True)["targets"], targets)
 

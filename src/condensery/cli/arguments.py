@@ -56,6 +56,19 @@ def whole_numbers(flag: str, text: str) -> list[int]:
     return [int(word) for word in words(flag, text)]
 
 
+def budgets(flag: str, text: str) -> list[int | str]:
+    """ "1,10" -> [1, 10]; "10,proportional:10"; one by class, "cat=5,*=1" or a file of these, stands alone."""
+    if "=" in text or Path(text).suffix.lower() in (".json", ".csv", ".toml"):
+        return [text]
+    for word in words(flag, text):
+        if not re.fullmatch(r"-?\d{1,18}|proportional:\d{1,18}", word):
+            raise BadInput(
+                f"{flag} takes numbers such as 1,10, proportional:10, one NAME=N,NAME=N with *=N for the others, or a "
+                f".json, .csv or .toml file of these, not {text!r:.80}"
+            )
+    return [int(word) if ":" not in word else word for word in words(flag, text)]
+
+
 def value_range(flag: str, text: str) -> list[float]:
     """ "0,4095" -> [0.0, 4095.0]"""
     try:

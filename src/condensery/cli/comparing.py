@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated
 
 from condensery.cli import arguments, options
 from condensery.cli.declared import everything
 from condensery.cli.flags import Flag, Options
-from condensery.cli.options import Jobs, Numbers, Resize, Settings, Words
+from condensery.cli.options import Jobs, Resize, Settings, Words
 from condensery.cli.output import Output, facts, say, table
 from condensery.cli.progress import Progress
 from condensery.errors import BadInput
@@ -21,8 +22,10 @@ _FILES = {"Page": "report.html", "Table": "table.md", "Numbers": "table.csv", "L
 class Compared(Options, panel="What is compared"):
     methods: Annotated[Sequence[str], Flag("A,B", arguments.words, choices=everything)] = ()
     """Some of {}; LABEL=NAME for a second setting of one."""
-    ipc: Numbers = (1,)
-    """Images per class."""
+    sets: Annotated[list[Path], Flag("SET ...")] = field(default_factory=list)
+    """Finished sets to judge beside them: run folders or .safetensors files."""
+    ipc: Annotated[Sequence[int | str], Flag("N,M", arguments.budgets)] = (1,)
+    """Images per class; proportional:N; or a single cat=5,dog=2,*=1, or a file of these."""
     condense_with: Words = ("convnet",)
     """Architectures that methods make sets with."""
     seeds: Annotated[Sequence[int], Flag("N,M", arguments.seeds)] = (0,)
@@ -49,17 +52,18 @@ class Judged(options.Judge, options.Curve, options.Networks, options.Honesty):
 class Compare(options.Images, Compared, Updates, Judged, Jobs, options.Page, Output):
     """Compare methods on your images: which, how many, what network?
 
-    Sets are made by every method, budget, architecture and seed. Networks are
-    trained on each from scratch by one protocol and tested on the real test
-    images, beside networks trained on the whole training set. Every finished
-    cell is kept: after Ctrl-C the same command goes on, and one that asks for
-    more does what is new.
+    Sets are made by every method, budget, architecture and seed; finished ones
+    stand beside them. Networks are trained on each from scratch by one protocol
+    and tested on the real test images, beside networks trained on the whole
+    training set. Every finished cell is kept: after Ctrl-C the same command goes
+    on, and one that asks for more does what is new.
 
     Examples:
 
       condense compare --data digits --methods dm,dsa,random --ipc 1,10
       condense compare --data photos/ --size 64 --methods dm,random --minutes 30
       condense compare --data mnist --methods dm,noisy=dm --set noisy.init=noise
+      condense compare --data mnist --sets runs/mine runs/theirs --methods random
       condense compare --data cifar10 --methods dm,random --protocol dm-2023
           --networks convnet,resnet18 --seeds 0-4 --workers 4 --out cifar10
     """
@@ -74,7 +78,7 @@ class Compare(options.Images, Compared, Updates, Judged, Jobs, options.Page, Out
         with Progress(self) as progress:
             if "random" not in (word.rpartition("=")[2].strip() for word in self.methods):
                 progress.say("random images are the floor that a method has to beat: add random to --methods")
-            if len(set(self.seeds)) == 1:
+            if self.methods and len(set(self.seeds)) == 1:
                 progress.say(
                     "one seed: ± is between networks on one set; --seeds 0-4 shows how sets differ, random too"
                 )

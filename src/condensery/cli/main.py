@@ -33,6 +33,7 @@ OK, FAILED, BAD_INPUT = 0, 1, 2
 _MACHINE_SAYS_NO = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 _TORCH_OUT_OF_MEMORY = "OutOfMemoryError"  # by name: a typing error need not wait for torch
 _TERMINATIONS = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+_MANY = "--sets"  # takes all words up to the next flag
 _INTERRUPTED_TYPER = 130  # what typer makes of a KeyboardInterrupt
 
 COMMANDS = {
@@ -113,10 +114,24 @@ def _termination_interrupts() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _spread(arguments: list[str]) -> list[str]:
+    """ "--sets A B" as "--sets A --sets B", as a shell writes out "--sets runs/*"."""
+    found: list[str] = []
+    flag = ""
+    for word in arguments:
+        if word.startswith("-"):
+            flag = word.partition("=")[0]
+        elif flag == _MANY and found[-1] != _MANY:
+            found.append(_MANY)
+        found.append(word)
+    return found
+
+
 def _run(arguments: list[str]) -> tuple[int, str]:
     """Exit code, and a last line for stderr."""
     try:
         typed = shlex.join(["condense", *arguments])
+        arguments = _spread(arguments)
         code = application(arguments)(arguments, prog_name="condense", standalone_mode=False, obj=typed)
         return (BAD_INPUT, "interrupted") if code == _INTERRUPTED_TYPER else (code or OK, "")
     except Interrupted as stop:

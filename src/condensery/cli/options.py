@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from condensery.evaluation import SoftLabels
 
 Words = Annotated[Sequence[str], Flag("A,B", arguments.words)]
-Numbers = Annotated[Sequence[int], Flag("N,M", arguments.whole_numbers)]
 OneRun = Annotated[Path, Flag("RUN", positional=True)]
 Runs = Annotated[list[Path], Flag("RUN", positional=True)]
 

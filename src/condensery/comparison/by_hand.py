@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import shlex
 
+from condensery.comparison.folder import Folder
 from condensery.comparison.jobs import Job, job_of
 from condensery.errors import BadInput
 from condensery.evaluation import get_protocol
 from condensery.methods import METHODS
-from condensery.presets import run_command
+from condensery.presets import flags, run_command
 
 _FLAGS = {"network": "--teacher", "epochs": "--teacher-epochs", "temperature": "--temperature"}  # of labels
 _CHEAPEST = {"method": "random", "fields": {}, "ipc": 1, "network": None, "seed": 0, "steps": None}
 
 
-def commands(cell: Job, threads: int | None) -> list[str]:
-    """Make the set, and evaluate it; nothing where the protocol or a setting has no words on a command line."""
+def commands(cell: Job, threads: int | None, folder: Folder) -> list[str]:
+    """Make the set, or take a given one from the comparison's folder, and evaluate it.
+
+    Nothing where the protocol or a setting has no words on a command line.
+    """
     record, protocol = cell.record, cell.record["protocol"]
     try:
         if get_protocol(protocol["name"]).to_json() != protocol:
@@ -25,18 +29,28 @@ def commands(cell: Job, threads: int | None) -> list[str]:
         return []
     # `condense evaluate` trains on the whole set beside some set
     made = cell.made or job_of({"data": record["data"], **_CHEAPEST})
-    kind = {"step": made.record["steps"]} if made.record["method"] in METHODS else {"indices": []}
-    make = run_command({**made.record, "network": made.record["network"] or "convnet", **kind})
-    words = ["condense", "evaluate", f"runs/{made.key}", "--networks", record["network"]]
-    words += ["--protocol", protocol["name"], "--seed", str(record["seed"])]
-    if cell.made:
-        words += ["--repeats", str(record["repeats"]), "--baselines", "none", *options]
-    else:
-        words += ["--repeats", "1", "--baselines", "whole", "--whole-epochs", str(record["epochs"])]
-        words += ["--whole-repeats", str(record["repeats"])]
     environment = f"OMP_NUM_THREADS={threads} " if threads else ""
-    out = shlex.quote(f"runs/{made.key}")
-    return [f"{environment}{make} --out {out}", environment + shlex.join(words)]
+    judge = ["--networks", record["network"], "--protocol", protocol["name"], "--seed", str(record["seed"])]
+    if cell.made:
+        judge += ["--repeats", str(record["repeats"]), "--baselines", "none", *options]
+    else:
+        judge += ["--repeats", "1", "--baselines", "whole", "--whole-epochs", str(record["epochs"])]
+        judge += ["--whole-repeats", str(record["repeats"])]
+    if made.given:
+        there = [
+            str(folder.set_folder(made)),
+            "--data",
+            record["data"]["source"],
+            *flags(record["data"]["options"]),
+        ]
+        return [environment + shlex.join(["condense", "evaluate", *there, *judge])]
+    out, kind = (
+        f"runs/{made.key}",
+        {"step": made.record["steps"]} if made.record["method"] in METHODS else {"indices": []},
+    )
+    make = run_command({**made.record, "network": made.record["network"] or "convnet", **kind})
+    evaluate = shlex.join(["condense", "evaluate", out, *judge])
+    return [f"{environment}{make} --out {shlex.quote(out)}", environment + evaluate]
 
 
 def _options(cell: Job) -> list[str]:

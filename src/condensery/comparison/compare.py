@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from condensery.budgets import Ipc, counts_for, frozen, parsed, recorded
 from condensery.comparison.engines import Engine, pick_engine
 from condensery.comparison.entries import Steps, entries
 from condensery.comparison.folder import Folder
-from condensery.comparison.jobs import Entry, Plan
+from condensery.comparison.given import given_sets
+from condensery.comparison.jobs import Entry, Given, Plan
 from condensery.comparison.perform import perform
 from condensery.comparison.reports import Comparison
 from condensery.comparison.run import Run
 from condensery.comparison.shortened import shortened
-from condensery.coresets import Selector
+from condensery.coresets import SELECTORS, Selector
 from condensery.data import load
 from condensery.data.sources import given_options, silent
 from condensery.errors import BadInput
 from condensery.evaluation import Protocol, SoftLabels, get_protocol
+from condensery.evaluation.evaluator import own_network
 from condensery.method import Method
+from condensery.methods import METHODS
 from condensery.models.registry import resolve
 from condensery.records import ImageData
+from condensery.report.contents import WHOLE
 
 
 def compare(
     data: str | Path | ImageData,
-    methods: Sequence[str | Method | Selector | Entry],
+    methods: Sequence[str | Method | Selector | Entry] = (),
     *,
     out: str | Path,
-    ipc: Sequence[int] = (1,),
+    sets: Sequence[str | Path] = (),
+    ipc: Ipc | Sequence[Ipc] = (1,),
     networks: Sequence[str] = (),
     condense_with: Sequence[str] = ("convnet",),
     seeds: Sequence[int] = (0,),
@@ -68,11 +74,16 @@ def compare(
 
     Args:
         data: images as for `condensery.load_images`.
-        methods: names in `METHODS` or `SELECTORS`, "label=name", configured methods or selectors, or `Entry`s.
+        methods: names in `METHODS` or `SELECTORS`, "label=name", configured methods or selectors, or `Entry`s. None
+            is needed where `sets` are given.
         out: a folder for everything. The same call again goes on after an interruption; one that asks for more
             does only what is new.
-        ipc: images per class, one or several.
-        networks: architectures to train and test; none means those that sets are made with.
+        sets: finished ones to be judged beside those that are made, each in a row of its own: run folders or set files
+            of the same classes and size, however they were made.
+        ipc: images per class: one budget or a list of them, each a number or another form of
+            `condensery.budgets.counts_of`. A list of numbers is a list of budgets.
+        networks: architectures to train and test; none means those that sets are made with, and were made with where
+            all are given.
         condense_with: architectures to match with.
         seeds: of the sets.
         protocol: a name in `PROTOCOLS`, or a protocol of your own.
@@ -109,15 +120,18 @@ def compare(
         Interrupted: Ctrl-C; the same call goes on.
     """
     protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
-    asked = entries(methods, settings or {}, steps)
+    asked = entries(methods, settings or {}, steps) if methods or settings or not sets else ()
     made_with = [resolve(name).canonical for name in condense_with]
     tested = [resolve(name).canonical for name in networks]
     repeats_given, repeats = repeats is not None, protocol.repeats if repeats is None else repeats
     one_each = {"repeats": repeats, "whole-repeats": whole_repeats, "whole-epochs": whole_epochs}
-    for name, number in (*(("ipc", number) for number in ipc), *one_each.items()):
+    budgets = [ipc] if isinstance(ipc, int | str | Path | Mapping) else list(ipc)
+    for one in budgets:
+        parsed(one)
+    for name, number in one_each.items():
         if number is not None and number < 1:
             raise BadInput(f"--{name} must be at least 1, not {number}")
-    for name, values in (("ipc", ipc), ("seeds", seeds), ("condense-with", condense_with)):
+    for name, values in (("ipc", budgets), ("seeds", seeds), ("condense-with", condense_with)):
         if not values:
             raise BadInput(f"--{name} is empty: give at least one")
     _require_one_length(steps, scale, minutes)
@@ -129,12 +143,14 @@ def compare(
         resolve(soft_labels.network)
     protocol_values = protocol.to_json()
     images = load(data, announce=announce, **given_options(size, channels, data_options))
+    taken = {*METHODS, *SELECTORS, WHOLE, *(one.label for one in asked)}
+    given = given_sets(sets, taken, images, announce)
     plan = Plan.on(
         images,
         entries=asked,
-        budgets=_unique(ipc),
+        budgets=_unique(frozen(recorded(counts_for(one, None, images, announce))) for one in budgets),
         condense_with=_unique(made_with),
-        networks=_unique(tested or (protocol.network(resolve(name)).canonical for name in made_with)),
+        networks=_unique(tested or _networks(asked, made_with, given, protocol)),
         seeds=_unique(seeds),
         protocol=protocol_values,
         repeats=repeats,
@@ -149,6 +165,7 @@ def compare(
         whole_repeats=whole_repeats,
         evaluation_seed=evaluation_seed,
         evaluate_at=_unique(evaluate_at),
+        given=given,
     )
     folder = Folder(Path(out))
     kept = folder.asked()
@@ -174,6 +191,16 @@ def _require_one_length(steps: Steps, scale: float | None, minutes: float | None
     if minutes is not None and (scale is not None or steps is not None):
         other = "--scale" if steps is None else "--steps"
         raise BadInput(f"{other} and --minutes {minutes:g} both say how long: give one of them")
+
+
+def _networks(
+    asked: Sequence[Entry], made_with: Sequence[str], given: Sequence[Given], protocol: Protocol
+) -> Iterator[str]:
+    """Those that sets are made with, or were made with where all are given, as the protocol has them."""
+    if asked:
+        yield from (protocol.network(resolve(name)).canonical for name in made_with)
+    else:
+        yield from (own_network(one.record, protocol).canonical for one in given)
 
 
 def _unique(values: Iterable[Any]) -> tuple[Any, ...]:

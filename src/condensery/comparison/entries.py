@@ -33,7 +33,9 @@ def entries(
     """
     asked = [_asked(one) for one in methods]
     if not asked:
-        raise BadInput("nothing to compare: name methods with --methods, such as dm,dsa,random")
+        raise BadInput(
+            "nothing to compare: name methods with --methods, such as dm,dsa,random, or finished sets with --sets"
+        )
     for label, times in Counter(entry.label for entry in asked).items():
         if times > 1:
             raise BadInput(

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
-from condensery import driver
+from condensery import artifact, driver
 from condensery.budgets import in_record
 from condensery.comparison.folder import Problem
 from condensery.comparison.jobs import MAKE, ON_THE_WAY, Job, Plan
 from condensery.comparison.perform import evaluation_options
 from condensery.coresets import SelectionTask, get_selector, random_selection
 from condensery.data import ClassPool
+from condensery.data.sources import silent
 from condensery.errors import BadInput, FailedWork
 from condensery.evaluation import Protocol
 from condensery.evaluation.cost import EvaluationTimer
@@ -24,6 +25,7 @@ from condensery.pretraining import KeptNetwork
 from condensery.provenance import pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
+from condensery.selection import as_many_as_there
 from condensery.training import default_chunk
 
 # ---- cells that cannot be done
@@ -61,26 +63,28 @@ def _refusal(check: Callable[[], object]) -> str:
 
 def _notes(made: Job, pool: ClassPool) -> dict[str, None]:
     """Of the method on its settings, in order. Raises BadInput if the set cannot be made."""
-    record, smallest = made.record, min(pool.counts)
-    if record["ipc"] > smallest:
-        name = pool.spec.class_names[pool.counts.index(smallest)]
-        raise BadInput(
-            f"{record['ipc']} per class is more than class {name!r} has training images ({smallest})"
-        )
-    if record["network"]:
-        resolve(record["network"]).parameter_count(pool.spec)
-    algorithm, task = _algorithm(made, pool)
-    return {f"{made.label}: {note}": None for note in algorithm.check(task)}
+    if made.given:  # checked when it was read
+        return {}
+    if made.record["network"]:
+        resolve(made.record["network"]).parameter_count(pool.spec)
+    lines: list[str] = []
+    algorithm, task = _algorithm(made, pool, lines.append)
+    return {f"{made.label}: {note}": None for note in [*lines, *algorithm.check(task)]}
 
 
-def _algorithm(made: Job, pool: ClassPool, **of_selection: Any) -> tuple[Any, Any]:
-    """The method or the selector of a set, and the task that it gets."""
+def _algorithm(
+    made: Job, pool: ClassPool, announce: Callable[[str], None] = silent, **of_selection: Any
+) -> tuple[Any, Any]:
+    """The method or the selector of a set, and the task that it gets; what it gets too few images for is said."""
     record, device = made.record, pool.device
-    counts = in_record(record["ipc"], pool.spec.num_classes)
-    place = (pool, resolve(record["network"] or "convnet"), counts, device, default_chunk(device))
+    counts, network = in_record(record["ipc"], pool.spec.num_classes), resolve(record["network"] or "convnet")
+    place = (device, default_chunk(device))
     if record["method"] in METHODS:
-        return get_method(record["method"], **record["fields"]), Task(*place, record["steps"])
-    return get_selector(record["method"], **record["fields"]), SelectionTask(*place, **of_selection)
+        task = Task(pool, network, counts, *place, record["steps"])
+        return get_method(record["method"], **record["fields"]), task
+    counts = as_many_as_there(counts, pool, announce)
+    selection = SelectionTask(pool, network, counts, *place, **of_selection)
+    return get_selector(record["method"], **record["fields"]), selection
 
 
 # ---- time
@@ -149,12 +153,15 @@ class Stopwatch:
 
     def _new_sample(self, made: Job) -> SyntheticSet:
         record = made.record
+        if made.given:
+            return artifact.load(record["file"])
         method, task = _algorithm(made, self.pool)
         if record["method"] not in METHODS:
             return random_selection(self.pool, record["ipc"], self.rng)
         needed = driver.preparation(method, task, driver.source(record["seed"]))
         if not (plain := needed.without if needed else method):
-            return random_selection(self.pool, images_per_class(record["fields"], record["ipc"]), self.rng)
+            counts = [images_per_class(record["fields"], n) for n in task.counts]
+            return random_selection(self.pool, counts, self.rng)
         found = driver.content(plain, task, driver.begin(plain, task, self.rng))
         own = {"targets": found.targets, "training": found.training}
         return SyntheticSet(found.images, found.labels, self.pool.spec, **own)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from condensery.budgets import Counts, average, frozen, in_record, per_class
 from condensery.data.sources import absolute_source
 from condensery.evaluation.protocols import Protocol
 from condensery.evaluation.scoring import equal_epochs
@@ -25,6 +26,7 @@ from condensery.report.contents import WHOLE
 
 MAKE, EVALUATE = "make", "evaluate"
 ON_THE_WAY = "on_the_way"  # in the record of a set: evaluations while it is made, which change nothing of it
+GIVEN = "given"  # in the record of a finished set: what tells it from all others
 _OF_A_SET = ("data", "method", "fields", "ipc", "network", "seed", "steps")
 _OF_A_CELL = ("data", "set", "network", "protocol", "repeats", "seed", "epochs")
 _NO_OPTIONS = {
@@ -58,10 +60,29 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Given:
+    """A finished set, as it is compared.
+
+    Attributes:
+        label: what tables call it; unique in a comparison.
+        file: the set's file or run folder, absolute; decides nothing.
+        record: how it was made, as far as that is known, in the form of a job's record; and under `GIVEN` the SHA-256
+            of what a network is trained on, with what its images and labels stand for.
+        images: that networks are trained on.
+    """
+
+    label: str
+    file: str
+    record: dict[str, Any]
+    images: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """What is compared, how, and on what: arguments of `condensery.compare`, checked, and facts of the images.
 
-    Every combination of entries, budgets (images per class), condense_with, networks and seeds is a cell.
+    Every combination of entries, budgets, condense_with, networks and seeds is a cell; and every given set with every
+    network. A budget is the images per class, one number for all or one for each.
 
     Attributes:
         source, options, fingerprint, spec, train_images: of the images that were loaded.
@@ -75,7 +96,7 @@ class Plan:
     spec: dict[str, Any]
     train_images: int
     entries: tuple[Entry, ...]
-    budgets: tuple[int, ...]
+    budgets: tuple[int | Counts, ...]
     condense_with: tuple[str, ...]
     networks: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -88,6 +109,7 @@ class Plan:
     whole_repeats: int = 1
     evaluation_seed: int = 0
     evaluate_at: tuple[int, ...] = ()
+    given: tuple[Given, ...] = ()
 
     @staticmethod
     def on(images: ImageData, **asked: Any) -> Plan:
@@ -108,6 +130,8 @@ class Plan:
         for name in ("budgets", "condense_with", "networks", "seeds", "evaluate_at"):
             own[name] = tuple(own.get(name, ()))
         others = {name: value for name, value in record.items() if name not in (*own, "contenders")}
+        own["budgets"] = tuple(map(frozen, own["budgets"]))
+        own["given"] = tuple(Given(**one) for one in own.get("given", ()))
         return Plan(**own, entries=tuple(Entry(**one) for one in record["contenders"]), evaluation=others)
 
     @property
@@ -115,19 +139,20 @@ class Plan:
         """What a job's record says of the images."""
         return {name: getattr(self, name) for name in ("source", "options", "fingerprint", "spec")}
 
-    def steps(self, entry: Entry, ipc: int) -> int | None:
+    def steps(self, entry: Entry, ipc: int | Counts) -> int | None:
         """Updates of a set; None for selections."""
         if entry.method not in METHODS:
             return None
-        published = get_method(entry.method, **entry.fields).steps(ipc)
+        published = get_method(entry.method, **entry.fields).steps(average(in_record(ipc, 1)))
         scaled = published if self.scale is None else max(1, round(published * self.scale))
         return scaled if entry.steps is None else entry.steps
 
     @property
     def largest(self) -> int:
         """Images that networks are trained on in the largest set."""
-        each = (images_per_class(one.fields, max(self.budgets)) for one in self.entries)
-        return max(each) * len(self.spec["class_names"])
+        stored = max(sum(in_record(ipc, len(self.spec["class_names"]))) for ipc in self.budgets)
+        made = (images_per_class(one.fields, stored) for one in self.entries)
+        return max([*made, *(one.images for one in self.given)])
 
 
 @dataclass(frozen=True)
@@ -162,17 +187,26 @@ class Job:
         return {name: value for name, value in self.record.items() if name not in _OF_A_CELL}
 
     @property
+    def given(self) -> bool:
+        """Whether it stands for a finished set, which nobody has to make."""
+        return GIVEN in self.record
+
+    @property
     def row(self) -> str:
-        """Name of the sets that differ from this job's in the seed alone, or of the whole set."""
+        """Name of the sets that differ from this job's in the seed alone, of a given set, or of the whole set."""
         made = self if self.kind == MAKE else self.made
         if made is None:
             return "whole set"
+        if made.given:
+            return f"{made.label}, {_budget(made.record['ipc'])}"
         network = made.record["network"]
-        return f"{made.label}, {made.record['ipc']} per class{f', made with {network}' if network else ''}"
+        return f"{made.label}, {_budget(made.record['ipc'])}{f', made with {network}' if network else ''}"
 
     @property
     def name(self) -> str:
         """For people."""
+        if self.given:
+            return self.row
         if self.kind == MAKE:
             return f"{self.row}, seed {self.record['seed']}"
         return f"{self.made.name if self.made else self.row} on {self.record['network']}"
@@ -202,14 +236,16 @@ class Result:
 
 
 def sets(plan: Plan) -> list[Job]:
-    """Every set of the plan: budget by budget, entry by entry, architecture by architecture, seed by seed."""
-    return [
+    """Every set of the plan: by budget, then entry, architecture and seed; given ones come last."""
+    made = [
         _planned_set(plan, entry, ipc, network, seed)
         for ipc in plan.budgets
         for entry in plan.entries
         for network in (plan.condense_with if entry.uses_network else (None,))
         for seed in plan.seeds
     ]
+    given = ({"data": plan.data, **one.record, "file": one.file} for one in plan.given)
+    return made + [job_of(record, one.label) for record, one in zip(given, plan.given, strict=True)]
 
 
 def cells(plan: Plan) -> list[Job]:
@@ -225,9 +261,15 @@ def job_of(record: Mapping[str, Any], label: str = "") -> Job:
         KeyError, TypeError, ValueError: the record is none of ours.
     """
     if "method" in record:
-        own = {name: record[name] for name in _OF_A_SET}
-        network = [own["network"]] if own["network"] else []
-        words = [own["method"], f"ipc{own['ipc']}", *network, f"seed{own['seed']}"]
+        own, given = _deciding(record), GIVEN in record
+        network = [own["network"]] if own["network"] and not given else []
+        words = [
+            *(["set"] if given else []),
+            own["method"],
+            f"ipc{own['ipc']}",
+            *network,
+            f"seed{own['seed']}",
+        ]
         return Job(_key(words, own), MAKE, dict(record), label=label or own["method"])
     if missing := {"data", "network", "protocol", "repeats", "seed"} - record.keys():
         raise KeyError(*missing)
@@ -241,9 +283,28 @@ def job_of(record: Mapping[str, Any], label: str = "") -> Job:
     return Job(_key(words, record), EVALUATE if made else WHOLE, dict(record), made=made)
 
 
-def _planned_set(plan: Plan, entry: Entry, ipc: int, network: str | None, seed: int) -> Job:
+def _deciding(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a set's record decides the set. Raises KeyError if something is missing."""
+    own = {name: record[name] for name in _OF_A_SET}
+    return {**own, GIVEN: record[GIVEN]} if GIVEN in record else own
+
+
+def _budget(ipc: int | list[int]) -> str:
+    """In words that tell budgets apart: the class of each number is its place."""
+    if isinstance(ipc, int):
+        return per_class(ipc)
+    each = " ".join(map(str, ipc))
+    return (
+        each + " per class"
+        if len(each) <= _LONGEST
+        else f"{each[:_LONGEST]} ... per class, {sum(ipc):,} in all"
+    )
+
+
+def _planned_set(plan: Plan, entry: Entry, ipc: int | Counts, network: str | None, seed: int) -> Job:
     steps = plan.steps(entry, ipc)
-    values = (plan.data, entry.method, entry.fields, ipc, network, seed, steps)
+    budget = ipc if isinstance(ipc, int) else list(ipc)
+    values = (plan.data, entry.method, entry.fields, budget, network, seed, steps)
     record: dict[str, Any] = dict(zip(_OF_A_SET, values, strict=True))
     if at := [step for step in plan.evaluate_at if step <= (steps or -1)]:
         record[ON_THE_WAY] = {"steps": at, "protocol": plan.protocol, "repeats": plan.repeats}
@@ -253,7 +314,7 @@ def _planned_set(plan: Plan, entry: Entry, ipc: int, network: str | None, seed: 
 def _planned_cell(plan: Plan, made: Job, network: str) -> Job:
     record = {
         "data": plan.data,
-        "set": {name: made.record[name] for name in _OF_A_SET if name != "data"},
+        "set": {name: value for name, value in _deciding(made.record).items() if name != "data"},
         "network": network,
         "protocol": plan.protocol,
         "repeats": plan.repeats,

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from condensery.comparison.folder import Folder, Problem
 from condensery.comparison.jobs import Job, Plan
 from condensery.comparison.jobs import sets as sets_of
-from condensery.comparison.rows import done, measurements
+from condensery.comparison.rows import called, done, measurements
 from condensery.data.sources import silent
 from condensery.errors import BadInput
+from condensery.records import ImageSpec, SyntheticSet
 from condensery.report.contents import Measurement, Report
 from condensery.report.from_disk import Found, FoundSet, evaluations, find, found_set, report_of_found
 from condensery.report.tables import to_json
+from condensery.synthetic.starts import start_of
 from condensery.text import count
 
 Announce = Callable[[str], None]
@@ -94,7 +98,7 @@ class Comparison:
         """Sets and cells as runs and evaluations: each under the first of its labels, so that nothing counts twice."""
         sets, cells = (self.sets, self.cells) if under_all_labels else map(_once, (self.sets, self.cells))
         documents = [
-            (self.files.result_file(cell), {**document, **({"label": cell.made.label} if cell.made else {})})
+            (self.files.result_file(cell), {**document, **called(cell)})
             for cell in cells
             if (document := self.files.document(cell))
         ]
@@ -104,7 +108,10 @@ class Comparison:
     def _found_set(self, made: Job, announce: Announce) -> FoundSet | None:
         """A set with what lies beside it; None if it is not there or damaged, which takes no accuracy away."""
         try:
-            return found_set(self.files.set_folder(made), made.label) if self.files.is_done(made) else None
+            if not self.files.is_done(made):
+                return None
+            found = found_set(self.files.set_folder(made), made.label)
+            return replace(found, synthetic=_as_judged(found.synthetic, made)) if made.given else found
         except BadInput as error:
             announce(f"no pictures of {made.name}: {error}")
             return None
@@ -178,6 +185,15 @@ def report_of(
         else:
             found.append(find(one.path, announce))
     return report_of_found(found, title=title, command=command, scatter=scatter, announce=announce)
+
+
+def _as_judged(synthetic: SyntheticSet, made: Job) -> SyntheticSet:
+    """The images of a given set as those of the comparison: classes in their order, normalised as they are."""
+    data = made.record["data"]
+    spec = ImageSpec.from_json(data["spec"])
+    start = start_of(synthetic, spec, 1, made.label, silent)
+    labels = torch.arange(spec.num_classes).repeat_interleave(torch.tensor(start.counts))
+    return SyntheticSet(start.stored, labels, spec, {**synthetic.record, "data": data})
 
 
 def _once(jobs: Iterable[Job]) -> list[Job]:

@@ -8,15 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from condensery.budgets import frozen, mean
 from condensery.comparison.by_hand import commands
 from condensery.comparison.entries import all_fields
 from condensery.comparison.folder import CELLS, MADE, SETS, Folder, damaged, read_document
-from condensery.comparison.jobs import MAKE, Job, job_of
+from condensery.comparison.jobs import GIVEN, MAKE, Job, job_of
 from condensery.errors import BadInput
 from condensery.report.contents import RANDOM, WHOLE, Measurement
 from condensery.report.measurements import distinct_names, with_scores
 from condensery.report.measurements import measurements as joined
 
+_DIGITS = 10  # of the SHA-256 that tells two sets of one name apart
 _ORIGIN = ("fingerprint", "time", "hardware", "versions", "commit")
 
 
@@ -67,17 +69,23 @@ def _labelled(made: Iterable[Job], labels: Mapping[str, Sequence[str]]) -> list[
     A label that stood for other settings in another command gets what differs to its name.
     """
     known = {one.key: one for one in made}
-    others = sorted(known.keys() - labels.keys(), key=lambda key: (known[key].record["ipc"], key))
-    found: list[tuple[Job, tuple[str, int, str]]] = []
-    kinds: dict[tuple[str, int, str], dict[str, Any]] = {}
+    others = sorted(
+        known.keys() - labels.keys(), key=lambda key: (mean(frozen(known[key].record["ipc"])), key)
+    )
+    found: list[tuple[Job, tuple[str, Any, str]]] = []
+    kinds: dict[tuple[str, Any, str], dict[str, Any]] = {}
     for one in (known[key] for key in (*labels, *others) if key in known):
         record = one.record
         # Random images are called so whatever their label, as older versions let them have others.
-        for label in [RANDOM] if record["method"] == RANDOM else labels.get(one.key, [one.label]):
+        for label in (
+            [RANDOM] if record["method"] == RANDOM and not one.given else labels.get(one.key, [one.label])
+        ):
             method = {} if record["method"] == label else {"method": record["method"]}
             steps = {} if record["steps"] is None else {"steps": record["steps"]}
             settings = {**method, **record["fields"], **steps}
-            kind = (label, record["ipc"], _json(settings))
+            if one.given:
+                settings = {"set": record[GIVEN]["sha256"][:_DIGITS]}
+            kind = (label, frozen(record["ipc"]), _json(settings))
             kinds[kind] = settings
             found.append((one, kind))
     names = distinct_names([((label, ipc), settings) for (label, ipc, _), settings in kinds.items()])
@@ -101,16 +109,27 @@ def measurements(cells: Sequence[Job], folder: Folder, threads: int | None) -> t
             {**s, "labels": names.get((s["labels"], settings), s["labels"])} for s in document["scores"]
         ]
         # The fields of its key: what a method got later does not part older results from newer ones.
-        of_set = {"label": made.label, "fields": made.record["fields"]} if made else {}
-        order.setdefault((made.label, made.record["ipc"]) if made else (WHOLE, None), len(order))
+        of_set = {**called(cell), "fields": made.record["fields"]} if made else {}
+        order.setdefault((made.label, frozen(made.record["ipc"])) if made else (WHOLE, None), len(order))
         documents.append((folder.result_file(cell), {**document, **of_set, "scores": scores, "cell": cell}))
     found = [
         _completed(m, there[0][1]["data"], [one["cell"] for one in of_it], folder, threads)
         for m, of_it in joined(documents)
     ]
-    found.sort(key=lambda m: (m.ipc is None, m.ipc or m.epochs, order[m.subject, m.ipc], m.epochs))
+    found.sort(key=lambda m: (m.ipc is None, mean(m.ipc) or m.epochs, order[m.subject, m.ipc], m.epochs))
     # Without augmentation is only there for the score about it.
     return tuple(one for one in with_scores(found) if one.augmentation == "protocol")
+
+
+def called(cell: Job) -> dict[str, Any]:
+    """What an evaluation of a set is said to be of in a comparison: the label and the budget that were asked for.
+
+    A given set is never taken for the random images that the others are measured by, whatever made it.
+    """
+    if cell.made is None:
+        return {}
+    label, ipc = cell.made.label, cell.made.record["ipc"]
+    return {"label": label, "ipc": ipc, **({"method": label} if cell.made.given else {})}
 
 
 def _completed(
@@ -120,8 +139,9 @@ def _completed(
     sets = {cell.made.key: cell.made for cell in cells if cell.made}
     documents = [document for one in sets.values() if (document := folder.document(one))]
     made = next((one.record for one in sets.values()), {"method": None, "fields": None})
-    # A teacher's labels and a second setting of a method are something else.
-    same = m.labels == "hard" and (m.subject in (made["method"], WHOLE) or _is_default(made))
+    # A teacher's labels, a second setting of a method and a set from anywhere are something else.
+    known = m.subject in (made["method"], WHOLE) or _is_default(made)
+    same = m.labels == "hard" and known and GIVEN not in made
     record = {
         "cells": [cell.key for cell in cells],
         "seeds": [one.record["seed"] for one in sets.values()],
@@ -134,7 +154,7 @@ def _completed(
         data=data,
         memory=max((one["memory"] for one in documents if one["memory"]), default=None),
         published=m.published if same else None,
-        commands=tuple(dict.fromkeys(line for cell in cells for line in commands(cell, threads))),
+        commands=tuple(dict.fromkeys(line for cell in cells for line in commands(cell, threads, folder))),
         record=record,
     )
 

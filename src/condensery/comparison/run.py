@@ -12,6 +12,7 @@ from condensery.comparison.engines import Engine, results
 from condensery.comparison.engines.engine import torch_threads
 from condensery.comparison.estimate import Stopwatch, impossible
 from condensery.comparison.folder import CELLS, SET, Folder, Problem
+from condensery.comparison.given import as_made
 from condensery.comparison.jobs import EVALUATE, MAKE, Job, Plan, Result, cells, sets
 from condensery.comparison.perform import remember
 from condensery.comparison.reports import Comparison
@@ -145,7 +146,7 @@ class Run:
     def _missing(self) -> list[Job]:
         """The cells that are not there yet, and before them the sets that they need."""
         open_cells = [c for c in self.cells if c.key not in self.problems and not self.folder.is_done(c)]
-        made = {cell.made.key: cell.made for cell in open_cells if cell.made}
+        made = {cell.made.key: cell.made for cell in open_cells if cell.made and not cell.made.given}
         return [*(one for one in made.values() if not self.folder.is_done(one)), *open_cells]
 
     def _expect(self, measure: bool) -> None:
@@ -171,6 +172,9 @@ class Run:
     ) -> None:
         where = "before the first cell"
         try:
+            for one in sets(self.plan):
+                if one.given and not self.folder.is_done(one):
+                    self.folder.keep(one, as_made(one))
             with torch_threads(threads):  # measured as the jobs are run
                 self._expect(estimate)
             self._write_problems()  # those that are known already, in case the rest does not come to its end

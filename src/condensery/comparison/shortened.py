@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, replace
 
-from condensery.budgets import uniform
+from condensery.budgets import average, in_record
 from condensery.comparison.entries import all_fields
 from condensery.comparison.estimate import Stopwatch, impossible
 from condensery.comparison.jobs import Entry, Job, Plan, cells
@@ -72,17 +72,18 @@ def _fitting(
     announce: Callable[[str], None],
 ) -> Entry:
     """A method's settings and steps for its largest set, in its share of the minutes."""
-    spec, ipc, where = images.spec, max(plan.budgets), pick_device(device)
+    where, classes = pick_device(device), images.spec.num_classes
+    counts = max((in_record(ipc, classes) for ipc in plan.budgets), key=sum)
     methods = sum(one.method in METHODS for one in plan.entries)
     share = minutes / (methods * len(plan.budgets) * len(plan.condense_with) * len(plan.seeds))
     defaults = asdict(get_method(entry.method))  # type: ignore[call-overload]  # methods are dataclasses
     given = {name for name, value in entry.fields.items() if value != defaults[name]}
     network = plan.condense_with[0]
     method, wanted = with_preset(
-        "fast", get_method(entry.method, **entry.fields), given, images, ipc, network, announce
+        "fast", get_method(entry.method, **entry.fields), given, images, average(counts), network, announce
     )
-    pool = ClassPool(images.train, spec, where)
-    task = Task(pool, resolve(network), uniform(ipc, spec.num_classes), where, default_chunk(where))
+    pool = ClassPool(images.train, images.spec, where)
+    task = Task(pool, resolve(network), counts, where, default_chunk(where))
     found = made_within(share, method, task, fixed={*given, "network"}, wanted=wanted)
     announce(f"{entry.label}: {found.lines[0]}")
     settings = asdict(found.method)  # type: ignore[call-overload]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from condensery import artifact
-from condensery.data import load
 from condensery.data.sources import silent
 from condensery.errors import BadInput
 from condensery.evaluation.cost import EvaluationTimer
 from condensery.evaluation.honest import WEIGHT, Honest, check_weights, honest_scores, missing_lines
 from condensery.evaluation.plan import Plan, within
 from condensery.evaluation.protocols import Protocol, get_protocol
+from condensery.evaluation.real import real_images
 from condensery.evaluation.scores import COMMON, OWN, Score
 from condensery.evaluation.scoring import (
     BASELINES,
@@ -32,7 +32,7 @@ from condensery.evaluation.soft_labels import SoftLabels
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.presets import run_command
 from condensery.provenance import changed_parts, environment, pick_device
-from condensery.records import ImageData, ImageSpec, LabeledImages, SyntheticSet
+from condensery.records import ImageData, SyntheticSet
 from condensery.text import count, percent, readable_bytes, readable_seconds
 from condensery.training import own_recipe
 from condensery.views import Views
@@ -126,7 +126,7 @@ def evaluate(
     Raises:
         BadInput: sets that do not fit each other or the data, an unknown name, a number out of range.
     """
-    synthetic = _load_sets(sets)
+    synthetic = load_sets(sets)
     protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
     repeats_given, repeats = repeats is not None, protocol.repeats if repeats is None else repeats
     if minutes is not None and not (minutes > 0 and math.isfinite(minutes)):
@@ -266,9 +266,10 @@ def _untested(data: ImageData) -> Iterator[str]:
         yield f"no test images of {', '.join(absent[:3])}{more}: the accuracy is that of the other classes"
 
 
-def _load_sets(
+def load_sets(
     sets: SyntheticSet | str | Path | Sequence[SyntheticSet | str | Path],
 ) -> list[SyntheticSet]:
+    """Sets of one kind that can be judged: with images of every class. Raises BadInput for others."""
     items = [sets] if isinstance(sets, SyntheticSet | str | Path) else list(sets)
     if not items:
         raise BadInput("no set to evaluate: give a run folder or a .safetensors file")
@@ -305,94 +306,21 @@ def _factories(first: SyntheticSet, networks: Sequence[str], protocol: Protocol)
     """What was asked for, or else the network of the set, in which a protocol may replace batch norm."""
     if networks:
         return [resolve(name) for name in networks]
-    name = first.record.get("network", "convnet")
+    return [own_network(first.record, protocol)]
+
+
+def own_network(record: Mapping[str, Any], protocol: Protocol) -> NetworkFactory:
+    """What a set was condensed with, in which a protocol may replace batch norm; a ConvNet where nothing is known.
+
+    Raises:
+        BadInput: it is a network of its maker's.
+    """
+    name = record.get("network") or "convnet"
     if ":" in name:  # a file must not decide which code runs
         raise BadInput(
             f"the set was condensed with a network of its maker's, {name}: name one with --networks"
         )
-    return [protocol.network(resolve(name))]
-
-
-def real_images(
-    synthetic: SyntheticSet,
-    data: str | Path | ImageData | None,
-    options: dict[str, Any],
-    announce: Callable[[str], None] = silent,
-) -> ImageData:
-    """The real images that a set is judged or labelled with: `data`, or None for what it was made from.
-
-    Args:
-        options: for `condensery.data.load`, beside those that the set names.
-        announce: called with lines of text for a person.
-
-    Returns:
-        The images with the labels and the normalisation of the set: its order of classes, its mean and std.
-
-    Raises:
-        BadInput: the set does not say what it was made from, or the images are of other classes or sizes.
-    """
-    origin = synthetic.record.get("data", {})
-    if not isinstance(data, ImageData):
-        if data is None and not origin.get("source"):
-            raise BadInput("the set does not say what it was made from: name the real images with --data")
-        source = origin["source"] if data is None else data
-        data = load(source, announce=announce, **{**origin.get("options", {}), **options})
-    if changed := changed_parts(origin, data):
-        announce(_changed_line(changed, data.source))
-    return _as_in_set(synthetic.spec, data, announce)
-
-
-def _changed_line(parts: Sequence[str], source: str) -> str:
-    """What of the images is not what the set was made from."""
-    if set(parts) == {"test"}:
-        return f"the test images of {source} are others than when the set was made; its training images are the same"
-    if set(parts) == {"train"}:
-        return f"the training images of {source} are others than the set was made from; its test images are the same"
-    return f"{source} holds other images than the set was made from"
-
-
-def _as_in_set(spec: ImageSpec, data: ImageData, announce: Callable[[str], None]) -> ImageData:
-    """`data` with the classes of a set in its order, and normalised as it is; what that changes is said."""
-    if spec.shape != data.spec.shape:
-        raise BadInput(
-            f"the set holds images of shape {spec.shape}, {data.source} of {data.spec.shape}: give images of the "
-            "same size and channels"
-        )
-    found = data
-    if spec.class_names != data.spec.class_names:
-        found = _with_classes(spec.class_names, data)
-        announce(f"classes of {data.source} are matched by name: they are in another order there")
-    if (spec.mean, spec.std) != (data.spec.mean, data.spec.std):
-        found = replace(found, spec=replace(found.spec, mean=spec.mean, std=spec.std))
-        announce(
-            f"images of {data.source} are normalised with the set's mean {_few(spec.mean)} and std {_few(spec.std)}, "
-            f"not with their own {_few(data.spec.mean)} and {_few(data.spec.std)}"
-        )
-    return found
-
-
-def _with_classes(names: tuple[str, ...], data: ImageData) -> ImageData:
-    """`data` with its classes in the order of `names`.
-
-    Raises:
-        BadInput: they are other classes, or two have one name, so that they cannot be told apart.
-    """
-    theirs = data.spec.class_names
-    absent = [name for name in names if name not in theirs]
-    more = [name for name in theirs if name not in names]
-    if absent or more or len(set(theirs)) < len(theirs):
-        what = f"{data.source} has no class {absent[0]!r}" if absent else f"{data.source} has {len(theirs)}"
-        beside = f", and {more[0]!r}, which the set has not" if more else ""
-        raise BadInput(
-            f"the set has {len(names)} classes, {what}{beside}: evaluate it on images of the classes that it has"
-        )
-    label = np.array([names.index(name) for name in theirs])
-    parts = [LabeledImages(part.pixels, label[part.labels]) for part in (data.train, data.test)]
-    return replace(data, spec=replace(data.spec, class_names=names), train=parts[0], test=parts[1])
-
-
-def _few(values: Sequence[float]) -> str:
-    return " ".join(f"{value:.4g}" for value in values)
+    return protocol.network(resolve(name))
 
 
 def _check_recipe(recipe: str, synthetic: SyntheticSet) -> None:

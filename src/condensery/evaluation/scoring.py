@@ -219,10 +219,17 @@ class Scorer:
         return self.held_teachers[key]
 
     def _labelled_like(self, like: SyntheticSet, pick: SyntheticSet, number: int) -> SyntheticSet:
+        """Random images with as many labels as the set has, and trained for as many steps, also where it has tiles."""
         settings = LabelSettings.from_json(like.record["labels"])
+        share = max(1, round(len(like) / len(pick)))  # tiles to an image
+        if settings.views:
+            settings = replace(settings, views=replace(settings.views, count=share * settings.views.count))
         seed = self.rng.fork("labels", number).entropy
         labelled = label_images(pick, self.labeller(like), replace(settings, seed=seed))
-        return replace(labelled, training=like.training)  # by the set's own recipe, whatever its epochs
+        training = dict(like.training)
+        if "epochs" in training:
+            training["epochs"] *= share
+        return replace(labelled, training=training)
 
     def _score_sets(
         self,

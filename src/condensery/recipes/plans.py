@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from condensery.budgets import mean
 from condensery.comparison.entries import entries, field_names, require_known, settings_of
 from condensery.comparison.jobs import Entry, Plan
 from condensery.errors import BadInput
@@ -129,7 +130,7 @@ def plans(recipe: Recipe, changes: Changes, images: ImageData) -> list[Plan]:
     for cell in cells:
         fitting = [p for p in found if (p.networks, p.protocol["name"]) == ((cell.network,), cell.protocol)]
         if cell.method == WHOLE and fitting and not any(p.whole for p in fitting):
-            largest = max(fitting, key=lambda p: max(p.budgets))  # its sets decide for how long
+            largest = max(fitting, key=lambda p: max(map(mean, p.budgets)))  # its sets decide for how long
             found[found.index(largest)] = replace(largest, whole=True)
     return found
 
