@@ -111,6 +111,14 @@ def one_list_for_both(root: Path) -> None:
     m.write(root / "metadata.csv", "\n".join(lines) + "\n")
 
 
+def lists_of_one_name(root: Path, *parts: str) -> None:
+    """Flat parts whose files are called alike, and a list for each of `parts`."""
+    for part, count, start in (("train", 9, 0), ("test", 6, 20)):
+        lines = [f"{name},{NAMES[k % 3]}" for k, name in enumerate(m.flat(root / part, count, start))]
+        if part in parts:
+            m.write(root / f"{part}_labels.csv", "\n".join(["file,label", *lines]) + "\n")
+
+
 def contest(root: Path) -> None:
     """Flat parts; the classes of train in a list, and a list of test images whose labels mean nothing."""
     found = m.flat(root / "train", 15, stem="")
@@ -819,6 +827,30 @@ ROWS = [
         steps(parts("train", "test"), lambda r: [p.write_bytes(b"x") for p in (r / "test").rglob("*.png")]),
         options={"skip_damaged": True},
         refused=("all test images of", "are damaged"),
+    ),
+    Row(
+        "lists whose images are called alike in both parts",
+        lambda r: lists_of_one_name(r, "train", "test"),
+        says=("classes of test stand in test_labels.csv",),
+    ),
+    Row(
+        "test images that are called as listed training images are",
+        lambda r: lists_of_one_name(r, "train"),
+        train=6,
+        test=3,
+        says=("test (6 images without labels)",),
+    ),
+    *[
+        Row(f"a file {end}", lambda r, end=end: m.write(r / f"images{end}", b"x"), refused=refused)
+        for end, refused in (
+            (".pt", ("condense import ", "--data X")),
+            (".safetensors", ("condense import",)),
+        )
+    ],
+    Row(
+        "a folder with a set that was made",
+        lambda r: m.write(r / "set.safetensors", b"x").parent,
+        refused=("a set that condensery made", "--init"),
     ),
     Row(
         "a README beside flat images",

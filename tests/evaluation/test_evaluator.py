@@ -359,5 +359,22 @@ def test_a_set_without_some_classes_refused(tiny: ImageData) -> None:
     )
 
 
+def test_a_rare_class_and_one_without_test_images_are_said_with_the_score(tiny: ImageData) -> None:
+    """Random images are fewer than the set where a class has fewer real ones; a class may have none to test on."""
+    train, test = tiny.train, tiny.test
+    kept = np.flatnonzero(train.labels != 0)
+    kept = np.concatenate([np.flatnonzero(train.labels == 0)[:1], kept])
+    rare = replace(train, pixels=train.pixels[kept], labels=train.labels[kept])
+    seen = test.labels != 2
+    tested = replace(test, pixels=test.pixels[seen], labels=test.labels[seen])
+    evaluation = judge(a_set(tiny), replace(tiny, train=rare, test=tested), repeats=1, baselines=("random",))
+    assert (
+        "random images: of classes with fewer than the set has, all are taken: 0 1 for 2" in evaluation.notes
+    )
+    assert "no test images of 2: the accuracy is that of the other classes" in evaluation.notes
+    assert [score.images for score in evaluation.scores] == [6, 5]
+    assert judge(a_set(tiny), tiny, repeats=1, baselines=()).notes == ()
+
+
 def test_no_set_refused(tiny: ImageData) -> None:
     refused("no set to evaluate", lambda: judge([], tiny))

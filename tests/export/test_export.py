@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from condensery import BadInput, ImageSpec, SyntheticSet, load_images
+from condensery import BadInput, ImageSpec, SyntheticSet, load, load_images
 from condensery.export import FORMATS, export
 from condensery.export.formats import class_folders
 from condensery.export.picture import eight_bit, picture, save_picture
@@ -74,6 +74,24 @@ def test_8_bit_formats_are_read_back_by_condensery(tmp_path, format, channels):
         inside = (value >= 0) & (value <= 1)
         assert np.abs(nearest - value)[inside].max() <= 0.5 / 255 + 1e-6
         assert set(nearest[~inside]) <= {0.0, 1.0}
+
+
+def test_uneven_counts_are_kept_by_every_format(tmp_path):
+    even = make_set(names=("cat", "dog", "emu"), ipc=4)
+    kept = [0, 1, 2, 3, 4, 8, 9]  # 4, 1 and 2 images
+    uneven = replace(even, images=even.images[kept], labels=even.labels[kept])
+    for format in FORMATS:
+        (path,) = export(uneven, format, tmp_path / f"set-{format}").paths
+        if format == "npz":
+            labels = np.load(path)["labels"]
+        elif format == "pt":
+            labels = torch.load(path, weights_only=True)["labels"].numpy()
+        elif format == "safetensors":
+            labels = load(path).labels.numpy()
+        else:
+            read = load_images(path, cache_dir=tmp_path / "cache", size=8, test_fraction=0.4)
+            labels = np.concatenate([read.train.labels, read.test.labels])
+        assert np.bincount(labels).tolist() == [4, 1, 2], format
 
 
 @pytest.mark.parametrize("out", ["set", "set.parquet"])

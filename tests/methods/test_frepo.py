@@ -136,6 +136,20 @@ def test_learned_labels_change_and_are_saved_with_the_recipe(tiny_file: Path, tm
     assert {score.recipe for score in scores} == {"common protocol", "own recipe"}
 
 
+def test_a_run_from_a_set_begins_with_its_images_and_learned_labels(tiny_file: Path, tmp_path: Path) -> None:
+    asked = {"network": NETWORK, "device": "cpu", "real_batch": 8, "steps": 1}
+    first = condensery.condense(tiny_file, "frepo", ipc="0=1,1=3,2=2", out=tmp_path / "first", **asked)
+    lines: list[str] = []
+    asked |= {"init": str(tmp_path / "first"), "announce": lines.append}
+    condensery.condense(tiny_file, "frepo", out=tmp_path / "second", **asked)
+    start = condensery.load(tmp_path / "second" / "initial.safetensors")
+    assert torch.equal(start.images, first.images) and start.counts == (1, 3, 2)
+    assert first.targets is not None and torch.equal(start.targets, first.targets)
+    assert not any("not used" in line for line in lines)
+    condensery.condense(tiny_file, "dm", **asked)
+    assert "labels of the set to start from (learned) are not used" in lines
+
+
 def test_tiles_have_a_label_for_each_image(make_task) -> None:
     task, method, state = begun(make_task, NETWORK, ipc=1, factor=2)
     state, _ = driver.advance(method, task, state, RNG)

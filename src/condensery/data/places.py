@@ -22,7 +22,7 @@ ACCEPTED = (
     f"a source is a known name ({', '.join(KNOWN_SETS)}), a folder with one sub-folder per class, "
     "a folder of Parquet files, a .parquet or .npz file, or a Hugging Face Hub id"
 )
-
+_MADE = "a set that condensery made, not images to make one of: evaluate, label or show it, or start from it (--init)"
 
 ENOUGH = 5000
 """Files by which it is seen what kind of set a folder holds; all of them are looked at when it is read."""
@@ -122,6 +122,8 @@ def _known_origin(known: KnownSet, options: Options, announce: Callable[[str], N
 def _local(path: Path, options: Options) -> Origin:
     """An existing file or folder."""
     if path.is_dir():
+        if (path / "set.safetensors").exists():
+            raise BadInput(f"{path} holds {_MADE}")
         tree = walk(path)
         return Origin((str(path), identity(tree.files)), lambda: read_tree(tree, options))
     file = single(path)
@@ -137,4 +139,11 @@ def _local(path: Path, options: Options) -> Origin:
         return Origin((str(path), identity([file])), lambda: read_npz(file, options))
     if path.suffix.lower() in SUFFIXES:
         return Origin((str(path), identity([file])), lambda: read_tables(path, [file], options))
+    if path.suffix.lower() == ".safetensors":
+        raise BadInput(f"{path} holds {_MADE}, or tensors of another program, for condense import")
+    if path.suffix.lower() in (".pt", ".pth"):
+        raise BadInput(
+            f"{path} holds tensors, not images with labels to condense: if another program saved a set in it, "
+            f"condense import {path} --data X takes it, with the images X that it stands for"
+        )
     raise BadInput(f"cannot read {path}: unknown kind of file {path.suffix or '(no ending)'!r}; {ACCEPTED}")

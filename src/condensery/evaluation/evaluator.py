@@ -172,6 +172,7 @@ def evaluate(
     notes = _notes(synthetic[0], settings[factories[0]], record["labelled_by"])
     if "random" in baselines:
         notes = (*notes, *_fewer_random(synthetic[0], data))
+    notes = (*notes, *_untested(data))
     return Evaluation(scores, record, honest, missing, notes)
 
 
@@ -255,6 +256,14 @@ def _fewer_random(synthetic: SyntheticSet, data: ImageData) -> Iterator[str]:
     if short := [f"{name} {there} for {n}" for name, there, n in pairs if there < n]:
         more = ", ..." if len(short) > 3 else ""
         yield f"random images: of classes with fewer than the set has, all are taken: {', '.join(short[:3])}{more}"
+
+
+def _untested(data: ImageData) -> Iterator[str]:
+    """A line on classes that the test part has no image of."""
+    there = set(data.test.labels.tolist())
+    if absent := [name for c, name in enumerate(data.spec.class_names) if c not in there]:
+        more = ", ..." if len(absent) > 3 else ""
+        yield f"no test images of {', '.join(absent[:3])}{more}: the accuracy is that of the other classes"
 
 
 def load_sets(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from condensery.data.columns import LABEL_NAMES
 from condensery.data.files import File
+from condensery.data.parts import TRAIN, role
 from condensery.errors import BadFile, BadInput, one_line
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl")
@@ -62,6 +63,7 @@ class _Names:
 
     def __init__(self, images: Sequence[File]) -> None:
         self.folder = images[0].folder.rstrip("/")
+        self.role = next((found for name in self.folder.split("/")[::-1] if (found := role(name))), None)
         self.by_word: dict[str, list[File]] = {}
         for image in images:
             for word in {image.base, image.base.rpartition(".")[0]}:
@@ -103,12 +105,15 @@ def find_list(
         if file.suffix in SUFFIXES and file.size <= LARGEST_BYTES and SUBMISSION not in file.base.lower():
             table = _read(file)
             count, place = _file_column(table, names)
-            if count >= SHARE * len(images) and table.width > 1:
+            apart = _is_of_another_part(table, place, names)
+            if count >= SHARE * len(images) and table.width > 1 and not apart:
                 found.append((count, table, place))
     if not found:
         return None
     most = max(count for count, _, _ in found)
     found = [(table, place) for count, table, place in found if 2 * count > most]
+    if len(found) > 1:
+        found = [one for one in found if role(one[0].file.base) == names.role] or found
     if len(found) > 1:
         lists = ", ".join(table.file.name for table, _ in found)
         raise BadInput(
@@ -116,6 +121,14 @@ def find_list(
         )
     table, place = found[0]
     return Labelled(table.file, _labels(table, place, images, names, column, classes))
+
+
+def _is_of_another_part(table: _Table, place: int, names: _Names) -> bool:
+    """Whether a list of training images fits images for testing, or the reverse, only because they are called alike."""
+    own = role(table.file.base)
+    if own is None or names.role is None or (own == TRAIN) == (names.role == TRAIN):
+        return False
+    return not any("/" in row[place].replace("\\", "/") for row in table.rows if len(row) > place)
 
 
 def _read(file: File) -> _Table:
