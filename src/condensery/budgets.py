@@ -323,8 +323,8 @@ def counts_for(
     counts = counts_of(ipc, spec, real)
     if sum(counts) > _ABSURD * sum(real):
         raise BadInput(
-            f"--ipc {ipc} asks for {count(sum(counts), 'image')}, more than {_ABSURD} times the {sum(real):,} real ones: "
-            "ask for fewer"
+            f"--ipc {ipc} asks for {count(sum(counts), 'image')}, more than {_ABSURD} times the {sum(real):,} real "
+            "ones: ask for fewer"
         )
     if not isinstance(parsed(ipc), int):
         announce(described(counts, spec))
