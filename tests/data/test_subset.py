@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,15 @@ def test_made_once(photos: Path, cache: Path) -> None:
     assert first.fingerprint == second.fingerprint
     np.testing.assert_array_equal(second.train.pixels[4], noise(500))
     assert second.test.labels.tolist() == [0, 0, 1]
+
+
+def test_duplicates_are_those_of_the_classes(photos: Path) -> None:
+    write_images(photos / "train" / "owl", 3, seed=500)
+    shutil.copy(next((photos / "train/cat").iterdir()), photos / "test/cat/again.png")
+    write_images(photos / "test" / "owl", 1, seed=600)
+    for classes, count in ((["cat", "owl"], 1), (["dog", "owl"], 0)):
+        found = load(photos, classes=classes).found
+        assert found is not None and found.duplicates == count
 
 
 def test_a_changed_source_gives_a_new_subset(photos: Path) -> None:

@@ -84,7 +84,9 @@ class Found:
         damaged = "1 damaged image" if len(self.skipped) == 1 else f"{len(self.skipped):,} damaged images"
         return f"{damaged} ({_some(self.skipped)})"
 
-    def of_classes(self, labels: Sequence[int], train: Sequence[int], test: Sequence[int]) -> Found:
+    def of_classes(
+        self, labels: Sequence[int], train: Sequence[int], test: Sequence[int], duplicates: int
+    ) -> Found:
         """The same with the classes `labels` alone, of which there are `train` and `test` images."""
         names = tuple(self.classes[label] for label in labels)
         note = f"{len(names)} of {len(self.classes)} classes were chosen"
@@ -93,7 +95,7 @@ class Found:
             classes=names,
             train_counts=tuple(int(n) for n in train),
             test_counts=tuple(int(n) for n in test),
-            duplicates=0,
+            duplicates=duplicates,
             notes=(note, *self.notes),
         )
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from condensery.data.cache import Cache, digest
-from condensery.data.store import PixelStore, fingerprint, save_labels
+from condensery.data.store import PixelStore, duplicates, fingerprint, save_labels
 from condensery.errors import BadInput
 from condensery.records import ImageData, LabeledImages
 
@@ -59,9 +59,13 @@ def subset(data: ImageData, classes: tuple[str, ...], cache: Cache) -> ImageData
         np.bincount(labels, minlength=len(classes)).tolist()
         for labels in (entry.train_labels, entry.test_labels)
     ]
+    found = data.found
+    if found:
+        twice = duplicates(entry.train, entry.test) if found.duplicates else 0
+        found = found.of_classes(wanted.tolist(), *counts, twice)
     return replace(
         data,
-        found=None if data.found is None else data.found.of_classes(wanted.tolist(), *counts),
+        found=found,
         spec=replace(data.spec, class_names=classes),
         train=LabeledImages(entry.train, entry.train_labels),
         test=LabeledImages(entry.test, entry.test_labels),

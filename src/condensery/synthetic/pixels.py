@@ -22,7 +22,8 @@ def require_init(init: str) -> None:
     """Raise BadInput unless `init` is one of `INITS`."""
     if init not in INITS:
         raise BadInput(
-            f"unknown initialisation {init!r}; choose one of {', '.join(INITS)}, or the file of another set"
+            f"unknown initialisation {init!r}; choose one of {', '.join(INITS)}, or a file "
+            "of another set, and there is none of that name"
         )
 
 
