@@ -98,5 +98,7 @@ def test_made_with_makes_it_again(condense, fast_protocol):
 def test_bar_says_how_long_is_left(monkeypatch):
     heard: list[tuple[float, float, str]] = []
     monkeypatch.setattr(Progress, "bar", lambda self, *news: heard.append(news))
-    Progress(Output()).selecting(SelectionReport("training", 250.0, 1000.0, 20.0))
+    progress = Progress(Output())
+    progress.wanted = True  # a terminal
+    progress.selecting(SelectionReport("training", 250.0, 1000.0, 20.0))
     assert heard == [(250, 1000, "training  25 %  20 s, 1 min 0 s left")]

@@ -64,7 +64,7 @@ class Learning(Options, panel="How it is learned"):
 
 
 class Continual(Images, Stream, Memory, Learning, Study):
-    """Learn tasks one after the other, with condensed images as the memory.
+    """Learn tasks one after the other and keep a few images of each.
 
     Of each task a few images per class are kept: real ones, or ones condensed
     from that task alone. Accuracies after each step are means over all tasks so
