@@ -68,7 +68,7 @@ class Search(Images, Searched, Proxies, Trained, Draws, Study):
     Examples:
 
       condense search --data mnist --sample 60 --proxies random,dm --steps 300
-      condense search --data photos/ --size 32 --grid width=32,64 --grid depth=1,2,3
+      condense search --data photos/ --size 32 --grid width=32,64 --sample 4
     """
 
     def work(self) -> int:
