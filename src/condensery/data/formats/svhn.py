@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +20,11 @@ from condensery.data.options import Options
 from condensery.errors import BadFile, BadInput, one_line
 
 _FILE = re.compile(r"(train|test|extra)_32x32\.mat")
+_READER = """
+import sys, numpy, scipy.io
+path, name, target = sys.argv[1:]
+numpy.save(target, scipy.io.loadmat(path, variable_names=[name])[name], allow_pickle=False)
+"""
 
 
 def find(tree: Tree) -> list[Candidate]:
@@ -30,24 +38,23 @@ def find(tree: Tree) -> list[Candidate]:
 
 
 def _read(files: dict[str, File], options: Options) -> Reading:
-    parts = []
+    parts, tens = [], False
     for title in ("train", "test", "extra"):
         if title in files:
-            labels = _labels(files[title])
+            raw = _raw(files[title], "y")
+            labels, tens = _labels(files[title], raw), tens or 10 in raw
             parts.append(Part(title, labels, len(labels), partial(_items, files[title])))
     return Reading(
         "SVHN's MATLAB files",
         tuple(parts),
         tuple(files[part.name] for part in parts),
-        notes=("label 10 is the digit 0",)
-        if any(10 in _raw(files[part.name], "y") for part in parts)
-        else (),
+        notes=("label 10 is the digit 0",) if tens else (),
     )
 
 
-def _labels(file: File) -> np.ndarray:
+def _labels(file: File, raw: np.ndarray) -> np.ndarray:
     """The digits, int64 (N,)."""
-    labels = _raw(file, "y").reshape(-1).astype(np.int64)
+    labels = raw.reshape(-1).astype(np.int64)
     images = _shapes(file)["X"]
     if len(images) != 4 or images[:3] != (32, 32, 3):
         raise BadFile(f"the images X of {file.path} have shape {images}; expected (32, 32, 3, N)")
@@ -82,17 +89,24 @@ def _shapes(file: File) -> dict[str, tuple[int, ...]]:
 
 
 def _raw(file: File, name: str) -> np.ndarray:
-    """One array of the file, once its size has been checked."""
-    import scipy.io
+    """One array of the file, once its size has been checked.
 
+    Another process reads it: a damaged file can kill scipy's reader (segmentation fault, scipy 1.17).
+    """
     declared = int(np.prod(_shapes(file)[name], dtype=object)) if name in _shapes(file) else 0
     require_plausible(declared, file.size, f"arrays of {file.path}")
     require_memory(declared, f"arrays of {file.path}")
-    try:
-        loaded: Any = scipy.io.loadmat(str(file.path), variable_names=[name])
-        array = loaded[name]
-    except Exception as error:  # a damaged file makes scipy raise nearly any type
-        raise BadFile(f"cannot read {file.path}: {one_line(error)}; fetch it again") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
+    with tempfile.TemporaryDirectory() as place:
+        target = Path(place) / "array.npy"
+        command = [sys.executable, "-c", _READER, str(file.path), name, str(target)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            said = done.stderr.strip().splitlines()
+            reason = (
+                said[-1] if said and done.returncode > 0 else f"reading ended with signal {-done.returncode}"
+            )
+            raise BadFile(f"cannot read {file.path}: {reason[:200]}; fetch it again")
+        array = np.load(target, allow_pickle=False)
+    if array.dtype.kind not in "iuf":
         raise BadFile(f"{name} of {file.path} holds no numbers; fetch it again")
     return array
