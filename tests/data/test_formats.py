@@ -29,6 +29,15 @@ def cut(name: str) -> Callable[[Path], None]:
     return lambda root: os.truncate(root / name, (root / name).stat().st_size - 100)
 
 
+def byte(name: str, place: int, value: int) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        content = bytearray((root / name).read_bytes())
+        content[place] = value
+        (root / name).write_bytes(content)
+
+    return change
+
+
 def put(name: str, content: bytes) -> Callable[[Path], None]:
     return lambda root: (root / name).write_bytes(content) and None
 
@@ -104,6 +113,12 @@ WRONG = [
         "has label 9",
     ),
     (".mat cut off", m.svhn, cut("train_32x32.mat"), "train_32x32.mat has no arrays X and y"),
+    (
+        ".mat that kills its reader",
+        m.svhn,
+        byte("train_32x32.mat", 145, 14),
+        "cannot read .*train_32x32.mat: ",
+    ),
     (".mat without arrays", m.svhn, put("train_32x32.mat", b"x" * 300), "cannot read .*train_32x32.mat"),
     (
         "npz without labels",
