@@ -318,7 +318,7 @@ def test_lines_for_the_user_tell_what_the_file_takes(make_task: Maker) -> None:
     assert "classes by one-hot; soft labels no; Siamese augmentation none" in second
 
 
-def test_a_run_is_a_file_that_trains(tiny_file: Path, tmp_path: Path) -> None:
+def test_a_run_is_a_file_that_trains(tiny_file: Path, tmp_path: Path, fresh_cache: Path) -> None:
     """More images per code than pixels would allow in these bytes; what is saved is what is evaluated."""
     settings: dict[str, Any] = {"network": "convnet+width=8+depth=2", "device": "cpu", **QUICK, **ONE_HOT}
     heard: list[str] = []
