@@ -112,6 +112,7 @@ class Finger:
         if name == "typer":
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Finger())
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 from condensery.__main__ import main
 sys.exit(main())
 """

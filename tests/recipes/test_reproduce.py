@@ -192,7 +192,8 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
         reproduce("dc-depth", out=tmp_path, data=load("digits"), rows=["1"], columns=["1"])
 
 
-def test_a_folder_is_not_blocked_by_images_that_do_not_fit(tmp_path: Path) -> None:
+def test_a_look_at_other_images_does_not_take_the_folder(tmp_path: Path) -> None:
+    """Fewer of them than the row asks for: random takes all there are."""
     few = load("digits", classes=["3", "8"])
     wanted: dict[str, Any] = {
         "out": tmp_path,
@@ -201,7 +202,5 @@ def test_a_folder_is_not_blocked_by_images_that_do_not_fit(tmp_path: Path) -> No
         "columns": ["Random"],
     }
     few = replace(few, train=LabeledImages(few.train.pixels[:20], few.train.labels[:20]))
-    for dry_run in (False, True):
-        with pytest.raises(BadInput, match="no cell can be done; random, 50 per class: 50 per class is more"):
-            reproduce("dc-main-mnist", data=few, dry_run=dry_run, **wanted)
+    assert reproduce("dc-main-mnist", data=few, dry_run=True, **wanted).cells
     assert reproduce("dc-main-mnist", data=load("digits"), dry_run=True, **wanted).cells
