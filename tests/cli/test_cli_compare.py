@@ -75,6 +75,8 @@ def test_finished_sets_beside_methods(condense) -> None:
     assert again == json.loads(done.out)["measurements"][1]["accuracies"]
     done = condense(f"{line} --methods random --ipc 2 --dry-run")
     assert done.code == 0 and "2 of 3 cells are done already" in done.out and "make 1 set " in done.out
+    done = condense(f"{line} --seeds 0,1 --steps 5 --dry-run")
+    assert "not used, for there are no --methods: --seeds, --steps" in done.out
     refused(condense(f"compare {RANDOM} --sets mine0 nowhere"), "nowhere does not exist")
 
 

@@ -82,6 +82,11 @@ class Compare(options.Images, Compared, Updates, Judged, Jobs, options.Page, Out
                 progress.say(
                     "one seed: ± is between networks on one set; --seeds 0-4 shows how sets differ, random too"
                 )
+            unused = [name for name in ("ipc", "seeds", "steps") if name in self.typed and not self.methods]
+            if unused:
+                progress.say(
+                    f"not used, for there are no --methods: {', '.join(f'--{name}' for name in unused)}"
+                )
             heard = {"callback": progress.comparing, "announce": progress.say}
             found = compare(**self.of(compare, data=data, out=out, soft_labels=labels, **heard))
         if self.dry_run:
