@@ -282,7 +282,10 @@ def budget_line(budget: int | str, ipc: int, spec: ImageSpec) -> str:
     """What a budget was taken for."""
     images = ipc * spec.num_classes
     taken = readable_bytes(stored_bytes(images, spec))
-    return f"--budget {budget}: {count(ipc, 'image')} per class, {images:,} in all, {taken} as 8-bit pixels with labels"
+    return (
+        f"--budget {budget}: {count(ipc, 'image')} per class, {images:,} in all, {taken} as 8-bit pixels with labels"
+        "; learned images are kept as 32-bit floats, and condense export --format safetensors writes them in 8 bits"
+    )
 
 
 def require_budget(ipc: Ipc | None, budget: int | str | None) -> None:
