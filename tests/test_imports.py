@@ -13,9 +13,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "condensery"
 ROOMS = (
     "errors",
-    "memory",
     "schema",
     "text",
+    "memory",
     "plugins",
     "rng",
     "views",

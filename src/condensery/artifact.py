@@ -222,7 +222,8 @@ def checksum(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
     """
     hashed = hashlib.sha256(_canonical({key: value for key, value in header.items() if key != "sha256"}))
     for name in sorted(tensors):
-        hashed.update(f"{name}\n".encode() + _bytes(tensors[name]))
+        hashed.update(f"{name}\n".encode())
+        hashed.update(_bytes(tensors[name]))
     return hashed.hexdigest()
 
 

@@ -78,6 +78,7 @@ def advance(method: Method, task: Task, state: State, rng: Rng) -> tuple[State, 
     with rng.fork("layers").seeded(task.device):  # for networks with layers that draw, such as dropout
         for term in method.terms(task, state, rng):
             term.backward(inputs=leaves)
+            _make_dense(leaves)
             terms.append(term.detach())
         losses = torch.stack(terms).tolist() if terms else []
         fix = f"a smaller --{_rate(method)} often helps"
@@ -97,14 +98,26 @@ def trajectory(
 
 
 def estimate(method: Method, task: Task, rng: Rng, steps: int) -> Estimate:
-    """Time two steps of a throw-away run, the first of which warms up, and scale."""
+    """Time two steps of a throw-away run, the first of which warms up, and scale; see that there is room to save it."""
     state = begin(method, task, rng)
     state, _ = advance(method, task, state, rng)
     started = time.perf_counter()
     advance(method, task, state, rng)
     if task.device.type == "cuda":
         torch.cuda.synchronize(task.device)
-    return Estimate((time.perf_counter() - started) * steps, peak_memory(task.device))
+    seconds = time.perf_counter() - started
+    tensors = state.tensors().values()  # written to a checkpoint, while a copy of the set lies beside them
+    torch.empty(
+        sum(t.nbytes for t in [*tensors, *2 * state.leaves()]), dtype=torch.uint8
+    )  # refused where a bound is
+    return Estimate(seconds * steps, peak_memory(task.device))
+
+
+def _make_dense(leaves: list[torch.Tensor]) -> None:
+    """The first term of many images leaves a sparse gradient, to which those of the other terms can be added."""
+    for leaf in leaves:
+        if leaf.grad is not None and leaf.grad.is_sparse:
+            leaf.grad = leaf.grad.to_dense()
 
 
 def _rate(method: Method) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from condensery.synthetic.learned import Content
 from condensery.synthetic.starts import real_starts
 
 INITS = ("noise", "real")
+_MANY = 1 << 22  # values, beyond which gradients of a class are sparse
 
 
 def require_init(init: str) -> None:
@@ -34,9 +35,32 @@ def class_labels(counts: Counts, device: torch.device) -> Tensor:
 
 
 def of_class(images: Tensor, counts: Counts, c: int) -> Tensor:
-    """A view (counts[c], C, H, W) of class-major `images`."""
+    """A view (counts[c], C, H, W) of class-major `images`.
+
+    Its gradient for many images is sparse: a dense one is zero but for this class, and a step over all classes would
+    write all images once for each of them.
+    """
     start = sum(counts[:c])
-    return images[start : start + counts[c]]
+    stop = start + counts[c]
+    if images.numel() < _MANY or not images.requires_grad:
+        return images[start:stop]
+    return cast(Tensor, _SparselyDifferentiated.apply(images, start, stop))
+
+
+class _SparselyDifferentiated(torch.autograd.Function):
+    """images[start:stop], whose gradient is a sparse tensor with these rows."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, start: int, stop: int) -> Tensor:
+        ctx.shape, ctx.rows = images.shape, (start, stop)
+        return images[start:stop]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,), (start, stop) = gradients, ctx.rows
+        rows = torch.arange(start, stop, device=gradient.device)[None]
+        known = {"check_invariants": False, "is_coalesced": True}
+        return torch.sparse_coo_tensor(rows, gradient, tuple(ctx.shape), **known), None, None
 
 
 def labels_as_leaves(targets: Tensor | None) -> dict[str, Tensor]:
