@@ -79,12 +79,15 @@ class AveragePool(nn.AvgPool2d):
     torch's for pooling do not. Measured for 2x2 in float32, forward and backward; bfloat16 and float64 gain nothing.
     """
 
+    def __init__(self, side: int) -> None:
+        super().__init__(side)
+        self.side = side
+
     def forward(self, input: Tensor) -> Tensor:  # torch's own name for it
         vectors = input.device.type == "cpu" and input.dtype == torch.float32 and input.numel() >= _WORTHWHILE
         if not vectors or not torch.backends.mkldnn.is_available():
             return super().forward(input)
-        side = int(self.kernel_size)
-        channels = input.shape[1]
+        channels, side = input.shape[1], self.side
         weight = input.new_full((1, 1, 1, 1), 1 / side**2).expand(channels, 1, side, side)
         return F.conv2d(input, weight, stride=side, groups=channels)
 
