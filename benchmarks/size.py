@@ -5,8 +5,9 @@
     python benchmarks/size.py steps --json results/size.jsonl
 
 `make` writes numbered .npz files as ImageNet64 is handed out, 1.28 million images (15.7 GB of pixels) with --share 1:
-the colour and shape of each class with noise on top, so that no two images are equal. `steps` needs no files: each cell
-changes one quantity of the same small task, and the exponent is the slope of the seconds over it, both as logarithms.
+the colour and shape of each class with noise on top, so that hardly any two images are equal. `steps` needs no files:
+each cell changes one quantity of the same small task, and the exponent is the slope of the seconds over it, both as
+logarithms.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
+import time
 import zipfile
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -84,33 +87,18 @@ def decode(folder: Path) -> dict[str, float]:
     }
 
 
-STEP = """
-import json, sys, time
-import numpy as np, torch
-from condensery.memory import keep_freed_memory
-keep_freed_memory()
-from condensery import ImageData, ImageSpec, LabeledImages, condense
-from condensery.provenance import peak_memory
-asked = json.loads(sys.argv[1])
-n, classes, side = asked["per_class"], asked["classes"], asked["side"]
-pixels = np.memmap(asked["file"], np.uint8, "w+", shape=(n * classes, side, side, 3))
-pixels[:] = np.random.default_rng(0).integers(0, 256, (1, side, side, 3))
-pixels[:, :4] = np.random.default_rng(1).integers(0, 256, (len(pixels), 4, side, 3))
-pixels.flush()
-np.save(asked["file"] + ".npy", pixels)
-images = LabeledImages(np.load(asked["file"] + ".npy", mmap_mode="r"), np.arange(len(pixels)) % classes)
-spec = ImageSpec(3, side, side, tuple(map(str, range(classes))), (0.5,) * 3, (0.25,) * 3)
-data, times = ImageData(spec, images, images, "generated", "generated"), []
-condense(data, "dm", ipc=asked["ipc"], real_batch=asked["real_batch"], classes_per_step=asked["classes_per_step"],
-         network=asked["network"], steps=asked["steps"] + 1, init="noise", device=asked["device"],
-         callback=lambda report: times.append(time.process_time() if asked["device"] == "cpu" else time.perf_counter()))
-print(json.dumps([[b - a for a, b in zip(times, times[1:])], peak_memory(torch.device(asked["device"])) / 2**30]))
-"""
+@dataclass(frozen=True)
+class Cell:
+    """A DM step to be timed. One quantity of the defaults grows at a time."""
 
-BASE = {
-    "classes": 20, "per_class": 100, "side": 32, "ipc": 2, "real_batch": 16, "classes_per_step": 0,
-    "network": "convnet+width=32", "steps": 4, "device": "cpu",
-}  # fmt: skip
+    classes: int = 20
+    per_class: int = 100
+    side: int = 32
+    ipc: int = 2
+    real_batch: int = 16
+    classes_per_step: int = 0
+
+
 GROWTH = {
     "classes": (20, 80, 320),
     "per_class": (100, 400, 1600),
@@ -118,36 +106,53 @@ GROWTH = {
     "ipc": (2, 8, 32),
     "real_batch": (16, 64, 256),
 }
-LARGE = {"classes": 1000, "per_class": 20, "side": 64, "ipc": 10, "classes_per_step": 10}
-"""ImageNet64's classes and size: a step matches ten of them, drawn anew each time."""
+CHOSEN = [Cell(classes=n, ipc=10, classes_per_step=10) for n in (20, 80, 320)]
+"""A step that matches ten classes, whatever the set has."""
 
 
-def step(**changes: object) -> dict[str, object]:
-    """Median processor seconds of a DM step and most memory, in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        asked = {**BASE, **changes, "file": str(Path(folder) / "pixels")}
-        printed = subprocess.check_output([sys.executable, "-c", STEP, json.dumps(asked)], text=True)
-    times, peak = json.loads(printed)
-    return {
-        **{k: v for k, v in asked.items() if k != "file"},
-        "seconds": statistics.median(times),
-        "gib": peak,
+def step(cell: Cell, device: str, network: str, steps: int) -> dict[str, float]:
+    """Median seconds of a step, the processor's on a CPU, and the most that the process held meanwhile."""
+    from condensery import ImageData, ImageSpec, LabeledImages, condense
+    from condensery.provenance import peak_memory, pick_device, reset_peak_memory
+
+    place = pick_device(device)
+    now = time.process_time if place.type == "cpu" else time.perf_counter
+    shape = (cell.per_class * cell.classes, cell.side, cell.side, 3)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    images = LabeledImages(pixels, np.arange(len(pixels)) % cell.classes)
+    spec = ImageSpec(3, cell.side, cell.side, tuple(map(str, range(cell.classes))), (0.5,) * 3, (0.25,) * 3)
+    times: list[float] = []
+    reset_peak_memory(place)
+    condense(
+        ImageData(spec, images, images, "generated", "generated"), "dm", ipc=cell.ipc, real_batch=cell.real_batch,
+        classes_per_step=cell.classes_per_step, network=network, steps=steps + 1, init="noise", device=str(place),
+        callback=lambda report: times.append(now()),
+    )  # fmt: skip
+    between = [after - before for before, after in pairwise(times)]
+    return {"seconds": statistics.median(between), "gib": (peak_memory(place) - pixels.nbytes) / 2**30}
+
+
+def steps(device: str, network: str, count: int) -> list[dict[str, object]]:
+    """Every cell, with a row of a table for each quantity that grows."""
+    rows: list[dict[str, object]] = []
+    families = {
+        name: [replace(Cell(), **{name: value}) for value in values] for name, values in GROWTH.items()
     }
-
-
-def steps() -> list[dict[str, object]]:
-    rows = []
-    for name, values in GROWTH.items():
-        found = [step(**{name: value}) for value in values]
-        rows += [{"grows": name, **row} for row in found]
-        seconds = [float(str(row["seconds"])) for row in found]
-        slope = np.polyfit(np.log(values), np.log(seconds), 1)[0]
-        cells = ", ".join(f"{value}: {1000 * s:,.0f} ms" for value, s in zip(values, seconds, strict=True))
-        most = max(float(str(row["gib"])) for row in found)
-        print(f"| {name} | {cells} | {slope:.2f} | {most:.2f} |", flush=True)
-    large = step(**LARGE)
-    print(f"| ImageNet64's shape | {float(str(large['seconds'])):.2f} s | | {float(str(large['gib'])):.2f} |")
-    return [*rows, {"grows": "large", **large}]
+    families["classes, 10 a step"] = CHOSEN
+    step(Cell(), device, network, 1)  # warms up
+    print("| grows | values: ms a step | exponent | GiB |\n|---|---|---|---|")
+    for name, cells in families.items():
+        found = [step(cell, device, network, count) for cell in cells]
+        values = [getattr(cell, name.partition(",")[0]) for cell in cells]
+        seconds = [row["seconds"] for row in found]
+        slope = float(np.polyfit(np.log(values), np.log(seconds), 1)[0])
+        shown = ", ".join(f"{value}: {1000 * s:,.0f}" for value, s in zip(values, seconds, strict=True))
+        print(f"| {name} | {shown} | {slope:.2f} | {max(row['gib'] for row in found):.2f} |", flush=True)
+        rows += [
+            {"grows": name, **asdict(c), **row, "exponent": slope}
+            for c, row in zip(cells, found, strict=True)
+        ]
+    return rows
 
 
 def main() -> None:
@@ -157,21 +162,29 @@ def main() -> None:
     parser.add_argument("what", choices=("make", "decode", "steps"))
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--share", type=float, default=1.0, help="of 1.28 million images")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--network", default="convnet+width=32")
+    parser.add_argument("--steps", type=int, default=3, help="that are timed for each cell")
     parser.add_argument("--json", help="append the results to this file")
     asked = parser.parse_args()
     if asked.what == "make":
         return make(asked.folder, asked.share)
-    rows = [decode(asked.folder)] if asked.what == "decode" else steps()
+    from condensery.memory import keep_freed_memory
+
+    keep_freed_memory()
+    rows = (
+        [decode(asked.folder)] if asked.what == "decode" else steps(asked.device, asked.network, asked.steps)
+    )
     if asked.what == "decode":
         print(json.dumps(rows[0]))
     if asked.json:
-        import torch
-
-        from condensery.provenance import environment  # only now: torch
+        from condensery.provenance import environment, pick_device
 
         with open(asked.json, "a", encoding="utf-8") as file:
             for row in rows:
-                file.write(json.dumps({"what": asked.what, **row, **environment(torch.device("cpu"))}) + "\n")
+                file.write(
+                    json.dumps({"what": asked.what, **row, **environment(pick_device(asked.device))}) + "\n"
+                )
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def test_a_run_that_needs_more_than_its_bound_is_refused_before_it_starts(tmp_pa
         [sys.executable, "-c", BOUNDED, str(tmp_path / "run")], capture_output=True, text=True, check=True
     )
     assert ran.stdout.startswith("this needs more than --memory 1GiB")
-    assert "fewer --ipc" in ran.stdout and "--real-batch" in ran.stdout
+    assert "a smaller --ipc" in ran.stdout and "--real-batch" in ran.stdout
     assert not (tmp_path / "run").exists()
 
 

@@ -206,7 +206,8 @@ def digest(synthetic: SyntheticSet) -> str:
     if isinstance(synthetic.targets, Views):
         hashed.update(json.dumps([synthetic.targets.step, synthetic.targets.temperature]).encode())
         for name, tensor in sorted(synthetic.targets.tensors.items()):
-            hashed.update(name.encode() + _bytes(tensor))
+            hashed.update(name.encode())
+            hashed.update(_bytes(tensor))
     elif synthetic.targets is not None:
         hashed.update(_bytes(synthetic.targets))
     if synthetic.training:
@@ -231,8 +232,9 @@ def _canonical(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+def _bytes(tensor: Tensor) -> memoryview:
+    """Those of a tensor on the CPU itself, not a copy."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:

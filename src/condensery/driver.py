@@ -12,6 +12,7 @@ import torch
 from condensery.errors import FailedWork
 from condensery.method import Method, Preparation, State, Task
 from condensery.provenance import peak_memory
+from condensery.records import all_finite
 from condensery.rng import Rng
 from condensery.synthetic import Content
 
@@ -106,10 +107,10 @@ def estimate(method: Method, task: Task, rng: Rng, steps: int) -> Estimate:
     if task.device.type == "cuda":
         torch.cuda.synchronize(task.device)
     seconds = time.perf_counter() - started
-    tensors = state.tensors().values()  # written to a checkpoint, while a copy of the set lies beside them
+    images = len(state.synthetic.labels) * math.prod(task.spec.shape)
     torch.empty(
-        sum(t.nbytes for t in [*tensors, *2 * state.leaves()]), dtype=torch.uint8
-    )  # refused where a bound is
+        2 * images
+    )  # to save: a copy of the images, and one to check; refused here where it cannot be had
     return Estimate(seconds * steps, peak_memory(task.device))
 
 
@@ -130,7 +131,7 @@ def _update(state: State, leaves: list[torch.Tensor], fix: str) -> None:
     """Update the leaves, or leave them as they are if an update would not be finite."""
     before = [tensor.detach().clone() for tensor in leaves]
     state.optimizers["synthetic"].step()
-    if all(bool(torch.isfinite(tensor).all()) for tensor in leaves):
+    if all(all_finite(tensor) for tensor in leaves):
         return
     with torch.no_grad():
         for tensor, old in zip(leaves, before, strict=True):
@@ -143,5 +144,5 @@ def _require_finite(terms: list[float], leaves: list[torch.Tensor], step: int, f
         if not math.isfinite(term):
             raise NonFinite(f"step {step}: term {i + 1} of {len(terms)} of the loss is {term}; {fix}")
     for tensor in leaves:
-        if tensor.grad is not None and not bool(torch.isfinite(tensor.grad).all()):
+        if tensor.grad is not None and not all_finite(tensor.grad):
             raise NonFinite(f"step {step}: the loss is finite but its gradient is not; {fix}")

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-HELD_BYTES = 256 << 20
-"""Pages of a memory map that are held at most before they are let go."""
+HELD_BYTES = 64 << 20
+"""Pages of a memory map that are held at most."""
 LEAST_BYTES = 1 << 30
 """Of a bound: the program with its libraries takes about a third of it."""
-_FILES = HELD_BYTES + (128 << 20)
+_FILES = HELD_BYTES + (160 << 20)
 """Pages of memory maps and of the libraries, which the system's bound leaves out."""
 _REFUSED = re.compile(r"can't allocate memory|out of memory|bad_alloc|not enough memory", re.IGNORECASE)
 
 OFF = "CONDENSERY_RETURN_MEMORY"
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # M_... of glibc's malloc.h
-_NEVER, _STEP = -1, 64 << 20  # bytes
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4  # M_... of glibc's malloc.h
+_NEVER, _STEP, _LARGE, _MANY = -1, 64 << 20, 32 << 20, 1 << 16  # bytes, and maps
 
 
 def keep_freed_memory() -> bool:
@@ -42,11 +42,16 @@ def keep_freed_memory() -> bool:
     """
     if os.environ.get(OFF):
         return False
+    return _mallopt((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _NEVER), (_TOP_PAD, _STEP))
+
+
+def _mallopt(*settings: tuple[int, int]) -> bool:
+    """Whether all settings of the C library's allocator could be made."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # macOS, Windows, musl
         return False
-    return all([mallopt(_MMAP_MAX, 0), mallopt(_TRIM_THRESHOLD, _NEVER), mallopt(_TOP_PAD, _STEP)])
+    return all([mallopt(*setting) for setting in settings])
 
 
 def release(array: np.ndarray) -> None:
@@ -104,6 +109,9 @@ def at_most(memory: int | str | None, device: torch.device, fix: str) -> Iterato
 def _bound_process(size: int) -> Callable[[], None]:
     import resource  # not on every system
 
+    _mallopt(
+        (_MMAP_THRESHOLD, _LARGE), (_MMAP_MAX, _MANY)
+    )  # large tensors go back at once: kept ones leave gaps
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     wanted = size - _FILES
     if hard != resource.RLIM_INFINITY:

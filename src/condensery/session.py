@@ -133,9 +133,15 @@ class Session:
     def _within_memory(self, device: torch.device) -> AbstractContextManager[None]:
         """The bound of `Options.memory`. Raises BadInput where more is needed."""
         known = {field.name for field in fields(self.method)}
-        less = [f"--{name.replace('_', '-')}" for name in ("real_batch", "classes_per_step") if name in known]
-        needs_less = ", ".join(["fewer --ipc", *less, "a narrower --network such as convnet+width=64"])
-        return at_most(self.options.memory, device, f"{needs_less} and --size need less")
+        less = [
+            f"--{name.replace('_', '-')}"
+            for name in ("factor", "real_batch", "classes_per_step")
+            if name in known
+        ]
+        needs_less = ", ".join(["a smaller --ipc", *less])
+        return at_most(
+            self.options.memory, device, f"{needs_less} or --size or a narrower --network needs less"
+        )
 
     def _prepare(self) -> None:
         """What the method needs before it starts, piece by piece. Raises Interrupted after Ctrl-C."""

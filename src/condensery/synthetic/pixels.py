@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, cast
 
 import torch
@@ -32,6 +34,17 @@ def class_labels(counts: Counts, device: torch.device) -> Tensor:
     """int64 (sum of counts,): 0, 0, ..., 1, 1, ..."""
     each = torch.tensor(counts, device=device)
     return torch.arange(len(counts), device=device).repeat_interleave(each, output_size=sum(counts))
+
+
+def _joined(parts: Iterator[Tensor], counts: Counts) -> Tensor:
+    """The images of all classes as `torch.cat` joins them, strides included, without holding them twice."""
+    first = next(parts)
+    if first.is_contiguous(memory_format=torch.channels_last):  # grey images are both
+        return torch.cat([first, *parts])
+    whole = first.new_empty(sum(counts), *first.shape[1:])
+    for place, part in zip(whole.split(list(counts)), chain([first], parts), strict=True):
+        place.copy_(part)
+    return whole
 
 
 def of_class(images: Tensor, counts: Counts, c: int) -> Tensor:
@@ -121,5 +134,5 @@ class Pixels:
             shape = (sum(counts), *pool.spec.shape)
             images = torch.randn(shape, generator=rng.torch()).to(pool.device)
         else:
-            images = torch.cat([real_starts(pool, c, n, rng.fork(c)) for c, n in enumerate(counts)])
+            images = _joined((real_starts(pool, c, n, rng.fork(c)) for c, n in enumerate(counts)), counts)
         return Pixels(images.clone().requires_grad_(), counts)
