@@ -103,7 +103,8 @@ def dm_contest(task: Task, real_batch: int) -> Contest:
     state, images, optimizer = start(method, task)
 
     def ours(k: int) -> None:
-        driver.advance(method, task, replace(state, step=k, network=task.new_network(RNG.fork(k))), RNG)
+        networks = {"network": task.new_network(RNG.fork(k))}
+        driver.advance(method, task, replace(state, step=k, networks=networks), RNG)
 
     def plain(k: int) -> None:
         draw = draw_batches(method, task, RNG.fork("step", k), None)  # type: ignore[arg-type]
