@@ -13,6 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "condensery"
 ROOMS = (
     "errors",
+    "disk",
     "memory",
     "schema",
     "text",
@@ -48,6 +49,7 @@ ROOMS = (
     "selection",
     "labelling",
     "importing",
+    "jobs",
     "report",
     "comparison",
     "recipes",

@@ -19,6 +19,7 @@ from condensery.cli.main import COMMANDS
 from condensery.cli.options import Images
 from condensery.coresets import SELECTORS
 from condensery.evaluation import PROTOCOLS
+from condensery.jobs.work import Running, Where
 from condensery.methods import METHODS
 
 HEAVY = {
@@ -120,7 +121,8 @@ OWN = {"settings", "soft_labels", "preset", "teacher"}
 
 @pytest.mark.parametrize("command", TAKEN)
 def test_defaults_are_those_of_the_library(command: str) -> None:
-    known = inspect.signature(TAKEN[command]).parameters
+    known = dict(inspect.signature(TAKEN[command]).parameters)
+    known |= inspect.signature(Running).parameters if "where" in known else {}
     compared = 0
     for field in fields(COMMANDS[command]):
         there = known.get(field.name)
@@ -139,7 +141,7 @@ ELSEWHERE = {
     "teacher_stage teacher_size teacher_weights",
     "evaluate": "runs teacher teacher_epochs temperature results",
     "compare": "teacher teacher_epochs temperature no_scatter",
-    "reproduce": "name size channels",
+    "reproduce": "name",
 }
 """Flags that the command itself makes something of; all others go to the library by their names."""
 
@@ -148,6 +150,7 @@ ELSEWHERE = {
 def test_no_flag_is_ignored(command: str) -> None:
     of_images = {field.name for field in fields(Images)} if issubclass(COMMANDS[command], Images) else set()
     known = {*inspect.signature(TAKEN[command]).parameters, *ELSEWHERE[command].split(), *of_images, "json"}
+    known |= set(Where.__annotations__) if "where" in known else set()
     assert {field.name for field in fields(COMMANDS[command])} <= known
 
 

@@ -19,8 +19,8 @@ from performers import NETWORK, make_job, perform, surroundings
 
 import condensery
 from condensery import BadInput, FailedWork
-from condensery.comparison.engines import Engine, InProcess, LocalProcesses, pick_engine, results
-from condensery.comparison.jobs import Job, Result
+from condensery.jobs.engines import Engine, InProcess, LocalProcesses, pick_engine, results
+from condensery.jobs.job import Job, Result
 
 HERE = Path(__file__).parent
 
@@ -212,7 +212,7 @@ def test_close_ends_the_workers_in_mid_job(tmp_path: Path) -> None:
 SCRIPT = """
 import sys
 from performers import make_job, perform
-from condensery.comparison.engines import LocalProcesses, results
+from condensery.jobs.engines import LocalProcesses, results
 
 if __name__ == "__main__":
     engine = LocalProcesses(perform, 2)

@@ -16,17 +16,16 @@ from typing import Any
 
 import torch
 
-from condensery.comparison.engines.engine import LostWorker, Perform, do
-from condensery.comparison.jobs import Job, Result
-from condensery.errors import BadInput
+from condensery.errors import BadInput, Interrupted
+from condensery.jobs.engines.engine import LostWorker, do
+from condensery.jobs.job import Job, Perform, Result
 from condensery.memory import keep_freed_memory
-from condensery.session import Interrupted
 
 _GRACE = 5.0  # seconds that a worker has to write a checkpoint when it is told to stop
 
 
 class LocalProcesses:
-    """Does up to `workers` jobs at a time. See `condensery.comparison.engines.Engine`.
+    """Does up to `workers` jobs at a time. See `condensery.jobs.engines.Engine`.
 
     Processes are spawned, not forked, which is safe with threads and CUDA. They share the threads that torch would use
     here and take GPUs in turn.
