@@ -242,12 +242,17 @@ def start(*words: str) -> subprocess.Popen[str]:
 
 
 def workers_of(parent: int) -> list[int]:
-    """The processes that another has spawned."""
+    """The workers that another process has started: children of its server."""
+    return [worker for server in children(parent, b"forkserver") for worker in children(server, b"")]
+
+
+def children(parent: int, words: bytes) -> list[int]:
+    """Processes with such words in their command line that another has started."""
     found = []
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
             child = f"\nPPid:\t{parent}\n" in status.read_text()
-            if child and b"spawn_main" in (status.parent / "cmdline").read_bytes():
+            if child and words in (status.parent / "cmdline").read_bytes():
                 found.append(int(status.parent.name))
         except (FileNotFoundError, ProcessLookupError):
             continue
