@@ -11,6 +11,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+import processes
 import pytest
 
 import condensery
@@ -38,11 +39,11 @@ HEAVY = {
 PACKAGE = Path(condensery.__file__).parent
 
 
-def in_a_process(code: str, *arguments: str, path: Path = PACKAGE.parent, folder: Path | None = None) -> str:
-    """What `code` prints, in a new process that finds the package in `path`."""
-    environment = {**os.environ, "PYTHONPATH": str(path), "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+def in_a_process(code: str, *arguments: str) -> str:
+    """What `code` prints, in a new process."""
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), "COLUMNS": "100"}
     command = [sys.executable, "-c", code, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert done.returncode == 0, (arguments, done.stdout, done.stderr)
     return done.stdout
 
@@ -201,8 +202,9 @@ def test_a_new_method_and_a_new_selector_have_flags_by_themselves(tmp_path: Path
     (package / "coresets/chosen.py").write_text(CHOSEN)
 
     def condense(line: str) -> str:
-        call = CALL + "import condensery; assert 'src' in condensery.__file__; sys.exit(code)"
-        return in_a_process(call, *line.split(), path=tmp_path / "src", folder=tmp_path)
+        done = processes.condense(line.split(), tmp_path, package=package)
+        assert done.code == 0, (line, done)
+        return done.out
 
     shown = condense("run --help")
     assert "Fields of mine" in shown and "--sharpness" in shown and "how sharp it is (default: 0.25)" in shown
