@@ -28,6 +28,7 @@ ROOMS = (
     "models",
     "published",
     "optimizers",
+    "training_recipe",
     "training",
     "matching",
     "synthetic",

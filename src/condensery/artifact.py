@@ -28,7 +28,7 @@ from condensery.disk import replacing, require_plain
 from condensery.errors import BadFile, BadInput, one_line
 from condensery.records import ImageSpec, SyntheticSet
 from condensery.synthetic.stored import decoded
-from condensery.training import own_recipe
+from condensery.training_recipe import own_recipe
 from condensery.views import Views
 
 FORMAT = 2

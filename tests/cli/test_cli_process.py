@@ -136,6 +136,7 @@ def test_a_closed_terminal_loses_nothing(condense):
     """The terminal is gone, the kernel says so with SIGHUP, and nothing can be printed any more."""
     process, terminal = pty.fork()
     if process == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which is ignored where the tests run in the background
         os.execv(
             CONDENSE[0],
             [*CONDENSE, *ENDLESS],

@@ -38,7 +38,6 @@ from condensery.rng import Rng
 from condensery.teaching.own import Smaller, load_weights, require_same_task
 from condensery.training import (
     Augment,
-    Recipe,
     TensorImages,
     accuracy_on_test,
     default_chunk,
@@ -46,6 +45,7 @@ from condensery.training import (
     probabilities,
     train_epoch,
 )
+from condensery.training_recipe import Recipe
 
 _LEAST_STEPS = 1000  # of a teacher, unless told otherwise
 _BATCH = 256

@@ -32,7 +32,8 @@ from condensery.runner import condense
 from condensery.selection import select
 from condensery.synthetic.stored import with_pixels
 from condensery.text import percent
-from condensery.training import Images, Recipe, TensorImages, accuracy_on_test, train_network
+from condensery.training import Images, TensorImages, accuracy_on_test, train_network
+from condensery.training_recipe import Recipe
 
 MAKE, TRAIN, WHOLE = "make", "train", "whole"
 
