@@ -31,7 +31,8 @@ from condensery.records import ImageSpec
 from condensery.rng import Rng
 from condensery.teaching.own import Smaller
 from condensery.teaching.settings import TeacherSettings
-from condensery.training import Augment, Recipe, default_chunk, train_epoch
+from condensery.training import Augment, default_chunk, train_epoch
+from condensery.training_recipe import Recipe
 
 _LEAST_STEPS = 1000  # of a teacher, unless told otherwise
 
