@@ -13,6 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "condensery"
 ROOMS = (
     "errors",
+    "disk",
     "schema",
     "text",
     "memory",
@@ -27,6 +28,7 @@ ROOMS = (
     "models",
     "published",
     "optimizers",
+    "training_recipe",
     "training",
     "matching",
     "synthetic",
@@ -48,6 +50,7 @@ ROOMS = (
     "selection",
     "labelling",
     "importing",
+    "jobs",
     "report",
     "comparison",
     "recipes",

@@ -21,7 +21,7 @@ from condensery.matching.kernels import IllConditioned, ridge_solution
 from condensery.method import State, Task
 from condensery.rng import Rng
 from condensery.text import count
-from condensery.training import Recipe
+from condensery.training_recipe import Recipe
 
 LABELS = ("fixed", "learned")
 

@@ -31,7 +31,7 @@ from condensery.pretraining import (
 from condensery.rng import Rng
 from condensery.synthetic import Pixels
 from condensery.text import count, readable_bytes
-from condensery.training import Recipe
+from condensery.training_recipe import Recipe
 
 GRADIENTS = ("exact", "tesla")
 EVALUATION_EPOCHS = 1000  # of the authors' evaluation, which trains one more
