@@ -28,11 +28,13 @@ from condensery.data.cache import Cache
 from condensery.methods import METHODS
 
 TRAINED_FIRST = ("generative", "mtt")  # by networks that `--minutes` leaves out of its account
+FAST = ("dm", "dc", "dsa", "dcc", "dsac", "frepo", "patches", "generative", "cgan", "vae", "gmmn", "mmd")
+"""What has a fast preset; others get the published settings, as many updates as fit."""
 FEWER: dict[str, dict[float, list[str]]] = {
-    # 100 experts of 21 to 41 epochs take days on two cores: as many as fit into half of so many minutes
+    # 100 experts of 21 to 41 epochs take days on two cores: as many as fit into half of the minutes, and narrower
     "mtt": {
-        10: ["--experts", "2", "--max-start-epoch", "1"],
-        60: ["--experts", "4", "--max-start-epoch", "4"],
+        10: ["--network", "convnet+width=32", "--experts", "4", "--max-start-epoch", "4"],
+        60: ["--network", "convnet+width=64", "--experts", "5", "--max-start-epoch", "9"],
     }
 }
 """What methods get that would otherwise not make one step: flags, from so many minutes on."""
@@ -77,12 +79,11 @@ class Cell:
         if self.method in SELECTORS:
             self._timed(["select", *what, "--method", self.method, "--out", str(out)], out)
         else:
-            what += ["--method", self.method, *self._fewer()]
+            preset = ["--preset", "fast" if self.method in FAST else "paper"]
+            what += ["--method", self.method, *self._fewer(), *preset]
             if self.method in TRAINED_FIRST:
                 first = self.folder / f"first{seed}"
-                self._timed(
-                    ["run", *what, "--preset", "fast", "--steps", "1", "--out", str(first), "--resume"], out
-                )
+                self._timed(["run", *what, "--steps", "1", "--out", str(first), "--resume"], out)
             if not (out / "run.json").exists():
                 left = self.asked.minutes - self._spent(out) / 60
                 if left <= 0:
