@@ -19,6 +19,7 @@ ROOMS = (
     "plugins",
     "rng",
     "views",
+    "whitening",
     "records",
     "budgets",
     "provenance",
