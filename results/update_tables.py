@@ -271,12 +271,26 @@ def _method_cell(row: dict[str, Any]) -> str:
     lines = [
         f"{'own recipe' if s['recipe'] == 'own recipe' else 'common'} {accuracy(s)}" for s in row["scores"]
     ]
-    if value := lookup(cell["data"], cell["method"], cell["ipc"], MAIN, MAIN):
-        updates = f"{share(row, cell['method'])}" if row["steps"] else ""
-        lines.append(f"published {in_percent(value)}{updates}")
+    if found := own_paper(cell["data"], cell["method"], cell["ipc"]):
+        value, network = found
+        with_it = "" if network == MAIN else f" with {network}"
+        lines.append(
+            f"published {in_percent(value)}{with_it}{share(row, cell['method']) if row['steps'] else ''}"
+        )
     first, minutes = row["scores"][0], sum(row["wall_seconds"]) / len(row["wall_seconds"]) / 60
     lines.append(f"{minutes:.1f} min, {readable_bytes(first['bytes'])}, n = {first['n']}")
     return "<br>".join(lines)
+
+
+def own_paper(data: str, method: str, ipc: int) -> tuple[Published, str] | None:
+    """The published value of a method with the ConvNet, or else with its authors' network; and which one that is."""
+    if value := lookup(data, method, ipc, MAIN, MAIN):
+        return value, MAIN
+    for table in tables():
+        for one in table.cells if table.main else ():
+            if (one.data, one.method, one.ipc) == (data, method, ipc) and one.value:
+                return one.value, one.network
+    return None
 
 
 def _method_commands(rows: list[dict[str, Any]]) -> list[str]:
