@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Literal, assert_never
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from condensery.errors import BadInput
@@ -15,6 +16,7 @@ Norm = Literal["none", "batch", "layer", "instance", "group"]
 Activation = Literal["sigmoid", "relu", "leakyrelu", "swish"]
 Pooling = Literal["none", "max", "avg"]
 
+_WORTHWHILE = 2**15  # numbers to pool; with fewer, calling oneDNN takes longer than pooling
 GROUPS = 4  # of the "group" norm, as in the DC authors' networks
 
 
@@ -65,9 +67,31 @@ def make_pooling(kind: Pooling) -> list[nn.Module]:
         case "max":
             return [nn.MaxPool2d(2)]
         case "avg":
-            return [nn.AvgPool2d(2)]
+            return [AveragePool(2)]
         case _:
             assert_never(kind)
+
+
+class AveragePool(nn.AvgPool2d):
+    """Average pooling without overlap; the same numbers as torch's, in half the time on a CPU.
+
+    There it is a convolution of each channel by itself: oneDNN's kernels for that use the processor's vectors,
+    torch's for pooling do not. Measured for 2x2 in float32, forward and backward; bfloat16 and
+    channels last gain nothing.
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__(side)
+        self.side = side
+
+    def forward(self, input: Tensor) -> Tensor:  # torch's own name for it
+        vectors = input.device.type == "cpu" and input.dtype == torch.float32 and input.is_contiguous()
+        vectors = vectors and input.numel() >= _WORTHWHILE
+        if not vectors or not torch.backends.mkldnn.is_available():
+            return super().forward(input)
+        channels, side = input.shape[1], self.side
+        weight = input.new_full((1, 1, 1, 1), 1 / side**2).expand(channels, 1, side, side)
+        return F.conv2d(input, weight, stride=side, groups=channels)
 
 
 def extra_padding(image_size: tuple[int, int], at_least: int, extra: int = 0) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from condensery.models.layers import count_features, extra_padding, make_norm, stack
+from condensery.models.layers import AveragePool, count_features, extra_padding, make_norm, stack
 
 Norm = Literal["instance", "batch"]
 
@@ -26,7 +26,7 @@ class _Block(nn.Module):
     def __init__(self, inputs: int, filters: int, halve: bool, pool: bool, norm: Norm) -> None:
         super().__init__()
         stride = 2 if halve and not pool else 1
-        halving = [nn.AvgPool2d(2)] if halve and pool else []
+        halving = [AveragePool(2)] if halve and pool else []
         self.residual = stack(
             nn.Conv2d(inputs, filters, 3, stride=stride, padding=1, bias=False),
             make_norm(norm, (filters, 0, 0)),  # neither kind needs height and width
