@@ -34,6 +34,7 @@ from condensery.models.batch_norm import batch_norms
 from condensery.rng import Rng
 from condensery.synthetic import Generated, GeneratorNetwork, default_blocks
 from condensery.synthetic.learned import Content
+from condensery.synthetic.pixels import class_labels
 from condensery.text import count, readable_bytes
 from condensery.training import Recipe
 
@@ -93,8 +94,10 @@ class GTN:
     """real images that the weights after a step are judged by, of all classes together"""
     judged: str = "every"
     """weights that are judged by real images: those after "every" step, or the "last" ones alone"""
-    generator_lr: float = 0.02
-    """learning rate of Adam for generator, codes and schedule at first; it falls to a tenth"""
+    code_lr: float = 0.02
+    """learning rate of Adam for codes and schedule at first; it falls to a tenth"""
+    generator_lr: float = 0.002
+    """the same for the generator, a tenth of the published, whose weights are normalised"""
     rate: float = 0.02
     """learning rate of every step of the unrolled training at first; it is learned"""
     momentum: float = 0.5
@@ -133,8 +136,9 @@ class GTN:
             network = GeneratorNetwork(
                 self.code_length, classes, self.generator_width, blocks, task.spec.shape
             )
-        weights = {name: t.to(task.device).requires_grad_() for name, t in network.folded().items()}
         codes = torch.randn(sum(task.counts), self.code_length, generator=rng.fork("codes").torch())
+        _measure(network, codes, torch.eye(classes)[class_labels(task.counts, codes.device)])
+        weights = {name: t.to(task.device).requires_grad_() for name, t in network.folded().items()}
         codes = codes.to(task.device).requires_grad_()
         one_hot = nn.Embedding.from_pretrained(torch.eye(classes, device=task.device), freeze=True)
         learned = frozenset({"codes", *weights})
@@ -142,13 +146,17 @@ class GTN:
         logs = torch.tensor([math.log(self.rate), math.log(self.momentum)], device=task.device)
         schedule = logs[:, None].repeat(1, self._unrolled(task)).requires_grad_()
         synthetic = Curriculum(generated, schedule)
-        optimizer = torch.optim.Adam(synthetic.leaves().values(), self.generator_lr, betas=BETAS)
+        groups = [
+            {"params": [leaf], "initial_lr": self.generator_lr if name in weights else self.code_lr}
+            for name, leaf in synthetic.leaves().items()
+        ]
+        optimizer = torch.optim.Adam(groups, betas=BETAS)
         return State.of(synthetic, optimizer, task.new_network(rng.fork("network")))
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
         done = state.step / (task.steps or self.steps(task.ipc))
         for group in state.optimizers["synthetic"].param_groups:
-            group["lr"] = self.generator_lr * (FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * done)) / 2)
+            group["lr"] = group["initial_lr"] * (FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * done)) / 2)
         synthetic = state.synthetic
         assert isinstance(synthetic, Curriculum)
         with torch.no_grad():
@@ -210,6 +218,14 @@ class GTN:
     def _unrolled(self, task: Task) -> int:
         """Steps of the unrolled training."""
         return steps_in_turn(task.counts, self.per_step, self.passes)
+
+
+@torch.no_grad()
+def _measure(network: GeneratorNetwork, codes: Tensor, classes: Tensor) -> None:
+    """Give the norms of a generator the statistics of these codes, which make its first images of unit size or so."""
+    for norm in network.norms:
+        norm.momentum = 1.0
+    network.train()(codes, classes)
 
 
 def _passes(generated: Generated) -> Iterator[tuple[Tensor, slice]]:

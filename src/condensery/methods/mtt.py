@@ -46,6 +46,7 @@ class MTT:
     summary: ClassVar[str] = (
         "matching training trajectories of experts (Cazenavette et al., 2022); TESLA's gradient"
     )
+    later_fields: ClassVar[tuple[str, ...]] = ("labels",)
 
     iterations: int = 5000
     """updates of the images"""
