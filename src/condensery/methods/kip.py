@@ -83,7 +83,8 @@ class KIP:
         )
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
-        real, labels = self._real(task, rng)
+        real, labels = task.even_batch(self.real_batch, rng)
+        real = real.flatten(1).double()
         images = state.synthetic.images.flatten(1).double()
         learned = state.synthetic.leaves().get("targets")
         targets = (
@@ -102,13 +103,6 @@ class KIP:
 
     def advance(self, task: Task, state: State, rng: Rng) -> State:
         return state.next()
-
-    def _real(self, task: Task, rng: Rng) -> tuple[Tensor, Tensor]:
-        """Real images of each class, float64 (B, D), and their classes, int64 (B,)."""
-        each = max(1, self.real_batch // task.spec.num_classes)
-        drawn = [task.pool.sample(c, each, rng.fork("real batch", c)) for c in task.classes]
-        labels = [task.labels(c, len(images)) for c, images in zip(task.classes, drawn, strict=True)]
-        return torch.cat(drawn).flatten(1).double(), torch.cat(labels)
 
 
 def kernel_accuracy(synthetic: SyntheticSet, data: ImageData, method: KIP | None = None) -> float:
