@@ -26,10 +26,9 @@ from condensery.coresets import SELECTORS
 from condensery.data import load
 from condensery.data.cache import Cache
 from condensery.methods import METHODS
+from condensery.presets import has_preset
 
 TRAINED_FIRST = ("generative", "mtt")  # by networks that `--minutes` leaves out of its account
-FAST = ("dm", "dc", "dsa", "dcc", "dsac", "frepo", "patches", "generative", "cgan", "vae", "gmmn", "mmd")
-"""What has a fast preset; others get the published settings, as many updates as fit."""
 FEWER: dict[str, dict[float, list[str]]] = {
     # 100 experts of 21 to 41 epochs take days on two cores: as many as fit into half of the minutes, and narrower
     "mtt": {
@@ -79,7 +78,7 @@ class Cell:
         if self.method in SELECTORS:
             self._timed(["select", *what, "--method", self.method, "--out", str(out)], out)
         else:
-            preset = ["--preset", "fast" if self.method in FAST else "paper"]
+            preset = ["--preset", "fast" if has_preset("fast", self.method) else "paper"]
             what += ["--method", self.method, *self._fewer(), *preset]
             if self.method in TRAINED_FIRST:
                 first = self.folder / f"first{seed}"

@@ -137,6 +137,11 @@ def preset_fields(method: str) -> set[str]:
     return {name for entry in entries for name in entry if name not in (*_CONDITIONS, *_OF_DATA)}
 
 
+def has_preset(preset: str, method: str) -> bool:
+    """Whether a preset says anything of a method; of others the defaults stay."""
+    return method in _file().get(preset, {})
+
+
 def preset_line(preset: str, method: str, fields: dict[str, Any], steps: int, ipc: int) -> str:
     """One line for people: what was chosen for them, and how to choose otherwise."""
     said = ", ".join([f"{steps:,} steps", *(f"{name} {value}" for name, value in fields.items())])

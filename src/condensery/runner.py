@@ -114,7 +114,7 @@ def condense(
         method, wanted = with_preset(preset or "fast", method, fields, images, typical, network, announce)
         if kind := preset_whitening(preset or "fast", method.name, images.spec, typical, network):
             images = _whitened_by_preset(kind, images, how_to_load, announce)
-            start = start and _start(given, start_record, method, images, silent)
+            start = None if given is None else _start(given, start_record, method, images, silent)
     if going_on:  # a run keeps its number of steps, and what minutes chose for it
         if minutes is not None:
             method, network = _as_it_began(RunFolder(Path(out or "")).settings(), method, network, typed)

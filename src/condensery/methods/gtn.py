@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -224,7 +224,7 @@ class GTN:
 def _measure(network: GeneratorNetwork, codes: Tensor, classes: Tensor) -> None:
     """Give the norms of a generator the statistics of these codes, which make its first images of unit size or so."""
     for norm in network.norms:
-        norm.momentum = 1.0
+        cast(nn.BatchNorm2d, norm).momentum = 1.0
     network.train()(codes, classes)
 
 
