@@ -26,7 +26,7 @@ demo: $(STAMP)
 	$(BIN)/condense show demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 campaign: $(STAMP)
 	$(BIN)/python -m pytest tests/campaign -m campaign -s

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from condensery import artifact
+from condensery import disk
 from condensery.coresets import SELECTORS
 from condensery.data import load
 from condensery.data.cache import Cache
@@ -165,7 +165,7 @@ def main() -> None:
                     row = cell.made()
                 except Refused as line:
                     row = {"cell": cell.key, "failed": str(line)}
-                artifact.append_line(asked.results, json.dumps(row))
+                disk.append_line(asked.results, json.dumps(row))
 
 
 if __name__ == "__main__":

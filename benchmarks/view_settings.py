@@ -21,7 +21,8 @@ from condensery.coresets import random_selection
 from condensery.data import ClassPool
 from condensery.models.registry import resolve
 from condensery.teaching import get_teacher, label_images
-from condensery.training import ViewImages, accuracy_on_test, own_recipe, train_network
+from condensery.training import ViewImages, accuracy_on_test, train_network
+from condensery.training_recipe import own_recipe
 from condensery.views import Views
 
 HELD_OUT = 5000

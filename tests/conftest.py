@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields
@@ -20,6 +21,8 @@ from condensery.memory import keep_freed_memory
 from condensery.models.registry import resolve
 
 keep_freed_memory()  # as the command does
+torch.set_num_threads(1)  # tensors are small here, and threads that share them wait for each other
+os.environ["OMP_NUM_THREADS"] = "1"  # for processes that tests start
 
 sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("benchmarks", "examples")]
 

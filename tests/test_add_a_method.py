@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import processes
 import pytest
 
 import condensery
@@ -45,9 +46,9 @@ def test_its_commands_run(with_the_method: Path, tmp_path: Path) -> None:
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("condense ")]
     printed = []
     for line in lines:
-        done = run(["-m", "condensery", *shlex.split(line)[1:]], with_the_method, tmp_path)
-        assert done.returncode == 0, (line, done.stderr)
-        printed.append(done.stdout)
+        done = processes.condense(shlex.split(line)[1:], tmp_path, package=with_the_method / "condensery")
+        assert done.code == 0, (line, done.err)
+        printed.append(done.out)
     assert len(lines) == 4 and "updates of the images" in printed[0]
     assert (tmp_path / "runs/pixel-means/set.safetensors").exists()
     assert "pixel-means" in (tmp_path / "comparisons/means/table.md").read_text(encoding="utf-8")

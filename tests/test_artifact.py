@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 import condensery
-from condensery import BadFile, BadInput, ImageSpec, Rng, SyntheticSet, artifact
+from condensery import BadFile, BadInput, ImageSpec, Rng, SyntheticSet, artifact, disk
 from condensery.synthetic import decoded, with_pixels
 from condensery.views import Views
 
@@ -313,14 +313,14 @@ def test_a_full_disk_leaves_the_old_file(step: str, good: Path, monkeypatch: pyt
 
 def test_a_full_disk_leaves_the_old_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "run.json"
-    artifact.write_text(path, "old")
+    disk.write_text(path, "old")
 
     def full(*args: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(BadInput, match="the disk is full"):
-        artifact.write_text(path, "new")
+        disk.write_text(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
 

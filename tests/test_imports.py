@@ -13,6 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "condensery"
 ROOMS = (
     "errors",
+    "disk",
     "memory",
     "schema",
     "text",
@@ -28,6 +29,7 @@ ROOMS = (
     "models",
     "published",
     "optimizers",
+    "training_recipe",
     "training",
     "matching",
     "synthetic",
@@ -49,6 +51,7 @@ ROOMS = (
     "selection",
     "labelling",
     "importing",
+    "jobs",
     "report",
     "comparison",
     "recipes",

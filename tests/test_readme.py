@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import processes
 import pytest
 import typer.main
 
@@ -59,8 +60,8 @@ def test_commands_run_on_a_folder_of_photos(tmp_path: Path, folder_of_digits: Pa
         "compare": ["--ipc=1", "--scale=0.0001", "--condense-with=convnet+width=8+depth=2", "--repeats=1"],
     }
     for command in commands:
-        done = run(command + short.get(command[1], []), tmp_path)
-        assert done.returncode == 0, (command, done.stderr)
+        done = processes.condense([*command[1:], *short.get(command[1], [])], tmp_path)
+        assert done.code == 0, (command, done.err)
     assert (tmp_path / "photos.png").exists() and (tmp_path / "photos.npz").exists()
 
 

@@ -13,22 +13,17 @@ from torch import Tensor, nn
 
 from condensery import BadInput, Rng
 from condensery.training import (
-    LOSSES,
-    Recipe,
     TensorImages,
     ViewImages,
     accuracy,
     chunk_for,
-    cross_entropy,
     default_chunk,
     fit,
-    kl_divergence,
-    own_recipe,
-    squared_error,
     train_epoch,
     train_network,
     train_step,
 )
+from condensery.training_recipe import LOSSES, Recipe, cross_entropy, kl_divergence, own_recipe, squared_error
 from condensery.views import Views
 
 RNG = Rng(0)

@@ -191,7 +191,8 @@ class SyntheticSet:
             for each.
         stored: what makes the images again, in place of them, see `condensery.synthetic.stored`; empty where the images
             themselves are stored. The names of the tensors begin with that of their decoder: "tiles.images".
-        training: how the set wants to be trained, see `condensery.training.own_recipe`; empty: as a protocol says.
+        training: how the set wants to be trained, see `condensery.training_recipe.own_recipe`; empty: as a protocol
+            says.
     """
 
     images: Tensor

@@ -11,18 +11,16 @@ lock                     while a session writes; a kill may leave it, and it the
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from condensery import artifact, schema
+from condensery import artifact, disk, schema
 from condensery.budgets import per_class
 from condensery.data.sources import silent
 from condensery.errors import BadFile, BadInput
@@ -91,9 +89,9 @@ class RunFolder:
         folder.require_free()
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
-            artifact.remove_leftovers(folder.path)
+            disk.remove_leftovers(folder.path)
         except OSError as error:
-            raise artifact.unwritable(folder.path, error) from error
+            raise disk.unwritable(folder.path, error) from error
         return folder
 
     @property
@@ -130,39 +128,10 @@ class RunFolder:
         except BadInput:  # the checkpoint is what counts; the set is about to be written anew
             return []
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Only one session at a time is in here. The system lets go of the lock when its process ends, however it ends.
-
-        Raises:
-            BadInput: another process goes on with this run.
-        """
-        path = self.path / "lock"
-        while True:
-            try:
-                opened = os.fdopen(artifact.open_no_link(path), "a")
-            except OSError as error:
-                raise artifact.unwritable(path, error) from error
-            try:
-                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.path.samestat(os.fstat(opened.fileno()), path.stat()):
-                    break
-            except BlockingIOError as error:
-                opened.close()
-                raise BadInput(
-                    f"another process goes on with the run in {self.path}: wait for it, or stop it first"
-                ) from error
-            except FileNotFoundError:  # the other one is done and took the file with it
-                pass
-            except OSError:  # a file system without locks
-                break
-            opened.close()
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                path.unlink()
-            opened.close()
+    def locked(self) -> AbstractContextManager[None]:
+        """Only one session at a time is in here. Raises BadInput if another process goes on with this run."""
+        busy = f"another process goes on with the run in {self.path}: wait for it, or stop it first"
+        return disk.locked(self.path / "lock", busy)
 
     def require_free(self) -> None:
         """Raises BadInput if the folder holds anything."""
@@ -177,7 +146,7 @@ class RunFolder:
         if self._set_path.exists():
             raise BadInput(f"{self.path} already holds a set: choose another --out")
         try:
-            taken = self.path.is_dir() and not all(map(artifact.is_leftover, self.path.iterdir()))
+            taken = self.path.is_dir() and not all(map(disk.is_leftover, self.path.iterdir()))
         except OSError as error:
             raise BadInput(f"{self.path} cannot be read: {error.strerror}; choose another --out") from error
         if taken:
@@ -189,7 +158,7 @@ class RunFolder:
         """Raises BadInput if there is no run here, BadFile if run.json is damaged."""
         path, fix = self._settings_path, ": start a new run in another folder"
         try:
-            record = json.loads(artifact.read_plain(path).decode("utf-8"))
+            record = json.loads(disk.read_plain(path).decode("utf-8"))
         except FileNotFoundError as error:
             raise BadInput(f"{self.path} holds no run to resume: there is no run.json in it") from error
         except (OSError, ValueError, RecursionError) as error:
@@ -201,7 +170,7 @@ class RunFolder:
 
     def write_settings(self, settings: RunSettings) -> None:
         record = {key: value for key, value in asdict(settings).items() if key != "start" or value}
-        artifact.write_text(self._settings_path, json.dumps(record, indent=2) + "\n")
+        disk.write_text(self._settings_path, json.dumps(record, indent=2) + "\n")
 
     def save(self, tensors: dict[str, Tensor], step: int, curve: Curve, result: SyntheticSet) -> None:
         """Write the checkpoint, then the result: where only one of them fits on the disk, the run can go on."""
@@ -210,7 +179,7 @@ class RunFolder:
             self._checkpoint_path, {name: tensor.cpu() for name, tensor in tensors.items()}, header
         )
         self.save_set(result)
-        artifact.write_text(self.path / "curve.json", json.dumps(asdict(curve)) + "\n")
+        disk.write_text(self.path / "curve.json", json.dumps(asdict(curve)) + "\n")
 
     def save_set(self, result: SyntheticSet) -> None:
         """Write the result alone, as for a set that was selected at once."""
@@ -233,7 +202,7 @@ class RunFolder:
             BadInput: the run is done, and its checkpoint is gone.
             BadFile: the checkpoint is damaged.
         """
-        artifact.remove_leftovers(self.path)
+        disk.remove_leftovers(self.path)
         if not self._checkpoint_path.exists():
             self._require_unfinished(announce)
             return None

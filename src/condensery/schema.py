@@ -161,7 +161,7 @@ _TEACHER = Fields(
         **dict.fromkeys(("epochs", "stage", "bytes"), whole(0)),
         "seed": ANY_WHOLE,
         "accuracy": FRACTION,
-        **dict.fromkeys(("temperature", "seconds"), number(0)),
+        **dict.fromkeys(("temperature", "seconds", "training_seconds"), number(0)),
         "weights": Fields(),
         "size": whole(1),
     }

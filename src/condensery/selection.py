@@ -23,7 +23,8 @@ from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
 from condensery.run_folder import RunFolder
 from condensery.session import readable_seconds, require_real
-from condensery.training import Recipe, default_chunk, train_step
+from condensery.training import default_chunk, train_step
+from condensery.training_recipe import Recipe
 
 _PROBE = {"cpu": 32, "cuda": 256}  # images in the batch that is timed for the estimate
 _WORTH_ESTIMATING = 40  # such batches; less is over before an estimate helps

@@ -275,5 +275,5 @@ def test_a_folder_of_something_else_is_refused(four: ImageData, inverted: ImageD
         study(four, tmp_path / "mine")
     (result,) = (tmp_path / "study" / "results").iterdir()
     result.write_text("{")
-    with pytest.raises(BadInput, match="is damaged: delete it, and its job is done again"):
+    with pytest.raises(BadInput, match="is damaged: delete it, and it is done again"):
         study(four, tmp_path / "study")

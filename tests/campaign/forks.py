@@ -151,6 +151,9 @@ def _begin(main: Any, arguments: list[str], folder: str, longest_file: int | Non
         os.dup2(out, 1)
         os.dup2(err, 2)
         sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))
+        for number in (signal.SIGTERM, signal.SIGHUP):  # which a server in the background may ignore
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.chdir(folder)
         if longest_file is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (longest_file, longest_file))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import torch
 from cli_images import make_photos
 
 from condensery.cli.main import main
@@ -28,16 +27,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def surroundings(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty current folder, our own cache, and one thread (two fight over a busy machine)."""
+def surroundings(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty current folder, and our own cache."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CONDENSERY_CACHE", str(cache))
     monkeypatch.delenv("CONDENSERY_DATA", raising=False)
     monkeypatch.delenv("CONDENSERY_DEBUG", raising=False)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

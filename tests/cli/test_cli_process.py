@@ -14,41 +14,31 @@ from pathlib import Path
 import pytest
 import torch
 from cli_images import TINY
+from processes import Command
 
 import condensery
 
 CONDENSE = (sys.executable, "-m", "condensery.cli.main")
 LONG = ("run", "--data", "digits", "--ipc", "2", *TINY)
+ENDLESS = (*LONG, "--steps", "1000000", "--checkpoint-every", "0.1", "--out", "demo")
 
 
-def start(*arguments: str, **options) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [*CONDENSE, *arguments],
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        **options,
-    )
-
-
-def wait_for(path: Path, process: subprocess.Popen[str], seconds: float = 60) -> None:
+def wait_for(pattern: str, process: Command, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
-    while not path.exists():
-        assert process.poll() is None and time.monotonic() < end, process.communicate()
-        time.sleep(0.05)
+    while not list(Path().glob(pattern)):
+        assert process.running and time.monotonic() < end, process.end()
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_run_goes_on_to_the_same_bits(number, condense):
-    process = start(*LONG, "--steps", "1000000", "--checkpoint-every", "0.1", "--out", "demo")
-    wait_for(Path("demo/checkpoint.safetensors"), process)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert err.startswith("condense: stopped after step ") and err.count("\n") == 1
-    assert "condense run --resume --out demo" in err
+    process = Command(ENDLESS)
+    wait_for("demo/checkpoint.safetensors", process)
+    process.send(number)
+    done = process.end()
+    assert done.code == 2
+    assert done.err.startswith("condense: stopped after step ") and done.err.count("\n") == 1
+    assert "condense run --resume --out demo" in done.err
     step = condensery.load("demo").record["step"]
     assert condense(f"run --resume --out demo --steps {step + 3}").code == 0
     assert condense(f"run --data digits --ipc 2 --out whole --steps {step + 3}", *TINY).code == 0
@@ -56,13 +46,13 @@ def test_a_stopped_run_goes_on_to_the_same_bits(number, condense):
 
 
 def test_only_one_process_goes_on_with_a_run_and_a_kill_lets_go(condense):
-    process = start(*LONG, "--steps", "1000000", "--checkpoint-every", "0.1", "--out", "demo")
-    wait_for(Path("demo/checkpoint.safetensors"), process)
+    process = Command(ENDLESS)
+    wait_for("demo/checkpoint.safetensors", process)
     done = condense("run --resume --out demo")
     assert done.code == 2 and "another process goes on with the run in demo: wait for it" in done.err
-    assert process.poll() is None, "the first one is not disturbed"
-    process.kill()
-    process.communicate(timeout=60)
+    assert process.running, "the first one is not disturbed"
+    process.send(signal.SIGKILL)
+    assert process.end().code == -signal.SIGKILL
     step = condensery.load("demo").record["step"]
     assert condense(f"run --resume --out demo --steps {step + 3}").code == 0
     assert not Path("demo/lock").exists()
@@ -72,21 +62,22 @@ def test_only_one_process_goes_on_with_a_run_and_a_kill_lets_go(condense):
 def test_a_stopped_comparison_says_how_to_go_on(number):
     command = "compare --data digits --methods dm --steps 1000000 --out out".split()
     narrow = ["--condense-with", "convnet+width=8+depth=1", "--no-whole", "--repeats", "1"]
-    process = subprocess.Popen(
-        [*CONDENSE, *command, *narrow], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    end = time.monotonic() + 60
-    while not list(Path("out").glob("sets/*/run.json")) and time.monotonic() < end:
-        time.sleep(0.05)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert "stopped with 0 of 1 cells done; nothing is lost: the same command goes on" in err
-    assert "Traceback" not in err
+    process = Command([*command, *narrow])
+    wait_for("out/sets/*/run.json", process)
+    process.send(number)
+    done = process.end()
+    assert done.code == 2
+    assert "stopped with 0 of 1 cells done; nothing is lost: the same command goes on" in done.err
+    assert "Traceback" not in done.err
 
 
 def test_a_pipe_whose_reader_has_gone(tmp_path):
-    process = start(*LONG, "--steps", "2", "--out", "demo")
+    process = subprocess.Popen(
+        [*CONDENSE, *LONG, "--steps", "2", "--out", "demo"],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     process.stdout.close()
     assert (process.stderr.read(), process.wait(60)) == ("", 0), (
         "the work is done though nobody reads about it"
@@ -128,29 +119,27 @@ def test_ctrl_c_while_the_command_is_imported_is_one_line():
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
 def test_progress_on_a_terminal_only():
     reader, writer = os.openpty()
-    process = subprocess.Popen(
-        [*CONDENSE, *LONG, "--steps", "3", "--out", "demo"],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100", "TERM": "xterm"},
-        stdout=subprocess.PIPE,
-        stderr=writer,
-        text=True,
-    )
+    terminal = {"COLUMNS": "100", "TERM": "xterm"}
+    process = Command([*LONG, "--steps", "3", "--out", "demo"], err=os.ttyname(writer), environment=terminal)
+    done = process.end()
     os.close(writer)
-    out = process.communicate(timeout=60)[0]
     drawn = os.read(reader, 100_000).decode()
     os.close(reader)
-    assert process.returncode == 0
+    assert done.code == 0
     assert "3/3" in drawn and "loss" in drawn and "left" in drawn
-    assert "3/3" not in out and "demo/set.safetensors" in out, "results go to stdout, the bar does not"
+    assert "3/3" not in done.out and "demo/set.safetensors" in done.out, (
+        "results go to stdout, the bar does not"
+    )
 
 
 def test_a_closed_terminal_loses_nothing(condense):
     """The terminal is gone, the kernel says so with SIGHUP, and nothing can be printed any more."""
     process, terminal = pty.fork()
     if process == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which is ignored where the tests run in the background
         os.execv(
             CONDENSE[0],
-            [*CONDENSE, *LONG, "--steps", "1000000", "--checkpoint-every", "0.1", "--out", "demo"],
+            [*CONDENSE, *ENDLESS],
         )
     end = time.monotonic() + 60
     while not Path("demo/checkpoint.safetensors").exists():

@@ -11,6 +11,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+import processes
 import pytest
 
 import condensery
@@ -19,6 +20,7 @@ from condensery.cli.main import COMMANDS
 from condensery.cli.options import Images
 from condensery.coresets import SELECTORS
 from condensery.evaluation import PROTOCOLS
+from condensery.jobs.work import Running, Where
 from condensery.methods import METHODS
 
 HEAVY = {
@@ -37,11 +39,11 @@ HEAVY = {
 PACKAGE = Path(condensery.__file__).parent
 
 
-def in_a_process(code: str, *arguments: str, path: Path = PACKAGE.parent, folder: Path | None = None) -> str:
-    """What `code` prints, in a new process that finds the package in `path`."""
-    environment = {**os.environ, "PYTHONPATH": str(path), "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+def in_a_process(code: str, *arguments: str) -> str:
+    """What `code` prints, in a new process."""
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), "COLUMNS": "100"}
     command = [sys.executable, "-c", code, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert done.returncode == 0, (arguments, done.stdout, done.stderr)
     return done.stdout
 
@@ -120,7 +122,8 @@ OWN = {"settings", "soft_labels", "preset", "teacher"}
 
 @pytest.mark.parametrize("command", TAKEN)
 def test_defaults_are_those_of_the_library(command: str) -> None:
-    known = inspect.signature(TAKEN[command]).parameters
+    known = dict(inspect.signature(TAKEN[command]).parameters)
+    known |= inspect.signature(Running).parameters if "where" in known else {}
     compared = 0
     for field in fields(COMMANDS[command]):
         there = known.get(field.name)
@@ -139,7 +142,7 @@ ELSEWHERE = {
     "teacher_stage teacher_size teacher_weights",
     "evaluate": "runs teacher teacher_epochs temperature results",
     "compare": "teacher teacher_epochs temperature no_scatter",
-    "reproduce": "name size channels",
+    "reproduce": "name",
 }
 """Flags that the command itself makes something of; all others go to the library by their names."""
 
@@ -148,6 +151,7 @@ ELSEWHERE = {
 def test_no_flag_is_ignored(command: str) -> None:
     of_images = {field.name for field in fields(Images)} if issubclass(COMMANDS[command], Images) else set()
     known = {*inspect.signature(TAKEN[command]).parameters, *ELSEWHERE[command].split(), *of_images, "json"}
+    known |= set(Where.__annotations__) if "where" in known else set()
     assert {field.name for field in fields(COMMANDS[command])} <= known
 
 
@@ -198,8 +202,9 @@ def test_a_new_method_and_a_new_selector_have_flags_by_themselves(tmp_path: Path
     (package / "coresets/chosen.py").write_text(CHOSEN)
 
     def condense(line: str) -> str:
-        call = CALL + "import condensery; assert 'src' in condensery.__file__; sys.exit(code)"
-        return in_a_process(call, *line.split(), path=tmp_path / "src", folder=tmp_path)
+        done = processes.condense(line.split(), tmp_path, package=package)
+        assert done.code == 0, (line, done)
+        return done.out
 
     shown = condense("run --help")
     assert "Fields of mine" in shown and "--sharpness" in shown and "how sharp it is (default: 0.25)" in shown

@@ -6,8 +6,6 @@ import json
 import math
 import os
 import re
-import subprocess
-import sys
 import unicodedata
 from dataclasses import replace
 from functools import wraps
@@ -15,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from cli_images import TINY, make_photos
+from processes import Command
 from test_cli_bad_input import refused
 
 import condensery
@@ -60,9 +59,8 @@ def test_show(condense, hostile_set) -> None:
 
 def test_show_on_a_terminal(hostile_set) -> None:
     reader, writer = os.openpty()
-    command = [sys.executable, "-m", "condensery", "show", str(hostile_set)]
-    environment = {**os.environ, "COLUMNS": "100", "TERM": "xterm"}
-    subprocess.run(command, stdout=writer, env=environment, check=True, timeout=60)
+    terminal = {"COLUMNS": "100", "TERM": "xterm"}
+    assert Command(["show", hostile_set], out=os.ttyname(writer), environment=terminal).end().code == 0
     os.close(writer)
     drawn = os.read(reader, 1_000_000).decode()
     os.close(reader)
@@ -174,20 +172,6 @@ def test_json_is_json(condense, hostile_set) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
 def test_a_full_disk_below_the_output_does_not_stop_the_work():
-    command = [
-        sys.executable,
-        "-m",
-        "condensery",
-        "run",
-        "--data",
-        "digits",
-        "--steps",
-        "2",
-        *TINY,
-        "--out",
-        "demo",
-    ]
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
-    assert done.returncode == 2 and "some of what was printed is lost: No space left on device" in done.stderr
+    done = Command(["run", "--data", "digits", "--steps", "2", *TINY, "--out", "demo"], out="/dev/full").end()
+    assert done.code == 2 and "some of what was printed is lost: No space left on device" in done.err
     assert condensery.load("demo").record["step"] == 2

@@ -18,13 +18,14 @@ import pytest
 
 import condensery
 from condensery import BadFile, BadInput, FailedWork, SoftLabels
-from condensery.comparison.engines import InProcess, results
 from condensery.comparison.estimate import Stopwatch
-from condensery.comparison.jobs import Entry, Job, Result
+from condensery.comparison.jobs import Entry
 from condensery.comparison.perform import perform
 from condensery.comparison.reports import Comparison, report_of
 from condensery.comparison.run import Run as Progress
 from condensery.evaluation.cost import EvaluationTimer
+from condensery.jobs.engines import InProcess, results
+from condensery.jobs.job import Job, Result
 from condensery.session import Interrupted
 
 NARROW = "convnet+depth=1+width=8"
@@ -415,11 +416,11 @@ def test_damaged_files_are_named(run: Run, tmp_path: Path) -> None:
     as_written = other.read_text()
     cell.write_text("{")
     other.write_text("[]")
-    with pytest.raises(BadFile, match="are damaged: delete them, and their cells are done again") as both:
+    with pytest.raises(BadFile, match="are damaged: delete them, and they are done again") as both:
         run(["random"])
     assert str(cell) in str(both.value) and str(other) in str(both.value)
     other.write_text(as_written)
-    with pytest.raises(BadFile, match="is damaged: delete it, and its cell is done again"):
+    with pytest.raises(BadFile, match="is damaged: delete it, and it is done again"):
         run(["random"])
     cell.unlink()
     assert run(["random"]).complete

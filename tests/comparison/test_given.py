@@ -13,11 +13,11 @@ import torch
 
 import condensery
 from condensery import BadFile, BadInput, ImageData, artifact
-from condensery.comparison.engines import InProcess
 from condensery.comparison.given import as_made
-from condensery.comparison.jobs import Job
 from condensery.comparison.perform import perform
 from condensery.comparison.reports import Comparison, report_of
+from condensery.jobs.engines import InProcess
+from condensery.jobs.job import Job
 
 NARROW = "convnet+depth=1+width=8"
 Run = Callable[..., Comparison]

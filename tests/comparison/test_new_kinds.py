@@ -14,11 +14,11 @@ from torch import Tensor
 
 from condensery import METHODS, SELECTORS, get_method
 from condensery.comparison import perform as perform_module
-from condensery.comparison.engines import InProcess
-from condensery.comparison.jobs import Job, Result
 from condensery.comparison.perform import perform
 from condensery.comparison.reports import Comparison, report_of
 from condensery.evaluation.evaluator import Evaluation
+from condensery.jobs.engines import InProcess
+from condensery.jobs.job import Job, Result
 from condensery.report import write_report
 from condensery.rng import Rng
 

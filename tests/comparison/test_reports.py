@@ -13,10 +13,10 @@ import pytest
 
 import condensery
 from condensery import BadFile, BadInput, SoftLabels
-from condensery.comparison.engines import InProcess
-from condensery.comparison.jobs import Job, Result
 from condensery.comparison.perform import perform
 from condensery.comparison.reports import Comparison, report_of
+from condensery.jobs.engines import InProcess
+from condensery.jobs.job import Job, Result
 from condensery.report import write_report
 from condensery.report.contents import Measurement, Report
 from condensery.report.page import html
@@ -232,9 +232,9 @@ def test_evaluations_by_hand_are_pointed_out(run: Run, tmp_path: Path, short: An
         ("comparison.json", "{", "is damaged: delete it"),
         ("problems.json", "{", "is damaged: delete it"),
         ("problems.json", "[3]", "is damaged: delete it"),
-        ("cells/*.json", "{", "is damaged: delete it, and its cell is done again"),
-        ("cells/*.json", '{"record": {}}', "is damaged: delete it, and its cell is done again"),
-        ("sets/*/made.json", '{"record": 3}', "is damaged: delete it, and its cell is done again"),
+        ("cells/*.json", "{", "is damaged: delete it, and it is done again"),
+        ("cells/*.json", '{"record": {}}', "is damaged: delete it, and it is done again"),
+        ("sets/*/made.json", '{"record": 3}', "is damaged: delete it, and it is done again"),
     ],
 )  # fmt: skip
 def test_damaged_files_are_named(run: Run, tmp_path: Path, name: str, content: str, words: str) -> None:

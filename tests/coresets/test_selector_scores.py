@@ -26,7 +26,8 @@ from condensery.coresets.k_center import spread
 from condensery.coresets.networks import trained_network
 from condensery.coresets.optimal_random import OptimalRandom
 from condensery.coresets.ranking import ranked
-from condensery.training import Recipe, TensorImages, accuracy
+from condensery.training import TensorImages, accuracy
+from condensery.training_recipe import Recipe
 
 RNG = Rng(3)
 Maker = Callable[..., Any]

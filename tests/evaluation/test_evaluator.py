@@ -19,7 +19,8 @@ from condensery import PROTOCOLS, BadInput, Evaluation, ImageData, Rng, Syntheti
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
 from condensery.evaluation import evaluator
-from condensery.training import Images, Recipe
+from condensery.training import Images
+from condensery.training_recipe import Recipe
 
 FAST = replace(PROTOCOLS["dm-2023"], name="fast", epochs=8, plain_epochs=8, repeats=2)
 NETWORK = "convnet+width=8+depth=2"

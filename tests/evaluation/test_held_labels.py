@@ -27,7 +27,8 @@ from condensery.coresets import random_selection
 from condensery.data import ClassPool
 from condensery.synthetic import decoded, with_pixels
 from condensery.teaching import LabelSettings, TeacherSettings, ViewSampling
-from condensery.training import Images, Recipe, ViewImages, own_recipe
+from condensery.training import Images, ViewImages
+from condensery.training_recipe import Recipe, own_recipe
 from condensery.views import Views
 
 pytestmark = pytest.mark.usefixtures("fresh_cache")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from condensery import BadFile, BadInput, artifact
+from condensery import BadFile, BadInput, disk
 from condensery.evaluation import log
 
 SCORE = {
@@ -82,7 +82,7 @@ def test_a_link_in_a_run_folder_is_not_followed(tmp_path: Path, target: str) -> 
     with pytest.raises(BadInput, match="it is a link, which is not followed"):
         log.of([run])
     with pytest.raises(BadInput, match="it is a link, which is not followed"):
-        artifact.append_line(run / "evaluations.jsonl", "more")
+        disk.append_line(run / "evaluations.jsonl", "more")
     assert precious.read_text() == "precious" and not (tmp_path / "missing").exists()
 
 

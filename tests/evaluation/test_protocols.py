@@ -13,7 +13,8 @@ from condensery import PROTOCOLS, BadInput, ImageSpec, Rng
 from condensery.augment import PerImageAugmentation, SiameseAugmentation
 from condensery.evaluation import get_protocol
 from condensery.models.registry import resolve
-from condensery.training import Recipe, TensorImages, fit
+from condensery.training import TensorImages, fit
+from condensery.training_recipe import Recipe
 
 RNG = Rng(0)
 CONVNET, CONVNET_BN = resolve("convnet"), resolve("ConvNetBN")

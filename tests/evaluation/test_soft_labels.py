@@ -28,7 +28,8 @@ from condensery.evaluation import train_teacher
 from condensery.evaluation.scoring import Trained
 from condensery.evaluation.soft_labels import Teacher
 from condensery.models.registry import resolve
-from condensery.training import Images, Recipe, probabilities
+from condensery.training import Images, probabilities
+from condensery.training_recipe import Recipe
 
 pytestmark = pytest.mark.usefixtures("fresh_cache")
 CPU = torch.device("cpu")

@@ -14,7 +14,7 @@ import condensery
 from condensery import BadInput, Rng, driver, get_method
 from condensery.errors import FailedWork
 from condensery.matching import unrolling
-from condensery.training import own_recipe
+from condensery.training_recipe import own_recipe
 
 RNG = Rng(2)
 NETWORK = "convnet+width=4+depth=1"

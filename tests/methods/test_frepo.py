@@ -18,7 +18,7 @@ from condensery.method import State
 from condensery.methods.frepo import lecun_normal, missing_margin, own_training
 from condensery.runner import resume_run
 from condensery.session import Options
-from condensery.training import own_recipe
+from condensery.training_recipe import own_recipe
 
 RNG = Rng(1)
 NETWORK = "convnet+width=8+depth=2"

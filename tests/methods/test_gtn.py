@@ -14,7 +14,8 @@ import condensery
 from condensery import BadInput, Rng, driver, get_method
 from condensery.matching import unrolling
 from condensery.methods.gtn import Curriculum
-from condensery.training import Recipe, TensorImages, fit, own_recipe
+from condensery.training import TensorImages, fit
+from condensery.training_recipe import Recipe, own_recipe
 
 RNG = Rng(2)
 NETWORK = "convnet+width=3+depth=1"

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 import condensery
 from condensery import BadInput, Rng, driver, get_method
 from condensery.methods.ld import as_probabilities, ridge_weights, watched
-from condensery.training import own_recipe
+from condensery.training_recipe import own_recipe
 
 RNG = Rng(2)
 NETWORK = "convnet+width=4+depth=1"

@@ -17,7 +17,8 @@ from condensery.models.registry import NetworkFactory
 from condensery.pretraining import KeptNetwork, NetworkPool, Stage, kept_network, trained_networks
 from condensery.pretraining import pool as pretraining
 from condensery.session import Interrupted
-from condensery.training import Recipe, fit
+from condensery.training import fit
+from condensery.training_recipe import Recipe
 
 RNG = Rng(5)
 NOWHERE = Path("nowhere.npy")

@@ -178,7 +178,9 @@ def test_a_figure_of_sets(name: str, folder: Path, fresh_cache: Path) -> None:
     assert len(values) == 4 and all(value and np.isfinite(value.mean) for value in values)
     assert len(list((folder / name / "sets").glob("*/set.safetensors"))) == 2
     assert not done.problems
-    dry = reproduce(published, out=folder / "dry", data=load("digits"), scale=0.001, dry_run=True)
+    dry = reproduce(
+        recipe, out=folder / "dry", data=load("digits"), scale=0.001, settings=settings, dry_run=True
+    )
     assert [one.ours for one in dry.cells] == [None] * len(published.cells)
 
 

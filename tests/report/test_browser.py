@@ -12,13 +12,11 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from reports import WIDE_NAMES, crossed, full, gallery
 
 from condensery import PROTOCOLS, SoftLabels
@@ -64,16 +62,7 @@ def watched(page: str, check: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Two threads fight over a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def real(one_thread: None, tiny_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+def real(tiny_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """Two methods, random images and the whole set on a few digits; two networks condense and are trained."""
     short = replace(PROTOCOLS["quick"], name="short", epochs=2, plain_epochs=2, repeats=2)
     found = compare(

@@ -22,7 +22,7 @@ from condensery.teaching import (
     label_images,
     view_recipe,
 )
-from condensery.training import own_recipe
+from condensery.training_recipe import own_recipe
 from condensery.views import Views
 
 pytestmark = pytest.mark.usefixtures("fresh_cache")

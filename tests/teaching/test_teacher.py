@@ -14,7 +14,8 @@ from torch import Tensor
 from condensery import BadInput, ImageData, ImageSpec, Rng
 from condensery.data import ClassPool
 from condensery.models.registry import resolve
-from condensery.teaching import Teacher, TeacherSettings, get_teacher, teacher, teacher_recipe
+from condensery.teaching import Teacher, TeacherSettings, epochs, get_teacher, teacher_recipe
+from condensery.teaching.own import require_same_task
 
 pytestmark = pytest.mark.usefixtures("fresh_cache")
 CPU = torch.device("cpu")
@@ -34,13 +35,13 @@ def same(one: Teacher, other: Teacher) -> bool:
 def epochs_trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The draws of every epoch that is really trained."""
     trained: list[str] = []
-    real = teacher.train_epoch
+    real = epochs.train_epoch
 
     def spy(*arguments: Any, **options: Any) -> None:
         trained.append(arguments[4].path)
         real(*arguments, **options)
 
-    monkeypatch.setattr(teacher, "train_epoch", spy)
+    monkeypatch.setattr(epochs, "train_epoch", spy)
     return trained
 
 
@@ -51,6 +52,7 @@ def test_a_teacher_learns_and_is_found_again(digits: ImageData, epochs_trained: 
     assert 0.85 < first.accuracy <= 1 and first.epochs == 4 and first.name == NETWORK
     again = get_teacher(digits, SETTINGS, CPU)
     assert len(epochs_trained) == 4 and same(first, again) and again.accuracy == first.accuracy
+    assert first.training_seconds and again.training_seconds == round(first.training_seconds, 1)
     other = get_teacher(digits, replace(SETTINGS, seed=1), CPU)
     assert not same(first, other)
     weights = (
@@ -114,14 +116,14 @@ def spec(channels: int) -> ImageSpec:
 
 def test_shifts_repeat_the_border_and_flips_mirror() -> None:
     image = torch.arange(64.0).reshape(1, 1, 8, 8).expand(200, 1, 8, 8).contiguous()
-    moved = teacher.ShiftAndFlip(flip=False)(image, Rng(0))
+    moved = epochs.ShiftAndFlip(flip=False)(image, Rng(0))
     expected = {
         tuple(image[0, 0][rows][:, columns].flatten().tolist())
         for rows in ([0, *range(7)], [*range(8)], [*range(1, 8), 7])
         for columns in ([0, *range(7)], [*range(8)], [*range(1, 8), 7])
     }
     assert {tuple(one.flatten().tolist()) for one in moved} == expected
-    both = teacher.ShiftAndFlip(flip=True)(image, Rng(0))
+    both = epochs.ShiftAndFlip(flip=True)(image, Rng(0))
     mirrored = [torch.equal(a, b.flip(2)) for a, b in zip(both, moved, strict=True)]
     assert 70 < sum(mirrored) < 130
 
@@ -223,7 +225,7 @@ def test_a_weak_teacher_is_a_teacher(digits: ImageData) -> None:
             self.seen += len(x)
             return third[self.seen - len(x) : self.seen]
 
-    teacher.require_same_task(InOrder(), pool)
+    require_same_task(InOrder(), pool)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from condensery.rng import Rng
-from condensery.training import Augment, Images, Recipe, chunk_for, default_chunk
+from condensery.training import Augment, Images, chunk_for, default_chunk
+from condensery.training_recipe import Recipe
 
 StepLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(images (n, C, H, W), logits (n, classes), labels (n,)) -> the loss, summed over the n images."""

@@ -24,13 +24,14 @@ from condensery.models.registry import resolve
 from condensery.provenance import pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
-from condensery.training import Images, Recipe, TensorImages, accuracy_on_test, default_chunk, fit
+from condensery.training import Images, TensorImages, accuracy_on_test, default_chunk, fit
+from condensery.training_recipe import Recipe
 
 if TYPE_CHECKING:
     import optuna  # type: ignore[import-not-found]
 
 Suggest = Callable[["optuna.Trial"], dict[str, Any]]
-"""Draws values of a trial: fields of `condensery.training.Recipe`, and options of the network, by name."""
+"""Draws values of a trial: fields of `condensery.training_recipe.Recipe`, and options of the network, by name."""
 _DATA = "condensery data"  # of a study's attributes
 
 

@@ -87,8 +87,8 @@ class Compare(options.Images, Compared, Updates, Judged, Jobs, options.Page, Out
                 progress.say(
                     f"not used, for there are no --methods: {', '.join(f'--{name}' for name in unused)}"
                 )
-            heard = {"callback": progress.comparing, "announce": progress.say}
-            found = compare(**self.of(compare, data=data, out=out, soft_labels=labels, **heard))
+            asked = self.of(compare, data=data, out=out, soft_labels=labels, callback=progress.comparing)
+            found = compare(**asked, **self.where(progress.say))
         if self.dry_run:
             self.result(found.to_json())
             return 0
@@ -151,9 +151,8 @@ class Reproduce(Cells, RecipeImages, Resize, Scale, Jobs, Output):
 
         out = self.out or Path("reproductions") / self.name.lower()
         with Progress(self) as progress:
-            heard = {"callback": progress.comparing, "announce": progress.say}
-            asked = self.of(reproduce, recipe=self.name, out=out, **heard)
-            done = reproduce(**asked, **self.typed_in(Resize))
+            asked = self.of(reproduce, recipe=self.name, out=out, callback=progress.comparing)
+            done = reproduce(**asked, **self.where(progress.say))
         for line in files.caption(done):
             self.say(line)
         columns, quantity = done.recipe.columns, done.recipe.quantity

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +13,7 @@ from condensery.errors import BadInput
 
 if TYPE_CHECKING:
     from condensery.evaluation import SoftLabels
+    from condensery.jobs.work import Where
 
 Words = Annotated[Sequence[str], Flag("A,B", arguments.words)]
 OneRun = Annotated[Path, Flag("RUN", positional=True)]
@@ -96,6 +97,12 @@ class Jobs(Options, panel="Where it runs"):
     """Folder for everything (default: named after the command and its data); the same one goes on."""
     dry_run: bool = False
     """Check, say how long it will take, do nothing."""
+
+    def where(self, announce: Callable[[str], None]) -> Where:
+        """How and where jobs run, as functions of the library take it."""
+        from condensery.jobs.work import Running
+
+        return self.of(Running, announce=announce)  # type: ignore[return-value]  # its keys are those of `Where`
 
 
 class Settings(Options, panel="How sets are made"):

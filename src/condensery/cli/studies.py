@@ -29,14 +29,12 @@ class Study(Jobs, Output):
     """A command that does many jobs in a folder."""
 
     def asked(self, function: Callable[..., Any], data: Any, out: Path) -> dict[str, Any]:
-        """What was asked for, as `function` and `condensery.apps.study.Running` take it."""
-        from condensery.apps.study import Running
-
-        return self.of(function, data=data, **self.of(Running, out=out, announce=self.say))
+        """What was asked for, as `function` takes it."""
+        return self.of(function, data=data, out=out, **self.where(self.say))
 
     def finish(self, found: Continual | Search) -> int:
         """Write the page and the numbers, and say what is missing. Returns the exit code."""
-        from condensery import artifact
+        from condensery import disk
         from condensery.report import write_report
 
         if self.dry_run:
@@ -44,7 +42,7 @@ class Study(Jobs, Output):
             return 0
         page, numbers = found.folder / "report.html", found.folder / "results.json"
         write_report(found.report(), page)
-        artifact.write_text(numbers, json.dumps(found.to_json(), indent=1) + "\n")
+        disk.write_text(numbers, json.dumps(found.to_json(), indent=1) + "\n")
         files = {"Page": str(page), "Numbers": str(numbers)}
         self.show(facts(files.items()))
         self.result({**found.to_json(), "files": files})

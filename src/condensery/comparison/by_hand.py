@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from condensery.comparison.folder import Folder
-from condensery.comparison.jobs import Job, job_of
+from condensery.comparison.jobs import ComparisonJob, job_of, options_of
 from condensery.errors import BadInput
 from condensery.evaluation import get_protocol
 from condensery.methods import METHODS
@@ -15,7 +15,7 @@ _FLAGS = {"network": "--teacher", "epochs": "--teacher-epochs", "temperature": "
 _CHEAPEST = {"method": "random", "fields": {}, "ipc": 1, "network": None, "seed": 0, "steps": None}
 
 
-def commands(cell: Job, threads: int | None, folder: Folder) -> list[str]:
+def commands(cell: ComparisonJob, threads: int | None, folder: Folder) -> list[str]:
     """Make the set, or take a given one from the comparison's folder, and evaluate it.
 
     Nothing where the protocol or a setting has no words on a command line.
@@ -53,10 +53,10 @@ def commands(cell: Job, threads: int | None, folder: Folder) -> list[str]:
     return [f"{environment}{make} --out {shlex.quote(out)}", environment + evaluate]
 
 
-def _options(cell: Job) -> list[str]:
+def _options(cell: ComparisonJob) -> list[str]:
     """Flags of an evaluation's further options. Raises KeyError if a setting has none."""
     words = []
-    for name, value in cell.evaluation.items():
+    for name, value in options_of(cell).items():
         if value is None or value is False or value == {}:
             continue
         words.append(f"--{name.replace('_', '-')}")

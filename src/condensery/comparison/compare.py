@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from condensery.budgets import Ipc, counts_for, frozen, parsed, recorded
-from condensery.comparison.engines import Engine, pick_engine
 from condensery.comparison.entries import Steps, entries
 from condensery.comparison.folder import Folder
 from condensery.comparison.given import given_sets
@@ -20,10 +19,11 @@ from condensery.comparison.run import Run
 from condensery.comparison.shortened import shortened
 from condensery.coresets import SELECTORS, Selector
 from condensery.data import load
-from condensery.data.sources import given_options, silent
+from condensery.data.sources import given_options
 from condensery.errors import BadInput
 from condensery.evaluation import Protocol, SoftLabels, get_protocol
 from condensery.evaluation.evaluator import own_network
+from condensery.jobs.work import Running, Where
 from condensery.method import Method
 from condensery.methods import METHODS
 from condensery.models.registry import resolve
@@ -55,20 +55,13 @@ def compare(
     evaluation: Mapping[str, Any] | None = None,
     evaluation_seed: int = 0,
     evaluate_at: Sequence[int] = (),
-    workers: int | None = None,
-    ray: str | None = None,
-    gpus_per_job: float | None = None,
-    engine: Engine | None = None,
-    device: str = "auto",
-    threads: int | None = None,
     estimate: bool = True,
     dry_run: bool = False,
-    command: str = "",
     callback: Callable[[Run], None] | None = None,
-    announce: Callable[[str], None] = silent,
     size: int | None = None,
     channels: int | None = None,
     data_options: Mapping[str, Any] | None = None,
+    **where: Unpack[Where],
 ) -> Comparison:
     """Make sets by several methods, train networks on each from scratch, and test them on the real test images.
 
@@ -101,24 +94,19 @@ def compare(
         evaluation_seed: a set with seed s is evaluated with seed evaluation_seed + s.
         evaluate_at: updates after which a set is evaluated on the way, for the curves of the page; those beyond a
             set's last are left out. Sets that are there already get no curve.
-        workers: processes on this machine that run jobs; None or 1 runs them in this one.
-        ray: address of a Ray cluster that runs the jobs ("auto", "local", "ray://...").
-        gpus_per_job: GPUs that each job claims.
-        engine: runs the jobs, in place of what workers, ray and gpus_per_job say; it is left open.
-        device: "auto", "cpu" or "cuda".
-        threads: of torch in each job; None for the threads of this process, shared among the workers. A folder
-            keeps the number it was started with, so that all its cells round alike.
         estimate: measure beforehand how long it will take, and say so.
         dry_run: no more than the checks and the estimate; `out` is not touched.
-        command: for the records.
         callback: told of the run once before the first job, and after each.
-        announce: called with lines of text for a person.
         size, channels, data_options: of `condensery.load_images`.
+        where: how and where jobs run: device, workers, ray, gpus_per_job, threads, engine, command, announce; see
+            `condensery.jobs.work.Where`.
 
     Raises:
         BadInput: something asked for does not exist, `out` holds something else, or no cell can be done.
         Interrupted: Ctrl-C; the same call goes on.
     """
+    running = Running(**where)
+    announce = running.announce
     protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
     asked = entries(methods, settings or {}, steps) if methods or settings or not sets else ()
     made_with = [resolve(name).canonical for name in condense_with]
@@ -170,16 +158,12 @@ def compare(
     folder = Folder(Path(out))
     kept = folder.asked()
     if minutes is not None:
-        plan = shortened(plan, minutes, images, device, kept and kept.plan, repeats_given, announce)
-    run = Run(plan, images, folder, device, announce)
-    if threads is None and kept:
-        threads = kept.threads or None
-    runner = engine or pick_engine(workers, ray, gpus_per_job, perform, threads)
-    try:
-        return run.carry_out(runner, threads, estimate, dry_run, command, callback)
-    finally:
-        if engine is None:
-            runner.close()
+        plan = shortened(plan, minutes, images, running.device, kept and kept.plan, repeats_given, announce)
+    run = Run(plan, images, folder, running.device, announce)
+    if running.threads is None and kept:
+        running = replace(running, threads=kept.threads or None)
+    with running.opened(perform) as engine:
+        return run.carry_out(engine, running.threads, estimate, dry_run, running.command, callback)
 
 
 def _require_one_length(steps: Steps, scale: float | None, minutes: float | None) -> None:

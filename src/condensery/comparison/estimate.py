@@ -10,7 +10,7 @@ import torch
 from condensery import artifact, driver
 from condensery.budgets import in_record
 from condensery.comparison.folder import Problem
-from condensery.comparison.jobs import MAKE, ON_THE_WAY, Job, Plan
+from condensery.comparison.jobs import MAKE, ON_THE_WAY, ComparisonJob, Plan
 from condensery.comparison.perform import evaluation_options
 from condensery.coresets import SelectionTask, get_selector, random_selection
 from condensery.data import ClassPool
@@ -31,7 +31,9 @@ from condensery.training import default_chunk
 # ---- cells that cannot be done
 
 
-def impossible(rows: Mapping[str, Sequence[Job]], images: ImageData) -> tuple[dict[str, Problem], list[str]]:
+def impossible(
+    rows: Mapping[str, Sequence[ComparisonJob]], images: ImageData
+) -> tuple[dict[str, Problem], list[str]]:
     """Of cells by row: those that cannot be done, by key, and what methods say about their settings, for people.
 
     Cells of a row that share a reason are named together.
@@ -61,7 +63,7 @@ def _refusal(check: Callable[[], object]) -> str:
     return ""
 
 
-def _notes(made: Job, pool: ClassPool) -> dict[str, None]:
+def _notes(made: ComparisonJob, pool: ClassPool) -> dict[str, None]:
     """Of the method on its settings, in order. Raises BadInput if the set cannot be made."""
     if made.given:  # checked when it was read
         return {}
@@ -73,7 +75,7 @@ def _notes(made: Job, pool: ClassPool) -> dict[str, None]:
 
 
 def _algorithm(
-    made: Job, pool: ClassPool, announce: Callable[[str], None] = silent, **of_selection: Any
+    made: ComparisonJob, pool: ClassPool, announce: Callable[[str], None] = silent, **of_selection: Any
 ) -> tuple[Any, Any]:
     """The method or the selector of a set, and the task that it gets; what it gets too few images for is said."""
     record, device = made.record, pool.device
@@ -106,7 +108,7 @@ class Stopwatch:
         """Evaluations are by this protocol from now on; what was timed of its steps is kept."""
         self.protocol = self.timer.protocol = protocol
 
-    def seconds(self, job: Job) -> float:
+    def seconds(self, job: ComparisonJob) -> float:
         """Of work on this machine. Ask for jobs in the order in which they will be done."""
         record = job.record
         if job.kind == MAKE:
@@ -117,7 +119,7 @@ class Stopwatch:
         options = evaluation_options(job)
         return self.timer.of_set(network, self._sample(job.made), repeats, record["seed"], **options)
 
-    def _make(self, job: Job) -> float:
+    def _make(self, job: ComparisonJob) -> float:
         record, (method, task), seconds = job.record, _algorithm(job, self.pool), 0.0
         needed = driver.preparation(method, task, driver.source(record["seed"]))
         if needed and (pieces := sum(map(self._first, needed.missing))):
@@ -132,7 +134,7 @@ class Stopwatch:
             seconds += record["steps"] * self._steps[job.row]
         return seconds
 
-    def _select(self, job: Job) -> float:
+    def _select(self, job: ComparisonJob) -> float:
         """The selector's own measure of its work, in images that go through a training step."""
         selector, task = _algorithm(job, self.pool, to_train=self._to_train)
         work = selector.work(task, Rng(job.record["seed"]).fork("select"))
@@ -145,13 +147,13 @@ class Stopwatch:
         except FailedWork:  # the job itself will say so
             return 0.0
 
-    def _sample(self, made: Job) -> SyntheticSet:
+    def _sample(self, made: ComparisonJob) -> SyntheticSet:
         """A set with as many images, and labels and a recipe of the same kind, as that which the job makes."""
         if made.row not in self._samples:
             self._samples[made.row] = self._new_sample(made)
         return self._samples[made.row]
 
-    def _new_sample(self, made: Job) -> SyntheticSet:
+    def _new_sample(self, made: ComparisonJob) -> SyntheticSet:
         record = made.record
         if made.given:
             return artifact.load(record["file"])

@@ -9,7 +9,6 @@ problems.json          cells that were skipped or failed, and why
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -19,17 +18,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from condensery import artifact
-from condensery.comparison.jobs import MAKE, Job, Plan, Result, sets
+from condensery import artifact, disk
+from condensery.comparison.jobs import MAKE, Plan, sets
 from condensery.errors import BadFile, BadInput
+from condensery.jobs.folder import (
+    JobFolder,
+    read_document,
+    require_ours,
+    threads_for,
+    working_in,
+    write_document,
+    write_files,
+)
+from condensery.jobs.job import Job, Result
+from condensery.jobs.work import SET
 
-SET, MADE, SETS, CELLS = "set.safetensors", "made.json", "sets", "cells"
+MADE, SETS, CELLS = "made.json", "sets", "cells"
 _FORMAT = 1
 _SETTINGS, _PROBLEMS = "comparison.json", "problems.json"
-_OURS = (SETS, CELLS, _PROBLEMS, "report.html", "table.md", "table.csv", "results.jsonl")
-_DO_AGAIN = "delete it, and its cell is done again"
+_OURS = (SETS, CELLS, _PROBLEMS, "lock", "report.html", "table.md", "table.csv", "results.jsonl")
 _GO_ON = "delete it, and the same command goes on with the cells that are there"
 
 
@@ -66,7 +73,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Folder:
+class Folder(JobFolder):
     """The files of one comparison.
 
     Attributes:
@@ -115,36 +122,18 @@ class Folder:
             BadInput: it holds something else, a comparison on other images, by another protocol or with other
                 threads, or is in use.
         """
-        if self.path.is_file():
-            raise BadInput(f"{self.path} is a file: choose a folder for --out")
         before, where = self.asked(), self.path
-        # Sets and cells without comparison.json are ours still: their keys say what they are.
-        found = list(where.iterdir()) if where.is_dir() and not before else []
-        if not all(one.name in _OURS or artifact.is_leftover(one) for one in found):
-            raise BadInput(
-                f"{where} is not empty and holds no comparison: choose an empty or new folder for --out"
-            )
         if before:
-            _require_alike(where, before, plan, threads)
-        threads = (before and before.threads) or threads or max(1, torch.get_num_threads() // slots)
+            _require_alike(where, before.plan, plan)
+        else:  # sets and cells without comparison.json are ours still: their keys say what they are
+            require_ours(where, "comparison", lambda one: one.name in _OURS or disk.is_leftover(one))
+        threads = threads_for(where, "comparison", before and before.threads, threads, slots)
         labels = {**(before.labels if before else {}), **_labels(plan)}
-        try:
-            for folder in (where / CELLS, self.shared or where / SETS):
-                folder.mkdir(parents=True, exist_ok=True)
+        settings = {"format": _FORMAT, "command": command, "threads": threads, "plan": plan.to_json()}
+        with working_in(where, "compare", (where / CELLS, self.shared or where / SETS)):
             if self.shared and not (where / SETS).is_symlink():
                 os.symlink(os.path.relpath(self.shared, where), where / SETS)
-            artifact.remove_leftovers(where)
-            lock = os.fdopen(artifact.open_no_link(where / CELLS / ".lock"), "a")
-        except OSError as error:
-            raise artifact.unwritable(where, error) from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                busy = f"another condense compare is working in {where}"
-                raise BadInput(f"{busy}: wait for it, or choose another --out") from error
-            settings = {"format": _FORMAT, "command": command, "threads": threads, "plan": plan.to_json()}
-            _write(where / _SETTINGS, {**settings, "labels": labels}, 2)
+            write_document(where / _SETTINGS, {**settings, "labels": labels}, 2)
             yield threads
 
     # ---- what came of jobs
@@ -157,13 +146,6 @@ class Folder:
         """The file whose presence says that a job is done."""
         return self.set_folder(job) / MADE if job.kind == MAKE else self.path / CELLS / f"{job.key}.json"
 
-    def is_done(self, job: Job) -> bool:
-        return self.result_file(job).exists()
-
-    def document(self, job: Job) -> dict[str, Any] | None:
-        """What came of a job; None if it is still to be done. Raises BadFile if the file is damaged."""
-        return read_document(self.result_file(job)) if self.is_done(job) else None
-
     def require_readable(self, jobs: Iterable[Job]) -> None:
         """Raises BadFile if the documents of some of these jobs are damaged, and names them all."""
         broken = []
@@ -174,28 +156,26 @@ class Folder:
                 broken.append((str(self.result_file(job)), error))
         if len(broken) > 1:
             files = " and ".join(file for file, _ in broken)
-            raise BadFile(f"{files} are damaged: delete them, and their cells are done again")
+            raise BadFile(f"{files} are damaged: delete them, and they are done again")
         if broken:
             raise broken[0][1]
 
     def keep(self, job: Job, result: Result) -> None:
-        """Write what came of a job: its files, then the document that says it is done."""
-        folder = self.result_file(job).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in result.files.items():
-            if not (folder / name).exists() or (folder / name).read_bytes() != content:
-                artifact.write_bytes(folder / name, content)
-        _write(self.result_file(job), {**result.document, "record": job.record, "worker": result.worker})
+        write_files(self.result_file(job).parent, result.files)
+        document = {**result.document, "record": job.record, "worker": result.worker}
+        write_document(self.result_file(job), document)
 
-    def free_folder(self, made: Job) -> Path:
+    def work_folder(self, job: Job) -> Path | None:
         """The folder for a set that is to be made, or to be gone on with from its checkpoint."""
-        folder = self.set_folder(made)
+        if job.kind != MAKE:
+            return None
+        folder = self.set_folder(job)
         if folder.exists() and not (folder / "checkpoint.safetensors").exists():
             shutil.rmtree(folder)  # came from a worker elsewhere, and was not noted as done
         return folder
 
-    def set_bytes(self, made: Job) -> bytes:
-        """The file of a set. Raises BadFile if it is not the one that was made for this comparison."""
+    def set_file(self, made: Job) -> Path:
+        """Raises BadFile if it is not the one that was made for this comparison."""
         path, document = self.set_folder(made) / SET, self.document(made)
         try:
             as_made = document is not None and artifact.digest(artifact.load(path)) == document.get("sha256")
@@ -205,7 +185,7 @@ class Folder:
             raise BadFile(
                 f"{path} is not the set that this comparison made: delete {path.parent} to make it again"
             )
-        return path.read_bytes()
+        return path
 
     # ---- cells without a number
 
@@ -218,7 +198,7 @@ class Folder:
         if not path.exists():
             return []
         try:
-            listed = json.loads(artifact.read_plain(path).decode("utf-8"))
+            listed = json.loads(disk.read_plain(path).decode("utf-8"))
             listed = [{**one, "cell": str(one["cell"]), "reason": str(one["reason"])} for one in listed]
         except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
             raise BadFile(f"{path} is damaged: delete it, and the next start writes it again") from error
@@ -237,12 +217,11 @@ class Folder:
         meant = set(asked)
         others = (one for one in before if (one["cell"], one["reason"]) not in ours)
         kept = [one for one in others if not meant.issuperset(one.get("keys", ()))]
-        _write(self.path / _PROBLEMS, [*kept, *ours.values()])
+        write_document(self.path / _PROBLEMS, [*kept, *ours.values()])
 
 
-def _require_alike(where: Path, before: Asked, plan: Plan, threads: int | None) -> None:
-    """Raises BadInput unless a plan fits what the folder holds."""
-    old = before.plan
+def _require_alike(where: Path, old: Plan, plan: Plan) -> None:
+    """Raises BadInput unless a plan is on the images and by the protocol of what the folder holds."""
     if old.fingerprint != plan.fingerprint:
         ours, theirs = (f"{one.source} ({one.fingerprint[:12]})" for one in (plan, old))
         raise BadInput(f"{where} holds a comparison on {theirs}, not on {ours}: choose another --out")
@@ -252,31 +231,6 @@ def _require_alike(where: Path, before: Asked, plan: Plan, threads: int | None) 
         raise BadInput(
             f"{where} holds a comparison by protocol {differs}: choose another --out, or that protocol"
         )
-    if before.threads and threads and before.threads != threads:
-        raise BadInput(
-            f"the comparison in {where} was started with --threads {before.threads}, not {threads}: another number "
-            "rounds differently; leave it out, or choose another --out"
-        )
-
-
-def read_document(path: Path, fix: str = _DO_AGAIN) -> dict[str, Any]:
-    """A JSON object. Raises BadFile, with the `fix`, if the file holds anything else."""
-    try:
-        document = json.loads(artifact.read_plain(path).decode("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadFile(f"{path} is damaged: {fix}") from error
-    if not isinstance(document, dict):
-        raise BadFile(f"{path} is damaged: {fix}")
-    return document
-
-
-def damaged(path: Path) -> BadFile:
-    """The error for the result of a job that makes no sense."""
-    return BadFile(f"{path} is damaged: {_DO_AGAIN}")
-
-
-def _write(path: Path, content: Any, indent: int = 1) -> None:
-    artifact.write_text(path, json.dumps(content, indent=indent) + "\n")
 
 
 def _labels(plan: Plan) -> dict[str, list[str]]:

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from condensery import artifact
+from condensery import artifact, disk
 from condensery.budgets import recorded
-from condensery.comparison.folder import SET
-from condensery.comparison.jobs import GIVEN, Given, Job, Result
+from condensery.comparison.jobs import GIVEN, ComparisonJob, Given
 from condensery.errors import BadInput
 from condensery.evaluation.evaluator import load_sets
 from condensery.evaluation.real import real_images
+from condensery.jobs.job import Result
+from condensery.jobs.work import SET
 from condensery.records import ImageData, SyntheticSet
 
 
@@ -67,7 +68,7 @@ def _given(label: str, path: Path, one: SyntheticSet) -> Given:
     return Given(label, str(path.absolute()), record, len(one))
 
 
-def as_made(job: Job) -> Result:
+def as_made(job: ComparisonJob) -> Result:
     """What comes of the job of a finished set: its file. Raises BadInput if it has changed meanwhile."""
     path = artifact.set_path(job.record["file"])
     one = artifact.load(path)
@@ -79,4 +80,4 @@ def as_made(job: Job) -> Result:
         "memory": None,
         "sha256": artifact.digest(one),
     }
-    return Result(job.key, document, {SET: artifact.read_plain(path)})
+    return Result(job.key, document, {SET: disk.read_plain(path)})

@@ -1,15 +1,10 @@
 """What is to be done: the jobs of a comparison, and the key of each.
 
-A job is a small record with a key, and is done when its result file is there. The key ends in a hash of everything
-that decides the result (data, method and fields, budget, networks, seed, updates, protocol, repeats). So a job has
-one key in every comparison that holds it, and two whose results could differ have two.
+The hash in a key is of data, method and fields, budget, networks, seed, updates, protocol and repeats.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -18,6 +13,7 @@ from condensery.budgets import Counts, average, frozen, in_record, per_class
 from condensery.data.sources import absolute_source
 from condensery.evaluation.protocols import Protocol
 from condensery.evaluation.scoring import equal_epochs
+from condensery.jobs.job import Job, key_of
 from condensery.method import images_per_class
 from condensery.methods import METHODS, get_method
 from condensery.models.registry import resolve
@@ -33,7 +29,6 @@ _NO_OPTIONS = {
     "soft_labels": None,
     "augmentation_robustness": False,
 }  # which keys have held from the beginning
-_HASH = 10  # hex digits
 _LONGEST = 48  # characters of a network's name in a key
 
 
@@ -156,35 +151,13 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Job:
+class ComparisonJob(Job):
     """A set to make, or networks to train on a set or on the whole training set, and to test: a cell.
 
-    Attributes:
-        key: unique, readable, fit for a file name.
-        kind: "make", "evaluate" (networks trained on a set) or "whole" (on the whole training set).
-        record: JSON-able; decides the result, with `files`.
-        files: contents of input files by name, such as the set to evaluate.
-        folder: where a set is made; a worker on this machine finds its checkpoint there.
-        device: "auto", "cpu" or "cuda".
-        threads: of torch on a CPU; another number rounds differently. None leaves the worker's.
-        label: what tables call the set that is made.
-        made: the job that makes the set that is evaluated.
+    Its kind is "make", "evaluate" (networks trained on a set) or "whole" (on the whole training set).
     """
 
-    key: str
-    kind: str
-    record: dict[str, Any]
-    files: dict[str, bytes] = field(default_factory=dict)
-    folder: str = ""
-    device: str = "auto"
-    threads: int | None = None
-    label: str = ""
-    made: Job | None = None
-
-    @property
-    def evaluation(self) -> dict[str, Any]:
-        """The further options of the evaluation of a set, as plain values."""
-        return {name: value for name, value in self.record.items() if name not in _OF_A_CELL}
+    made: ComparisonJob | None = None
 
     @property
     def given(self) -> bool:
@@ -212,30 +185,7 @@ class Job:
         return f"{self.made.name if self.made else self.row} on {self.record['network']}"
 
 
-@dataclass(frozen=True)
-class Result:
-    """What came of a job.
-
-    Attributes:
-        key: the job's.
-        document: JSON-able, empty if there is none.
-        files: contents of output files by name.
-        skipped: why the job cannot be done as asked (a budget larger than a class, ...), "" if it was done.
-        failed: why it broke although the input was fine, "" if it did not.
-        worker: where it ran, for people.
-        seconds: of work on it, without waiting for a worker to start or to be free.
-    """
-
-    key: str
-    document: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, bytes] = field(default_factory=dict)
-    skipped: str = ""
-    failed: str = ""
-    worker: str = ""
-    seconds: float = field(default=0.0, compare=False)
-
-
-def sets(plan: Plan) -> list[Job]:
+def sets(plan: Plan) -> list[ComparisonJob]:
     """Every set of the plan: by budget, then entry, architecture and seed; given ones come last."""
     made = [
         _planned_set(plan, entry, ipc, network, seed)
@@ -248,13 +198,18 @@ def sets(plan: Plan) -> list[Job]:
     return made + [job_of(record, one.label) for record, one in zip(given, plan.given, strict=True)]
 
 
-def cells(plan: Plan) -> list[Job]:
+def cells(plan: Plan) -> list[ComparisonJob]:
     """Every cell of the plan in the order of its sets; those of the whole training set come last."""
     found = [_planned_cell(plan, made, network) for made in sets(plan) for network in plan.networks]
     return found + [_whole_cell(plan, network) for network in (plan.networks if plan.whole else ())]
 
 
-def job_of(record: Mapping[str, Any], label: str = "") -> Job:
+def options_of(cell: Job) -> dict[str, Any]:
+    """The further options of the evaluation of a set, as plain values."""
+    return {name: value for name, value in cell.record.items() if name not in _OF_A_CELL}
+
+
+def job_of(record: Mapping[str, Any], label: str = "") -> ComparisonJob:
     """The job of a record; its set is called `label`, or as its method.
 
     Raises:
@@ -270,7 +225,7 @@ def job_of(record: Mapping[str, Any], label: str = "") -> Job:
             *network,
             f"seed{own['seed']}",
         ]
-        return Job(_key(words, own), MAKE, dict(record), label=label or own["method"])
+        return ComparisonJob(_key(words, own), MAKE, dict(record), label=label or own["method"])
     if missing := {"data", "network", "protocol", "repeats", "seed"} - record.keys():
         raise KeyError(*missing)
     made = job_of({"data": record["data"], **record["set"]}, label) if "set" in record else None
@@ -280,7 +235,7 @@ def job_of(record: Mapping[str, Any], label: str = "") -> Job:
         record["network"],
         record["protocol"]["name"],
     ]
-    return Job(_key(words, record), EVALUATE if made else WHOLE, dict(record), made=made)
+    return ComparisonJob(_key(words, record), EVALUATE if made else WHOLE, dict(record), made=made)
 
 
 def _deciding(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -301,7 +256,9 @@ def _budget(ipc: int | list[int]) -> str:
     )
 
 
-def _planned_set(plan: Plan, entry: Entry, ipc: int | Counts, network: str | None, seed: int) -> Job:
+def _planned_set(
+    plan: Plan, entry: Entry, ipc: int | Counts, network: str | None, seed: int
+) -> ComparisonJob:
     steps = plan.steps(entry, ipc)
     budget = ipc if isinstance(ipc, int) else list(ipc)
     values = (plan.data, entry.method, entry.fields, budget, network, seed, steps)
@@ -311,7 +268,7 @@ def _planned_set(plan: Plan, entry: Entry, ipc: int | Counts, network: str | Non
     return job_of(record, entry.label)
 
 
-def _planned_cell(plan: Plan, made: Job, network: str) -> Job:
+def _planned_cell(plan: Plan, made: ComparisonJob, network: str) -> ComparisonJob:
     record = {
         "data": plan.data,
         "set": {name: value for name, value in _deciding(made.record).items() if name != "data"},
@@ -324,7 +281,7 @@ def _planned_cell(plan: Plan, made: Job, network: str) -> Job:
     return replace(job_of(record), made=made)
 
 
-def _whole_cell(plan: Plan, network: str) -> Job:
+def _whole_cell(plan: Plan, network: str) -> ComparisonJob:
     """By default with at least the optimiser steps that a network gets on the largest set."""
     spec = ImageSpec.from_json(plan.spec)
     recipe = Protocol.from_json(plan.protocol).recipe(spec, resolve(network))
@@ -341,9 +298,6 @@ def _whole_cell(plan: Plan, network: str) -> Job:
 
 
 def _key(words: list[str], record: Mapping[str, Any]) -> str:
-    """Readable words and a hash of what decides the result; where the images lie is not part of it."""
-    deciding = {**record, "data": {name: record["data"][name] for name in ("fingerprint", "spec")}}
-    text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(text.encode()).hexdigest()[:_HASH]
-    readable = (re.sub(r"[^\w.+=]+", "_", word)[:_LONGEST] for word in words)
-    return "-".join([*readable, digest])
+    """Where the images lie is not part of it."""
+    data = {name: record["data"][name] for name in ("fingerprint", "spec")}
+    return key_of(words, {**record, "data": data}, _LONGEST)

@@ -2,60 +2,44 @@
 
 from __future__ import annotations
 
-import json
-import platform
 import tempfile
-from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from condensery import artifact
-from condensery.comparison.folder import SET
-from condensery.comparison.jobs import EVALUATE, MAKE, ON_THE_WAY, Job, Result
-from condensery.data import load
-from condensery.errors import BadInput, one_line
+from condensery.comparison.jobs import EVALUATE, MAKE, ON_THE_WAY, options_of
 from condensery.evaluation import Protocol, SoftLabels, evaluate
 from condensery.evaluation.evaluator import data_name
 from condensery.evaluation.scoring import Scorer
+from condensery.jobs.images import recalled
+from condensery.jobs.job import Done, Job, Result, perform_by
+from condensery.jobs.work import SET
 from condensery.methods import METHODS
 from condensery.models.registry import resolve
 from condensery.provenance import environment, pick_device, reset_peak_memory
-from condensery.records import ImageData
 from condensery.report.contents import WHOLE
 from condensery.runner import condense
 from condensery.selection import select
 
 _FILES = ("run.json", "initial.safetensors", SET, "set.png", "curve.json")
 _OPTION_TYPES = {"soft_labels": SoftLabels}  # of options of an evaluation that are no plain values
-_loaded: dict[str, ImageData] = {}  # images that this process was given, by fingerprint
-
-_Done = tuple[dict[str, Any], dict[str, bytes]]  # document and files
-
-
-def remember(images: ImageData) -> None:
-    """Jobs in this process that name these images take them instead of loading them."""
-    _loaded[images.fingerprint] = images
 
 
 def perform(job: Job) -> Result:
     """Do a job. One that cannot be done as asked is skipped; what breaks is raised, and told by the engine."""
-    try:
-        return Result(job.key, *_KINDS[job.kind](job))
-    except BadInput as error:
-        return Result(job.key, skipped=one_line(error))
+    return perform_by(_KINDS[job.kind], job)
 
 
 def evaluation_options(job: Job) -> dict[str, Any]:
     """The further options of a set's evaluation, as `condensery.evaluate` takes them."""
     return {
         name: _OPTION_TYPES[name](**value) if value is not None and name in _OPTION_TYPES else value
-        for name, value in job.evaluation.items()
+        for name, value in options_of(job).items()
     }
 
 
-def _make(job: Job) -> _Done:
+def _make(job: Job) -> Done:
     """A set, with the files of its run folder."""
     record, out = job.record, Path(job.folder)
     measurable = reset_peak_memory(pick_device(job.device))
@@ -71,9 +55,9 @@ def _make(job: Job) -> _Done:
         if asked := record.get(ON_THE_WAY):
             settings["protocol"] = replace(Protocol.from_json(asked["protocol"]), repeats=asked["repeats"])
             settings["evaluate_at"] = asked["steps"]
-        condense(_images(record["data"]), record["method"], **settings, **record["fields"])
+        condense(recalled(record["data"]), record["method"], **settings, **record["fields"])
     else:
-        select(_images(record["data"]), record["method"], **settings, **record["fields"])
+        select(recalled(record["data"]), record["method"], **settings, **record["fields"])
     made = artifact.load(out)
     document = {
         "seconds": made.record.get("seconds"),
@@ -84,7 +68,7 @@ def _make(job: Job) -> _Done:
     return document, {name: (out / name).read_bytes() for name in _FILES if (out / name).exists()}
 
 
-def _evaluate(job: Job) -> _Done:
+def _evaluate(job: Job) -> Done:
     """Accuracies of networks trained on the set among the job's files."""
     record = job.record
     with tempfile.TemporaryDirectory() as folder:
@@ -93,7 +77,7 @@ def _evaluate(job: Job) -> _Done:
         made = artifact.load(path)
     evaluation = evaluate(
         made,
-        _images(record["data"]),
+        recalled(record["data"]),
         protocol=Protocol.from_json(record["protocol"]),
         networks=[record["network"]],
         repeats=record["repeats"],
@@ -105,10 +89,10 @@ def _evaluate(job: Job) -> _Done:
     return evaluation.to_json(), {}
 
 
-def _whole(job: Job) -> _Done:
+def _whole(job: Job) -> Done:
     """Accuracies of networks trained on the whole training set."""
     record, device = job.record, pick_device(job.device)
-    images, protocol = _images(record["data"]), Protocol.from_json(record["protocol"])
+    images, protocol = recalled(record["data"]), Protocol.from_json(record["protocol"])
     scorer = Scorer(images, protocol, record["seed"], device)
     score = scorer.score_whole(resolve(record["network"]), record["repeats"], record["epochs"])
     about = {"data": data_name(images), "fingerprint": images.fingerprint, "protocol": protocol.name}
@@ -116,25 +100,3 @@ def _whole(job: Job) -> _Done:
 
 
 _KINDS = {MAKE: _make, EVALUATE: _evaluate, WHOLE: _whole}
-
-
-def _images(data: Mapping[str, Any]) -> ImageData:
-    """The images of a record.
-
-    Raises:
-        BadInput: this machine has other images under that name.
-    """
-    if data["fingerprint"] in _loaded:
-        return _loaded[data["fingerprint"]]
-    images = _load(data["source"], json.dumps(data["options"], sort_keys=True))
-    if images.fingerprint != data["fingerprint"]:
-        raise BadInput(
-            f"{data['source']} on {platform.node()} holds other images than where the comparison was started "
-            f"(fingerprint {images.fingerprint[:12]}, not {data['fingerprint'][:12]}): give every worker the same files"
-        )
-    return images
-
-
-@lru_cache(maxsize=2)
-def _load(source: str, options: str) -> ImageData:
-    return load(source, progress=False, **json.loads(options))

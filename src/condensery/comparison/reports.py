@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from condensery.comparison.folder import Folder, Problem
-from condensery.comparison.jobs import Job, Plan
+from condensery.comparison.jobs import ComparisonJob, Plan
 from condensery.comparison.jobs import sets as sets_of
 from condensery.comparison.rows import called, done, measurements
 from condensery.data.sources import silent
@@ -41,8 +41,8 @@ class Comparison:
 
     folder: Path
     plan: Plan | None
-    sets: Sequence[Job]
-    cells: Sequence[Job]
+    sets: Sequence[ComparisonJob]
+    cells: Sequence[ComparisonJob]
     measurements: tuple[Measurement, ...]
     problems: tuple[Problem, ...] = ()
     command: str = ""
@@ -105,7 +105,7 @@ class Comparison:
         found = [one for made in sets if (one := self._found_set(made, announce))]
         return Found(tuple(found), tuple(documents), skipped=self.skipped)
 
-    def _found_set(self, made: Job, announce: Announce) -> FoundSet | None:
+    def _found_set(self, made: ComparisonJob, announce: Announce) -> FoundSet | None:
         """A set with what lies beside it; None if it is not there or damaged, which takes no accuracy away."""
         try:
             if not self.files.is_done(made):
@@ -187,7 +187,7 @@ def report_of(
     return report_of_found(found, title=title, command=command, scatter=scatter, announce=announce)
 
 
-def _as_judged(synthetic: SyntheticSet, made: Job) -> SyntheticSet:
+def _as_judged(synthetic: SyntheticSet, made: ComparisonJob) -> SyntheticSet:
     """The images of a given set as those of the comparison: classes in their order, normalised as they are."""
     data = made.record["data"]
     spec = ImageSpec.from_json(data["spec"])
@@ -196,9 +196,9 @@ def _as_judged(synthetic: SyntheticSet, made: Job) -> SyntheticSet:
     return SyntheticSet(start.stored, labels, spec, {**synthetic.record, "data": data})
 
 
-def _once(jobs: Iterable[Job]) -> list[Job]:
+def _once(jobs: Iterable[ComparisonJob]) -> list[ComparisonJob]:
     """The first of each key."""
-    first: dict[str, Job] = {}
+    first: dict[str, ComparisonJob] = {}
     for job in jobs:
         first.setdefault(job.key, job)
     return list(first.values())

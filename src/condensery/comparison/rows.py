@@ -11,9 +11,10 @@ from typing import Any
 from condensery.budgets import frozen, mean
 from condensery.comparison.by_hand import commands
 from condensery.comparison.entries import all_fields
-from condensery.comparison.folder import CELLS, MADE, SETS, Folder, damaged, read_document
-from condensery.comparison.jobs import GIVEN, MAKE, Job, job_of
+from condensery.comparison.folder import CELLS, MADE, SETS, Folder
+from condensery.comparison.jobs import GIVEN, MAKE, ComparisonJob, job_of, options_of
 from condensery.errors import BadInput
+from condensery.jobs.folder import damaged, read_document
 from condensery.report.contents import RANDOM, WHOLE, Measurement
 from condensery.report.measurements import distinct_names, with_scores
 from condensery.report.measurements import measurements as joined
@@ -25,7 +26,7 @@ _ORIGIN = ("fingerprint", "time", "hardware", "versions", "commit")
 # ---- the jobs that are done
 
 
-def done(folder: Folder) -> tuple[list[Job], list[Job]]:
+def done(folder: Folder) -> tuple[list[ComparisonJob], list[ComparisonJob]]:
     """Sets and cells of all commands that worked in a folder, in the order in which they were asked for.
 
     A set with several labels is there under each, its cells too. Nothing is imported that a file names.
@@ -42,14 +43,14 @@ def done(folder: Folder) -> tuple[list[Job], list[Job]]:
     sets = _labelled([*made, *(cell.made for cell in cells if cell.made)], asked.labels if asked else {})
     place = {network: i for i, network in enumerate(known)}
     cells.sort(key=lambda cell: (place.get(cell.record["network"], len(known)), cell.record["network"]))
-    by_set: dict[str, list[Job]] = {}
+    by_set: dict[str, list[ComparisonJob]] = {}
     for cell in cells:
         by_set.setdefault(cell.made.key if cell.made else WHOLE, []).append(cell)
     of_sets = [replace(cell, made=one) for one in sets for cell in by_set.get(one.key, ())]
     return [one for one in sets if folder.is_done(one)], [*of_sets, *by_set.get(WHOLE, ())]
 
 
-def _read(file: Path) -> Job:
+def _read(file: Path) -> ComparisonJob:
     """A job that is done, its set called as its method. Raises BadFile if the document is none of ours."""
     document = read_document(file)
     try:
@@ -63,7 +64,7 @@ def _read(file: Path) -> Job:
         raise damaged(file) from error
 
 
-def _labelled(made: Iterable[Job], labels: Mapping[str, Sequence[str]]) -> list[Job]:
+def _labelled(made: Iterable[ComparisonJob], labels: Mapping[str, Sequence[str]]) -> list[ComparisonJob]:
     """Each set once for each of its labels, as asked for; those that no command is known for come last.
 
     A label that stood for other settings in another command gets what differs to its name.
@@ -72,7 +73,7 @@ def _labelled(made: Iterable[Job], labels: Mapping[str, Sequence[str]]) -> list[
     others = sorted(
         known.keys() - labels.keys(), key=lambda key: (mean(frozen(known[key].record["ipc"])), key)
     )
-    found: list[tuple[Job, tuple[str, Any, str]]] = []
+    found: list[tuple[ComparisonJob, tuple[str, Any, str]]] = []
     kinds: dict[tuple[str, Any, str], dict[str, Any]] = {}
     for one in (known[key] for key in (*labels, *others) if key in known):
         record = one.record
@@ -96,7 +97,9 @@ def _labelled(made: Iterable[Job], labels: Mapping[str, Sequence[str]]) -> list[
 # ---- their rows
 
 
-def measurements(cells: Sequence[Job], folder: Folder, threads: int | None) -> tuple[Measurement, ...]:
+def measurements(
+    cells: Sequence[ComparisonJob], folder: Folder, threads: int | None
+) -> tuple[Measurement, ...]:
     """What cells give as far as they are done, budget by budget, with the scores that follow.
 
     Seeds are together; networks of one set and seed that several cells trained are counted once.
@@ -121,7 +124,7 @@ def measurements(cells: Sequence[Job], folder: Folder, threads: int | None) -> t
     return tuple(one for one in with_scores(found) if one.augmentation == "protocol")
 
 
-def called(cell: Job) -> dict[str, Any]:
+def called(cell: ComparisonJob) -> dict[str, Any]:
     """What an evaluation of a set is said to be of in a comparison: the label and the budget that were asked for.
 
     A given set is never taken for the random images that the others are measured by, whatever made it.
@@ -133,7 +136,7 @@ def called(cell: Job) -> dict[str, Any]:
 
 
 def _completed(
-    m: Measurement, data: str, cells: Sequence[Job], folder: Folder, threads: int | None
+    m: Measurement, data: str, cells: Sequence[ComparisonJob], folder: Folder, threads: int | None
 ) -> Measurement:
     """With what is known of its jobs, and a paper's value only where that is about the same."""
     sets = {cell.made.key: cell.made for cell in cells if cell.made}
@@ -167,7 +170,7 @@ def _is_default(made: Mapping[str, Any]) -> bool:
         return False
 
 
-def _names_of_labels(there: Iterable[tuple[Job, Mapping[str, Any]]]) -> dict[tuple[str, str], str]:
+def _names_of_labels(there: Iterable[tuple[ComparisonJob, Mapping[str, Any]]]) -> dict[tuple[str, str], str]:
     """What labels other than hard ones are called: by what differs where there are several of a kind."""
     kinds = {
         (str(score["labels"]), _settings_of_labels(cell)): None
@@ -179,9 +182,9 @@ def _names_of_labels(there: Iterable[tuple[Job, Mapping[str, Any]]]) -> dict[tup
     return dict(zip(kinds, names, strict=True))
 
 
-def _settings_of_labels(cell: Job) -> str:
+def _settings_of_labels(cell: ComparisonJob) -> str:
     """Those options of an evaluation that have settings, together, as JSON."""
-    options = (value for value in cell.evaluation.values() if isinstance(value, dict))
+    options = (value for value in options_of(cell).values() if isinstance(value, dict))
     return _json({name: value for option in options for name, value in option.items()})
 
 

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 
-from condensery.comparison.engines import Engine, results
-from condensery.comparison.engines.engine import torch_threads
 from condensery.comparison.estimate import Stopwatch, impossible
-from condensery.comparison.folder import CELLS, SET, Folder, Problem
+from condensery.comparison.folder import CELLS, Folder, Problem
 from condensery.comparison.given import as_made
-from condensery.comparison.jobs import EVALUATE, MAKE, Job, Plan, Result, cells, sets
-from condensery.comparison.perform import remember
+from condensery.comparison.jobs import MAKE, ComparisonJob, Plan, cells, sets
 from condensery.comparison.reports import Comparison
 from condensery.comparison.rows import measurements
-from condensery.errors import BadInput
+from condensery.errors import BadInput, Interrupted
+from condensery.jobs.engines import Engine
+from condensery.jobs.engines.engine import torch_threads
+from condensery.jobs.images import remember
+from condensery.jobs.job import Job, Result
+from condensery.jobs.work import do_missing
 from condensery.provenance import pick_device
 from condensery.records import ImageData
-from condensery.report.contents import WHOLE
-from condensery.session import Interrupted
 from condensery.text import accuracy, count, readable_seconds
 
 WAITING, MAKING, TESTING, DONE, SKIPPED, FAILED = "waiting", "making", "testing", "done", "skipped", "failed"
-_ORDER = (EVALUATE, MAKE, WHOLE)  # networks are trained as soon as their set is there; the whole set is last
 
 
 class NothingToDo(BadInput):
@@ -59,7 +57,7 @@ class Run:
         self.plan, self.images, self.folder = plan, images, folder
         self.device, self.announce, self.cells = device, announce, cells(plan)
         self.line, self.slots = "", 1
-        self.rows: dict[str, list[Job]] = {}
+        self.rows: dict[str, list[ComparisonJob]] = {}
         self.accuracies: dict[str, list[float]] = {}
         self.running: set[str] = set()
         self.expected: dict[str, float] = {}
@@ -111,7 +109,7 @@ class Run:
         worst = (state for state in (FAILED, TESTING, MAKING, WAITING, SKIPPED) if state in states)
         return next(worst, DONE), found
 
-    def _state(self, cell: Job) -> str:
+    def _state(self, cell: ComparisonJob) -> str:
         if cell.key in self.accuracies:
             return DONE
         if cell.key in self.problems:
@@ -143,7 +141,7 @@ class Run:
         problems = tuple(dict.fromkeys(self.problems.values()))
         return Comparison(self.folder.path, self.plan, sets(self.plan), self.cells, found, problems, command)
 
-    def _missing(self) -> list[Job]:
+    def _missing(self) -> list[ComparisonJob]:
         """The cells that are not there yet, and before them the sets that they need."""
         open_cells = [c for c in self.cells if c.key not in self.problems and not self.folder.is_done(c)]
         made = {cell.made.key: cell.made for cell in open_cells if cell.made and not cell.made.given}
@@ -199,42 +197,33 @@ class Run:
     def _steps(self, engine: Engine, threads: int) -> Iterator[None]:
         """Goes on before the first job, and after each."""
         missing = {job.key: job for job in self._missing()}
-        unmade = {job.key for job in missing.values() if job.kind == MAKE}
 
-        def next_job() -> Job | None:
-            ready = [job for job in missing.values() if not job.made or job.made.key not in unmade]
-            if not ready:
-                return None
-            job = missing.pop(min(ready, key=lambda job: _ORDER.index(job.kind)).key)
+        def begun(job: Job) -> None:
             self.running.add(job.key)
-            folder = str(self.folder.free_folder(job)) if job.kind == MAKE else ""
-            files = {SET: self.folder.set_bytes(job.made)} if job.made else {}
-            return replace(job, files=files, folder=folder, device=self.device, threads=threads)
 
         yield
-        for job, result in results(engine, next_job):
+        for done, result in do_missing(
+            list(missing.values()), self.folder, engine, self.device, threads, begun
+        ):
+            job = missing[done.key]
             self.slots = engine.slots
             self.running.discard(job.key)
             self.took[job.key] = result.seconds
-            if result.skipped or result.failed:
-                self.line = self._without_number(job, result)
-            else:
-                self.folder.keep(job, result)
-                unmade.discard(job.key)
-                self.line = self._with_result(job, result)
+            in_vain = result.skipped or result.failed
+            self.line = self._without_number(job, result) if in_vain else self._with_result(job, result)
             yield
 
-    def _with_result(self, job: Job, result: Result) -> str:
+    def _with_result(self, job: ComparisonJob, result: Result) -> str:
         if job.kind == MAKE:
             return f"{job.name}: made"
         score = result.document["scores"][0]
         self._measured(job, score["accuracies"])
         return f"{job.name}: {accuracy(score['mean'], score['std'], score['n'])} % (n = {score['n']})"
 
-    def _measured(self, cell: Job, accuracies: list[list[float]]) -> None:
+    def _measured(self, cell: ComparisonJob, accuracies: list[list[float]]) -> None:
         self.accuracies[cell.key] = [float(value) for value in np.concatenate(accuracies)]
 
-    def _without_number(self, job: Job, result: Result) -> str:
+    def _without_number(self, job: ComparisonJob, result: Result) -> str:
         """Without a set, its cells have no number either."""
         reason, failed = result.skipped or result.failed, bool(result.failed)
         lost = [cell for cell in self.cells if job.key in (cell.key, cell.made and cell.made.key)]

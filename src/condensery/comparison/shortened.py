@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from condensery.budgets import average, in_record
 from condensery.comparison.entries import all_fields
 from condensery.comparison.estimate import Stopwatch, impossible
-from condensery.comparison.jobs import Entry, Job, Plan, cells
+from condensery.comparison.jobs import ComparisonJob, Entry, Plan, cells
 from condensery.data import ClassPool
 from condensery.evaluation import Protocol
 from condensery.evaluation.plan import within as judged_within
@@ -100,7 +100,7 @@ def _judged(
 ) -> Plan:
     """Fewer networks, then fewer epochs, until the judging fits."""
     stopwatch = Stopwatch(plan, images, device)
-    rows: dict[str, list[Job]] = {}
+    rows: dict[str, list[ComparisonJob]] = {}
     for cell in cells(plan):
         rows.setdefault(cell.row, []).append(cell)
     problems, _ = impossible(rows, images)
@@ -121,5 +121,5 @@ def _judged(
     return with_judge(chosen, repeats)
 
 
-def _place(cell: Job) -> tuple[str, str]:
+def _place(cell: ComparisonJob) -> tuple[str, str]:
     return cell.row, cell.record["network"]

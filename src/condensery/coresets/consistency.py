@@ -18,7 +18,8 @@ from condensery.coresets.selector import SelectionTask
 from condensery.errors import BadInput
 from condensery.rng import Rng
 from condensery.text import count
-from condensery.training import FORWARD, Recipe
+from condensery.training import FORWARD
+from condensery.training_recipe import Recipe
 
 
 @dataclass(frozen=True)

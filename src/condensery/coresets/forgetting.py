@@ -18,7 +18,7 @@ from condensery.coresets.networks import trained_network
 from condensery.coresets.ranking import check_keep, ranked
 from condensery.coresets.selector import SelectionTask
 from condensery.rng import Rng
-from condensery.training import Recipe
+from condensery.training_recipe import Recipe
 
 
 @dataclass(frozen=True)

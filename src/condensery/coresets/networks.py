@@ -12,7 +12,8 @@ from condensery.errors import BadInput
 from condensery.pretraining import KeptNetwork, kept_network
 from condensery.rng import Rng
 from condensery.text import count
-from condensery.training import FORWARD, Images, OnBatch, Recipe, fit, forward_layout
+from condensery.training import FORWARD, Images, OnBatch, fit, forward_layout
+from condensery.training_recipe import Recipe
 
 WEIGHTS = ("trained", "random")
 _BATCH = 256

@@ -17,7 +17,8 @@ from condensery.coresets.selector import SelectionTask
 from condensery.data.pool import PoolImages
 from condensery.errors import BadInput
 from condensery.rng import Rng
-from condensery.training import FORWARD, Recipe, TensorImages
+from condensery.training import FORWARD, TensorImages
+from condensery.training_recipe import Recipe
 
 
 @dataclass(frozen=True)

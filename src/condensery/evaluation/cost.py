@@ -18,15 +18,8 @@ from condensery.models.registry import NetworkFactory
 from condensery.pretraining import KeptNetwork
 from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
-from condensery.training import (
-    Augment,
-    Recipe,
-    TensorImages,
-    accuracy,
-    default_chunk,
-    fit,
-    forward_layout,
-)
+from condensery.training import Augment, TensorImages, accuracy, default_chunk, fit, forward_layout
+from condensery.training_recipe import Recipe
 
 _TEST_BATCH = 256
 

@@ -34,7 +34,7 @@ from condensery.presets import run_command
 from condensery.provenance import changed_parts, environment, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.text import count, percent, readable_bytes, readable_seconds
-from condensery.training import own_recipe
+from condensery.training_recipe import own_recipe
 from condensery.views import Views
 
 _WORTH_MEASURING = 500  # optimiser steps

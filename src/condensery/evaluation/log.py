@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from condensery import artifact, schema
+from condensery import artifact, disk, schema
 from condensery.errors import BadFile, BadInput, one_line
 from condensery.evaluation.evaluator import BASELINES, Evaluation
 from condensery.evaluation.scores import OWN
@@ -30,18 +30,18 @@ def of(runs: Sequence[Path], another: Path | None = None) -> list[Path]:
     for path in logs:
         new = not path.exists()
         try:
-            os.close(artifact.open_no_link(path))
+            os.close(disk.open_no_link(path))
             if new:
                 path.unlink()
         except OSError as error:
-            raise artifact.unwritable(path, error) from error
+            raise disk.unwritable(path, error) from error
     return logs
 
 
 def write(document: Mapping[str, Any], logs: Sequence[Path]) -> None:
     """Append one line to each log: a log has the whole line, or is as it was. Raises BadInput if the disk is full."""
     for path in logs:
-        artifact.append_line(path, json.dumps(document))
+        disk.append_line(path, json.dumps(document))
 
 
 def read(path: Path, announce: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ def read(path: Path, announce: Callable[[str], None]) -> list[dict[str, Any]]:
         BadFile: the file cannot be read.
     """
     try:
-        lines = artifact.read_plain(path).split(b"\n")
+        lines = disk.read_plain(path).split(b"\n")
     except OSError as error:
         raise BadFile(f"{path} cannot be read: {one_line(error)}") from error
     found, bad = [], []

@@ -16,7 +16,8 @@ from condensery.augment import PerImageAugmentation, SiameseAugmentation, resolv
 from condensery.errors import BadInput
 from condensery.models.registry import NetworkFactory
 from condensery.records import ImageSpec
-from condensery.training import Augment, Recipe
+from condensery.training import Augment
+from condensery.training_recipe import Recipe
 
 Augmenter = Callable[[ImageSpec, NetworkFactory], Augment | None]
 

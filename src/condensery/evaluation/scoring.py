@@ -23,16 +23,8 @@ from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
 from condensery.synthetic import with_pixels
 from condensery.teaching import LabelSettings, Teacher, TeacherSettings, get_teacher, label_images
-from condensery.training import (
-    Augment,
-    Images,
-    Recipe,
-    TensorImages,
-    ViewImages,
-    accuracy_on_test,
-    own_recipe,
-    train_network,
-)
+from condensery.training import Augment, Images, TensorImages, ViewImages, accuracy_on_test, train_network
+from condensery.training_recipe import Recipe, own_recipe
 from condensery.views import Views
 
 BASELINES = ("random", "whole")

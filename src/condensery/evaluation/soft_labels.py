@@ -15,7 +15,8 @@ from condensery.pretraining import KeptNetwork, kept_network
 from condensery.records import ImageData
 from condensery.rng import Rng
 from condensery.teaching import Teacher
-from condensery.training import Recipe, accuracy_on_test, train
+from condensery.training import accuracy_on_test, train
+from condensery.training_recipe import Recipe
 
 _LEAST_EPOCHS, _LEAST_STEPS = 5, 500  # of a teacher, unless told otherwise
 

@@ -18,8 +18,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from condensery.artifact import save, unwritable, write_bytes
+from condensery.artifact import save
 from condensery.data.files import LITTER
+from condensery.disk import unwritable, write_bytes
 from condensery.errors import BadInput
 from condensery.export.picture import eight_bit
 from condensery.records import SyntheticSet

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from condensery.artifact import write_bytes
+from condensery.disk import write_bytes
 from condensery.errors import BadInput
 from condensery.records import SyntheticSet
 

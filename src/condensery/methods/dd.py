@@ -32,7 +32,7 @@ from condensery.models.batch_norm import batch_norms
 from condensery.rng import Rng
 from condensery.synthetic import Pixels
 from condensery.text import count, readable_bytes
-from condensery.training import Recipe
+from condensery.training_recipe import Recipe
 
 WEIGHTS = ("random", "fixed")
 BETAS = (0.5, 0.999)  # of Adam, for images and rates

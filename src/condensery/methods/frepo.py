@@ -24,7 +24,8 @@ from condensery.models.batch_norm import batch_norms
 from condensery.models.custom import trainable
 from condensery.optimizers import Lamb
 from condensery.rng import Rng
-from condensery.training import Recipe, squared_error, train_step
+from condensery.training import train_step
+from condensery.training_recipe import Recipe, squared_error
 
 FLOOR = 0.1  # the last learning rate of the images, as a share of the first
 MIRRORED = 500  # prototypes up to which "auto" mirrors: so all published settings come out

@@ -20,7 +20,7 @@ from condensery.synthetic import Generated, GeneratorNetwork, default_blocks, re
 from condensery.synthetic.generator import stored_shapes
 from condensery.teaching import TeacherSettings, teacher_network
 from condensery.teaching.classes import ClassMeans, class_means, standardised
-from condensery.training import Recipe
+from condensery.training_recipe import Recipe
 
 MANY_CLASSES = 200  # from which "auto" takes soft labels; the paper does for 1,000 and does not for 100
 THRESHOLD = 0.7  # of truncated codes

@@ -36,7 +36,7 @@ from condensery.synthetic import Generated, GeneratorNetwork, default_blocks
 from condensery.synthetic.learned import Content
 from condensery.synthetic.pixels import class_labels
 from condensery.text import count, readable_bytes
-from condensery.training import Recipe
+from condensery.training_recipe import Recipe
 
 JUDGED = ("every", "last")
 BETAS = (0.9, 0.999)  # of Adam

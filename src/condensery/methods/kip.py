@@ -23,7 +23,7 @@ from condensery.method import State, Task
 from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
 from condensery.text import count
-from condensery.training import Recipe
+from condensery.training_recipe import Recipe
 
 LABELS = ("fixed", "learned")
 _PASS = 1000  # test images at a time

@@ -22,7 +22,7 @@ from condensery.matching.unrolling import Stateless, descend, outer_gradient, re
 from condensery.method import State, Task
 from condensery.models.custom import trainable
 from condensery.rng import Rng
-from condensery.training import Recipe, cross_entropy
+from condensery.training_recipe import Recipe, cross_entropy
 
 VARIANTS = ("second-order", "ridge")
 SCALE_LR = 0.01  # of the scale of the ridge regression's weights

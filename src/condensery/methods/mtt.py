@@ -31,7 +31,7 @@ from condensery.pretraining import (
 from condensery.rng import Rng
 from condensery.synthetic import Pixels
 from condensery.text import count, readable_bytes
-from condensery.training import Recipe
+from condensery.training_recipe import Recipe
 
 GRADIENTS = ("exact", "tesla")
 LABELS = ("hard", "expert")
@@ -135,11 +135,7 @@ class MTT:
             )
         network = Stateless(state.network.train())
         start, target = self._segment(network, state.prepared, rng)
-        augmentation, labels = self._augmentation(task), state.synthetic.labels
-        if self.labels == "expert":
-            labels = _said(network, target, images, task.chunk)
-            with torch.no_grad():
-                leaves["targets"].copy_(labels)
+        augmentation, labels = self._augmentation(task), self._labels(task, state, network, target)
 
         def loss(weights: Weights, step: int) -> Tensor:
             batch = self._picked(task, step, rng).to(task.device)
@@ -180,6 +176,15 @@ class MTT:
         ends = (epoch, epoch + self.expert_epochs)
         start, target = (experts.weights(network.network, expert, end) for end in ends)
         return start, target
+
+    def _labels(self, task: Task, state: State, network: Stateless, target: Weights) -> Tensor:
+        """What the unrolled training is towards: classes, or what the target expert says, which the set then holds."""
+        if self.labels == "hard":
+            return state.synthetic.labels
+        leaves = state.synthetic.leaves()
+        with torch.no_grad():
+            leaves["targets"].copy_(_said(network, target, leaves["images"], task.chunk))
+        return leaves["targets"].detach()
 
     def _picked(self, task: Task, step: int, rng: Rng) -> Tensor:
         """Images of a step, int64 (b,): shuffled, and all of them before one comes again."""

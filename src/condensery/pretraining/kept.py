@@ -20,7 +20,7 @@ from torch import nn
 from condensery.data.cache import Cache, digest
 from condensery.models.registry import NetworkFactory
 from condensery.rng import Rng
-from condensery.training import Recipe
+from condensery.training_recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ from condensery.method import Method, Preparation, Task
 from condensery.models.registry import NetworkFactory
 from condensery.pretraining.kept import flat_weights, restore_weights, write_array
 from condensery.rng import Rng
-from condensery.training import FORWARD, Images, Recipe, accuracy, train_step
+from condensery.training import FORWARD, Images, accuracy, train_step
+from condensery.training_recipe import Recipe
 
 RECIPE = Recipe(epochs=1)
 _VALIDATION = 10  # one in so many images of each class is kept from training

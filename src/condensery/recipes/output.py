@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from condensery import artifact
+from condensery import disk
 from condensery.comparison.folder import Problem
 from condensery.comparison.reports import Comparison
 from condensery.evaluation import OWN
@@ -123,9 +123,9 @@ def write(done: Reproduction) -> list[Path]:
     try:
         done.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise artifact.unwritable(done.folder, error) from error
+        raise disk.unwritable(done.folder, error) from error
     for name, text in texts.items():
-        artifact.write_text(done.folder / name, text)
+        disk.write_text(done.folder / name, text)
     write_report(done.report(), done.folder / "report.html")
     return [done.folder / name for name in (*texts, "report.html")]
 

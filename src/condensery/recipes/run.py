@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from condensery import artifact
-from condensery.comparison.engines import pick_engine
+from condensery import disk
 from condensery.comparison.folder import Folder, Problem
 from condensery.comparison.perform import perform
 from condensery.comparison.reports import Comparison
 from condensery.comparison.run import NothingToDo, Run
 from condensery.data import KNOWN_SETS, load
-from condensery.data.sources import silent
+from condensery.data.sources import given_options
 from condensery.errors import BadInput
+from condensery.jobs.folder import read_document, require_ours, write_document
+from condensery.jobs.work import Running, Where
 from condensery.methods import METHODS
 from condensery.presets import preset_whitening
 from condensery.published import ACCURACY
@@ -37,16 +36,12 @@ def reproduce(
     settings: Mapping[str, Any] | None = None,
     rows: Sequence[str] = (),
     columns: Sequence[str] = (),
-    workers: int | None = None,
-    ray: str | None = None,
-    gpus_per_job: float | None = None,
-    device: str = "auto",
-    threads: int | None = None,
+    size: int | None = None,
+    channels: int | None = None,
+    data_options: Mapping[str, Any] | None = None,
     dry_run: bool = False,
-    command: str = "",
     callback: Callable[[Run], None] | None = None,
-    announce: Callable[[str], None] = silent,
-    **data_options: Any,
+    **where: Unpack[Where],
 ) -> Reproduction:
     """Fill a table of a paper with numbers of our own, beside those that are published.
 
@@ -58,12 +53,11 @@ def reproduce(
         scale: times the published steps, sets and networks, each at least 1.
         settings: fields of methods: "method.field" for one, "field" for all that have it.
         rows, columns: fill these only.
-        workers, ray, gpus_per_job, device, threads: where jobs run, as for `condensery.compare`.
+        size, channels, data_options: of `condensery.load_images`.
         dry_run: no more than checks and estimates; `out` is not touched.
-        command: for the records.
         callback: told of each comparison, see `condensery.compare`.
-        announce: called with lines of text for a person.
-        data_options: for `condensery.load_images`.
+        where: how and where jobs run: device, workers, ray, gpus_per_job, threads, engine, command, announce; see
+            `condensery.jobs.work.Where`.
 
     Raises:
         BadInput: an unknown name, row, column or field, or images that are not here.
@@ -71,23 +65,23 @@ def reproduce(
     """
     recipe, out = get_recipe(recipe) if isinstance(recipe, str) else recipe, Path(out)
     _require_own(out, recipe)
-    recipe, announce = recipe.only(rows, columns), _once(announce)
+    running = Running(**where)
+    recipe, announce = recipe.only(rows, columns), _once(running.announce)
     changes = Changes(scale, settings or {})
     by_hand = changes.lines(recipe)
     source = (
         data if isinstance(data, ImageData) else find_images(recipe.data, None if data is None else str(data))
     )
-    given = {name: value for name, value in data_options.items() if value is not None}
-    images = load(source, announce=announce, **given)
+    images = load(source, announce=announce, **given_options(size, channels, data_options))
     remarks = (*by_hand, *_other_images(recipe, images), *_other_whitening(recipe, images))
     for line in remarks:
         announce(f"not as published: {line}")
     runs, impossible = [], []
-    with closing(pick_engine(workers, ray, gpus_per_job, perform, threads)) as engine:
+    with running.opened(perform) as engine:
         for plan in plans(recipe, changes, images):
             folder = Folder(out / plan.protocol["name"], out / "sets")
             try:
-                runs.append(Run(plan, images, folder, device, announce))
+                runs.append(Run(plan, images, folder, running.device, announce))
             except NothingToDo as refusal:
                 name = f"{', '.join(one.label for one in plan.entries)} with {plan.condense_with[0]}"
                 impossible.append(Problem(name, str(refusal), foreseen=True))
@@ -96,12 +90,13 @@ def reproduce(
             raise NothingToDo(impossible[0].reason)
         if not dry_run:
             _mark(out, recipe)
-        done = [one.carry_out(engine, threads, True, dry_run, command, callback) for one in runs]
+        asked = (running.threads, True, dry_run, running.command, callback)
+        done = [one.carry_out(engine, *asked) for one in runs]
     cells, findings = _accuracies(recipe, changes, done), []
     if recipe.quantity != ACCURACY and not dry_run:
-        cells, findings = figures.diagnosed(recipe, changes, images, done, device)
+        cells, findings = figures.diagnosed(recipe, changes, images, done, running.device)
     found = (tuple(cells), remarks, tuple(done), tuple(impossible), tuple(findings))
-    return Reproduction(recipe, out, _name(images), *found, command)
+    return Reproduction(recipe, out, _name(images), *found, running.command)
 
 
 def _accuracies(recipe: Recipe, changes: Changes, done: Iterable[Comparison]) -> list[ReproducedCell]:
@@ -123,16 +118,9 @@ _MARK = "recipe.json"
 
 def _require_own(out: Path, recipe: Recipe) -> None:
     """Raises BadInput if `out` holds anything but this recipe's earlier results."""
-    if out.is_file():
-        raise BadInput(f"{out} is a file: choose a folder for --out")
-    if not out.is_dir() or not any(out.iterdir()):
-        return
-    try:
-        there = json.loads((out / _MARK).read_text(encoding="utf-8"))["recipe"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(
-            f"{out} is not empty and holds no recipe's results: choose an empty or new folder for --out"
-        ) from error
+    mark = out / _MARK
+    require_ours(out, "recipe's results", lambda one: mark.is_file())
+    there = read_document(mark, "choose another --out").get("recipe") if mark.exists() else recipe.name
     if there != recipe.name:
         raise BadInput(f"{out} holds the results of recipe {there}, not {recipe.name}: choose another --out")
 
@@ -140,9 +128,9 @@ def _require_own(out: Path, recipe: Recipe) -> None:
 def _mark(out: Path, recipe: Recipe) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
-        artifact.write_text(out / _MARK, json.dumps({"recipe": recipe.name}) + "\n")
     except OSError as error:
-        raise artifact.unwritable(out, error) from error
+        raise disk.unwritable(out, error) from error
+    write_document(out / _MARK, {"recipe": recipe.name})
 
 
 # ---- for people

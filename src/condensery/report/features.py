@@ -21,7 +21,8 @@ from condensery.report.contents import Gallery, Scatter
 from condensery.report.page.names import differing, groups
 from condensery.rng import Rng
 from condensery.text import count
-from condensery.training import Recipe, TensorImages, default_chunk, fit
+from condensery.training import TensorImages, default_chunk, fit
+from condensery.training_recipe import Recipe
 
 NETWORK = "convnet+width=32"
 EPOCHS = 10

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from condensery import artifact, schema
+from condensery import artifact, disk, schema
 from condensery.budgets import frozen, mean, per_class, recorded
 from condensery.data.sources import silent
 from condensery.errors import BadFile, BadInput, one_line
@@ -165,7 +165,7 @@ def evaluations(
 def _curve(path: Path) -> dict[str, Any]:
     fix = ": delete it to go on without"
     try:
-        document = json.loads(artifact.read_plain(path).decode("utf-8"))
+        document = json.loads(disk.read_plain(path).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise BadFile(f"{path} is damaged: it is not JSON{fix}") from error
     schema.require(path, document, schema.CURVE, "curve", fix)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from condensery.artifact import unwritable, write_bytes
+from condensery.disk import unwritable, write_bytes
 from condensery.errors import BadInput
 from condensery.report.contents import Report
 from condensery.report.page import MARK, html

@@ -9,8 +9,9 @@ import torch
 
 from condensery.data import ClassPool
 from condensery.rng import Rng
+from condensery.teaching.epochs import teacher_recipe
 from condensery.teaching.own import Smaller
-from condensery.teaching.teacher import TeacherSettings, teacher_recipe
+from condensery.teaching.settings import TeacherSettings
 from condensery.training import train_step
 
 _BATCH = 32

@@ -19,7 +19,7 @@ from condensery.records import SyntheticSet
 from condensery.rng import Rng
 from condensery.teaching.sampling import ViewSampling
 from condensery.teaching.teacher import Teacher
-from condensery.training import Recipe
+from condensery.training_recipe import Recipe
 from condensery.views import Views, quantise
 
 ALL_CLASSES = 20

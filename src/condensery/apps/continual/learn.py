@@ -13,13 +13,15 @@ from condensery.apps.continual.memories import BUDGETS, RING, require_enough
 from condensery.apps.continual.outcome import Continual, gathered
 from condensery.apps.continual.perform import augmenter, perform
 from condensery.apps.continual.streams import Stream, load_sets, stream_of
-from condensery.apps.estimate import Stopwatch
-from condensery.apps.study import Running, Where, do_jobs, job_of
+from condensery.apps.estimate import making, training
+from condensery.apps.study import Folder, Found, do_jobs, job_of
 from condensery.comparison.entries import Steps, entries
-from condensery.comparison.jobs import Entry, Job
+from condensery.comparison.jobs import Entry
 from condensery.coresets import Selector
 from condensery.data.sources import given_options
 from condensery.errors import BadInput
+from condensery.jobs.job import Job
+from condensery.jobs.work import Running, Where
 from condensery.method import Method
 from condensery.models.registry import resolve
 from condensery.provenance import pick_device
@@ -94,7 +96,7 @@ def continual(
     if not seeds:
         raise BadInput("name a seed with --seeds, such as 0-4: each is an order of its own")
     factory = resolve(network)
-    running = Running(out, **where)
+    running = Running(**where)
     pick_device(running.device)
     given = [data] if isinstance(data, str | Path | ImageData) else list(data)
     sets = load_sets(given, given_options(size, channels, data_options), running.announce)
@@ -126,10 +128,10 @@ def continual(
         "budget": budget,
         "seeds": list(seeds),
     }
-    if dry_run:
-        return gathered(Path(out), asked, stream, jobs, {}, {}, running.command)
-    documents, problems = do_jobs("continual", asked, [lambda _: list(jobs.values())], perform, running)
-    return gathered(Path(out), asked, stream, jobs, documents, problems, running.command)
+    folder, found = Folder(Path(out)), Found()
+    if not dry_run:
+        found = do_jobs(folder, "continual", asked, [lambda _: list(jobs.values())], perform, running)
+    return gathered(folder.path, asked, stream, jobs, found, running.command)
 
 
 def _entries(memories: Sequence[Any], settings: Mapping[str, Any], steps: Steps) -> list[Entry]:
@@ -152,16 +154,12 @@ def _seconds(
     device: str,
 ) -> float:
     """That one order takes with every memory, measured on the first step."""
-    watch, total = Stopwatch(stream.steps[0].images, device), 0.0
-    for entry in chosen:
-        kept, images = 0, 0.0
-        for step in stream.steps:
-            kept += ipc * len(step.classes)
-            images += sum(one.work(len(step.images.train), kept) for one in students.values())
-        total += watch.training([network], images)
-        if entry.method != RING:
-            total += watch.making(entry, ipc, network) * len(stream.steps)
-    return total
+    images, trained, kept = stream.steps[0].images, 0.0, 0
+    for step in stream.steps:
+        kept += ipc * len(step.classes)
+        trained += sum(one.work(len(step.images.train), kept) for one in students.values())
+    made = making(images, [one for one in chosen if one.method != RING], ipc, network, device)
+    return training(images, [network], trained * len(chosen), device) + made * len(stream.steps)
 
 
 def _announce(

@@ -21,7 +21,8 @@ from condensery.errors import BadInput, did_you_mean
 from condensery.models.registry import NetworkFactory
 from condensery.records import ImageSpec
 from condensery.rng import Rng
-from condensery.training import FORWARD, Augment, Images, Recipe, TensorImages, train_network
+from condensery.training import FORWARD, Augment, Images, TensorImages, train_network
+from condensery.training_recipe import Recipe
 
 
 @dataclass(frozen=True)

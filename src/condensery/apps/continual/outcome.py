@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from condensery.apps.continual.streams import Stream
-from condensery.comparison.jobs import Job
+from condensery.apps.study import Found
+from condensery.jobs.job import Job
 from condensery.report.contents import Plot, Report, Table
 from condensery.text import accuracy, readable_bytes, readable_seconds
 
@@ -124,33 +125,33 @@ def forgetting(accuracies: Sequence[Sequence[float]]) -> float:
 
 def gathered(
     folder: Path, asked: dict[str, Any], stream: Stream, jobs: Mapping[tuple[str, int], Job],
-    documents: Mapping[str, dict[str, Any]], problems: Mapping[str, str], command: str,
+    found: Found, command: str,
 ) -> Continual:  # fmt: skip
     """What is done of a study, from the documents of its jobs."""
-    rows, names = [], set()
+    rows, names, documents = [], set(), found.documents
     for memory in dict.fromkeys(label for label, _ in jobs):
         done = {
             seed: documents[job.key]
             for (label, seed), job in jobs.items()
             if label == memory and job.key in documents
         }
-        found = list(done.values())
-        names |= {tuple(one["steps"]) for one in found}
-        for learner in asked["learners"] if found else ():
-            tables = [one["accuracies"][learner] for one in found]
+        of_memory = list(done.values())
+        names |= {tuple(one["steps"]) for one in of_memory}
+        for learner in asked["learners"] if of_memory else ():
+            tables = [one["accuracies"][learner] for one in of_memory]
             rows.append(
                 Row(
                     memory, learner, tuple(done),
                     np.array([[np.mean(row) for row in table] for table in tables]),
                     np.array([forgetting(table) for table in tables]),
-                    sum(m["images"] for m in found[0]["memory"]), sum(m["bytes"] for m in found[0]["memory"]),
-                    tuple(sum(m["seconds"] for m in one["memory"]) for one in found),
-                    tuple(sum(one["seconds_of"][learner]) for one in found),
+                    sum(m["images"] for m in of_memory[0]["memory"]), sum(m["bytes"] for m in of_memory[0]["memory"]),
+                    tuple(sum(m["seconds"] for m in one["memory"]) for one in of_memory),
+                    tuple(sum(one["seconds_of"][learner]) for one in of_memory),
                 )
             )  # fmt: skip
     steps = names.pop() if len(names) == 1 else tuple(f"step {t + 1}" for t in range(len(stream.steps)))
     facts = tuple(_facts(asked, stream, steps, documents))
-    return Continual(folder, asked, steps, tuple(rows), facts, tuple(problems.items()), command)
+    return Continual(folder, asked, steps, tuple(rows), facts, tuple(found.problems.items()), command)
 
 
 def _facts(

@@ -18,10 +18,10 @@ from condensery.apps.continual import memories
 from condensery.apps.continual.learners import LEARNERS, Learner, Lesson
 from condensery.apps.continual.memories import Memory
 from condensery.apps.continual.streams import Step, Stream, stream_of
-from condensery.apps.study import Done, say, skipping
+from condensery.apps.study import say
 from condensery.augment import SiameseAugmentation, resolve_strategy
-from condensery.comparison.jobs import Job, Result
 from condensery.data import ClassPool, PoolImages, batches
+from condensery.jobs.job import Done, Job, Result, perform_by
 from condensery.models.registry import resolve
 from condensery.provenance import environment, pick_device
 from condensery.records import LabeledImages
@@ -82,7 +82,7 @@ class Progress:
 
 def perform(job: Job) -> Result:
     """Do a job. Whatever is asked in vain is said in the result."""
-    return skipping(_learn, job)
+    return perform_by(_learn, job)
 
 
 def _learn(job: Job) -> Done:

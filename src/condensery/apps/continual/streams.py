@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from condensery.apps.study import recalled, remember
 from condensery.data import load
 from condensery.data.sources import absolute_source
 from condensery.errors import BadInput
+from condensery.jobs.images import recalled, remember
 from condensery.records import ImageData, ImageSpec, LabeledImages
 from condensery.rng import Rng
 

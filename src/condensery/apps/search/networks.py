@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 
-from condensery.apps.estimate import Stopwatch
+from condensery.apps.estimate import making, training
 from condensery.apps.search.grid import PAPER, Grid, candidates
 from condensery.apps.search.outcome import Ranking, Search, correlation, ranked, tops
-from condensery.apps.search.perform import MAKE, SET, TRAIN, WHOLE, perform
-from condensery.apps.study import Running, Where, do_jobs, job_of, remember, work_folder
+from condensery.apps.search.perform import MAKE, TRAIN, WHOLE, perform
+from condensery.apps.study import Folder, do_jobs, job_of
 from condensery.augment import SiameseAugmentation, resolve_strategy
 from condensery.comparison.entries import Steps, entries
-from condensery.comparison.jobs import Entry, Job
+from condensery.comparison.jobs import Entry
 from condensery.coresets import Selector
 from condensery.data import load
 from condensery.data.sources import absolute_source, given_options
 from condensery.errors import BadInput
+from condensery.jobs.images import remember
+from condensery.jobs.job import Job
+from condensery.jobs.work import Running, Where
 from condensery.method import Method
 from condensery.models.registry import resolve
 from condensery.records import ImageData
@@ -90,7 +93,7 @@ def search(
     """
     if not proxies:
         raise BadInput(f"name a proxy with --proxies: {EARLY}, a method or a selector, such as random,dm")
-    running, known = Running(out, **where), [one for one in proxies if one != EARLY]
+    running, known = Running(**where), [one for one in proxies if one != EARLY]
     chosen = list(entries(known, settings or {}, steps)) if known else []
     counts = {"ipc": ipc, "epochs": epochs, "whole-epochs": whole_epochs or 1, "batch-size": batch_size}
     for name, value in {**counts, "repeats": repeats}.items():
@@ -109,7 +112,6 @@ def search(
         "fingerprint": images.fingerprint,
     }
     plan = _Plan(
-        out=Path(out),
         common={"data": source, "validation": validation, "seed": seed},
         how={"epochs": epochs, "batch_size": batch_size, "repeats": repeats, "augmentation": augmentation},
         candidates=tuple(names),
@@ -128,7 +130,9 @@ def search(
         f"{whole_epochs} epochs on the whole training part for {'all' if whole else 'the best of each'}"
     )
     if estimate:
-        seconds = plan.seconds(Stopwatch(images, running.device), chosen, ipc, condense_with, room)
+        trained = plan.images_trained(ipc * images.spec.num_classes, room)
+        seconds = training(images, plan.candidates, trained, running.device)
+        seconds += making(images, chosen, ipc, condense_with, running.device)
         total = readable_seconds(seconds / (running.workers or 1))
         running.announce(f"about {total} for all, {running.workers or 1} at a time")
     named = {**source, "name": Path(images.source).name}
@@ -140,7 +144,8 @@ def search(
     phases = [lambda _: list(plan.made.values()), plan.train, plan.check]
     if dry_run:
         return Search(Path(out), asked, (), {}, 0.0, left_out, (), running.command)
-    documents, problems = do_jobs("search", asked, phases, perform, running)
+    found = do_jobs(Folder(Path(out)), "search", asked, phases, perform, running)
+    documents, problems = found.documents, found.problems
     whole_size = {"images": room, "bytes": room * (math.prod(images.spec.shape) + 8), "made_in": 0.0}
     rankings = tuple(one for label in plan.proxies if (one := plan.ranking(label, documents, whole_size)))
     checked = plan.checked(documents)
@@ -171,7 +176,6 @@ def _left(images: ImageData, ipc: int, validation: float) -> int:
 class _Plan:
     """The jobs of a search: `made` first, then `train`, then `check`, each from the documents of those before it."""
 
-    out: Path
     common: dict[str, Any]
     how: dict[str, Any]
     candidates: tuple[str, ...]
@@ -181,29 +185,25 @@ class _Plan:
     all_whole: bool
     made: dict[str, Job] = field(default_factory=dict)
 
-    def seconds(self, watch: Stopwatch, chosen: Sequence[Entry], ipc: int, network: str, room: int) -> float:
-        """That all jobs take; if the proxies agree on the best networks, it is less."""
+    def images_trained(self, of_set: int, room: int) -> int:
+        """By all jobs together; if the proxies agree on the best networks, it is less.
+
+        Args:
+            of_set: images of a proxy's set.
+            room: training images without those for validation.
+        """
         many, best = len(self.candidates), len(self.proxies) * max(tops(len(self.candidates)))
         wholes = many if self.all_whole else min(many, best)
-        early = self.iterations * self.how["batch_size"]
-        of_set = self.how["epochs"] * ipc * len(watch.timer.pool.counts)
-        on_proxies = many * sum(early if label == EARLY else of_set for label in self.proxies)
-        images = self.how["repeats"] * (on_proxies + wholes * self.whole_epochs * room)
-        return watch.training(self.candidates, images) + sum(
-            watch.making(one, ipc, network) for one in chosen
-        )
+        early, of_sets = self.iterations * self.how["batch_size"], self.how["epochs"] * of_set
+        on_proxies = many * sum(early if label == EARLY else of_sets for label in self.proxies)
+        return self.how["repeats"] * (on_proxies + wholes * self.whole_epochs * room)
 
     def train(self, documents: Mapping[str, dict[str, Any]]) -> list[Job]:
         """Every network on every proxy that could be made."""
         found = []
         for label in self.proxies:
             if label == EARLY or self.made[label].key in documents:
-                files = (
-                    {}
-                    if label == EARLY
-                    else {SET: (work_folder(self.out, self.made[label]) / SET).read_bytes()}
-                )
-                found += [replace(self._trained(label, name), files=files) for name in self.candidates]
+                found += [self._trained(label, name) for name in self.candidates]
         return found
 
     def check(self, documents: Mapping[str, dict[str, Any]]) -> list[Job]:
@@ -253,7 +253,7 @@ class _Plan:
     def _trained(self, label: str, name: str) -> Job:
         proxy = {"steps": self.iterations} if label == EARLY else {"set": self.made[label].key}
         record = {**self.common, **self.how, **proxy, "candidate": name}
-        return job_of((label, name), TRAIN, record, f"{label}: {name}")
+        return job_of((label, name), TRAIN, record, f"{label}: {name}", self.made.get(label))
 
     def _whole(self, name: str) -> Job:
         record = {**self.common, **self.how, "whole_epochs": self.whole_epochs, "candidate": name}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import tempfile
 from collections.abc import Callable
@@ -16,11 +17,12 @@ import torch
 import torch.nn.functional as F
 
 from condensery import artifact
-from condensery.apps.study import Done, recalled, skipping
 from condensery.apps.training import batches_of, train_steps
 from condensery.augment import SiameseAugmentation, resolve_strategy
-from condensery.comparison.jobs import Job, Result
 from condensery.data import ClassPool, PoolImages
+from condensery.jobs.images import recalled
+from condensery.jobs.job import Done, Job, Result, perform_by
+from condensery.jobs.work import SET
 from condensery.methods import METHODS
 from condensery.models.registry import resolve
 from condensery.provenance import environment, pick_device
@@ -30,15 +32,15 @@ from condensery.runner import condense
 from condensery.selection import select
 from condensery.synthetic.stored import with_pixels
 from condensery.text import percent
-from condensery.training import Images, Recipe, TensorImages, accuracy_on_test, train_network
+from condensery.training import Images, TensorImages, accuracy_on_test, train_network
+from condensery.training_recipe import Recipe
 
 MAKE, TRAIN, WHOLE = "make", "train", "whole"
-SET = "set.safetensors"
 
 
 def perform(job: Job) -> Result:
     """Do a job."""
-    return skipping(_KINDS[job.kind], job)
+    return perform_by(_KINDS[job.kind], job)
 
 
 def divided(images: ImageData, share: float, seed: int) -> tuple[ImageData, ImageData]:
@@ -64,19 +66,14 @@ def divided(images: ImageData, share: float, seed: int) -> tuple[ImageData, Imag
     return train, replace(train, test=of(is_held))
 
 
-@lru_cache(maxsize=1)
-def _parts(fingerprint: str, source: str, share: float, seed: int) -> tuple[ImageData, ImageData]:
-    return divided(recalled(_asked[fingerprint]), share, seed)
-
-
-_asked: dict[str, dict[str, Any]] = {}
-
-
 def parts(record: dict[str, Any]) -> tuple[ImageData, ImageData]:
     """See `divided`; those of the last record are kept."""
-    data = record["data"]
-    _asked[data["fingerprint"]] = data
-    return _parts(data["fingerprint"], data["source"], record["validation"], record["seed"])
+    return _parts(json.dumps(record["data"]), record["validation"], record["seed"])
+
+
+@lru_cache(maxsize=1)
+def _parts(data: str, share: float, seed: int) -> tuple[ImageData, ImageData]:
+    return divided(recalled(json.loads(data)), share, seed)
 
 
 def _make(job: Job) -> Done:

@@ -51,7 +51,7 @@ REFUSED = """
 import sys
 from performers import perform
 from condensery import BadInput
-from condensery.comparison.engines import pick_engine
+from condensery.jobs.engines import pick_engine
 
 try:
     pick_engine(None, sys.argv[1], None, perform)
@@ -81,7 +81,7 @@ def test_an_address_that_does_not_answer(deaf_port: int) -> None:
 @pytest.mark.parametrize("address", ["banana", "host:port", ":6379", "host:99999"])
 def test_an_address_that_is_none(address: str) -> None:
     from condensery import BadInput
-    from condensery.comparison.engines.ray_cluster import _require_answer
+    from condensery.jobs.engines.ray_cluster import _require_answer
 
     with pytest.raises(BadInput, match="--ray takes auto, local, HOST:PORT or ray://HOST:PORT, not "):
         _require_answer(address)

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from condensery.comparison.engines.engine import LostWorker, Perform, do
-from condensery.comparison.jobs import Job, Result
 from condensery.errors import BadInput, FailedWork, one_line
+from condensery.jobs.engines.engine import LostWorker, do
+from condensery.jobs.job import Job, Perform, Result
 from condensery.memory import keep_freed_memory
 
 _ANSWER = 10.0  # seconds that an address has to answer
@@ -29,7 +29,7 @@ _ENVIRONMENT = {  # which Ray reads when it is imported; what the user has set s
 
 
 class RayCluster:
-    """Does as many jobs at a time as the cluster has CPUs and GPUs for. See `condensery.comparison.engines.Engine`.
+    """Does as many jobs at a time as the cluster has CPUs and GPUs for. See `condensery.jobs.engines.Engine`.
 
     A job claims a CPU for each of its threads, and a GPU unless it is to run on the CPU or the cluster has none.
 

@@ -19,8 +19,8 @@ from performers import NETWORK, make_job, perform, surroundings
 
 import condensery
 from condensery import BadInput, FailedWork
-from condensery.comparison.engines import Engine, InProcess, LocalProcesses, pick_engine, results
-from condensery.comparison.jobs import Job, Result
+from condensery.jobs.engines import Engine, InProcess, LocalProcesses, pick_engine, results
+from condensery.jobs.job import Job, Result
 
 HERE = Path(__file__).parent
 
@@ -212,7 +212,7 @@ def test_close_ends_the_workers_in_mid_job(tmp_path: Path) -> None:
 SCRIPT = """
 import sys
 from performers import make_job, perform
-from condensery.comparison.engines import LocalProcesses, results
+from condensery.jobs.engines import LocalProcesses, results
 
 if __name__ == "__main__":
     engine = LocalProcesses(perform, 2)
@@ -242,12 +242,17 @@ def start(*words: str) -> subprocess.Popen[str]:
 
 
 def workers_of(parent: int) -> list[int]:
-    """The processes that another has spawned."""
+    """The workers that another process has started: children of its server."""
+    return [worker for server in children(parent, b"forkserver") for worker in children(server, b"")]
+
+
+def children(parent: int, words: bytes) -> list[int]:
+    """Processes with such words in their command line that another has started."""
     found = []
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
             child = f"\nPPid:\t{parent}\n" in status.read_text()
-            if child and b"spawn_main" in (status.parent / "cmdline").read_bytes():
+            if child and words in (status.parent / "cmdline").read_bytes():
                 found.append(int(status.parent.name))
         except (FileNotFoundError, ProcessLookupError):
             continue

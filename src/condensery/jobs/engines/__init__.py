@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from condensery.comparison.engines.engine import Engine, InProcess, Perform, results
-from condensery.comparison.engines.local import LocalProcesses
-from condensery.comparison.engines.ray_cluster import RayCluster
 from condensery.errors import BadInput
+from condensery.jobs.engines.engine import Engine, InProcess, results
+from condensery.jobs.engines.local import LocalProcesses
+from condensery.jobs.engines.ray_cluster import RayCluster
+from condensery.jobs.job import Perform
 
 __all__ = ["Engine", "InProcess", "LocalProcesses", "RayCluster", "pick_engine", "results"]
 

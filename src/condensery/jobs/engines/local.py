@@ -16,20 +16,20 @@ from typing import Any
 
 import torch
 
-from condensery.comparison.engines.engine import LostWorker, Perform, do
-from condensery.comparison.jobs import Job, Result
-from condensery.errors import BadInput
+from condensery.errors import BadInput, Interrupted
+from condensery.jobs.engines.engine import LostWorker, do
+from condensery.jobs.job import Job, Perform, Result
 from condensery.memory import keep_freed_memory
-from condensery.session import Interrupted
 
+_FROM_TERMINALS = {signal.SIGINT, signal.SIGHUP}
 _GRACE = 5.0  # seconds that a worker has to write a checkpoint when it is told to stop
 
 
 class LocalProcesses:
-    """Does up to `workers` jobs at a time. See `condensery.comparison.engines.Engine`.
+    """Does up to `workers` jobs at a time. See `condensery.jobs.engines.Engine`.
 
-    Processes are spawned, not forked, which is safe with threads and CUDA. They share the threads that torch would use
-    here and take GPUs in turn.
+    Processes are forks of a server that has done nothing but import what they need: they start at once, and this is
+    safe with threads and CUDA. They share the threads that torch would use here and take GPUs in turn.
 
     Args:
         perform: does a job; a function at the top of a module.
@@ -61,11 +61,13 @@ class LocalProcesses:
             _stop([self._pools.pop(slot)])
         resource_tracker.ensure_running()  # it lets Ctrl-C through again when it starts, so it must not do so below
         # Threads and processes that start now get neither Ctrl-C nor a closed terminal: who starts them stops them.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _FROM_TERMINALS)
         try:
             if slot not in self._pools:
-                begin, spawn = (self._threads, self._gpus[slot]), multiprocessing.get_context("spawn")
-                self._pools[slot] = self._pebble.ProcessPool(1, 0, _begin, begin, spawn)
+                server = multiprocessing.get_context("forkserver")
+                server.set_forkserver_preload([self._perform.__module__])
+                begin = (self._threads, self._gpus[slot], dict(os.environ))
+                self._pools[slot] = self._pebble.ProcessPool(1, 0, _begin, begin, server)
             future = self._pools[slot].schedule(_do, (self._perform, job))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -103,8 +105,11 @@ def _stop(pools: list[Any]) -> None:
         list(threads.map(lambda pool: pool.join(), pools))
 
 
-def _begin(threads: int, gpu: str | None) -> None:
-    """What a worker does first."""
+def _begin(threads: int, gpu: str | None, environment: dict[str, str]) -> None:
+    """What a worker does first; the server has the environment of when it was started."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _FROM_TERMINALS)
+    os.environ.clear()
+    os.environ.update(environment)
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before anything asks CUDA
     torch.set_num_threads(threads)

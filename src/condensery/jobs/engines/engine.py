@@ -12,15 +12,11 @@ from typing import Protocol
 
 import torch
 
-from condensery.comparison.jobs import Job, Result
-from condensery.errors import CondenseryError, FailedWork, one_line
-from condensery.session import Interrupted
+from condensery.errors import CondenseryError, FailedWork, Interrupted, one_line
+from condensery.jobs.job import Job, Perform, Result
 
 TRIES = 3  # how often a job is begun before it is held to be what kills its workers
 _LOOK = 5.0  # seconds between looks at the engine while no job ends
-
-Perform = Callable[[Job], Result]
-"""Does a job. A function at the top of a module, so that other processes find it by name."""
 
 
 class LostWorker(Exception):

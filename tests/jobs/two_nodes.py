@@ -17,10 +17,10 @@ from typing import Any
 from performers import make_job, perform
 
 import condensery
-from condensery.comparison.engines import Engine, InProcess, RayCluster, results
-from condensery.comparison.engines.ray_cluster import import_ray
-from condensery.comparison.jobs import Job, Result
 from condensery.comparison.run import Run as Progress
+from condensery.jobs.engines import Engine, InProcess, RayCluster, results
+from condensery.jobs.engines.ray_cluster import import_ray
+from condensery.jobs.job import Job, Result
 
 ray = import_ray("auto")  # before anything else imports it
 

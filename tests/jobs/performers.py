@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 import condensery
-from condensery.comparison.jobs import Job, Result
+from condensery.jobs.job import Job, Result
 
 NETWORK = "convnet+width=8+depth=1"
 
