@@ -1,15 +1,16 @@
 # Two commands for a fresh machine with Python 3.11+, git and make:
 #   make demo    condense the bundled digits, evaluate, draw (under 3 minutes after installation)
 #   make test    run the tests
-# and one for a quiet hour:
+# and two for a quiet hour:
 #   make campaign    full disks, signals, tampered folders, damaged files (CAMPAIGN_SIZE=0.1 for a tenth of it)
+#   make bench       speed beside a plain transcription, on a GPU where there is one (under 5 minutes there)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test campaign lint clean
+.PHONY: install demo test campaign bench lint clean
 
 install: $(STAMP)
 
@@ -30,6 +31,9 @@ test: $(STAMP)
 
 campaign: $(STAMP)
 	$(BIN)/python -m pytest tests/campaign -m campaign -s
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/speed.py --json results/speed.jsonl $(BENCH)
 
 # pyright comes from the npm registry at its first start
 lint: $(STAMP)

@@ -1,30 +1,38 @@
 """How fast condensery is beside a plain transcription of the papers, alternated in one process.
 
+    make bench                                                        # everything, appended to results/speed.jsonl
     python benchmarks/speed.py --data random --repeats 5
-    python benchmarks/speed.py --data cifar10 --repeats 15 --json speed.jsonl
+    python benchmarks/speed.py --only "training step" --threads 1 --clock cpu
 
 Whole steps at 10 images per class, 10 classes of 32x32 colour images, 256 real images per class, the default
 128-wide ConvNet; a matching step is timed without the network training that follows it, which is a row of its
-own. Both sides draw the same batches and transforms, and drawing is part of the step.
+own. Both sides draw the same batches and transforms, and drawing is part of the step. On a GPU, where there is one,
+both sides run there. The share of the peak is the arithmetic of convolutions and matrices, counted while the first
+round warms up, over what the machine was measured to multiply.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 import transcription
 from draws import draw_batches
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from condensery import (
     ImageData,
@@ -41,22 +49,27 @@ from condensery import (
 from condensery.augment import SiameseAugmentation, default_strategy
 from condensery.budgets import uniform
 from condensery.data import ClassPool
+from condensery.memory import keep_freed_memory
 from condensery.models.registry import resolve
-from condensery.provenance import environment
+from condensery.provenance import environment, peak_memory, pick_device, reset_peak_memory
 from condensery.training import accuracy, default_chunk, forward_layout, train_step
 
-CPU = torch.device("cpu")
 IPC = 10
+REAL = 256
 RNG = Rng(0)
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 @dataclass(frozen=True)
 class Contest:
-    """Two ways to do the same work; each call is given the number of the round."""
+    """Two ways to do the same work; each call is given the number of the round.
+
+    Attributes:
+        wanted: how many times faster ours has to be.
+    """
 
     name: str
-    required: float
+    wanted: float
     ours: Callable[[int], None]
     plain: Callable[[int], None]
 
@@ -69,13 +82,14 @@ def random_data() -> ImageData:
     return ImageData(spec, images, images, "random", "random")
 
 
-def make_task(data: ImageData) -> Task:
-    pool, counts = ClassPool(data.train, data.spec, CPU), uniform(IPC, data.spec.num_classes)
-    return Task(pool, resolve("convnet"), counts, CPU, default_chunk(CPU))
+def make_task(data: ImageData, device: torch.device) -> Task:
+    pool, counts = ClassPool(data.train, data.spec, device), uniform(IPC, data.spec.num_classes)
+    return Task(pool, resolve("convnet"), counts, device, default_chunk(device))
 
 
 def plain_network(task: Task) -> nn.Module:
-    return transcription.PlainConvNet(task.spec.channels, task.spec.height, task.spec.num_classes)
+    spec = task.spec
+    return transcription.PlainConvNet(spec.channels, spec.height, spec.num_classes).to(task.device)
 
 
 def start(method: Method, task: Task) -> tuple[State, Tensor, torch.optim.Optimizer]:
@@ -86,7 +100,7 @@ def start(method: Method, task: Task) -> tuple[State, Tensor, torch.optim.Optimi
 
 
 def dm_contest(task: Task) -> Contest:
-    method = get_method("dm")
+    method = get_method("dm", real_batch=REAL)
     state, images, optimizer = start(method, task)
 
     def ours(k: int) -> None:
@@ -96,12 +110,14 @@ def dm_contest(task: Task) -> Contest:
         draw = draw_batches(method, task, RNG.fork("step", k), None)  # type: ignore[arg-type]
         transcription.dm_step(plain_network(task), images, optimizer, draw)
 
-    return Contest(f"DM step, ipc {IPC}", 2.0, ours, plain)
+    return Contest(f"DM step, ipc {IPC}", 3.0, ours, plain)
 
 
 def matching_contest(task: Task, name: str) -> Contest:
     """One update of the images with a given network; the last of its outer loop, so no training follows."""
-    method = get_method(name, outer_loop=1)
+    warmup = {"warmup": "none"} if name == "dcc" else {}
+    method = get_method(name, outer_loop=1, real_batch=REAL, **warmup)
+    plain_step = transcription.contrastive_step if name == "dcc" else transcription.matching_step
     state, images, optimizer = start(method, task)
 
     def ours(k: int) -> None:
@@ -109,9 +125,9 @@ def matching_contest(task: Task, name: str) -> Contest:
 
     def plain(k: int) -> None:
         draw = draw_batches(method, task, RNG.fork("step", k), None)  # type: ignore[arg-type]
-        transcription.matching_step(plain_network(task), images, optimizer, draw)
+        plain_step(plain_network(task), images, optimizer, draw)
 
-    return Contest(f"{name.upper()} matching step, ipc {IPC}", 1.5, ours, plain)
+    return Contest(f"{name.upper()} matching step, ipc {IPC}", 2.0, ours, plain)
 
 
 def training_contest(task: Task) -> Contest:
@@ -121,7 +137,7 @@ def training_contest(task: Task) -> Contest:
     optimizers = [torch.optim.SGD(n.parameters(), 0.01) for n in (network, other)]
     return Contest(
         f"inner training step, {len(labels)} images",
-        1.3,
+        2.0,
         lambda k: train_step(network, optimizers[0], images, labels, task.chunk),
         lambda k: transcription.training_step(other, optimizers[1], images, labels),
     )
@@ -144,16 +160,16 @@ def evaluation_contest(task: Task) -> Contest:
         transformed = transcription.apply(images, (p.group, p.values))
         transcription.training_step(other, optimizers[1], transformed, labels)
 
-    return Contest(f"evaluation training step, {len(labels)} images", 1.3, ours, plain)
+    return Contest(f"evaluation training step, {len(labels)} images", 2.0, ours, plain)
 
 
 def testing_contest(task: Task) -> Contest:
     """Accuracy on 256 images."""
-    images, labels = task.pool.sample(0, 256, RNG), torch.zeros(256, dtype=torch.long)
+    images, labels = task.pool.sample(0, 256, RNG), torch.zeros(256, dtype=torch.long, device=task.device)
     network, other = task.new_network(RNG), plain_network(task)
     return Contest(
         "evaluation test step, 256 images",
-        1.3,
+        2.0,
         lambda k: _ignore(accuracy(network, [(forward_layout(images), labels)], task.chunk)),
         lambda k: _ignore(transcription.count_correct(other, images, labels)),
     )
@@ -162,44 +178,94 @@ def testing_contest(task: Task) -> Contest:
 def synthetic(task: Task) -> tuple[Tensor, Tensor]:
     classes = task.classes
     images = torch.cat([task.pool.sample(c, IPC, RNG.fork(c)) for c in classes])
-    return images, torch.arange(len(classes)).repeat_interleave(IPC)
+    return images, torch.arange(len(classes), device=task.device).repeat_interleave(IPC)
+
+
+def decoding_contest(folder: Path) -> Contest:
+    """256 JPEG photos of 400x300 in class folders, brought to 64x64: PIL image by image against `load_images`."""
+    rng = np.random.default_rng(0)
+    for c in range(4):
+        (folder / "photos" / str(c)).mkdir(parents=True)
+        for i in range(64):
+            noise = rng.integers(0, 256, (15, 20, 3)).astype(np.uint8)
+            Image.fromarray(noise).resize((400, 300)).save(folder / "photos" / str(c) / f"{i}.jpg")
+
+    def ours(k: int) -> None:
+        load_images(folder / "photos", size=64, cache_dir=folder / f"cache{k}")
+
+    def plain(k: int) -> None:
+        for path in sorted((folder / "photos").rglob("*.jpg")):
+            with Image.open(io.BytesIO(path.read_bytes())) as image:
+                image.convert("RGB").resize((85, 64), Image.Resampling.BICUBIC).crop(
+                    (10, 0, 74, 64)
+                ).tobytes()
+
+    return Contest("decoding 256 photos", 1.0, ours, plain)
 
 
 def _ignore(value: object) -> None:
     pass
 
 
-def contests(task: Task) -> Iterator[Contest]:
-    yield dm_contest(task)
-    yield matching_contest(task, "dc")
-    yield matching_contest(task, "dsa")
-    yield training_contest(task)
-    yield evaluation_contest(task)
-    yield testing_contest(task)
+def contests(task: Task, folder: Path) -> Iterator[Callable[[], Contest]]:
+    yield lambda: dm_contest(task)
+    for name in ("dc", "dsa", "dcc"):
+        yield lambda name=name: matching_contest(task, name)
+    yield lambda: training_contest(task)
+    yield lambda: evaluation_contest(task)
+    yield lambda: testing_contest(task)
+    yield lambda: decoding_contest(folder)
 
 
-def seconds(call: Callable[[int], None], k: int, clock: Callable[[], float]) -> float:
+def peak_flops(device: torch.device, clock: Callable[[], float]) -> float:
+    """Floating point operations a second of float32 matrices, the best of several products."""
+    side = 1024 if device.type == "cpu" else 8192
+    a, b = (torch.rand(side, side, device=device) for _ in range(2))
+    times = [seconds(lambda _: _ignore(a @ b), 0, clock, device) for _ in range(6)]
+    return 2 * side**3 / min(times)
+
+
+def seconds(call: Callable[[int], None], k: int, clock: Callable[[], float], device: torch.device) -> float:
+    _wait(device)
     started = clock()
     call(k)
+    _wait(device)
     return clock() - started
 
 
-def measure(contest: Contest, repeats: int, clock: Callable[[], float]) -> dict[str, object]:
-    """One round to warm up, then `repeats` rounds in which the two take turns at going first."""
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def measure(
+    contest: Contest, repeats: int, clock: Callable[[], float], device: torch.device, longest: float
+) -> dict[str, object]:
+    """One round to warm up and to count, then up to `repeats` rounds in which the two take turns at going first.
+
+    No round begins after `longest` seconds.
+    """
     times: dict[str, list[float]] = {"ours": [], "plain": []}
-    for k in range(repeats + 1):
+    work, bytes_, began = {}, {}, time.perf_counter()
+    for side in times:
+        reset_peak_memory(device)
+        with FlopCounterMode(display=False) as counter:
+            getattr(contest, side)(0)
+        work[side], bytes_[side] = counter.get_total_flops(), peak_memory(device)
+    for k in range(1, repeats + 1):
         for side in ("ours", "plain") if k % 2 else ("plain", "ours"):
-            taken = seconds(getattr(contest, side), k, clock)
-            if k:
-                times[side].append(taken)
-    medians = {side: statistics.median(values) for side, values in times.items()}
-    ratio = medians["plain"] / medians["ours"]
+            times[side].append(seconds(getattr(contest, side), k, clock, device))
+        if time.perf_counter() - began > longest:
+            break
+    ratios = [plain / ours for ours, plain in zip(times["ours"], times["plain"], strict=True)]
     return {
         "name": contest.name,
-        "required": contest.required,
-        "ratio": ratio,
-        "medians": medians,
+        "wanted": contest.wanted,
+        "ratio": statistics.median(times["plain"]) / statistics.median(times["ours"]),
+        "ratios": ratios,
         "times": times,
+        "flops": work,
+        "bytes": bytes_,
     }
 
 
@@ -207,18 +273,22 @@ def milliseconds(times: list[float]) -> str:
     return f"{1000 * statistics.median(times):,.0f} ({1000 * min(times):,.0f} to {1000 * max(times):,.0f})"
 
 
-def table(rows: list[dict], facts: dict) -> Table:
-    made = Table(title=f"{facts['hardware']}, torch {facts['versions']['torch']}", title_justify="left")
-    for column in ("", "condensery, ms", "transcription, ms", "times faster", "required"):
+def table(rows: list[dict], facts: dict, peak: float) -> Table:
+    title = f"{facts['hardware']}, torch {facts['versions']['torch']}, {peak / 1e9:,.0f} GFLOP/s measured"
+    made = Table(title=title, title_justify="left")
+    for column in ("", "condensery, ms", "transcription, ms", "times faster", "wanted", "of peak", "GiB"):
         made.add_column(column, justify="left" if not column else "right")
     for row in rows:
-        enough = "green" if row["ratio"] >= row["required"] else "red"
+        enough = "green" if row["ratio"] >= row["wanted"] else "red"
+        share = row["flops"]["ours"] / statistics.median(row["times"]["ours"]) / peak
         made.add_row(
             row["name"],
             milliseconds(row["times"]["ours"]),
             milliseconds(row["times"]["plain"]),
-            f"[{enough}]{row['ratio']:.2f}[/]",
-            f"{row['required']:.1f}",
+            f"[{enough}]{row['ratio']:.2f}[/] ({min(row['ratios']):.2f} to {max(row['ratios']):.2f})",
+            f"{row['wanted']:.1f}",
+            f"{share:.0%}" if share else "-",
+            f"{row['bytes']['ours'] / 2**30:.2f}",
         )
     return made
 
@@ -229,28 +299,35 @@ def main() -> None:
     )
     parser.add_argument("--data", default="random", choices=("random", "cifar10"))
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument(
+        "--longest", type=float, default=30, help="seconds after which a row starts no other round"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--threads", type=int, help="of torch; its own choice if left out")
     parser.add_argument("--clock", default="wall", choices=tuple(CLOCKS), help="cpu: on a busy machine")
-    parser.add_argument("--only", default="", help="run contests whose name contains this")
-    parser.add_argument("--json", help="append one line per contest to this file")
+    parser.add_argument("--only", default="", help="run rows whose name contains this")
+    parser.add_argument("--json", help="append one line per row to this file")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
+    keep_freed_memory()  # as the command does, for both sides
+    device, clock = pick_device(options.device), CLOCKS[options.clock]
     data = random_data() if options.data == "random" else load_images("cifar10")
-    facts = environment(CPU)
-    chosen = [c for c in contests(make_task(data)) if options.only.lower() in c.name.lower()]
-    rows = []
-    for contest in chosen:
-        rows.append(measure(contest, options.repeats, CLOCKS[options.clock]))
-        print(f"{contest.name}: {rows[-1]['ratio']:.2f}", file=sys.stderr, flush=True)
-    Console(width=110).print(table(rows, facts))
-    print(
-        f"Medians of whole steps in {options.clock} time (smallest to largest), both sides alternated in one process."
-    )
-    if options.json:
-        with open(options.json, "a", encoding="utf-8") as file:
-            for row in rows:
-                file.write(json.dumps({"data": options.data, "clock": options.clock, **facts, **row}) + "\n")
+    facts, rows = environment(device), []
+    peak = peak_flops(device, clock)
+    with tempfile.TemporaryDirectory() as folder:
+        for make in contests(make_task(data, device), Path(folder)):
+            contest = make()
+            if options.only.lower() not in contest.name.lower():
+                continue
+            row = measure(contest, options.repeats, clock, device, options.longest)
+            rows.append({**row, "peak_flops": peak, "data": options.data, "clock": options.clock})
+            print(f"{contest.name}: {row['ratio']:.2f}", file=sys.stderr, flush=True)
+            if options.json:
+                with open(options.json, "a", encoding="utf-8") as file:
+                    file.write(json.dumps({**facts, **rows[-1]}) + "\n")
+    Console(width=130).print(table(rows, facts, peak))
+    print(f"Medians of whole steps in {options.clock} time (smallest to largest), alternated in one process.")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""DM, DC and DSA written down plainly, to check condensery against and to measure it against.
+"""DM, DC, DSA and DCC written down plainly, to check condensery against and to measure it against.
 
-Algorithms 1 to 3 of Bo Zhao's thesis (DC: arXiv 2006.05929, DSA: arXiv 2102.08259, DM: arXiv 2110.04181), as
-one would type them in from the page: default torch layers, NCHW, every batch in one pass, the losses of all
-classes summed before one backward pass. Nothing is random in here: whatever is drawn comes in as a `Draw`, so
-that condensery can be given the same. Nothing of condensery is imported.
+Algorithms 1 to 3 of Bo Zhao's thesis (DC: arXiv 2006.05929, DSA: arXiv 2102.08259, DM: arXiv 2110.04181) and equation
+10 of Lee et al., "Dataset Condensation with Contrastive Signals" (DCC), ICML 2022, arXiv 2202.02916, as one would type
+them in from the page: default torch layers, NCHW, every batch in one pass, the losses of all classes summed before one
+backward pass. Nothing is random in here: whatever is drawn comes in as a `Draw`, so that condensery can be given the
+same. Nothing of condensery is imported.
 """
 
 from __future__ import annotations
@@ -109,11 +110,29 @@ def matching_step(network: nn.Module, images: Tensor, optimizer: torch.optim.Opt
     parameters = list(network.parameters())
     loss = torch.zeros(())
     for c, (real, synthetic) in enumerate(_pairs(images, draw)):
-        real_loss = F.cross_entropy(network(real), torch.full((len(real),), c))
+        real_loss = F.cross_entropy(network(real), _class(c, real))
         real_gradient = [g.detach() for g in torch.autograd.grad(real_loss, parameters)]
-        loss_ = F.cross_entropy(network(synthetic), torch.full((len(synthetic),), c))
+        loss_ = F.cross_entropy(network(synthetic), _class(c, synthetic))
         gradient = torch.autograd.grad(loss_, parameters, create_graph=True)
         loss = loss + fast_distance(gradient, real_gradient)
+    optimizer.zero_grad()
+    loss.backward(inputs=[images])
+    optimizer.step()
+    return loss.item()
+
+
+def contrastive_step(
+    network: nn.Module, images: Tensor, optimizer: torch.optim.Optimizer, draw: Draw
+) -> float:
+    """One update of DCC: distance of the gradients of the mean losses over all classes, which are equally large."""
+    parameters = list(network.parameters())
+    pairs = list(_pairs(images, draw))
+    real_labels = torch.cat([_class(c, real) for c, (real, _) in enumerate(pairs)])
+    labels = torch.cat([_class(c, synthetic) for c, (_, synthetic) in enumerate(pairs)])
+    real_loss = F.cross_entropy(network(torch.cat([real for real, _ in pairs])), real_labels)
+    real_gradient = [g.detach() for g in torch.autograd.grad(real_loss, parameters)]
+    loss_ = F.cross_entropy(network(torch.cat([synthetic for _, synthetic in pairs])), labels)
+    loss = fast_distance(torch.autograd.grad(loss_, parameters, create_graph=True), real_gradient)
     optimizer.zero_grad()
     loss.backward(inputs=[images])
     optimizer.step()
@@ -154,6 +173,10 @@ def training_step(
 def count_correct(network: nn.Module, images: Tensor, labels: Tensor) -> int:
     network.eval()
     return int((network(images).argmax(1) == labels).sum())
+
+
+def _class(c: int, images: Tensor) -> Tensor:
+    return torch.full((len(images),), c, device=images.device)
 
 
 def _pairs(images: Tensor, draw: Draw) -> Iterable[tuple[Tensor, Tensor]]:
@@ -218,7 +241,7 @@ def _rotate(image: Tensor, p: Mapping[str, float]) -> Tensor:
 
 
 def _warp(image: Tensor, matrix: list[list[float]]) -> Tensor:
-    grid = F.affine_grid(torch.tensor([matrix]), [1, *image.shape], align_corners=True)
+    grid = F.affine_grid(torch.tensor([matrix], device=image.device), [1, *image.shape], align_corners=True)
     return F.grid_sample(image[None], grid, align_corners=True)[0]
 
 

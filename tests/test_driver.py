@@ -159,3 +159,20 @@ def test_a_trajectory_starts_where_the_state_is(make_task: Maker) -> None:
     *_, (later, _loss) = driver.trajectory(method, task, state, RNG, 2)
     assert [s.step for s, _ in driver.trajectory(method, task, later, RNG, 5)] == [3, 4, 5]
     assert list(driver.trajectory(method, task, later, RNG, 1)) == []
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_sparse_gradients_of_many_images_give_the_same_bits(
+    factor: int, quick_method: Maker, make_task: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A class's gradient is zero for all other classes: leaving that out changes nothing but the work."""
+    method, task, results = quick_method("dm", factor=factor), make_task(), []
+    for many in (2**40, 0):
+        monkeypatch.setattr("condensery.synthetic.pixels._MANY", many)
+        state = driver.begin(method, task, RNG)
+        steps = list(driver.trajectory(method, task, state, RNG, 3))
+        results.append((steps[-1][0].tensors(), [loss for _, loss in steps]))
+        (leaf,) = state.leaves()
+        assert leaf.grad is not None and not leaf.grad.is_sparse
+    (plain, losses), (sparse, sparse_losses) = results
+    assert losses == sparse_losses and all(sparse[name].equal(tensor) for name, tensor in plain.items())

@@ -14,9 +14,9 @@ PACKAGE = Path(__file__).parents[1] / "src" / "condensery"
 ROOMS = (
     "errors",
     "disk",
-    "memory",
     "schema",
     "text",
+    "memory",
     "plugins",
     "rng",
     "views",

@@ -201,7 +201,8 @@ def digest(synthetic: SyntheticSet) -> str:
     if isinstance(synthetic.targets, Views):
         hashed.update(json.dumps([synthetic.targets.step, synthetic.targets.temperature]).encode())
         for name, tensor in sorted(synthetic.targets.tensors.items()):
-            hashed.update(name.encode() + _bytes(tensor))
+            hashed.update(name.encode())
+            hashed.update(_bytes(tensor))
     elif synthetic.targets is not None:
         hashed.update(_bytes(synthetic.targets))
     if synthetic.training:
@@ -217,7 +218,8 @@ def checksum(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
     """
     hashed = hashlib.sha256(_canonical({key: value for key, value in header.items() if key != "sha256"}))
     for name in sorted(tensors):
-        hashed.update(f"{name}\n".encode() + _bytes(tensors[name]))
+        hashed.update(f"{name}\n".encode())
+        hashed.update(_bytes(tensors[name]))
     return hashed.hexdigest()
 
 
@@ -225,8 +227,9 @@ def _canonical(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+def _bytes(tensor: Tensor) -> memoryview:
+    """Those of a tensor on the CPU itself, not a copy."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:

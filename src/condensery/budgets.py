@@ -15,7 +15,7 @@ import numpy as np
 
 from condensery.errors import BadInput, did_you_mean, one_line
 from condensery.records import ImageData, ImageSpec
-from condensery.text import count, readable_bytes
+from condensery.text import bytes_in, count, readable_bytes
 
 Counts = tuple[int, ...]
 """Images of each class, in the order of the classes."""
@@ -28,7 +28,6 @@ PROPORTIONAL = "proportional:"
 _FORMS = (
     "a number, NAME=N,NAME=N with *=N for the others, proportional:N, or a .json, .csv or .toml file of these"
 )
-_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _LABEL_BYTES = 8  # int64, as sets are stored
 _RANGE_BYTES = 8  # what 0 and 255 stand for, see `synthetic.stored`
 _SHOWN = 6  # classes that a line names
@@ -250,10 +249,10 @@ def bytes_of(budget: int | str) -> int:
     """
     if type(budget) is int and budget > 0:
         return budget
-    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([a-z]*)", str(budget).strip().lower())
-    if not found or found[2] not in _UNITS:
+    size = bytes_in(str(budget))
+    if size is None:
         raise BadInput(f"--budget takes a size such as 100kB, 2MB or 64KiB, not {budget!r:.40}")
-    return int(float(found[1]) * _UNITS[found[2]])
+    return size
 
 
 def stored_bytes(images: int, spec: ImageSpec) -> int:

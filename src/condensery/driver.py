@@ -12,6 +12,7 @@ import torch
 from condensery.errors import FailedWork
 from condensery.method import Method, Preparation, State, Task
 from condensery.provenance import peak_memory
+from condensery.records import all_finite
 from condensery.rng import Rng
 from condensery.synthetic import Content
 
@@ -78,6 +79,7 @@ def advance(method: Method, task: Task, state: State, rng: Rng) -> tuple[State, 
     with rng.fork("layers").seeded(task.device):  # for networks with layers that draw, such as dropout
         for term in method.terms(task, state, rng):
             term.backward(inputs=leaves)
+            _make_dense(leaves)
             terms.append(term.detach())
         losses = torch.stack(terms).tolist() if terms else []
         fix = f"a smaller --{_rate(method)} often helps"
@@ -97,14 +99,26 @@ def trajectory(
 
 
 def estimate(method: Method, task: Task, rng: Rng, steps: int) -> Estimate:
-    """Time two steps of a throw-away run, the first of which warms up, and scale."""
+    """Time two steps of a throw-away run, the first of which warms up, and scale; see that there is room to save it."""
     state = begin(method, task, rng)
     state, _ = advance(method, task, state, rng)
     started = time.perf_counter()
     advance(method, task, state, rng)
     if task.device.type == "cuda":
         torch.cuda.synchronize(task.device)
-    return Estimate((time.perf_counter() - started) * steps, peak_memory(task.device))
+    seconds = time.perf_counter() - started
+    images = len(state.synthetic.labels) * math.prod(task.spec.shape)
+    torch.empty(
+        2 * images
+    )  # to save: a copy of the images, and one to check; refused here where it cannot be had
+    return Estimate(seconds * steps, peak_memory(task.device))
+
+
+def _make_dense(leaves: list[torch.Tensor]) -> None:
+    """The first term of many images leaves a sparse gradient, to which those of the other terms can be added."""
+    for leaf in leaves:
+        if leaf.grad is not None and leaf.grad.is_sparse:
+            leaf.grad = leaf.grad.to_dense()
 
 
 def _rate(method: Method) -> str:
@@ -117,7 +131,7 @@ def _update(state: State, leaves: list[torch.Tensor], fix: str) -> None:
     """Update the leaves, or leave them as they are if an update would not be finite."""
     before = [tensor.detach().clone() for tensor in leaves]
     state.optimizers["synthetic"].step()
-    if all(bool(torch.isfinite(tensor).all()) for tensor in leaves):
+    if all(all_finite(tensor) for tensor in leaves):
         return
     with torch.no_grad():
         for tensor, old in zip(leaves, before, strict=True):
@@ -130,5 +144,5 @@ def _require_finite(terms: list[float], leaves: list[torch.Tensor], step: int, f
         if not math.isfinite(term):
             raise NonFinite(f"step {step}: term {i + 1} of {len(terms)} of the loss is {term}; {fix}")
     for tensor in leaves:
-        if tensor.grad is not None and not bool(torch.isfinite(tensor.grad).all()):
+        if tensor.grad is not None and not all_finite(tensor.grad):
             raise NonFinite(f"step {step}: the loss is finite but its gradient is not; {fix}")

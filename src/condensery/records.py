@@ -17,6 +17,11 @@ from condensery.whitening import Whitening
 _TOLERANCE = 1e-3  # by which probabilities in single precision may miss a sum of 1
 
 
+def all_finite(tensor: Tensor) -> bool:
+    """Whether all values are finite: of others the least or the greatest is not. Makes no copy of the tensor."""
+    return bool(torch.stack(torch.aminmax(tensor)).isfinite().all())
+
+
 @dataclass(frozen=True)
 class ImageSpec:
     """What is known of an image set besides its images.
@@ -221,7 +226,7 @@ class SyntheticSet:
                 f"labels reach from {int(self.labels.min())} to {int(self.labels.max())}, "
                 f"but there are {self.spec.num_classes} classes"
             )
-        if not bool(torch.isfinite(self.images).all()):
+        if not all_finite(self.images):
             raise BadInput("the images hold values that are not finite")
         if isinstance(self.targets, Views):
             self._check_views(self.targets)

@@ -47,6 +47,7 @@ def condense(
     resume: bool = False,
     checkpoint_every: float = 60.0,
     time_limit: float | None = None,
+    memory: int | str | None = None,
     evaluate_at: Sequence[int] = (),
     protocol: str | Protocol = "quick",
     callback: Callable[[StepReport], None] | None = None,
@@ -78,6 +79,8 @@ def condense(
         resume: go on if `out` holds this run already, to the same bits as if it had never stopped.
         checkpoint_every: seconds between checkpoints.
         time_limit: seconds after which the run stops cleanly with what it has.
+        memory: bytes, or text such as "3GiB", that the run may take in memory, or on a GPU there; a step is tried
+            before anything is written. None for no bound.
         evaluate_at: numbers of updates after which the set is evaluated, by `protocol`.
         callback: called after every step.
         announce: called with lines of text for a person.
@@ -94,7 +97,9 @@ def condense(
         FailedWork: a step failed, such as by a loss that is no longer finite; the last good set is in `out`.
         Interrupted: Ctrl-C, after a checkpoint was written to `out`.
     """
-    options = Options(device, checkpoint_every, time_limit, tuple(evaluate_at), protocol, callback, announce)
+    options = Options(
+        device, checkpoint_every, time_limit, tuple(evaluate_at), protocol, callback, announce, memory
+    )
     fields, given, start_record = _split_start(fields)
     configured = not isinstance(method, str)
     method = _configured(method, fields, preset)

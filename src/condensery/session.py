@@ -6,9 +6,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, fields
 from typing import Any
+
+import torch
 
 from condensery import driver
 from condensery.budgets import in_record
@@ -16,6 +18,7 @@ from condensery.data import ClassPool
 from condensery.data.sources import silent
 from condensery.errors import BadInput, FailedWork, Interrupted
 from condensery.evaluation import Protocol, evaluate, get_protocol
+from condensery.memory import at_most, bytes_within
 from condensery.method import Method, Task
 from condensery.models.registry import resolve
 from condensery.provenance import environment, origin, peak_memory, pick_device
@@ -64,6 +67,8 @@ class Options:
         protocol: of those evaluations.
         callback: called after every step.
         announce: called with lines of text for a person.
+        memory: bytes, or text such as "3GiB", that the run may take, see `condensery.memory.at_most`; None for no
+            bound. A step is tried before anything is written.
     """
 
     device: str = "auto"
@@ -73,8 +78,11 @@ class Options:
     protocol: str | Protocol = "quick"
     callback: Callable[[StepReport], None] | None = None
     announce: Callable[[str], None] = silent
+    memory: int | str | None = None
 
     def __post_init__(self) -> None:
+        if self.memory is not None:
+            bytes_within(self.memory)
         if self.checkpoint_every <= 0:
             raise BadInput(f"--checkpoint-every must be positive seconds, not {self.checkpoint_every}")
         if self.time_limit is not None and self.time_limit <= 0:
@@ -98,6 +106,11 @@ class Session:
     ) -> None:
         self.settings, self.method, self.images, self.options = settings, method, images, options
         device = pick_device(options.device)
+        with self._within_memory(device):
+            self._begin(start, device)
+
+    def _begin(self, start: Start | None, device: torch.device) -> None:
+        settings, method, images, options = self.settings, self.method, self.images, self.options
         pool = ClassPool(images.train, images.spec, device)
         require_real(pool)
         _require_reached(options.evaluate_at, settings.steps)
@@ -114,7 +127,21 @@ class Session:
             dict[str, Any]
         ] = []  # accuracies that `condense evaluate` wrote into the set's record
         self._prepare()
+        self.tried = self._estimate() if options.memory is not None else None
         self.state = driver.begin(method, self.task, self.rng)
+
+    def _within_memory(self, device: torch.device) -> AbstractContextManager[None]:
+        """The bound of `Options.memory`. Raises BadInput where more is needed."""
+        known = {field.name for field in fields(self.method)}
+        less = [
+            f"--{name.replace('_', '-')}"
+            for name in ("factor", "real_batch", "classes_per_step")
+            if name in known
+        ]
+        needs_less = ", ".join(["a smaller --ipc", *less])
+        return at_most(
+            self.options.memory, device, f"{needs_less} or --size or a narrower --network needs less"
+        )
 
     def _prepare(self) -> None:
         """What the method needs before it starts, piece by piece. Raises Interrupted after Ctrl-C."""
@@ -163,6 +190,10 @@ class Session:
             FailedWork: a step failed, such as by a loss that is no longer finite; the last good set is saved.
             Interrupted: by a signal; everything is saved.
         """
+        with self._within_memory(self.task.device):
+            return self._run()
+
+    def _run(self) -> SyntheticSet:
         stopped: BaseException | None = None
         if self.folder and self.state.step == 0:
             self.folder.save_initial(self.result())
@@ -231,14 +262,18 @@ class Session:
         left = self.settings.steps - self.state.step
         if left < _WORTH_ESTIMATING:
             return
+        if cost := self.tried or self._estimate():
+            self.options.announce(
+                f"about {readable_seconds(cost.seconds * left)} for {count(left, 'step')} ({cost.seconds:.3g} s each) "
+                f"and {cost.bytes / 2**30:.1f} GiB on {self.task.device}"
+            )
+
+    def _estimate(self) -> driver.Estimate | None:
+        """Of one step; None if that fails: the run itself will say so, and keep what it has."""
         try:
-            cost = driver.estimate(self.method, self.task, self.rng, left)
-        except FailedWork:  # the run itself will say so, and keep what it has
-            return
-        self.options.announce(
-            f"about {readable_seconds(cost.seconds)} for {count(left, 'step')} ({cost.seconds / left:.3g} s each) and "
-            f"{cost.bytes / 2**30:.1f} GiB on {self.task.device}"
-        )
+            return driver.estimate(self.method, self.task, self.rng, 1)
+        except FailedWork:
+            return None
 
     def _announce_time(self, seconds: float, left: int) -> None:
         """Where two steps on trial would be much of the work, the first step says how long the others take."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
 def percent(share: float | None) -> str:
@@ -23,6 +26,12 @@ def readable_bytes(count: int) -> str:
             break
         size, unit = size / 1000, larger
     return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
+
+
+def bytes_in(size: str) -> int | None:
+    """Bytes of text such as "100kB", "1.5 MB" or "64KiB"; None if it is no size."""
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([a-z]*)", size.strip().lower())
+    return int(float(found[1]) * _UNITS[found[2]]) if found and found[2] in _UNITS else None
 
 
 def readable_seconds(seconds: float) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import scipy.ndimage
 import torch
 from torch import Tensor
 
 from condensery.augment import PerImageAugmentation
+from condensery.augment.per_image import turn
 from condensery.errors import BadInput
 from condensery.rng import Rng
 
@@ -78,3 +80,16 @@ def test_bad_settings_are_refused() -> None:
         PerImageAugmentation("scale", scale=1.5)
     with pytest.raises(BadInput, match="rotate"):
         PerImageAugmentation("rotate", rotate=-1)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 9, 14), (3, 17, 17)])
+def test_turning_all_images_at_once_gives_the_numbers_of_scipy(shape: tuple[int, int, int]) -> None:
+    degrees = torch.tensor([*range(-45, 45, 3), 0, 30, 60, 90, 179, 180, -90, -120, 360])
+    x = torch.randn(len(degrees), *shape, generator=torch.Generator().manual_seed(3))
+    turned = turn(x, degrees, 0.3)
+    (_, height, width), whole = shape, shape[1] == shape[2]
+    for image, angle, result in zip(x.numpy(), degrees.tolist(), turned, strict=True):
+        canvas = scipy.ndimage.rotate(image, angle, axes=(-2, -1), reshape=whole, order=3, cval=0.3)
+        top, left = (canvas.shape[1] - height) // 2, (canvas.shape[2] - width) // 2
+        expected = torch.from_numpy(canvas[:, top : top + height, left : left + width])
+        torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)

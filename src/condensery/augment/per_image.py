@@ -7,11 +7,13 @@ the strengths of `get_daparam` in the authors' `utils.py`. The paper's numbers u
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass
+from functools import cache
 
 import numpy as np
 import scipy.ndimage
+import scipy.special
 import torch
 from torch import Generator, Tensor
 
@@ -124,19 +126,61 @@ def stretch(images: Tensor, height: Tensor, width: Tensor) -> Tensor:
 
 
 def turn(images: Tensor, degrees: Tensor, fill: float) -> Tensor:
-    """Turn each image by its own whole `degrees` (N,), anticlockwise, with cubic splines; `fill` outside."""
-    height, width = images.shape[-2:]
+    """Turn each image by its own whole `degrees` (N,), anticlockwise, with cubic splines; `fill` outside.
+
+    The numbers of `scipy.ndimage.rotate(image, degrees, axes=(-2, -1), order=3, cval=fill)` and the middle of its
+    canvas, for all images at once and on their device.
+    """
+    batch, channels, height, width = images.shape
+    rows, columns = (position.to(images.device) for position in _turned(degrees, height, width))  # (N, H, W)
+    outside = (rows < 0) | (rows > height - 1) | (columns < 0) | (columns > width - 1)
+    filters = (_spline_filter(side).to(images.device) for side in (height, width))
+    coefficients = next(filters) @ images.double() @ next(filters).T  # (N, C, H, W)
+    flat = coefficients.reshape(batch, channels, -1)
+    turned = torch.zeros_like(flat)
+    for i, weight_i in _taps(rows, height):
+        for j, weight_j in _taps(columns, width):
+            index = (i * width + j).reshape(batch, 1, -1).expand(-1, channels, -1)
+            turned += flat.gather(2, index) * (weight_i * weight_j).reshape(batch, 1, -1)
+    turned = turned.reshape(images.shape).masked_fill(outside[:, None], fill)
+    return turned.to(images.dtype)
+
+
+def _turned(degrees: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Where each pixel of the turned images comes from: row and column, float64 (N, H, W) each."""
+    angle = degrees.double().numpy()[:, None, None]
+    cos, sin = (
+        torch.from_numpy(f(angle)) for f in (scipy.special.cosdg, scipy.special.sindg)
+    )  # (N, 1, 1), exact at 90
+    tall, wide = torch.full_like(cos, height), torch.full_like(cos, width)
     # The whole turned picture fits its canvas, as the authors have it. A turned long rectangle may become
     # narrower than it was, so there the canvas keeps the size of the image.
-    whole = height == width
-    turned = torch.empty_like(images, device="cpu")
-    for k, image in enumerate(images.cpu().numpy()):  # (C, H, W)
-        canvas = np.asarray(
-            scipy.ndimage.rotate(image, int(degrees[k]), axes=(-2, -1), reshape=whole, order=3, cval=fill)
-        )
-        top, left = (canvas.shape[1] - height) // 2, (canvas.shape[2] - width) // 2
-        turned[k] = torch.from_numpy(canvas[:, top : top + height, left : left + width])
-    return turned.to(images.device)
+    if height == width:
+        tall, wide = ((side * (cos.abs() + sin.abs()) + 0.5).floor() for side in (height, width))
+    i = torch.arange(height).double()[:, None] + ((tall - height) / 2).floor()  # (N, H, 1), in the canvas
+    j = torch.arange(width).double() + ((wide - width) / 2).floor()  # (N, 1, W)
+    middle = (tall - 1) / 2, (wide - 1) / 2
+    down = (height - 1) / 2 - (cos * middle[0] + sin * middle[1])
+    right = (width - 1) / 2 - (cos * middle[1] - sin * middle[0])
+    return down + cos * i + sin * j, right - sin * i + cos * j
+
+
+@cache
+def _spline_filter(side: int) -> Tensor:
+    """float64 (side, side): from values along a side to the coefficients of the cubic spline through them."""
+    return torch.from_numpy(scipy.ndimage.spline_filter1d(np.eye(side), order=3, axis=0))
+
+
+def _taps(position: Tensor, side: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Indices, mirrored at the border, and weights of the four coefficients that make a cubic spline at `position`."""
+    first = position.floor()
+    y = position - first
+    z = 1 - y
+    one, two, zero = (y * y * (y - 2) * 3 + 4) / 6, (z * z * (z - 2) * 3 + 4) / 6, z * z * z / 6
+    for k, weight in enumerate((zero, one, two, 1 - zero - one - two)):
+        index = (first.long() + (k - 1)).abs()
+        index = torch.where(index >= side, 2 * side - 2 - index, index)
+        yield index.clamp(0, side - 1), weight
 
 
 def _moved(side: int, by: Tensor) -> tuple[Tensor, Tensor]:

@@ -46,6 +46,8 @@ class Stopping(Options, panel="Stopping and resuming"):
     """Time between checkpoints."""
     time_limit: Annotated[float | None, Flag("TIME", arguments.seconds)] = None
     """Stop cleanly after so long, with a usable result: 90s, 10m, 2h."""
+    memory: Annotated[str | None, Flag("SIZE")] = None
+    """What the run may take at most, such as 3GiB: of memory, or with a GPU there. Too little is said at the start."""
 
 
 class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods"):

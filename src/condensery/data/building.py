@@ -15,7 +15,7 @@ from condensery.data.cache import Cache, Entry
 from condensery.data.decode import WideImage, Wish, decode_all, wide_extent
 from condensery.data.listing import Listing
 from condensery.data.options import Options
-from condensery.data.store import PixelStore, duplicates, fingerprint, mean_and_std, save_labels, value_counts
+from condensery.data.store import PixelStore, mean_and_std, measure, save_labels
 from condensery.data.values import PLAIN, choose_range
 from condensery.errors import BadFile, BadInput
 
@@ -48,19 +48,19 @@ def build(
         if skipped:
             _require_images_left(labels, listing.class_names, source)
         parts = save_labels(folder, labels)
-        counts = value_counts(parts[0][0])
-        mean, std = mean_and_std(counts)
+        measured = measure(listing.class_names, parts)
+        mean, std = mean_and_std(measured.counts)
         _require_contrast(std, source)
-        values = np.flatnonzero(counts.sum(axis=0))
+        values = np.flatnonzero(measured.counts.sum(axis=0))
         return {
             "class_names": list(listing.class_names),
             "mean": mean,
             "std": std,
-            "fingerprint": fingerprint(listing.class_names, parts),
-            "prints": [fingerprint(listing.class_names, [part]) for part in parts],
+            "fingerprint": measured.fingerprint,
+            "prints": list(measured.prints),
             "reach": [int(values[0]), int(values[-1])],
             "range": "" if wish.wide is None else str(wish.wide),
-            "duplicates": duplicates(parts[0][0], parts[1][0]),
+            "duplicates": measured.duplicates,
             "skipped": skipped,
         }
 

@@ -127,7 +127,9 @@ def decode(item: Item, wish: Wish) -> np.ndarray:
     if item.payload is None:
         raise BadFile(f"{item.where} holds no image; remove the row")
     try:
-        pixels = _pixels(_plain(_opened(item.payload), wish), wish)
+        pixels = _ready(item.payload, wish)
+        if pixels is None:
+            pixels = _pixels(_plain(_opened(item.payload), wish), wish)
     except (MemoryError, WideImage, BadInput):
         raise
     except FileNotFoundError as error:
@@ -142,6 +144,16 @@ def decode(item: Item, wish: Wish) -> np.ndarray:
         height, width = pixels.shape[:2]
         raise BadInput(f"{item.where} is {width}x{height}; at least 8x8 is needed, enlarge with --size")
     return pixels
+
+
+def _ready(payload: Path | bytes | np.ndarray, wish: Wish) -> np.ndarray | None:
+    """Pixels (H, W, C) of an array that comes out as it is; None for what PIL has to see."""
+    plain = wish.size is None and wish.channels is None and wish.narrow.is_plain
+    if not plain or not isinstance(payload, np.ndarray) or payload.dtype != np.uint8:
+        return None
+    if payload.ndim == 2:
+        return payload[:, :, None]
+    return _without_copies(payload) if payload.shape[2:] == (3,) else None
 
 
 def _opened(payload: Path | bytes | np.ndarray) -> Image.Image:
@@ -164,9 +176,12 @@ def _pixels(image: Image.Image, wish: Wish) -> np.ndarray:
     pixels = np.asarray(image)
     if pixels.ndim == 2:
         return pixels[:, :, None]
-    if wish.channels is None and _is_grey(pixels):
-        return pixels[:, :, :1]
-    return pixels
+    return _without_copies(pixels) if wish.channels is None else pixels
+
+
+def _without_copies(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3), or (H, W, 1) of a grey image."""
+    return pixels[:, :, :1] if _is_grey(pixels) else pixels
 
 
 def _plain(image: Image.Image, wish: Wish) -> Image.Image:
@@ -253,5 +268,7 @@ def _resize(image: Image.Image, size: int) -> Image.Image:
 
 def _is_grey(pixels: np.ndarray) -> bool:
     """Whether the three channels of (H, W, 3) are equal everywhere: grey, however it is stored."""
-    red = pixels[:, :, 0]
-    return bool((red == pixels[:, :, 1]).all() and (red == pixels[:, :, 2]).all())
+    red, green, blue = (pixels[:, :, c] for c in range(3))
+    if (red[0] != green[0]).any():
+        return False
+    return bool((red == green).all() and (red == blue).all())

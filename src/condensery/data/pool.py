@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from condensery.data.rows import PixelRows, as_tensor
 from condensery.data.store import fingerprint
 from condensery.errors import BadInput
+from condensery.memory import HELD_BYTES, release
 from condensery.records import ImageSpec, LabeledImages
 from condensery.rng import Rng
 
@@ -18,7 +20,7 @@ from condensery.rng import Rng
 class ClassPool:
     """Real images, sorted by class, ready to be drawn from.
 
-    On a GPU the uint8 pixels move to the device once; on the CPU they stay in the memory map.
+    Pixels stay uint8, and in their memory map where they do not fit on a GPU, see `condensery.data.rows`.
 
     Attributes:
         counts: images of each class.
@@ -40,9 +42,8 @@ class ClassPool:
         counts = np.bincount(images.labels, minlength=spec.num_classes)
         self.counts: list[int] = counts.tolist()
         self._members = np.split(order, np.cumsum(counts)[:-1])  # indices of each class, ascending
-        self._pixels = images.pixels
+        self._rows = PixelRows(images.pixels, self.device)
         self._fingerprint: str | None = None
-        self._on_device = None if self.device.type == "cpu" else _as_tensor(images.pixels[:]).to(self.device)
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) over class names, labels, pixels and normalisation; reads every pixel, once."""
@@ -57,7 +58,7 @@ class ClassPool:
         normalised = (*self.spec.class_names, str((self.spec.mean, self.spec.std)))
         if self.spec.whitening is not None:
             normalised += (self.spec.whitening.digest,)
-        return fingerprint(normalised, [(self._pixels, labels)])
+        return fingerprint(normalised, [(self._rows.pixels, labels)])
 
     def members(self, c: int) -> np.ndarray:
         """Indices int64 (counts[c],) of all images of class `c`, ascending."""
@@ -81,11 +82,7 @@ class ClassPool:
 
     def images_at(self, indices: np.ndarray) -> Tensor:
         """Images at `indices` (M,) of the set: float32 normalised (M, C, H, W), contiguous, on the device."""
-        if self._on_device is None:
-            pixels = _as_tensor(self._pixels[indices])  # (M, H, W, C)
-        else:
-            pixels = self._on_device[torch.as_tensor(indices, device=self.device)]
-        return _out(pixels, self.spec)
+        return _out(self._rows.at(indices), self.spec)
 
 
 class PoolImages:
@@ -125,16 +122,10 @@ def batches(
     """
     for start in range(0, len(images), batch_size):
         part = slice(start, start + batch_size)
-        pixels = _as_tensor(images.pixels[part]).to(device)
+        pixels = as_tensor(images.pixels[part]).to(device)
         yield _out(pixels, spec), torch.from_numpy(np.array(images.labels[part])).to(device)
-
-
-def _as_tensor(pixels: np.ndarray) -> Tensor:
-    """A copy of part of the memory map as a tensor; torch refuses read-only memory.
-
-    Its layout is always the same: convolutions round differently on others.
-    """
-    return torch.from_numpy(np.array(pixels, copy=True, order="C", subok=False))
+        if images.pixels.nbytes > HELD_BYTES:
+            release(images.pixels)
 
 
 def _out(pixels: Tensor, spec: ImageSpec) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import chain
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ from condensery.synthetic.learned import Content
 from condensery.synthetic.starts import real_starts
 
 INITS = ("noise", "real")
+_MANY = 1 << 22  # values, beyond which gradients of a class are sparse
 
 
 def require_init(init: str) -> None:
@@ -33,10 +36,44 @@ def class_labels(counts: Counts, device: torch.device) -> Tensor:
     return torch.arange(len(counts), device=device).repeat_interleave(each, output_size=sum(counts))
 
 
+def _joined(parts: Iterator[Tensor], counts: Counts) -> Tensor:
+    """The images of all classes as `torch.cat` joins them, strides included, without holding them twice."""
+    first = next(parts)
+    if first.is_contiguous(memory_format=torch.channels_last):  # grey images are both
+        return torch.cat([first, *parts])
+    whole = first.new_empty(sum(counts), *first.shape[1:])
+    for place, part in zip(whole.split(list(counts)), chain([first], parts), strict=True):
+        place.copy_(part)
+    return whole
+
+
 def of_class(images: Tensor, counts: Counts, c: int) -> Tensor:
-    """A view (counts[c], C, H, W) of class-major `images`."""
+    """A view (counts[c], C, H, W) of class-major `images`.
+
+    Its gradient for many images is sparse: a dense one is zero but for this class, and a step over all classes would
+    write all images once for each of them.
+    """
     start = sum(counts[:c])
-    return images[start : start + counts[c]]
+    stop = start + counts[c]
+    if images.numel() < _MANY or not images.requires_grad:
+        return images[start:stop]
+    return cast(Tensor, _SparselyDifferentiated.apply(images, start, stop))
+
+
+class _SparselyDifferentiated(torch.autograd.Function):
+    """images[start:stop], whose gradient is a sparse tensor with these rows."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, start: int, stop: int) -> Tensor:
+        ctx.shape, ctx.rows = images.shape, (start, stop)
+        return images[start:stop]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,), (start, stop) = gradients, ctx.rows
+        rows = torch.arange(start, stop, device=gradient.device)[None]
+        known = {"check_invariants": False, "is_coalesced": True}
+        return torch.sparse_coo_tensor(rows, gradient, tuple(ctx.shape), **known), None, None
 
 
 def labels_as_leaves(targets: Tensor | None) -> dict[str, Tensor]:
@@ -97,5 +134,5 @@ class Pixels:
             shape = (sum(counts), *pool.spec.shape)
             images = torch.randn(shape, generator=rng.torch()).to(pool.device)
         else:
-            images = torch.cat([real_starts(pool, c, n, rng.fork(c)) for c, n in enumerate(counts)])
+            images = _joined((real_starts(pool, c, n, rng.fork(c)) for c, n in enumerate(counts)), counts)
         return Pixels(images.clone().requires_grad_(), counts)

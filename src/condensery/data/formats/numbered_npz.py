@@ -77,5 +77,6 @@ def _items(files: Sequence[File]) -> Iterator[Item]:
         data = members(file.path)["data"]
         side = math.isqrt(data.shape[1] // 3)
         for start, block in data.blocks():
-            for i, row in enumerate(block, start):
-                yield Item(f"image {i} of {file.path}", row.reshape(3, side, side).transpose(1, 2, 0))
+            images = block.reshape(-1, 3, side, side).transpose(0, 2, 3, 1).copy()
+            for i, image in enumerate(images, start):
+                yield Item(f"image {i} of {file.path}", image)
