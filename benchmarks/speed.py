@@ -55,7 +55,6 @@ from condensery.provenance import environment, peak_memory, pick_device, reset_p
 from condensery.training import accuracy, default_chunk, forward_layout, train_step
 
 IPC = 10
-REAL = 256
 RNG = Rng(0)
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
@@ -99,12 +98,13 @@ def start(method: Method, task: Task) -> tuple[State, Tensor, torch.optim.Optimi
     return state, images, torch.optim.SGD([images], method.image_lr, method.image_momentum)  # type: ignore[attr-defined]
 
 
-def dm_contest(task: Task) -> Contest:
-    method = get_method("dm", real_batch=REAL)
+def dm_contest(task: Task, real_batch: int) -> Contest:
+    method = get_method("dm", real_batch=real_batch)
     state, images, optimizer = start(method, task)
 
     def ours(k: int) -> None:
-        driver.advance(method, task, replace(state, step=k, network=task.new_network(RNG.fork(k))), RNG)
+        networks = {"network": task.new_network(RNG.fork(k))}
+        driver.advance(method, task, replace(state, step=k, networks=networks), RNG)
 
     def plain(k: int) -> None:
         draw = draw_batches(method, task, RNG.fork("step", k), None)  # type: ignore[arg-type]
@@ -113,10 +113,10 @@ def dm_contest(task: Task) -> Contest:
     return Contest(f"DM step, ipc {IPC}", 3.0, ours, plain)
 
 
-def matching_contest(task: Task, name: str) -> Contest:
+def matching_contest(task: Task, name: str, real_batch: int) -> Contest:
     """One update of the images with a given network; the last of its outer loop, so no training follows."""
     warmup = {"warmup": "none"} if name == "dcc" else {}
-    method = get_method(name, outer_loop=1, real_batch=REAL, **warmup)
+    method = get_method(name, outer_loop=1, real_batch=real_batch, **warmup)
     plain_step = transcription.contrastive_step if name == "dcc" else transcription.matching_step
     state, images, optimizer = start(method, task)
 
@@ -207,10 +207,10 @@ def _ignore(value: object) -> None:
     pass
 
 
-def contests(task: Task, folder: Path) -> Iterator[Callable[[], Contest]]:
-    yield lambda: dm_contest(task)
+def contests(task: Task, real_batch: int, folder: Path) -> Iterator[Callable[[], Contest]]:
+    yield lambda: dm_contest(task, real_batch)
     for name in ("dc", "dsa", "dcc"):
-        yield lambda name=name: matching_contest(task, name)
+        yield lambda name=name: matching_contest(task, name, real_batch)
     yield lambda: training_contest(task)
     yield lambda: evaluation_contest(task)
     yield lambda: testing_contest(task)
@@ -300,6 +300,9 @@ def main() -> None:
     parser.add_argument("--data", default="random", choices=("random", "cifar10"))
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument(
+        "--real-batch", type=int, default=256, help="fewer real images a class take less time"
+    )
+    parser.add_argument(
         "--longest", type=float, default=30, help="seconds after which a row starts no other round"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
@@ -316,12 +319,13 @@ def main() -> None:
     facts, rows = environment(device), []
     peak = peak_flops(device, clock)
     with tempfile.TemporaryDirectory() as folder:
-        for make in contests(make_task(data, device), Path(folder)):
+        for make in contests(make_task(data, device), options.real_batch, Path(folder)):
             contest = make()
             if options.only.lower() not in contest.name.lower():
                 continue
             row = measure(contest, options.repeats, clock, device, options.longest)
-            rows.append({**row, "peak_flops": peak, "data": options.data, "clock": options.clock})
+            asked = {key: getattr(options, key) for key in ("data", "clock", "real_batch")}
+            rows.append({**row, "peak_flops": peak, **asked})
             print(f"{contest.name}: {row['ratio']:.2f}", file=sys.stderr, flush=True)
             if options.json:
                 with open(options.json, "a", encoding="utf-8") as file:

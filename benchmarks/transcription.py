@@ -87,9 +87,15 @@ def dm_step(network: nn.Module, images: Tensor, optimizer: torch.optim.Optimizer
 
 
 def condense_by_gradients(
-    images: Tensor, draws: Iterable[Draw], lr: float = 0.1, momentum: float = 0.5, network_lr: float = 0.01
+    images: Tensor,
+    draws: Iterable[Draw],
+    lr: float = 0.1,
+    momentum: float = 0.5,
+    network_lr: float = 0.01,
+    contrastive: bool = False,
 ) -> list[float]:
-    """Algorithms 1 and 2. Changes `images` in place; returns the losses."""
+    """Algorithms 1 and 2, or DCC without its warm-up. Changes `images` in place; returns the losses."""
+    update = contrastive_step if contrastive else matching_step
     optimizer = torch.optim.SGD([images], lr, momentum)
     network: nn.Module | None = None
     losses = []
@@ -97,7 +103,7 @@ def condense_by_gradients(
         network = draw.network or network
         assert network is not None
         labels = torch.arange(len(draw.real)).repeat_interleave(len(images) // len(draw.real))
-        losses.append(matching_step(network, images, optimizer, draw))
+        losses.append(update(network, images, optimizer, draw))
         network_optimizer = torch.optim.SGD(network.parameters(), network_lr)
         for indices, transform in draw.training:
             batch = apply(images.detach()[indices], transform)

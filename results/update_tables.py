@@ -65,13 +65,14 @@ OTHER_NETWORKS = {
 CONTRAST = "contrast.jsonl"  # runs for one question alone, which no other table shows
 MINUTES = "minutes.jsonl"  # sets made in minutes, by benchmarks/minutes.py: a table of their own
 METHODS_TABLE = "methods.jsonl"  # every method for the same minutes, by benchmarks/methods.py: likewise
+_NO_SCORES = (MINUTES, METHODS_TABLE, "speed.jsonl", "size.jsonl")
 
 
 def rows() -> list[dict[str, Any]]:
     """One row for each line and subject: the run, its score and the published value; in a stable order."""
     found = []
     for file in sorted(HERE.glob("*.jsonl")):
-        if file.name in (MINUTES, METHODS_TABLE):
+        if file.name in _NO_SCORES:
             continue
         in_table = file.name != CONTRAST
         for line in file.read_text(encoding="utf-8").splitlines():

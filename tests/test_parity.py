@@ -62,15 +62,18 @@ def test_dm(data: ImageData, augmentation: str) -> None:
 
 
 @pytest.mark.parametrize("data", [COLOUR, GREY], ids=["colour-32", "grey-28"])
-@pytest.mark.parametrize("name", ["dc", "dsa"])
+@pytest.mark.parametrize("name", ["dc", "dsa", "dcc"])
 def test_gradient_matching_with_network_training(data: ImageData, name: str) -> None:
     """Two networks with two updates each, three epochs of two batches between them."""
-    task = task_on(data, ipc=2)
-    method = get_method(name, real_batch=13, outer_loop=2, inner_loop=3, train_batch=4, network_lr=0.05)
+    task, contrastive = task_on(data, ipc=2), name == "dcc"
+    more = {"warmup": "none"} if contrastive else {}
+    method = get_method(
+        name, real_batch=13, outer_loop=2, inner_loop=3, train_batch=4, network_lr=0.05, **more
+    )
     first, ours, losses = our_run(method, task, steps=4)
     plain = first.clone().requires_grad_()
     plain_losses = transcription.condense_by_gradients(
-        plain, matching_draws(method, task, RNG, 4, (2, 3)), network_lr=0.05
+        plain, matching_draws(method, task, RNG, 4, (2, 3)), network_lr=0.05, contrastive=contrastive
     )
     assert losses == pytest.approx(plain_losses, rel=1e-4)
     torch.testing.assert_close(ours - first, plain.detach() - first, rtol=1e-3, atol=1e-4)

@@ -37,6 +37,8 @@ class Making(Options, panel="Run"):
     (default: fast, cut down to 15 minutes on a CPU where steps are not given either)."""
     minutes: float | None = None
     """Of this machine that the run may take: settings and steps that fit are chosen by timing a few steps."""
+    memory: Annotated[str | None, Flag("SIZE")] = None
+    """What the run may take at most, such as 3GiB: of memory, or with a GPU there. Too little is said at the start."""
 
 
 class Stopping(Options, panel="Stopping and resuming"):
@@ -46,8 +48,6 @@ class Stopping(Options, panel="Stopping and resuming"):
     """Time between checkpoints."""
     time_limit: Annotated[float | None, Flag("TIME", arguments.seconds)] = None
     """Stop cleanly after so long, with a usable result: 90s, 10m, 2h."""
-    memory: Annotated[str | None, Flag("SIZE")] = None
-    """What the run may take at most, such as 3GiB: of memory, or with a GPU there. Too little is said at the start."""
 
 
 class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods"):

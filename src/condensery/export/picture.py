@@ -14,13 +14,17 @@ from condensery.records import SyntheticSet
 
 _GAP = 4  # pixels between images
 _TARGET = 64  # an image is enlarged by a whole factor to about this many pixels
+_AT_ONCE = 1024  # images whose copies in float32 are held
 _INK, _PAPER = (32, 32, 32), (255, 255, 255)
 
 
 def eight_bit(synthetic: SyntheticSet) -> np.ndarray:
     """The images as uint8 (M, H, W, C): denormalised, clipped to [0, 1], rounded to the nearest of 256 values."""
-    values = synthetic.spec.denormalise(synthetic.images.detach().cpu()).clamp(0, 1)
-    return (values * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+    parts = []
+    for images in synthetic.images.detach().split(_AT_ONCE):
+        values = synthetic.spec.denormalise(images.cpu()).clamp(0, 1)
+        parts.append((values * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy())
+    return np.concatenate(parts)
 
 
 def picture(synthetic: SyntheticSet, per_class: int | None = None, classes: int | None = None) -> Image.Image:

@@ -72,8 +72,10 @@ class _SparselyDifferentiated(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (gradient,), (start, stop) = gradients, ctx.rows
         rows = torch.arange(start, stop, device=gradient.device)[None]
-        known = {"check_invariants": False, "is_coalesced": True}
-        return torch.sparse_coo_tensor(rows, gradient, tuple(ctx.shape), **known), None, None
+        sparse = torch.sparse_coo_tensor(
+            rows, gradient, tuple(ctx.shape), check_invariants=False, is_coalesced=True
+        )
+        return sparse, None, None
 
 
 def labels_as_leaves(targets: Tensor | None) -> dict[str, Tensor]:
