@@ -31,6 +31,20 @@ SUBJECTS = {
     "dsa": "DSA",
     "dcc": "DCC",
     "dsac": "DSAC",
+    "dd": "DD",
+    "ld": "LD",
+    "kip": "KIP",
+    "rfad": "RFAD",
+    "frepo": "FRePo",
+    "mtt": "MTT",
+    "cafe": "CAFE",
+    "gtn": "GTN",
+    "generative": "generative",
+    "cgan": "conditional GAN",
+    "vae": "VAE",
+    "gmmn": "GMMN",
+    "mmd": "MMD",
+    "patches": "patches",
     "whole": "the whole set",
 }
 NETWORKS = {
@@ -50,7 +64,8 @@ OTHER_NETWORKS = {
 }  # published tables of the same cells
 CONTRAST = "contrast.jsonl"  # runs for one question alone, which no other table shows
 MINUTES = "minutes.jsonl"  # sets made in minutes, by benchmarks/minutes.py: a table of their own
-_NO_SCORES = (MINUTES, "speed.jsonl", "size.jsonl")
+METHODS_TABLE = "methods.jsonl"  # every method for the same minutes, by benchmarks/methods.py: likewise
+_NO_SCORES = (MINUTES, METHODS_TABLE, "speed.jsonl", "size.jsonl")
 
 
 def rows() -> list[dict[str, Any]]:
@@ -216,6 +231,86 @@ def minutes() -> list[str]:
     return lines
 
 
+def methods() -> list[str]:
+    """Every method for the same minutes: methods down, data sets and budgets across; a table for each time."""
+    file = HERE / METHODS_TABLE
+    rows = (
+        [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+    )
+    if not rows:
+        return ["Not measured yet."]
+    lines = []
+    for budget in sorted({row["cell"]["minutes"] for row in rows}):
+        of_budget = [row for row in rows if row["cell"]["minutes"] == budget]
+        columns = list(
+            dict.fromkeys((r["cell"]["data"], r["cell"]["ipc"]) for r in sorted(of_budget, key=_cell_place))
+        )
+        heads = [f"{NAMES.get(data, data)}, {ipc} per class" for data, ipc in columns]
+        lines += [f"{budget:g} minutes for each set:", ""]
+        lines += [f"| test accuracy, % | {' | '.join(heads)} |", "|---|" + "---|" * len(columns)]
+        for method, name in SUBJECTS.items():
+            cells = {  # the last line on a cell counts
+                (row["cell"]["data"], row["cell"]["ipc"]): _method_cell(row)
+                for row in of_budget
+                if row["cell"]["method"] == method
+            }
+            if cells:
+                lines.append(f"| {name} | " + " | ".join(cells.get(column, "") for column in columns) + " |")
+        lines.append("")
+    return [*lines, *_method_commands(rows)]
+
+
+def _cell_place(row: dict[str, Any]) -> tuple[bool, int]:
+    return row["cell"]["data"] != "mnist", row["cell"]["ipc"]
+
+
+def _method_cell(row: dict[str, Any]) -> str:
+    """Accuracy by each recipe, what is published, minutes, bytes and n, a line each; or why there is no set."""
+    if "failed" in row:
+        return f"not made: {row['failed']}"
+    cell = row["cell"]
+    lines = [
+        f"{'own recipe' if s['recipe'] == 'own recipe' else 'common'} {accuracy(s)}" for s in row["scores"]
+    ]
+    if found := own_paper(cell["data"], cell["method"], cell["ipc"]):
+        value, network = found
+        with_it = "" if network == MAIN else f" with {network}"
+        lines.append(
+            f"published {in_percent(value)}{with_it}{share(row, cell['method']) if row['steps'] else ''}"
+        )
+    first, minutes = row["scores"][0], sum(row["wall_seconds"]) / len(row["wall_seconds"]) / 60
+    lines.append(f"{minutes:.1f} min, {readable_bytes(first['bytes'])}, n = {first['n']}")
+    return "<br>".join(lines)
+
+
+def own_paper(data: str, method: str, ipc: int) -> tuple[Published, str] | None:
+    """The published value of a method with the ConvNet, or else with its authors' network; and which one that is."""
+    if value := lookup(data, method, ipc, MAIN, MAIN):
+        return value, MAIN
+    for table in tables():
+        for one in table.cells if table.main else ():
+            if (one.data, one.method, one.ipc) == (data, method, ipc) and one.value:
+                return one.value, one.network
+    return None
+
+
+def _method_commands(rows: list[dict[str, Any]]) -> list[str]:
+    """The commands behind the cells, once for each machine and commit, and what each method was made with."""
+    made = [row for row in rows if "failed" not in row]
+    if not made:
+        return []
+    places = dict.fromkeys((row["hardware"], row["commit"]) for row in made)
+    where = "; ".join(f"{hardware}, commit `{commit}`" for hardware, commit in places)
+    judged = ", ".join(dict.fromkeys(f"`{row['protocol']}`" for row in made))
+    return [
+        f"Common protocol {judged}. {where}. A set is made again by:",
+        "",
+        "```",
+        *(command for row in made for command in row["made_with"]),
+        "```",
+    ]
+
+
 def _place(run: dict[str, Any]) -> tuple[bool, int]:
     return run["data"] != "mnist", run["ipc"]
 
@@ -326,6 +421,7 @@ def render() -> dict[str, str]:
     return {
         "summary": "\n".join(summary(found)),
         "minutes": "\n".join(minutes()),
+        "methods": "\n".join(methods()),
         "contrast": "\n".join(contrast(found)),
         "cross-architecture": "\n".join(cross_architecture(found)),
         "details": "\n".join([*details(found), "", *commands(found)]),

@@ -27,7 +27,7 @@ _HEAVY = [
 ]
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(_HEAVY)
-_PATIENCE = 120.0  # seconds until a command counts as hung
+_PATIENCE = 240.0  # seconds until a command counts as hung
 
 
 class Ended(NamedTuple):

@@ -20,6 +20,7 @@ ROOMS = (
     "plugins",
     "rng",
     "views",
+    "whitening",
     "records",
     "budgets",
     "provenance",

@@ -22,7 +22,7 @@ ENTRIES = [
         {
             k: v
             for k, v in entry.items()
-            if k not in ("data", "network", "ipc", "least_ipc", "least_side", "steps")
+            if k not in ("data", "network", "ipc", "least_ipc", "least_side", "steps", "whitening")
         },
     )
     for preset, methods in tomllib.loads(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from condensery import ImageSpec
 from condensery.data import KNOWN_SETS
 from condensery.errors import BadInput
 from condensery.evaluation import get_protocol
 from condensery.methods import METHODS, get_method
 from condensery.models.registry import resolve
+from condensery.presets import preset_settings
 from condensery.published import WHOLE, PublishedTable, lookup, tables, values
 
 TABLES = tables()
@@ -55,6 +59,12 @@ MAIN = [
     ("svhn", "el2n", 10, "convnet", "convnet", 32.5, 1.2, "DCC paper, Table 2"),
     ("imagenet32-fish", "dcc", 50, "convnet", "convnet", 28.4, None, "DCC paper, Table 1"),
     ("cifar10", "dsac", 50, "vgg11", "convnet", 56.0, None, "DCC paper, Table 3"),
+    ("mnist", "dd", 10, "lenet", "lenet", 79.5, 8.1, "thesis, Table 3.3"),
+    ("cifar10", "dd", 10, "alexcifarnet", "alexcifarnet", 36.8, 1.2, "thesis, Table 3.3"),
+    ("mnist", "dd", 10, "resnet18", "lenet", 63.6, 12.7, "thesis, Table T10"),
+    ("cifar10", "ld", 1, "alexcifarnet", "alexcifarnet", 25.7, 0.7, "generative model paper, Table 2"),
+    ("svhn", "cafe", 1, "convnet", "convnet", 42.9, 3.0, "generative model paper, Table 2"),
+    ("cifar100", "mtt", 50, "convnet", "convnet", 47.7, 0.2, "generative model paper, Table 2"),
 ]
 
 # Of tables that `lookup` leaves out: (table, row, column) and percents.
@@ -140,6 +150,21 @@ def test_table_is_whole(table: PublishedTable) -> None:
             assert cell.condensed_with is not None
         else:
             assert cell.method in (*SELECTORS, WHOLE) and not cell.fields
+
+
+def test_competitors_have_the_settings_of_the_paper_preset() -> None:
+    """Their cells hold them as data, so that a recipe needs no preset; the two must not part."""
+    known = {"generative-main", "dc-small-networks", "dc-from-lenet", "frepo-main"}
+    judged = [c for t in TABLES for c in t.cells if c.own and t.name.startswith(tuple(known))]
+    assert {c.method for c in judged} == {"dd", "ld", "mtt", "frepo"}
+    for cell in judged:
+        spec = ImageSpec(3, 32, 32, ("a", "b"), (0.5,) * 3, (0.5,) * 3, name=cell.data)
+        network = resolve(cell.condensed_with or "").kind
+        fields, steps = preset_settings("paper", cell.method, spec, cell.ipc or 1, network)
+        published = get_method(cell.method, **fields)
+        ours = get_method(cell.method, **dict(cell.fields))
+        assert ours.steps(cell.ipc or 1) == (steps or published.steps(cell.ipc or 1))
+        assert replace(ours, iterations=1) == replace(published, iterations=1)  # type: ignore[type-var]
 
 
 def test_no_two_tables_of_one_name() -> None:

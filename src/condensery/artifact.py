@@ -2,10 +2,10 @@
 
 Format version 2; docs/file-format.md describes it for other programs. Tensors: `images` float32 (M, C, H, W) in
 normalised space, or `stored.*`, which makes them; `labels` int64 (M,); `targets` float32 (M, classes), or `views.*`,
-if a network is trained towards more than classes. Metadata: the key `condensery` holds a JSON object with `format`
-(2), `spec` (see `ImageSpec.to_json`), `record`, `training`, `views` (step and temperature of their labels) and
-`sha256` (hex), which covers all of these and every tensor. Files of format 1, without `training`, `views` and what they
-describe, are read as ever; their `sha256` covers images and labels alone.
+if a network is trained towards more than classes; `whitening.*` where normalised images are whitened. Metadata: the
+key `condensery` holds a JSON object with `format` (2), `spec` (see `ImageSpec.to_json`), `record`, `training`, `views`
+(step and temperature of their labels) and `sha256` (hex), which covers all of these and every tensor. Files of format
+1, without `training`, `views` and what they describe, are read as ever; their `sha256` covers images and labels alone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from condensery.views import Views
 
 FORMAT = 2
 _KEY = "condensery"
-_STORED, _VIEWS = "stored.", "views."
+_STORED, _VIEWS, _WHITENING = "stored.", "views.", "whitening."
 _FOREIGN = (".pt", ".pth", ".npz", ".npy")  # endings of other programs' files, and of our own exports
 
 
@@ -93,14 +93,17 @@ def load(path: str | Path) -> SyntheticSet:
 
 def _set(tensors: dict[str, Tensor], header: Mapping[str, Any]) -> SyntheticSet:
     """Raises KeyError, TypeError, ValueError or BadInput where something is missing or does not fit."""
-    spec = ImageSpec.from_json(header["spec"])
+    whitening = _under(_WHITENING, tensors)
+    if "whitening" in header["spec"] and not whitening:
+        raise BadInput("its images are whitened, and what with is missing")
+    spec = ImageSpec.from_json(header["spec"], whitening)
     if header["format"] == 1:
         return SyntheticSet(tensors["images"], tensors["labels"], spec, header["record"])
     stored = _under(_STORED, tensors)
     views = _under(_VIEWS, tensors)
     known = (
         {"images", "labels", "targets"} | {f"{_STORED}{n}" for n in stored} | {f"{_VIEWS}{n}" for n in views}
-    )
+    ) | {f"{_WHITENING}{n}" for n in whitening}
     if unknown := sorted(set(tensors) - known):
         raise BadInput(f"it has the unknown tensor {unknown[0]!r:.40}")
     if stored and "images" in tensors:
@@ -132,6 +135,9 @@ def _tensors(synthetic: SyntheticSet) -> dict[str, Tensor]:
         tensors |= {f"{_VIEWS}{name}": tensor for name, tensor in synthetic.targets.tensors.items()}
     elif synthetic.targets is not None:
         tensors["targets"] = synthetic.targets
+    if synthetic.spec.whitening is not None:
+        found = synthetic.spec.whitening.tensors
+        tensors |= {f"{_WHITENING}{name}": tensor for name, tensor in found.items()}
     return tensors
 
 

@@ -226,6 +226,14 @@ def _described(found: _Found, content: Mapping[str, Any], path: Path, spec: Imag
             f"{path} was normalised with mean {_few(own[0])} and std {_few(own[1])}, the data have "
             f"{_few(spec.mean)} and {_few(spec.std)}"
         )
+    whitening = spec.whitening and spec.whitening.kind
+    if (theirs := content.get("whitening")) is not None or whitening:
+        said = None if theirs is None else str(theirs)
+        if said != whitening:
+            raise BadInput(
+                f"{path} is whitened as {said or 'none'}, the data as {whitening or 'none'}: give --whitening "
+                f"{said or 'none'}"
+            )
     return replace(found, training=training if isinstance(training, dict) else {})
 
 
@@ -311,7 +319,8 @@ def _normalised(
     if normalisation == "auto":
         normalisation = "bytes" if whole else "unit" if 0 <= low and high <= 1 else "data"
         said = {"bytes": "pixels from 0 to 255", "unit": "pixels from 0 to 1"}
-        said["data"] = f"normalised with the data's mean {_few(spec.mean)} and std {_few(spec.std)}"
+        whitened = f", and whitened ({spec.whitening.kind})" if spec.whitening else ""
+        said["data"] = f"normalised with the data's mean {_few(spec.mean)} and std {_few(spec.std)}{whitened}"
         announce(f"values from {low:.3g} to {high:.3g} are read as {said[normalisation]} (--normalisation)")
     top = {"bytes": 255, "unit": 1}.get(normalisation)
     images = images.float()
@@ -320,15 +329,14 @@ def _normalised(
             raise BadInput(
                 f"images of {source} reach from {low:g} to {high:g}, not from 0 to {top}: give another --normalisation"
             )
-        mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (spec.mean, spec.std))
-        return (images / top - mean) / std
+        return spec.from_unit(images / top)
     pixels = spec.denormalise(images)
     outside = float(((pixels < -0.5) | (pixels > 1.5)).float().mean())
     if outside > _OUTSIDE:
         raise BadInput(
             f"{100 * outside:.0f} % of the values of {source} lie far outside the pixels that the data's mean and "
-            "std allow: it is whitened or normalised otherwise; bring it to pixels from 0 to 1 and give "
-            "--normalisation unit"
+            "std allow: it is whitened or normalised otherwise; give --whitening zca or zca-kornia if it is whitened "
+            "so, or bring it to pixels from 0 to 1 and give --normalisation unit"
         )
     return images
 

@@ -87,6 +87,16 @@ class Task:
         drawn = rng.fork("real batch").numpy().choice(total, min(count, total), replace=False)
         return self.pool.images_at(drawn), torch.from_numpy(self.pool.labels[drawn]).to(self.device)
 
+    def even_batch(self, count: int, rng: Rng) -> tuple[Tensor, Tensor]:
+        """Real images, equally many of each class where it has them, and their classes: (B, C, H, W), int64 (B,).
+
+        `count` in all, rounded down, but one of each at least. `rng` is that of the step.
+        """
+        each = max(1, count // self.spec.num_classes)
+        drawn = [self.pool.sample(c, each, rng.fork("real batch", c)) for c in self.classes]
+        labels = [self.labels(c, len(images)) for c, images in zip(self.classes, drawn, strict=True)]
+        return torch.cat(drawn), torch.cat(labels)
+
     def pair(
         self,
         synthetic: Learned,

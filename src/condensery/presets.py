@@ -30,6 +30,7 @@ from condensery.records import ImageData, ImageSpec
 PRESETS = ("fast", "paper")
 _DEFAULTS = {"network": "convnet", "seed": 0}  # of every command that makes a set
 _CONDITIONS = ("data", "network", "ipc", "least_ipc", "least_side")
+_OF_DATA = ("whitening",)  # options of the images, not of a method
 
 
 def preset_settings(
@@ -54,12 +55,23 @@ def preset_settings(
         raise BadInput(
             f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}{did_you_mean(preset, PRESETS)}"
         )
+    found = {k: v for k, v in _holding(preset, method, spec, ipc, network).items() if k not in _OF_DATA}
+    steps = found.pop("steps", None)
+    return found, steps
+
+
+def preset_whitening(preset: str, method: str, spec: ImageSpec, ipc: int, network: str) -> str | None:
+    """How a preset whitens the images, see `condensery.whitening`; None where it says nothing. Args as above."""
+    return _holding(preset, method, spec, ipc, resolve(network).kind).get("whitening")
+
+
+def _holding(preset: str, method: str, spec: ImageSpec, ipc: int, network: str) -> dict[str, Any]:
+    """All that the entries which hold here set."""
     found: dict[str, Any] = {}
     for entry in _file().get(preset, {}).get(method, ()):
         if _holds(entry, spec, ipc, network):
             found |= {name: value for name, value in entry.items() if name not in _CONDITIONS}
-    steps = found.pop("steps", None)
-    return found, steps
+    return found
 
 
 def _holds(entry: Mapping[str, Any], spec: ImageSpec, ipc: int, network: str) -> bool:
@@ -122,7 +134,12 @@ def without_what_cannot_be(
 def preset_fields(method: str) -> set[str]:
     """Fields of a method that some preset sets: a command that leaves them out says nothing about them."""
     entries = (entry for preset in PRESETS for entry in _file().get(preset, {}).get(method, ()))
-    return {name for entry in entries for name in entry if name not in _CONDITIONS}
+    return {name for entry in entries for name in entry if name not in (*_CONDITIONS, *_OF_DATA)}
+
+
+def has_preset(preset: str, method: str) -> bool:
+    """Whether a preset says anything of a method; of others the defaults stay."""
+    return method in _file().get(preset, {})
 
 
 def preset_line(preset: str, method: str, fields: dict[str, Any], steps: int, ipc: int) -> str:

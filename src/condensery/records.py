@@ -12,6 +12,7 @@ from torch import Tensor
 
 from condensery.errors import BadInput
 from condensery.views import Views
+from condensery.whitening import Whitening
 
 _TOLERANCE = 1e-3  # by which probabilities in single precision may miss a sum of 1
 
@@ -32,6 +33,7 @@ class ImageSpec:
         mean, std: per channel, of pixels scaled to [0, 1]; images are normalised with them once.
         name: short name of a known set, otherwise "custom".
         flip: whether a mirrored image keeps its label (false for digits); decides the default augmentation.
+        whitening: what normalised images are whitened with; None for not at all.
     """
 
     channels: int
@@ -42,6 +44,7 @@ class ImageSpec:
     std: tuple[float, ...]
     name: str = "custom"
     flip: bool = True
+    whitening: Whitening | None = None
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
@@ -58,6 +61,8 @@ class ImageSpec:
             raise BadInput(f"std must be positive, not {self.std}: are all images the same?")
         if self.num_classes < 2:
             raise BadInput(f"a classifier needs at least 2 classes, found {list(self.class_names)}")
+        if self.whitening is not None and len(self.whitening.mean) != math.prod(self.shape):
+            raise BadInput(f"images of {self.shape} have a whitening of {len(self.whitening.mean):,} numbers")
 
     @property
     def num_classes(self) -> int:
@@ -70,17 +75,33 @@ class ImageSpec:
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """uint8 pixels (N, C, H, W) in 0..255 -> float32 (N, C, H, W) in normalised space."""
-        mean = torch.tensor(self.mean, device=pixels.device).view(1, -1, 1, 1)
-        std = torch.tensor(self.std, device=pixels.device).view(1, -1, 1, 1)
-        return (pixels.float() / 255 - mean) / std
+        return self.from_unit(pixels.float() / 255)
+
+    def from_unit(self, images: Tensor) -> Tensor:
+        """float images (N, C, H, W) scaled to [0, 1] -> normalised space: standardised, and whitened if so said."""
+        mean = torch.tensor(self.mean, device=images.device, dtype=images.dtype).view(1, -1, 1, 1)
+        std = torch.tensor(self.std, device=images.device, dtype=images.dtype).view(1, -1, 1, 1)
+        standardised = (images - mean) / std
+        return standardised if self.whitening is None else self.whitening(standardised)
 
     def denormalise(self, images: Tensor) -> Tensor:
         """float images (N, C, H, W) in normalised space -> [0, 1]-scaled, not clipped."""
+        images = images if self.whitening is None else self.whitening.undone(images)
         mean = torch.tensor(self.mean, device=images.device, dtype=images.dtype).view(1, -1, 1, 1)
         std = torch.tensor(self.std, device=images.device, dtype=images.dtype).view(1, -1, 1, 1)
         return images * std + mean
 
+    def normalises_as(self, other: ImageSpec) -> bool:
+        """Whether both give the same numbers to the same pixels."""
+        return (self.mean, self.std, self.whitening) == (other.mean, other.std, other.whitening)
+
+    def normalised_as(self, other: ImageSpec) -> ImageSpec:
+        """The same images with the mean, std and whitening of others."""
+        return replace(self, mean=other.mean, std=other.std, whitening=other.whitening)
+
     def to_json(self) -> dict[str, Any]:
+        """JSON-able facts; of a whitening its kind alone."""
+        whitening = {} if self.whitening is None else {"whitening": self.whitening.kind}
         return {
             "name": self.name,
             "channels": self.channels,
@@ -90,11 +111,15 @@ class ImageSpec:
             "mean": list(self.mean),
             "std": list(self.std),
             "flip": self.flip,
+            **whitening,
         }
 
     @staticmethod
-    def from_json(record: dict[str, Any]) -> ImageSpec:
-        """Inverse of `to_json`. Raises KeyError, TypeError or ValueError if the record is not one of ours."""
+    def from_json(record: dict[str, Any], whitening: dict[str, Tensor] | None = None) -> ImageSpec:
+        """Inverse of `to_json`; a whitening is there if its tensors are given.
+
+        Raises KeyError, TypeError, ValueError or BadInput if the record is not one of ours.
+        """
         return ImageSpec(
             channels=int(record["channels"]),
             height=int(record["height"]),
@@ -104,6 +129,7 @@ class ImageSpec:
             std=tuple(float(x) for x in record["std"]),
             name=str(record["name"]),
             flip=bool(record["flip"]),
+            whitening=Whitening.from_tensors(str(record["whitening"]), whitening) if whitening else None,
         )
 
 
@@ -286,10 +312,11 @@ class SyntheticSet:
 
     @property
     def bytes(self) -> int:
-        """Bytes of the tensors in a file of the set: images or what makes them, classes, and targets."""
+        """Bytes of the tensors in a file of the set: images or what makes them, classes, targets and whitening."""
         images = sum(t.nbytes for t in self.stored.values()) if self.stored else self.images.nbytes
         targets = 0 if self.targets is None else self.targets.nbytes
-        return images + self.labels.nbytes + targets
+        whitening = 0 if self.spec.whitening is None else self.spec.whitening.nbytes
+        return images + self.labels.nbytes + targets + whitening
 
     def hard(self) -> SyntheticSet:
         """The same images with their classes alone, and no wishes about training."""

@@ -12,7 +12,7 @@ import torch
 from condensery import artifact
 from condensery.budgets import Counts, Ipc, average, counts_for, per_class, recorded, require_budget
 from condensery.coresets import SELECTORS
-from condensery.data import ClassPool, load
+from condensery.data import ClassPool, load, whitened
 from condensery.data.sources import absolute_source, given_options, silent
 from condensery.errors import BadInput
 from condensery.evaluation import Protocol
@@ -20,7 +20,7 @@ from condensery.method import Method, Task
 from condensery.methods import get_method
 from condensery.minutes import require_minutes, within
 from condensery.models.registry import resolve
-from condensery.presets import preset_line, with_preset
+from condensery.presets import preset_line, preset_whitening, with_preset
 from condensery.provenance import pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.run_folder import RunFolder, RunSettings
@@ -117,6 +117,9 @@ def condense(
     wanted = None
     if preset or (minutes is not None and not configured):
         method, wanted = with_preset(preset or "fast", method, fields, images, typical, network, announce)
+        if kind := preset_whitening(preset or "fast", method.name, images.spec, typical, network):
+            images = _whitened_by_preset(kind, images, how_to_load, announce)
+            start = None if given is None else _start(given, start_record, method, images, silent)
     if going_on:  # a run keeps its number of steps, and what minutes chose for it
         if minutes is not None:
             method, network = _as_it_began(RunFolder(Path(out or "")).settings(), method, network, typed)
@@ -189,6 +192,8 @@ def resume_run(
         settings = replace(settings, steps=steps)
     if images is None:
         images = load(settings.source, announce=options.announce, **settings.options)
+    elif images.spec.whitening is None:  # the run's, which a preset may have chosen
+        images = whitened(images, settings.options.get("whitening", "none"), options.announce)
     if images.fingerprint != settings.fingerprint:
         raise BadInput(
             f"{settings.source} has changed since the run in {out} began: start a new run with another --out"
@@ -202,6 +207,16 @@ def resume_run(
         session.resume(folder)
         folder.write_settings(settings)
         return session.run()
+
+
+def _whitened_by_preset(
+    kind: str, images: ImageData, how_to_load: Mapping[str, Any], announce: Callable[[str], None]
+) -> ImageData:
+    """Images whitened as published, unless somebody chose."""
+    if "whitening" in how_to_load or images.spec.whitening is not None:
+        return images
+    announce(f"images are whitened ({kind}), as published; --whitening none leaves that out")
+    return replace(whitened(images, kind, announce), options={**images.options, "whitening": kind})
 
 
 def _configured(method: str | Method, fields: Mapping[str, Any], preset: str | None) -> Method:

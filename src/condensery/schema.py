@@ -135,6 +135,7 @@ SPEC = Fields(
         "class_names": Each(PATH, 2),  # of folders
         **dict.fromkeys(("mean", "std"), Each(number())),
         "flip": FLAG,
+        "whitening": TEXT,
     },
     required=("name", "channels", "height", "width", "class_names", "mean", "std", "flip"),
 )
@@ -146,7 +147,7 @@ OPTIONS = Fields(
         "channels": whole(1),
         "test_fraction": number(0, 1),
         "classes": Each(CLASS),
-        **dict.fromkeys(("image_column", "label_column", "train_split", "test_split"), TEXT),
+        **dict.fromkeys(("image_column", "label_column", "train_split", "test_split", "whitening"), TEXT),
         "value_range": Each(number()),
         "skip_damaged": FLAG,
     },

@@ -162,6 +162,9 @@ def fit(
             rate=None
             if recipe.schedule == "step" and not recipe.rates
             else _rate(recipe, epoch * per_epoch, recipe.epochs * per_epoch),
+            momenta=[recipe.momenta[(epoch * per_epoch + i) % len(recipe.momenta)] for i in range(per_epoch)]
+            if recipe.momenta
+            else (),
             order=recipe.order,
         )
         if epoch + 1 in recipe.decay_after:
@@ -222,12 +225,14 @@ def train_epoch(
     on_batch: OnBatch | None = None,
     loss: Loss = cross_entropy,
     rate: Callable[[int], float] | None = None,
+    momenta: Sequence[float] = (),
     order: Sequence[int] = (),
 ) -> None:
     """One pass over `images` in random order: mean loss per batch, one optimiser step per batch.
 
     Args:
         rate: the learning rate of each batch, by its number; None leaves the optimiser's.
+        momenta: the momentum of each batch; () leaves the optimiser's.
         order: indices of all images in place of a random order.
     """
     network.train()
@@ -239,6 +244,9 @@ def train_epoch(
         if rate is not None:
             for group in optimizer.param_groups:
                 group["lr"] = rate(i)
+        if momenta:
+            for group in optimizer.param_groups:
+                group["momentum"] = momenta[i]
         logits = train_step(network, optimizer, batch, labels, chunk, loss)
         if on_batch is not None:
             on_batch(indices, logits)

@@ -67,6 +67,7 @@ class Recipe:
         warmup: share of all steps in which "cosine" and "one-cycle" first rise from 0 to `lr` in a straight line.
         floor: the last learning rate as a share of `lr`.
         rates: the learning rate of each step in place of `lr` and a schedule, again from the first after the last; ().
+        momenta: the momentum of each step of "sgd" in place of `momentum`, likewise; ().
         order: indices of all images in the order in which every epoch takes them; () shuffles them anew.
         weights: seed of the initial weights, where a set was made for these alone; -1 draws them.
 
@@ -87,6 +88,7 @@ class Recipe:
     warmup: float = 0.0
     floor: float = 0.0
     rates: tuple[float, ...] = ()
+    momenta: tuple[float, ...] = ()
     order: tuple[int, ...] = ()
     weights: int = -1
 
@@ -106,12 +108,20 @@ class Recipe:
             raise BadInput(f"decay_after is for the schedule step, not for {self.schedule}")
         if self.schedule == "step" and (self.warmup or self.floor):
             raise BadInput("warmup and floor are for the schedules cosine and one-cycle, not for step")
+        self._check_steps()
+        if sorted(self.order) != list(range(len(self.order))):
+            raise BadInput(f"order of a recipe must name each of {len(self.order)} images once")
+
+    def _check_steps(self) -> None:
+        """Raises BadInput for rates or momenta of single steps that cannot be."""
         if self.rates and (self.schedule != "step" or self.decay_after):
             raise BadInput("rates are given for each step, so without a schedule or decay_after")
         if not all(0 <= rate <= 1e6 for rate in self.rates):
             raise BadInput("rates of a recipe must lie between 0 and 1e+06")
-        if sorted(self.order) != list(range(len(self.order))):
-            raise BadInput(f"order of a recipe must name each of {len(self.order)} images once")
+        if not all(0 <= momentum <= 10 for momentum in self.momenta):
+            raise BadInput("momenta of a recipe must lie between 0 and 10")
+        if self.momenta and self.optimizer != "sgd":
+            raise BadInput(f"momenta are given for each step of sgd, not of {self.optimizer}")
 
     @property
     def rate_text(self) -> str:
@@ -181,7 +191,7 @@ def own_recipe(training: Mapping[str, Any]) -> tuple[Recipe, str]:
             raise BadInput(
                 f"the set wants to be trained with {key!r:.40}, which this condensery does not know"
             )
-        entries = (int, float) if key == "rates" else (int,)
+        entries = (int, float) if key in ("rates", "momenta") else (int,)
         if kinds[key] is tuple and isinstance(value, list) and all(type(v) in entries for v in value):
             values[key] = tuple(value)
         elif type(value) is kinds[key] or (kinds[key] is float and type(value) is int):

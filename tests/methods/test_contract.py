@@ -35,7 +35,10 @@ WITHOUT_NETWORKS = ("kip", "mmd", "rfad")
 FIXED_IMAGES = ("ld",)  # learn labels alone
 NEVER_ZERO = ("cafe", "dd", "ld", "mtt")  # their loss is more than a distance from the real images
 EMBEDDING = ("cafe", "dm", "frepo", "generative", "rfad")  # they need a network with embed()
-GENERATORS = ("generative",)  # their images are made of codes and weights; losses are tested beside them
+GENERATORS = (
+    "generative",
+    "gtn",
+)  # their images are made of codes and weights; losses are tested beside them
 FALLS = {"ld": 0.95, "mtt": 0.99}  # where one step of training, not a whole one, is looked at
 FAST_RATE: dict[str, dict[str, float]] = {  # where the published rate shows nothing in 25 steps
     "frepo": {"image_lr": 0.03},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
+import condensery
 from condensery import BadInput, Rng, driver, get_method
 from condensery.errors import FailedWork
 from condensery.matching.infinite import fully_connected_kernel
+from condensery.methods.kip import kernel_accuracy
 
 RNG = Rng(4)
 
@@ -131,3 +134,18 @@ def test_a_kernel_that_cannot_be_solved_names_step_and_fix(make_task) -> None:
         FailedWork, match=r"step 0: the kernel of 6 .*more than --ridge 0 or less than --image-lr"
     ):
         list(method.terms(task, state, RNG))
+
+
+def test_the_kernels_own_accuracy_is_that_of_the_regression(tiny, make_task) -> None:
+    """Against plain numpy, with learned labels."""
+    made = condensery.condense(tiny, "kip", ipc=4, steps=3, real_batch=36, labels="learned")
+    found = kernel_accuracy(made, tiny)
+    test = torch.from_numpy(tiny.test.pixels.copy()).permute(0, 3, 1, 2)
+    x, y = made.images.flatten(1).double(), made.targets.double().numpy()
+    k = fully_connected_kernel(x, x).numpy()
+    solution = np.linalg.solve(k + 1e-6 * np.trace(k) / 12 * np.eye(12), y)
+    said = fully_connected_kernel(tiny.spec.normalise(test).flatten(1).double(), x).numpy() @ solution
+    assert found == pytest.approx(np.mean(said.argmax(1) == tiny.test.labels)) and found > 0.6
+    other = replace(tiny, spec=replace(tiny.spec, mean=(0.0,)))
+    with pytest.raises(BadInput, match="normalised as the set is"):
+        kernel_accuracy(made, other)

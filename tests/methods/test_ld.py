@@ -153,3 +153,13 @@ def test_images_stay_what_they_were(make_task) -> None:
     state, _ = driver.advance(method, task, state, RNG)
     assert torch.equal(state.synthetic.images, before) and list(state.synthetic.leaves()) == ["targets"]
     assert replace(state).synthetic.content().targets is not None
+
+
+def test_a_balanced_batch_has_equally_many_of_each_class_and_others_need_not(make_task) -> None:
+    task = make_task(ipc=1)
+    even = get_method("ld", balanced="yes", real_batch=20)._real(task, Rng(1))[1]
+    assert even.tolist() == [0] * 6 + [1] * 6 + [2] * 6
+    drawn = get_method("ld", real_batch=18)._real(task, Rng(1))[1]
+    assert len(drawn) == 18 and torch.bincount(drawn).tolist() != [6, 6, 6]
+    with pytest.raises(BadInput, match="unknown balanced 'maybe'; choose one of no, yes"):
+        get_method("ld", balanced="maybe").check(task)

@@ -48,6 +48,10 @@ def by_autograd(method, task, state, tesla: bool) -> tuple[torch.Tensor, list[to
     start, target = (state.prepared.weights(state.network, expert, e) for e in (epoch, epoch + 2))
     names = [name for name, _ in state.network.named_parameters()]
     weights, labels = tuple(w.requires_grad_() for w in start), state.synthetic.labels
+    if method.labels == "expert":
+        labels = torch.func.functional_call(
+            state.network, dict(zip(names, target, strict=True)), (images.detach(),)
+        ).softmax(1)
     moved = sum((a - b).square().sum() for a, b in zip(start, target, strict=True)).detach()
     sums = [torch.zeros_like(w) for w in start]
     for step in range(4):
@@ -65,13 +69,13 @@ def by_autograd(method, task, state, tesla: bool) -> tuple[torch.Tensor, list[to
     return value, list(torch.autograd.grad(value, [images, rate]))
 
 
-@pytest.mark.parametrize("gradient", ["exact", "tesla"])
-def test_loss_and_gradients_are_those_of_autograd(gradient: str, make_task) -> None:
-    task, method, state = begun(make_task, gradient=gradient, augmentation="none", syn_batch=3)
+@pytest.mark.parametrize(("gradient", "labels"), [("exact", "hard"), ("tesla", "hard"), ("exact", "expert")])
+def test_loss_and_gradients_are_those_of_autograd(gradient: str, labels: str, make_task) -> None:
+    task, method, state = begun(make_task, gradient=gradient, labels=labels, augmentation="none", syn_batch=3)
     value, expected = by_autograd(method, task, state, gradient == "tesla")
     loss, found = gradients(method, task, state)
     assert loss == pytest.approx(float(value.detach()), rel=1e-4)
-    for ours, theirs in zip(found, expected, strict=True):
+    for ours, theirs in zip((found[0], found[-1]), expected, strict=True):
         scale = float(theirs.abs().max())
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * scale)
 
@@ -88,6 +92,20 @@ def test_teslas_gradient_is_not_the_exact_one_but_near_it(make_task) -> None:
             both.append(gradients(method, task, state)[1][0].flatten())
         apart.append(float((both[0] - both[1]).norm() / both[0].norm()))
     assert apart[0] < 0.01 < apart[1]
+
+
+def test_labels_are_what_the_target_expert_says_and_are_kept(make_task) -> None:
+    task, method, state = begun(make_task, labels="expert")
+    state, _ = driver.advance(method, task, state, RNG)
+    found = driver.content(method, task, state).targets
+    assert found is not None and torch.allclose(found.sum(1), torch.ones(6)) and bool((found > 0).all())
+    source = RNG.fork("step", 0).fork("segment").numpy()
+    expert, epoch = int(source.integers(2)), int(source.integers(2))
+    target = state.prepared.weights(state.network, expert, epoch + 2)
+    names = [name for name, _ in state.network.named_parameters()]
+    images = driver.begin(method, task, RNG).synthetic.images.detach()  # before the update
+    said = torch.func.functional_call(state.network, dict(zip(names, target, strict=True)), (images,))
+    torch.testing.assert_close(found, said.softmax(1))
 
 
 def test_an_update_is_sgd_with_momentum_at_two_rates(make_task) -> None:
@@ -135,6 +153,7 @@ def test_experts_are_trained_as_far_as_the_last_target_and_an_estimate_needs_non
     ("fields", "said"),
     [
         ({"gradient": "none"}, "unknown gradient 'none'; choose one of exact, tesla"),
+        ({"labels": "soft"}, "unknown labels 'soft'; choose one of hard, expert"),
         ({"rate": 0.0}, r"--rate, where the learned rate begins, must be in \(0, 1e6\], not 0"),
     ],
 )

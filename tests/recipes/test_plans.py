@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,8 @@ from condensery.comparison.entries import all_fields
 from condensery.data import load
 from condensery.errors import BadInput
 from condensery.recipes import get_recipe
-from condensery.recipes.plans import Changes, plans
+from condensery.recipes.plans import Changes, place, plans
+from condensery.recipes.run import _other_whitening
 
 
 def test_a_hundredth_of_steps_sets_and_networks() -> None:
@@ -112,3 +114,22 @@ def test_parts_count_what_the_cells_count(name: str) -> None:
         for network in p.networks
     ]
     assert set(found) == wanted and len(found) == len(wanted)
+
+
+def test_a_set_with_a_way_of_its_own_is_judged_by_it() -> None:
+    cells = get_recipe("dc-small-networks-mnist").only(["10 per class"], []).cells
+    assert [place(cell, Changes())[-1] for cell in cells] == ["own recipe", "dc-2021"]
+    (plan,) = {
+        p.protocol["name"] for p in plans(get_recipe("dc-small-networks-mnist"), Changes(), load("digits"))
+    }
+    assert plan == "dc-2021"
+
+
+def test_whitening_that_was_published_and_is_not_there_is_said() -> None:
+    cifar = replace(load("digits").spec, name="cifar10")
+    images = replace(load("digits"), spec=cifar)
+    said = _other_whitening(get_recipe("generative-main-cifar10").only([], ["MTT"]), images)
+    assert said == [
+        "mtt at 1, 10 per class: published with images whitened as zca-kornia, not as none (--whitening)"
+    ]
+    assert _other_whitening(get_recipe("generative-main-mnist"), images) == []

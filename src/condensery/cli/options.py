@@ -47,6 +47,9 @@ class Source(Options, panel="Images"):
     """The pixel values that become black and white, such as 0,4095 (default: by the rule that is said)."""
     skip_damaged: bool = False
     """Leave out images that cannot be read, and say which."""
+    whitening: Annotated[str | None, Flag("none|zca|zca-kornia")] = None
+    """Whiten normalised images, fitted on the training images: zca as FRePo, KIP and RFAD do, zca-kornia as MTT does
+    (default: none, but as published with --preset paper)."""
 
 
 class Images(Source, Resize):

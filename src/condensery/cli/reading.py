@@ -14,7 +14,7 @@ from condensery.errors import BadInput
 from condensery.text import accuracy, percent, readable_bytes, readable_seconds
 
 if TYPE_CHECKING:
-    from condensery.records import SyntheticSet
+    from condensery.records import ImageSpec, SyntheticSet
 
 
 class Show(Output):
@@ -66,6 +66,7 @@ class Show(Output):
                 "Mean, std",
                 ", ".join(" ".join(f"{x:.4f}" for x in values) for values in (spec.mean, spec.std)),
             ),
+            *_whitening(spec),
             *_origin(synthetic.record),
             ("Picture", missing or str(drawn)),
         ]
@@ -84,6 +85,15 @@ class Show(Output):
             "record": synthetic.record,
         }
         self.result(document | ({"verified": {"sha256": sha[0], "covers": sha[1]}} if sha else {}))
+
+
+def _whitening(spec: ImageSpec) -> list[tuple[str, str]]:
+    """What images are whitened with, which a file holds; pictures are not whitened."""
+    if spec.whitening is None:
+        return []
+    return [
+        ("Whitening", f"{spec.whitening.kind}, {readable_bytes(spec.whitening.nbytes)}; undone in pictures")
+    ]
 
 
 def _labels(synthetic: SyntheticSet) -> Iterator[tuple[str, str]]:

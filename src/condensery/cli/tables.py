@@ -8,6 +8,7 @@ from condensery.budgets import spanned
 from condensery.cli.output import Table, table
 from condensery.evaluation import Evaluation, Score
 from condensery.evaluation.honest import SCORES, ScoreColumn
+from condensery.evaluation.scores import COMMON, OWN
 from condensery.report.contents import Measurement
 from condensery.report.tables import sets_by_networks
 from condensery.text import accuracy, count, percent, readable_bytes, readable_seconds
@@ -19,15 +20,18 @@ _RANGE = (
 
 
 def accuracy_table(evaluation: Evaluation) -> Table:
-    """Accuracy with its spread and bytes, a row for each score."""
+    """Accuracy with its spread and bytes, a row for each; that by a set's own recipe beside the common one."""
     scores = evaluation.scores
-    kinds = ("labels", "augmentation", "recipe")
-    differing = [name for name in kinds if len({getattr(score, name) for score in scores}) > 1]
-    rows = [_row(score, differing) for score in scores]
+    differing = [name for name in ("labels", "augmentation") if len({getattr(s, name) for s in scores}) > 1]
+    if any(score.recipe == OWN for score in scores):
+        rows = [_both_recipes(common, own, differing) for common, own in _paired(scores)]
+    else:
+        rows = [_row(score, differing) for score in scores]
     if teacher := evaluation.record.get("labelled_by"):
         size, found = readable_bytes(teacher["bytes"]), percent(teacher["accuracy"])
+        accuracy_head = next(head for head in rows[0] if head.endswith("%"))
         rows.append(
-            {"set": "teacher", "network": teacher["network"], ">size": size, ">accuracy %": found, ">n": "1"}
+            {"set": "teacher", "network": teacher["network"], ">size": size, accuracy_head: found, ">n": "1"}
         )
     return table(rows)
 
@@ -46,6 +50,49 @@ def _row(score: Score, differing: list[str]) -> dict[str, str]:
         ">epochs": str(score.epochs),
         ">time": readable_seconds(score.seconds),
     }
+
+
+def _paired(scores: Sequence[Score]) -> list[tuple[Score | None, Score | None]]:
+    """Scores by the common protocol, each with that of the same set and network by the set's own recipe, if any.
+
+    One by the own recipe stands beside that with the same labels, or else beside the last one.
+    """
+    rows: list[tuple[Score | None, Score | None]] = [(s, None) for s in scores if s.recipe != OWN]
+    for own in (score for score in scores if score.recipe == OWN):
+        kin = [
+            i
+            for i, (common, taken) in enumerate(rows)
+            if common
+            and taken is None
+            and (common.subject, common.network) == (own.subject, own.network)
+            and common.augmentation == own.augmentation
+        ]
+        alike = [i for i in kin if getattr(rows[i][0], "labels", None) == own.labels]
+        if kin:
+            place = (alike or kin)[-1]
+            rows[place] = rows[place][0], own
+        else:
+            rows.append((None, own))
+    return rows
+
+
+def _both_recipes(common: Score | None, own: Score | None, differing: list[str]) -> dict[str, str]:
+    """A row with two accuracies; where anything else differs between them, that of the own recipe comes second."""
+    rows = [_row(score, differing) if score else None for score in (common, own)]
+
+    def cell(name: str) -> str:
+        said = [row[name] for row in rows if row]
+        return " / ".join(said if len(set(said)) > 1 else said[:1])
+
+    first = rows[0] or rows[1] or {}
+    found = {}
+    for name in first:
+        if name == ">accuracy %":
+            for recipe, row in zip((COMMON, OWN), rows, strict=True):
+                found[f">{recipe} %"] = row[name] if row else "-"
+        else:
+            found[name] = cell(name)
+    return found
 
 
 def circumstances(evaluation: Evaluation) -> list[str]:
@@ -111,11 +158,36 @@ _ONLY_IF_TOLD = {"made with": 1, "labels": 0, "protocol": 1}
 
 def measurement_table(measurements: Sequence[Measurement]) -> Table:
     """A row for each; columns in which nothing is said are left out."""
-    rows = list(map(_measurement, measurements))
+    rows = _beside_own(measurements)
     said = {name: {row[name] for row in rows} - {"-", "hard"} for name in (rows[0] if rows else ())}
     optional = {**_ONLY_IF_TOLD, **dict.fromkeys([">published", *(f">{one.name}" for one in SCORES)], 0)}
     left_out = {name for name, least in optional.items() if len(said.get(name, ())) <= least}
     return table({name: text for name, text in row.items() if name not in left_out} for row in rows)
+
+
+def _beside_own(measurements: Sequence[Measurement]) -> list[dict[str, str]]:
+    """A row for each, with the accuracy by a set's own recipe in a column beside that by the common protocol."""
+    rows: list[tuple[Measurement, dict[str, str]]] = []
+    owned = any(one.protocol == OWN for one in measurements)
+    for one in sorted(measurements, key=lambda one: one.protocol == OWN):
+        kin = [row for of, row in rows if _place(of) == _place(one) and row.get(f">{OWN} %") == "-"]
+        if one.protocol == OWN and kin:
+            kin[-1][f">{OWN} %"] = accuracy(one.mean, one.std, one.n)
+            continue
+        row = _measurement(one)
+        if owned:
+            shown = row.pop(">accuracy %")
+            both = ("-", shown) if one.protocol == OWN else (shown, "-")
+            place = list(row).index(">n")
+            head = dict(zip((f">{COMMON} %", f">{OWN} %"), both, strict=True))
+            items = list(row.items())
+            row = dict([*items[:place], *head.items(), *items[place:]])
+        rows.append((one, row))
+    return [row for _, row in rows]
+
+
+def _place(one: Measurement) -> tuple[object, ...]:
+    return one.subject, one.ipc, one.condensed_with, one.network, one.data
 
 
 def _measurement(one: Measurement) -> dict[str, str]:

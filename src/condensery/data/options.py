@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class Options:
         train_split, test_split: names of parts, separated by commas, None to know them by their names.
         value_range: the pixel values that become black and white, None for the rule.
         skip_damaged: leave out images that cannot be read instead of refusing the set.
+        whitening: of normalised images, see `condensery.whitening`; "none" where a preset would choose one.
     """
 
     size: int | None = None
@@ -36,6 +37,7 @@ class Options:
     test_split: str | None = None
     value_range: Sequence[float] | None = None
     skip_damaged: bool = False
+    whitening: str | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None and not 8 <= self.size <= 4096:
@@ -83,7 +85,8 @@ class Options:
 
     @property
     def words(self) -> tuple[str, ...]:
-        return tuple(repr(value) for value in astuple(self))
+        """All that pixels depend on: whitening comes after them."""
+        return tuple(repr(value) for value in astuple(replace(self, whitening=None))[:-1])
 
 
 def _checked_range(given: Sequence[float]) -> tuple[float, float]:

@@ -56,6 +56,8 @@ class ClassPool:
         for c, members in enumerate(self._members):
             labels[members] = c
         normalised = (*self.spec.class_names, str((self.spec.mean, self.spec.std)))
+        if self.spec.whitening is not None:
+            normalised += (self.spec.whitening.digest,)
         return fingerprint(normalised, [(self._rows.pixels, labels)])
 
     def members(self, c: int) -> np.ndarray:

@@ -40,7 +40,7 @@ class PixelRows:
         start, size = self.pixels.offset, self.pixels[0].nbytes  # type: ignore[attr-defined]  # a memory map
         rows = np.empty((len(indices), *self.pixels.shape[1:]), dtype=np.uint8)
         for row, index in zip(rows, indices.tolist(), strict=True):
-            if os.preadv(file, [row], start + index * size) != size:
+            if os.preadv(file, [row.data], start + index * size) != size:
                 raise IndexError(f"there is no image {index} in {self.pixels.filename}")  # type: ignore[attr-defined]
         return torch.from_numpy(rows)
 

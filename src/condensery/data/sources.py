@@ -18,6 +18,7 @@ from condensery.data.originals import Originals, training_files
 from condensery.data.places import find, path_of
 from condensery.data.specs import KnownSet, recognise
 from condensery.data.subset import class_names, subset
+from condensery.data.whitened import NONE, whitened
 from condensery.errors import BadInput
 from condensery.records import ImageData, ImageSpec, LabeledImages
 
@@ -53,6 +54,7 @@ def load(
     test_split: str | None = None,
     value_range: Sequence[float] | None = None,
     skip_damaged: bool = False,
+    whitening: str | None = None,
     classes: Sequence[str | int] | None = None,
     cache_dir: Path | None = None,
     announce: Callable[[str], None] = silent,
@@ -67,7 +69,8 @@ def load(
         source: "digits" (bundled); a known name such as "mnist" (from the folder `CONDENSERY_DATA` names,
             otherwise from the Hub); a folder with one sub-folder per class, with or without parts; a folder of
             tables or of a download as it unpacks; a .parquet or .npz file; a Hub id "owner/name" or
-            "owner/name:config". A folder goes before a known set of its name. An ImageData is returned as it is.
+            "owner/name:config". A folder goes before a known set of its name. An ImageData is returned as it is, but
+            for its whitening.
         size: resize so that the short side has this many pixels, then crop the central square.
         channels: 1 or 3 converts; None keeps grey sets grey and makes mixed ones colour.
         test_fraction: share of every class that becomes the test part where the source has none.
@@ -77,6 +80,8 @@ def load(
             their names.
         value_range: the two pixel values that become black and white; chosen by rule if None.
         skip_damaged: leave out images that cannot be read, and say which, instead of refusing the set.
+        whitening: "zca" or "zca-kornia" whitens normalised images, fitted on the training images of the whole set, see
+            `condensery.whitening`; "none", or None, does not.
         classes: names of at least two classes to keep, None for all; labels follow their order. Normalisation
             and split stay those of the whole set.
         cache_dir: instead of `$CONDENSERY_CACHE` or `~/.cache/condensery`.
@@ -97,14 +102,18 @@ def load(
         test_split,
         value_range,
         skip_damaged,
+        whitening,
     )
     names = class_names(classes)
     if isinstance(source, ImageData):
-        if options.given or names is not None:
+        if options.given.keys() - {"whitening"} or names is not None:
             raise BadInput(
                 "size, channels and classes apply to files; this source is an ImageData, already decoded"
             )
-        return source
+        if whitening is None:
+            return source
+        data = replace(source, options={**source.options, "whitening": whitening})
+        return whitened(data, whitening, announce, Cache(cache_dir))
     known, origin = find(source, options, announce)
     cache = Cache(cache_dir)
     place = digest(*origin.identity, *options.words)
@@ -118,6 +127,7 @@ def load(
     else:
         entry, found = remembered
     data = replace(_image_data(entry, known, str(source)), options=options.given, found=found)
+    data = whitened(data, whitening or NONE, announce, cache)
     if names is not None:
         data = replace(subset(data, names, cache), options={**data.options, "classes": list(names)})
     _announce(data.found, announce)

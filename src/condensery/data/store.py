@@ -156,7 +156,7 @@ def measure(class_names: tuple[str, ...], parts: list[tuple[np.ndarray, np.ndarr
     keys = np.empty(len(train), dtype=np.uint64)
     both, done = _started(class_names, train, train_labels), 0
     for block in blocks(train):
-        both.update(block)
+        both.update(block.data)
         keys[done : done + len(block)] = _keys(block)
         counts += _value_counts(block)
         done += len(block)
@@ -164,8 +164,8 @@ def measure(class_names: tuple[str, ...], parts: list[tuple[np.ndarray, np.ndarr
     alone, test_keys = _started(class_names, test, test_labels), []
     both.update(_shape_and_labels(test, test_labels))
     for block in blocks(test):
-        both.update(block)
-        alone.update(block)
+        both.update(block.data)
+        alone.update(block.data)
         test_keys.append(_keys(block))
     together = np.concatenate(test_keys) if test_keys else np.empty(0, np.uint64)
     twice = _duplicates(train, keys, test, together)
@@ -226,7 +226,7 @@ def fingerprint(class_names: tuple[str, ...], parts: list[tuple[np.ndarray, np.n
     for pixels, labels in parts:
         digest.update(_shape_and_labels(pixels, labels))
         for block in blocks(pixels):
-            digest.update(block)
+            digest.update(block.data)
     return digest.hexdigest()
 
 

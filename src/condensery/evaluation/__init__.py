@@ -10,10 +10,11 @@ from condensery.evaluation.honest import (
     label_robust_score,
 )
 from condensery.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
-from condensery.evaluation.scores import Score
+from condensery.evaluation.scores import OWN, Score
 from condensery.evaluation.soft_labels import SoftLabels, Teacher, train_teacher
 
 __all__ = [
+    "OWN",
     "PROTOCOLS",
     "Evaluation",
     "Honest",

@@ -345,7 +345,7 @@ def _check(repeats: int, whole_repeats: int, whole_epochs: int | None, baselines
 
 def _check_same_kind(one: SyntheticSet, first: SyntheticSet) -> None:
     """Raises BadInput unless the images of two sets mean the same."""
-    for key in ("shape", "class_names", "mean", "std"):
+    for key in ("shape", "class_names", "mean", "std", "whitening"):
         ours, theirs = getattr(one.spec, key), getattr(first.spec, key)
         if ours != theirs:
             raise BadInput(

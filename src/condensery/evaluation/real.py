@@ -39,7 +39,8 @@ def real_images(
         if data is None and not origin.get("source"):
             raise BadInput("the set does not say what it was made from: name the real images with --data")
         source = origin["source"] if data is None else data
-        data = load(source, announce=announce, **{**origin.get("options", {}), **options})
+        asked = {**origin.get("options", {}), **options, "whitening": None}  # it is the set's, whatever it is
+        data = load(source, announce=announce, **asked)
     if changed := changed_parts(origin, data):
         announce(_changed_line(changed, data.source))
     return _as_in_set(synthetic.spec, data, announce)
@@ -65,8 +66,12 @@ def _as_in_set(spec: ImageSpec, data: ImageData, announce: Callable[[str], None]
     if spec.class_names != data.spec.class_names:
         found = _with_classes(spec.class_names, data)
         announce(f"classes of {data.source} are matched by name: they are in another order there")
-    if (spec.mean, spec.std) != (data.spec.mean, data.spec.std):
-        found = replace(found, spec=replace(found.spec, mean=spec.mean, std=spec.std))
+    alike = (spec.mean, spec.std) == (data.spec.mean, data.spec.std)
+    if not spec.normalises_as(data.spec):
+        found = replace(found, spec=found.spec.normalised_as(spec))
+    if spec.whitening is not None:
+        announce(f"images of {data.source} are whitened as the set is ({spec.whitening.kind})")
+    elif not alike:
         announce(
             f"images of {data.source} are normalised with the set's mean {_few(spec.mean)} and std {_few(spec.std)}, "
             f"not with their own {_few(data.spec.mean)} and {_few(data.spec.std)}"

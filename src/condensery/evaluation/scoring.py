@@ -167,6 +167,8 @@ class Scorer:
             setting = replace(setting, labels=HARD, held=False)
         elif setting.held:
             picks = [self._labelled_like(like, pick, i) for i, pick in enumerate(picks)]
+        if setting.training:
+            setting = replace(setting, training=_for_images(setting.training, len(picks[0])))
         return self._score_sets("random", factory, picks, 1, setting)
 
     def score_whole(self, factory: NetworkFactory, repeats: int, epochs: int) -> Score:
@@ -322,6 +324,17 @@ def _held_settings(synthetic: SyntheticSet) -> list[TrainingSetting]:
     common = [TrainingSetting(kind, held=True)] if held and not values else []
     own = [TrainingSetting(kind, held=held, training=synthetic.training)] if synthetic.training else []
     return common + own
+
+
+def _for_images(training: dict[str, Any], count: int) -> dict[str, Any]:
+    """A set's own recipe for another number of images: without its order, and for about as many steps."""
+    order = training.get("order", [])
+    if len(order) in (0, count):
+        return training
+    batch = training.get("batch_size", Recipe(1).batch_size)
+    steps = training["epochs"] * math.ceil(len(order) / batch)
+    others = {name: value for name, value in training.items() if name != "order"}
+    return {**others, "epochs": max(1, round(steps / math.ceil(count / batch)))}
 
 
 def _teacher_settings(said: dict[str, Any], weights: str | Path | None) -> TeacherSettings:

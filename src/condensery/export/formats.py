@@ -80,16 +80,14 @@ def _npz(synthetic: SyntheticSet, out: Path) -> ExportResult:
     arrays = {k: v.numpy() if isinstance(v, Tensor) else np.array(v) for k, v in _content(synthetic).items()}
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     _write_file(out, buffer.getvalue())
-    return ExportResult(
-        (out,), (f"{out}: {_EXACT.format(len(synthetic))} as numpy arrays", *_views_held(synthetic))
-    )
+    return ExportResult((out,), (f"{out}: {_exact(synthetic)} as numpy arrays", *_views_held(synthetic)))
 
 
 def _pt(synthetic: SyntheticSet, out: Path) -> ExportResult:
     out, buffer = _with_ending(out, ".pt"), io.BytesIO()
     torch.save(_content(synthetic), buffer)
     _write_file(out, buffer.getvalue())
-    line = f"{out}: {_EXACT.format(len(synthetic))}; read it with torch.load(path, weights_only=True)"
+    line = f"{out}: {_exact(synthetic)}; read it with torch.load(path, weights_only=True)"
     return ExportResult((out,), (line, *_views_held(synthetic)))
 
 
@@ -105,7 +103,17 @@ def _safetensors(synthetic: SyntheticSet, out: Path) -> ExportResult:
     return ExportResult((out,), (line,))
 
 
-_EXACT = "{} images, every bit kept, normalised (pixels in [0, 1] are images * std + mean)"
+def _exact(synthetic: SyntheticSet) -> str:
+    whitening = synthetic.spec.whitening
+    how = (
+        "images * std + mean"
+        if whitening is None
+        else f"(images @ inverse({_MATRIX}) + {_MEAN}) * std + mean"
+    )
+    return f"{len(synthetic)} images, every bit kept, normalised (pixels in [0, 1] are {how})"
+
+
+_MEAN, _MATRIX = "whitening.mean", "whitening.matrix"  # of flattened images (C, H, W)
 
 
 def _content(synthetic: SyntheticSet) -> dict[str, Any]:
@@ -126,6 +134,8 @@ def _content(synthetic: SyntheticSet) -> dict[str, Any]:
         content |= {"views.step": views.step, "views.temperature": views.temperature}
     if synthetic.training:
         content["training"] = json.dumps(synthetic.training)
+    if (whitening := synthetic.spec.whitening) is not None:
+        content |= {"whitening": whitening.kind, _MEAN: whitening.mean, _MATRIX: whitening.matrix}
     return content
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,6 +124,89 @@ def reverse(
     return Reverse(by_leaf, by_rate, by_weights)
 
 
+@dataclass(frozen=True)
+class Descent:
+    """Training with momentum, step by step.
+
+    Attributes:
+        points: weights before each step and after the last.
+        velocities: what each step moved against, and zeros before the first: one for each of `points`.
+    """
+
+    points: list[Weights]
+    velocities: list[Weights]
+
+
+def descend_with_momentum(
+    loss: StepLoss, weights: Weights, rates: Sequence[float], momenta: Sequence[float]
+) -> Descent:
+    """Gradient descent in which a step's velocity is its momentum times the last one plus the gradient.
+
+    Raises:
+        Diverged: a loss is not finite.
+    """
+    found = Descent([tuple(w.detach() for w in weights)], [tuple(torch.zeros_like(w) for w in weights)])
+    for step, (rate, momentum) in enumerate(zip(rates, momenta, strict=True)):
+        here = _leaves(found.points[-1])
+        value = loss(here, step)
+        _require_finite(value, step, rates)
+        gradients = torch.autograd.grad(value, here, materialize_grads=True)
+        velocity = tuple(momentum * v + g for v, g in zip(found.velocities[-1], gradients, strict=True))
+        found.points.append(tuple(w.detach() - rate * v for w, v in zip(here, velocity, strict=True)))
+        found.velocities.append(velocity)
+    return found
+
+
+def reverse_with_momentum(
+    loss: StepLoss,
+    descent: Descent,
+    rates: Sequence[float],
+    momenta: Sequence[float],
+    ends: Mapping[int, Weights],
+    leaves: Sequence[Tensor],
+) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Differentiate `descend_with_momentum` from its last step to its first.
+
+    Args:
+        loss: that which was descended.
+        ends: of a function of weights along the way, its gradient by the weights after so many steps.
+        leaves: what the losses are made of, each with `requires_grad`.
+
+    Returns:
+        The function's gradient by each of the leaves, and its derivatives by rates and by momenta, (steps,).
+    """
+    by_leaf = [torch.zeros_like(leaf) for leaf in leaves]
+    zeros = descent.velocities[0]
+    by_rate, by_momentum = (zeros[0].new_zeros(len(rates)) for _ in range(2))
+    by_weights, by_velocity = zeros, zeros
+    for step in reversed(range(len(rates))):
+        if step + 1 in ends:
+            by_weights = tuple(a + b for a, b in zip(by_weights, ends[step + 1], strict=True))
+        by_rate[step] = -_inner(by_weights, descent.velocities[step + 1])
+        through = tuple(b - rates[step] * a for a, b in zip(by_weights, by_velocity, strict=True))
+        by_momentum[step] = _inner(through, descent.velocities[step])
+        here = _leaves(descent.points[step])
+        gradients = torch.autograd.grad(loss(here, step), here, create_graph=True, materialize_grads=True)
+        found = _second(_inner(gradients, through), [*leaves, *here])
+        for total, gradient in zip(by_leaf, found, strict=False):
+            total += gradient
+        by_weights = tuple(a + h for a, h in zip(by_weights, found[len(leaves) :], strict=True))
+        by_velocity = tuple(momenta[step] * u for u in through)
+    return by_leaf, by_rate, by_momentum
+
+
+def in_turn(counts: Sequence[int], per_step: int) -> list[int]:
+    """The class-major images in the order of the steps: the first `per_step` of each class, the next, ..."""
+    before = [sum(counts[:c]) for c in range(len(counts))]
+    places = ((k // per_step, c, k) for c, number in enumerate(counts) for k in range(number))
+    return [before[c] + k for _, c, k in sorted(places)]
+
+
+def steps_in_turn(counts: Sequence[int], per_step: int, passes: int) -> int:
+    """Steps of so many passes over images that are used `per_step` of each class at a time."""
+    return passes * math.ceil(sum(counts) / (per_step * len(counts)))
+
+
 def outer_gradient(
     function: Stateless, weights: Weights, images: Tensor, labels: Tensor, chunk: int | None = None
 ) -> tuple[Tensor, Weights, Tensor]:
@@ -194,7 +277,13 @@ def _require_finite(value: Tensor, step: int, rates: Sequence[float]) -> None:
 
 
 def require_fits(
-    network: nn.Module, shape: Sequence[int], batch: int, steps: int, device: torch.device, fix: str
+    network: nn.Module,
+    shape: Sequence[int],
+    batch: int,
+    steps: int,
+    device: torch.device,
+    fix: str,
+    copies: int = 1,
 ) -> int:
     """Bytes that unrolling takes: the weights of each step, and the graph of one.
 
@@ -203,11 +292,12 @@ def require_fits(
         shape: (C, H, W) of an image.
         batch: images per step.
         fix: what to do about too many steps, such as "choose fewer --epochs".
+        copies: of the weights' size that are kept for each step.
 
     Raises:
         BadInput: the device has less memory.
     """
-    weights = sum(p.numel() * p.element_size() for p in trainable(network))
+    weights = copies * sum(p.numel() * p.element_size() for p in trainable(network))
     graph = batch * graph_bytes(network, shape)
     needed, there = (steps + 1) * weights + graph, device_memory(device)
     if needed > there:

@@ -20,9 +20,11 @@ from condensery.matching.unrolling import (
     Stateless,
     Weights,
     descend,
+    in_turn,
     outer_gradient,
     require_fits,
     reverse,
+    steps_in_turn,
     term,
 )
 from condensery.method import State, Task
@@ -139,13 +141,10 @@ names in its recipe"""
 
     def _unrolled(self, task: Task) -> int:
         """Steps of the unrolled training."""
-        return self.passes * math.ceil(sum(task.counts) / (self.per_step * task.spec.num_classes))
+        return steps_in_turn(task.counts, self.per_step, self.passes)
 
     def _order(self, task: Task) -> list[int]:
-        """The images in the order of the steps: the first `per_step` of each class, the next, ..."""
-        before = [sum(task.counts[:c]) for c in task.classes]
-        places = ((k // self.per_step, c, k) for c, number in enumerate(task.counts) for k in range(number))
-        return [before[c] + k for _, c, k in sorted(places)]
+        return in_turn(task.counts, self.per_step)
 
     def _network(self, task: Task, state: State, rng: Rng) -> nn.Module:
         source = Rng(int(state.memory["weights"])) if self.weights == "fixed" else rng.fork("network")

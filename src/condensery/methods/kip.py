@@ -9,21 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from condensery.data import batches
 from condensery.errors import BadInput
 from condensery.matching.infinite import KERNELS, fully_connected_kernel
 from condensery.matching.kernels import IllConditioned, ridge_solution
 from condensery.method import State, Task
+from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
 from condensery.text import count
 from condensery.training_recipe import Recipe
 
 LABELS = ("fixed", "learned")
+_PASS = 1000  # test images at a time
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ class KIP:
         )
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
-        real, labels = self._real(task, rng)
+        real, labels = task.even_batch(self.real_batch, rng)
+        real = real.flatten(1).double()
         images = state.synthetic.images.flatten(1).double()
         learned = state.synthetic.leaves().get("targets")
         targets = (
@@ -100,12 +104,36 @@ class KIP:
     def advance(self, task: Task, state: State, rng: Rng) -> State:
         return state.next()
 
-    def _real(self, task: Task, rng: Rng) -> tuple[Tensor, Tensor]:
-        """Real images of each class, float64 (B, D), and their classes, int64 (B,)."""
-        each = max(1, self.real_batch // task.spec.num_classes)
-        drawn = [task.pool.sample(c, each, rng.fork("real batch", c)) for c in task.classes]
-        labels = [task.labels(c, len(images)) for c, images in zip(task.classes, drawn, strict=True)]
-        return torch.cat(drawn).flatten(1).double(), torch.cat(labels)
+
+def kernel_accuracy(synthetic: SyntheticSet, data: ImageData, method: KIP | None = None) -> float:
+    """Share of the test images that regression on the set with the kernel itself classifies correctly.
+
+    The figure of the paper; no network is trained, and nothing is drawn.
+
+    Args:
+        synthetic: a set, with learned labels or its classes.
+        data: real images, normalised as the set is.
+        method: kernel, depth and ridge; None takes those in the set's record, or else the defaults.
+
+    Raises:
+        BadInput: the images are normalised otherwise, or have another size.
+        IllConditioned: the kernel of the set cannot be solved.
+    """
+    if synthetic.spec.shape != data.spec.shape or not synthetic.spec.normalises_as(data.spec):
+        raise BadInput("the kernel's accuracy needs test images of the set's size, normalised as the set is")
+    if method is None:
+        made_by_kip = synthetic.record.get("method") == KIP.name
+        method = KIP(**synthetic.record["fields"]) if made_by_kip else KIP()
+    images = synthetic.images.flatten(1).double()
+    learned = isinstance(synthetic.targets, Tensor)
+    targets = synthetic.targets if learned else _centred(synthetic.labels, synthetic.spec.num_classes)
+    within = fully_connected_kernel(images, images, method.kernel, method.depth)
+    solution = ridge_solution(within, cast(Tensor, targets).double(), method.ridge)
+    correct = 0
+    for test, labels in batches(data.test, data.spec, images.device, _PASS):
+        known = fully_connected_kernel(test.flatten(1).double(), images, method.kernel, method.depth)
+        correct += int(((known @ solution).argmax(1) == labels).sum())
+    return correct / len(data.test)
 
 
 def _centred(classes: Tensor, num_classes: int) -> Tensor:

@@ -35,6 +35,7 @@ class LD:
 
     name: ClassVar[str] = "ld"
     summary: ClassVar[str] = "label distillation (Bohdal et al., 2020): real images, learned labels; cheap"
+    later_fields: ClassVar[tuple[str, ...]] = ("balanced",)
 
     iterations: int = 19_600
     """updates of the labels: 400 passes over 50,000 real images"""
@@ -42,6 +43,8 @@ class LD:
     """"second-order": one step of gradient descent on the set; "ridge": regression on features, without its graph"""
     real_batch: int = 1024
     """real images per step, of all classes together"""
+    balanced: str = "no"
+    """"no": real images are drawn from all, or "yes": equally many of each class, whose numbers are then no noise"""
     base_batch: int = 50
     """images of the set per step, at most all of them"""
     label_lr: float = 0.001
@@ -65,6 +68,8 @@ class LD:
         notes = task.start_notes(self.init, 1)
         if self.variant not in VARIANTS:
             raise BadInput(f"unknown variant {self.variant!r}; choose one of {', '.join(VARIANTS)}")
+        if self.balanced not in ("no", "yes"):
+            raise BadInput(f"unknown balanced {self.balanced!r}; choose one of no, yes")
         if self.variant == "ridge" and not task.network.has_embedding(task.spec):
             raise BadInput(
                 f"ridge regression needs embeddings and {task.network.name} has none: "
@@ -119,7 +124,7 @@ class LD:
         """The loss on real images after one step on the set, whose graph is kept."""
         network = Stateless(state.network.train())
         images, targets = self._base(state, rng)
-        real, labels = task.real_batch(self.real_batch, rng)
+        real, labels = self._real(task, rng)
 
         def loss(weights: tuple[Tensor, ...], step: int) -> Tensor:
             (learned,) = state.leaves()
@@ -138,7 +143,7 @@ class LD:
     def _regression(self, task: Task, state: State, rng: Rng) -> Tensor:
         """The loss on real images of a classifier that moves towards the ridge regression on the set."""
         network = state.network.train()
-        real, labels = task.real_batch(self.real_batch, rng)
+        real, labels = self._real(task, rng)
         images, picked = self._base(state, rng)
         (learned,) = state.leaves()
         with torch.no_grad():
@@ -165,6 +170,10 @@ class LD:
         return (1 - MIXED) * state.memory["classifier"] + MIXED * local
 
     # ---- parts
+
+    def _real(self, task: Task, rng: Rng) -> tuple[Tensor, Tensor]:
+        """Real images of a step and their classes."""
+        return (task.even_batch if self.balanced == "yes" else task.real_batch)(self.real_batch, rng)
 
     def _base(self, state: State, rng: Rng) -> tuple[Tensor, Tensor]:
         """Images of the set for this step, (b, C, H, W), and which of them, int64 (b,)."""

@@ -34,6 +34,7 @@ from condensery.text import count, readable_bytes
 from condensery.training_recipe import Recipe
 
 GRADIENTS = ("exact", "tesla")
+LABELS = ("hard", "expert")
 EVALUATION_EPOCHS = 1000  # of the authors' evaluation, which trains one more
 
 
@@ -45,6 +46,7 @@ class MTT:
     summary: ClassVar[str] = (
         "matching training trajectories of experts (Cazenavette et al., 2022); TESLA's gradient"
     )
+    later_fields: ClassVar[tuple[str, ...]] = ("labels",)
 
     iterations: int = 5000
     """updates of the images"""
@@ -68,6 +70,8 @@ class MTT:
     """learning rate of that learning rate"""
     gradient: str = "exact"
     """"exact", or "tesla": without what a step does to the weights of the next"""
+    labels: str = "hard"
+    """"hard": the classes, or "expert" (TESLA): at each update what the target expert says of the images"""
     expert_lr: float = 0.01
     """learning rate of the experts' SGD"""
     expert_batch: int = 256
@@ -83,8 +87,9 @@ class MTT:
     def check(self, task: Task) -> list[str]:
         notes = task.start_notes(self.init, 1)
         require_keepable(task.network)
-        if self.gradient not in GRADIENTS:
-            raise BadInput(f"unknown gradient {self.gradient!r}; choose one of {', '.join(GRADIENTS)}")
+        for name, choices in (("gradient", GRADIENTS), ("labels", LABELS)):
+            if getattr(self, name) not in choices:
+                raise BadInput(f"unknown {name} {getattr(self, name)!r}; choose one of {', '.join(choices)}")
         if not 0 < self.rate <= 1e6:
             raise BadInput(f"--rate, where the learned rate begins, must be in (0, 1e6], not {self.rate:g}")
         network, batch = task.network.build(task.spec, Rng(0)), self._batch(task)
@@ -112,6 +117,9 @@ class MTT:
             {"params": [rates], "lr": self.rate_lr},
         ]
         optimizer = torch.optim.SGD(groups, momentum=self.image_momentum)
+        if self.labels == "expert":  # in the checkpoint as what is learned, though no optimiser steps them
+            one_hot = F.one_hot(synthetic.labels, task.spec.num_classes).float()
+            synthetic = replace(synthetic, targets=one_hot.requires_grad_())
         experts = None
         if self.experts:  # without them, for an estimate, random weights stand in
             experts = trained_experts(task, self.experts, self._training(task), rng.fork("experts"))
@@ -119,15 +127,15 @@ class MTT:
         return State.of(replace(synthetic, rates=rates), optimizer, network, experts)
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
-        images, learned = state.leaves()
-        rate = float(learned.detach())
+        leaves = state.synthetic.leaves()
+        images, rate = leaves["images"], float(leaves["rates"].detach())
         if rate <= 0:
             raise FailedWork(
                 f"step {state.step}: the learned rate became {rate:.3g}: choose less than --rate-lr {self.rate_lr:g}"
             )
         network = Stateless(state.network.train())
         start, target = self._segment(network, state.prepared, rng)
-        augmentation, labels = self._augmentation(task), state.synthetic.labels
+        augmentation, labels = self._augmentation(task), self._labels(task, state, network, target)
 
         def loss(weights: Weights, step: int) -> Tensor:
             batch = self._picked(task, step, rng).to(task.device)
@@ -142,7 +150,9 @@ class MTT:
         value = torch.stack([gap.square().sum() for gap in apart]).sum() / moved
         last = tuple(2 * gap / moved for gap in apart)
         found = reverse(loss, points, rates, last, [images], through_weights=self.gradient == "exact")
-        yield term(value, state.leaves(), [*found.leaves, found.rates.sum().reshape(1)])
+        by_leaf = {"images": found.leaves[0], "rates": found.rates.sum().reshape(1)}
+        gradients = [by_leaf.get(name, torch.zeros_like(leaf)) for name, leaf in leaves.items()]
+        yield term(value, list(leaves.values()), gradients)
 
     def advance(self, task: Task, state: State, rng: Rng) -> State:
         return state.next()
@@ -151,7 +161,7 @@ class MTT:
         """The authors' evaluation, at the learned rate."""
         recipe = Recipe(
             EVALUATION_EPOCHS + 1,
-            lr=max(0.0, float(state.leaves()[-1].detach())),
+            lr=max(0.0, float(state.synthetic.leaves()["rates"].detach())),
             decay_after=(EVALUATION_EPOCHS // 2 + 2,),
         )
         return {**recipe.to_json(), "augmentation": default_strategy(task.spec.flip)}
@@ -166,6 +176,15 @@ class MTT:
         ends = (epoch, epoch + self.expert_epochs)
         start, target = (experts.weights(network.network, expert, end) for end in ends)
         return start, target
+
+    def _labels(self, task: Task, state: State, network: Stateless, target: Weights) -> Tensor:
+        """What the unrolled training is towards: classes, or what the target expert says, which the set then holds."""
+        if self.labels == "hard":
+            return state.synthetic.labels
+        leaves = state.synthetic.leaves()
+        with torch.no_grad():
+            leaves["targets"].copy_(_said(network, target, leaves["images"], task.chunk))
+        return leaves["targets"].detach()
 
     def _picked(self, task: Task, step: int, rng: Rng) -> Tensor:
         """Images of a step, int64 (b,): shuffled, and all of them before one comes again."""
@@ -186,3 +205,12 @@ class MTT:
 
     def _augmentation(self, task: Task) -> SiameseAugmentation:
         return SiameseAugmentation(resolve_strategy(self.augmentation, task.spec.flip))
+
+
+@torch.no_grad()
+def _said(network: Stateless, weights: Weights, images: Tensor, chunk: int | None) -> Tensor:
+    """Probabilities (N, classes) that a network with these weights gives to images, in evaluation mode."""
+    network.network.eval()
+    logits = torch.cat([network(weights, part) for part in images.split(chunk or len(images))])
+    network.network.train()
+    return logits.softmax(1)

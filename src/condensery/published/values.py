@@ -19,7 +19,7 @@ from typing import Any
 from condensery.errors import BadInput, did_you_mean
 from condensery.models.registry import resolve
 
-FILES = ("dc", "dsa", "dm", "dcc", "generative", "figures")
+FILES = ("dc", "dsa", "dm", "dcc", "generative", "frepo", "figures")
 """One for each paper in order; figures are those that print no numbers."""
 WHOLE = "whole"  # the method of cells that stand for training on the whole set
 ACCURACY = "test accuracy in %"
@@ -52,6 +52,7 @@ class PublishedCell:
         condensed_with: the network of the method; None where there is none or the paper does not say.
         network: the network that was trained and tested.
         protocol: how; the nearest of ours.
+        own: whether the network was trained as the set itself wants to be, in place of that protocol.
         value: what the paper found; None where it says nothing.
     """
 
@@ -65,6 +66,7 @@ class PublishedCell:
     network: str
     protocol: str
     value: Published | None
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,7 @@ def _cell(
         value=None
         if value["value"] == "-"
         else _published(value["value"], document["source"], known["protocol"]),
+        own=known.get("own", False),
     )
 
 

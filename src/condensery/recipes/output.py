@@ -10,6 +10,7 @@ from typing import Any
 from condensery import disk
 from condensery.comparison.folder import Problem
 from condensery.comparison.reports import Comparison
+from condensery.evaluation import OWN
 from condensery.published import ACCURACY, Published, PublishedCell
 from condensery.recipes.catalog import Recipe
 from condensery.report.contents import Measurement, Report
@@ -159,7 +160,8 @@ def _record(done: Reproduction, one: ReproducedCell) -> dict[str, Any]:
         "published_data": cell.data,
         "method": cell.method,
         "fields": dict(cell.fields),
-        **known(cell, "ipc", "condensed_with", "network", "protocol"),
+        **known(cell, "ipc", "condensed_with", "network"),
+        "protocol": OWN if cell.own else cell.protocol,
         **known(value, "mean", "std", "n", "sets"),
         **known(found, "accuracies", "steps"),
         **{f"published_{name}": getattr(cell.value, name, None) for name in ("mean", "std")},

@@ -15,7 +15,7 @@ from condensery.budgets import mean
 from condensery.comparison.entries import entries, field_names, require_known, settings_of
 from condensery.comparison.jobs import Entry, Plan
 from condensery.errors import BadInput
-from condensery.evaluation import get_protocol
+from condensery.evaluation import OWN, get_protocol
 from condensery.methods import METHODS, get_method
 from condensery.published import ACCURACY, WHOLE, PublishedCell
 from condensery.recipes.catalog import Recipe
@@ -136,10 +136,11 @@ def plans(recipe: Recipe, changes: Changes, images: ImageData) -> list[Plan]:
 
 
 def place(cell: PublishedCell, changes: Changes) -> tuple[object, ...]:
-    """What tells the measurement of a cell from others: subject, budget, made with, tested on, protocol."""
+    """What tells the measurement of a cell from others: subject, budget, made with, tested on, and judged how."""
     if cell.method == WHOLE:
         return (WHOLE, None, None, cell.network, cell.protocol)
-    return (changes.entry(cell).label, cell.ipc, _made_with(cell), cell.network, cell.protocol)
+    judged = OWN if cell.own else cell.protocol
+    return (changes.entry(cell).label, cell.ipc, _made_with(cell), cell.network, judged)
 
 
 def _made_with(cell: PublishedCell) -> str | None:

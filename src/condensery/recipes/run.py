@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -16,6 +17,8 @@ from condensery.data.sources import given_options
 from condensery.errors import BadInput
 from condensery.jobs.folder import read_document, require_ours, write_document
 from condensery.jobs.work import Running, Where
+from condensery.methods import METHODS
+from condensery.presets import preset_whitening
 from condensery.published import ACCURACY
 from condensery.recipes import figures
 from condensery.recipes.catalog import Recipe, find_images, get_recipe
@@ -70,7 +73,7 @@ def reproduce(
         data if isinstance(data, ImageData) else find_images(recipe.data, None if data is None else str(data))
     )
     images = load(source, announce=announce, **given_options(size, channels, data_options))
-    remarks = (*by_hand, *_other_images(recipe, images))
+    remarks = (*by_hand, *_other_images(recipe, images), *_other_whitening(recipe, images))
     for line in remarks:
         announce(f"not as published: {line}")
     runs, impossible = [], []
@@ -154,3 +157,20 @@ def _other_images(recipe: Recipe, images: ImageData) -> list[str]:
     own = recipe.data not in KNOWN_SETS and images.spec.name == "custom"
     alike = own or images.spec.name == recipe.data
     return [] if alike else [f"the images are {_name(images)}, not {recipe.data}"]
+
+
+def _other_whitening(recipe: Recipe, images: ImageData) -> list[str]:
+    """A line if methods of the recipe were published on images that were whitened otherwise than these."""
+    ours = images.spec.whitening.kind if images.spec.whitening else None
+    found: dict[tuple[str, str | None], list[str]] = {}
+    for cell in recipe.cells:
+        if cell.method in METHODS and cell.ipc and cell.condensed_with:
+            named = replace(images.spec, name=cell.data)
+            theirs = preset_whitening("paper", cell.method, named, cell.ipc, cell.condensed_with)
+            if theirs != ours and cell.own:
+                found.setdefault((cell.method, theirs), []).append(str(cell.ipc))
+    return [
+        f"{method} at {', '.join(dict.fromkeys(budgets))} per class: published with images whitened as "
+        f"{theirs or 'none'}, not as {ours or 'none'} (--whitening)"
+        for (method, theirs), budgets in found.items()
+    ]

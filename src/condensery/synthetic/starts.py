@@ -61,9 +61,13 @@ def start_of(
         )
     stored, labels = _stored(synthetic, factor, name)
     place = _places(synthetic.spec, spec, name, announce)
-    if (synthetic.spec.mean, synthetic.spec.std) != (spec.mean, spec.std):
+    if not synthetic.spec.normalises_as(spec):
+        if factor > 1 and (synthetic.spec.whitening or spec.whitening):
+            raise BadInput(
+                f"{name} is whitened otherwise than the data, which tiles cannot be: give the same --whitening"
+            )
         stored = _renormalised(stored, synthetic.spec, spec)
-        announce(f"{name} was normalised otherwise: its images now have the mean and std of the data")
+        announce(f"{name} was normalised otherwise: its images are now normalised as the data are")
     labels = place[labels]
     order = torch.argsort(labels, stable=True)
     targets = synthetic.targets if synthetic.label_kind == "learned" else None
@@ -117,8 +121,7 @@ def _places(theirs: ImageSpec, ours: ImageSpec, name: str, announce: Callable[[s
 
 
 def _renormalised(images: Tensor, theirs: ImageSpec, ours: ImageSpec) -> Tensor:
-    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (ours.mean, ours.std))
-    return (theirs.denormalise(images) - mean) / std
+    return ours.from_unit(theirs.denormalise(images))
 
 
 def real_starts(pool: ClassPool, c: int, count: int, rng: Rng) -> Tensor:

@@ -131,9 +131,10 @@ def with_pixels(synthetic: SyntheticSet) -> SyntheticSet:
 
 def _in_8_bits(images: Tensor, spec: ImageSpec) -> dict[str, Tensor]:
     """`images` (S, C, H, W) in normalised space as uint8, and the range of their values if they are no pixels."""
-    pixels = (spec.denormalise(images) * 255).round().clamp(0, 255).to(torch.uint8)
-    if torch.equal(spec.normalise(pixels), images):
-        return {"images": pixels}
+    if spec.whitening is None:  # whitened images are no pixels
+        pixels = (spec.denormalise(images) * 255).round().clamp(0, 255).to(torch.uint8)
+        if torch.equal(spec.normalise(pixels), images):
+            return {"images": pixels}
     low, high = images.min(), images.max()
     high = high if bool(high > low) else low + 1
     pixels = ((images - low) / (high - low) * 255).round().clamp(0, 255).to(torch.uint8)

@@ -178,7 +178,7 @@ def _of_sets(sets: Sequence[ImageData], names: Sequence[str], scenario: str) -> 
         )
     steps, begun = [], 0
     for name, one in zip(names, sets, strict=True):
-        spec = replace(one.spec, mean=first.mean, std=first.std)
+        spec = one.spec.normalised_as(first)
         if scenario == "task":
             classes = torch.arange(begun, begun + spec.num_classes)
             begun += spec.num_classes

@@ -1,0 +1,62 @@
+"""Accuracies by the common protocol and by a set's own recipe stand beside each other, in every table."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+from rich.console import Console
+
+from condensery.cli.tables import accuracy_table, measurement_table
+from condensery.evaluation import OWN, Evaluation, Score
+from condensery.report.contents import Measurement
+
+SCORE = Score("ld", "convnet", 10, 2000, ((0.5, 0.6),), 301, 2.0)
+
+
+def lines(table) -> list[list[str]]:
+    """Cells of the rows and of the head, split at two blanks."""
+    text = io.StringIO()
+    Console(file=text, width=200).print(table)
+    rows = [line.rstrip() for line in text.getvalue().splitlines() if line.strip() and "──" not in line]
+    return [[cell.strip() for cell in row.split("  ") if cell.strip()] for row in rows]
+
+
+def evaluation(*scores: Score) -> Evaluation:
+    return Evaluation(scores, {})
+
+
+def test_without_a_recipe_of_its_own_there_is_one_accuracy() -> None:
+    (head, row) = lines(accuracy_table(evaluation(SCORE)))
+    assert head[4] == "accuracy %" and row[4] == "55.0 ± 5.0"
+
+
+def test_both_recipes_are_two_columns_beside_each_kind_of_labels() -> None:
+    learned = replace(SCORE, labels="learned", bytes=2400)
+    own = replace(learned, recipe=OWN, accuracies=((0.7, 0.7),), epochs=40)
+    random = replace(SCORE, subject="random")
+    random_own = replace(random, recipe=OWN, accuracies=((0.4, 0.4),), epochs=40)
+    head, *rows = lines(accuracy_table(evaluation(SCORE, random, learned, random, own, random_own)))
+    assert head[:7] == ["set", "network", "labels", "images", "size", "common protocol %", "own recipe %"]
+    assert [row[:7] for row in rows] == [
+        ["ld", "convnet", "hard", "10", "2.0 kB", "55.0 ± 5.0", "-"],
+        ["random", "convnet", "hard", "10", "2.0 kB", "55.0 ± 5.0", "-"],
+        ["ld", "convnet", "learned", "10", "2.4 kB", "55.0 ± 5.0", "70.0 ± 0.0"],
+        ["random", "convnet", "hard", "10", "2.0 kB", "55.0 ± 5.0", "40.0 ± 0.0"],
+    ]
+    assert rows[2][-2] == "301 / 40"
+
+
+def test_labels_that_the_common_protocol_cannot_take_stand_beside_the_classes() -> None:
+    own = replace(SCORE, recipe=OWN, labels="learned", accuracies=((0.7, 0.7),))
+    _, row = lines(accuracy_table(evaluation(SCORE, own)))
+    assert row[2] == "hard / learned" and row[5:7] == ["55.0 ± 5.0", "70.0 ± 0.0"]
+
+
+def test_a_comparison_has_the_two_columns_too() -> None:
+    one = Measurement("digits", "mtt", 1, "convnet", "convnet", "quick", "hard", ((0.5, 0.6),), 10, 2000, 301)
+    own = replace(one, protocol=OWN, accuracies=((0.7, 0.7),))
+    plain = replace(one, subject="dm")
+    head, *rows = lines(measurement_table([plain, one, own]))
+    assert head[3:5] == ["common protocol %", "own recipe %"] and "protocol" not in head
+    assert [row[3:5] for row in rows] == [["55.0 ± 5.0", "-"], ["55.0 ± 5.0", "70.0 ± 0.0"]]
