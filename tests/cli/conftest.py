@@ -28,11 +28,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def surroundings(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty current folder, and our own cache."""
+    """An empty current folder, our own cache, and output as wide as a file's."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CONDENSERY_CACHE", str(cache))
     monkeypatch.delenv("CONDENSERY_DATA", raising=False)
     monkeypatch.delenv("CONDENSERY_DEBUG", raising=False)
+    monkeypatch.delenv("COLUMNS", raising=False)
 
 
 @pytest.fixture
