@@ -195,7 +195,7 @@ def minutes() -> list[str]:
     def row(name: str, cell: Callable[[dict[str, Any]], str | None], with_labels: bool) -> None:
         """`cell` of the runs of one track; the last line on a place counts."""
         of_track = [run for run in runs if bool(run["labelled_by"]) == with_labels]
-        cells = {(run["data"], run["ipc"]): cell(run) or "" for run in of_track}
+        cells = {(run["data"], run["ipc"]): said for run in of_track if (said := cell(run))}
         if cells:
             lines.append(f"| {name} | " + " | ".join(cells.get(column, "") for column in columns) + " |")
 
@@ -204,23 +204,25 @@ def minutes() -> list[str]:
             (f"{accuracy(s)} (n = {s['n']})" for s in run["scores"] if s["subject"] == subject), None
         )
 
-    def size(run: dict[str, Any]) -> str:
-        return readable_bytes(next(s["bytes"] for s in run["scores"] if s["subject"] == "dm"))
+    def size(subject: str) -> Callable[[dict[str, Any]], str | None]:
+        return lambda run: next(
+            (readable_bytes(s["bytes"]) for s in run["scores"] if s["subject"] == subject), None
+        )
 
     row("**condensed images**", score("dm"), False)
     row("random images, as many bytes", score("random"), False)
     values = [lookup(data, "dm", ipc, MAIN, MAIN) for data, ipc in columns]
     said = " | ".join("" if v is None else in_percent(v) for v in values)
     lines.append(f"| DM as published: as many images in 32 bits, 20,000 updates | {said} |")
-    row("bytes", size, False)
+    row("bytes", size("dm"), False)
     row(
         "minutes to make one, one core",
         lambda run: f"{sum(run['condense_seconds']) / len(run['condense_seconds']) / 60:.1f}",
         False,
     )
-    row("**the same with labels of views**", score("dm"), True)
-    row("random images with labels of views, as many bytes", score("random"), True)
-    row("bytes", size, True)
+    row("patches of real images, labels of views", score("patches"), True)
+    row("random images, labels of views", score("random set"), True)
+    row("bytes of either", size("patches"), True)
     row(
         "their teacher itself; its bytes",
         lambda run: (
