@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.func import grad, vmap
 
 from condensery.models.layers import AveragePool
 
@@ -16,5 +17,21 @@ def test_numbers_and_gradients_are_those_of_torch(shape: tuple[int, ...], kind: 
     ours, theirs = AveragePool(2)(images), nn.AvgPool2d(2)(images)
     assert torch.equal(ours, theirs)
     direction = torch.randn(ours.shape, dtype=kind, generator=torch.Generator().manual_seed(1))
-    gradients = [torch.autograd.grad(pooled, images, direction)[0] for pooled in (ours, theirs)]
+    gradients = [
+        torch.autograd.grad(pooled, images, direction, retain_graph=True)[0] for pooled in (ours, theirs)
+    ]
     assert torch.equal(*gradients)
+    second = []
+    for pooled in (ours, theirs):
+        (gradient,) = torch.autograd.grad(pooled.square().sum(), images, create_graph=True)
+        second += torch.autograd.grad(gradient.square().sum(), images)
+    assert torch.equal(*second)
+
+
+def test_gradients_of_single_images_in_one_pass() -> None:
+    images = torch.randn(3, 2, 32, 64, 64, generator=torch.Generator().manual_seed(0))
+    ours, theirs = (
+        vmap(grad(lambda x, pool=pool: pool(x).square().sum()))(images)
+        for pool in (AveragePool(2), nn.AvgPool2d(2))
+    )
+    assert torch.allclose(ours, theirs, rtol=1e-6, atol=1e-7)
