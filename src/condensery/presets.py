@@ -26,6 +26,7 @@ from condensery.method import Method
 from condensery.methods import METHODS, get_method
 from condensery.models.registry import resolve
 from condensery.records import ImageData, ImageSpec
+from condensery.text import count
 
 PRESETS = ("fast", "paper")
 _DEFAULTS = {"network": "convnet", "seed": 0}  # of every command that makes a set
@@ -144,7 +145,7 @@ def has_preset(preset: str, method: str) -> bool:
 
 def preset_line(preset: str, method: str, fields: dict[str, Any], steps: int, ipc: int) -> str:
     """One line for people: what was chosen for them, and how to choose otherwise."""
-    said = ", ".join([f"{steps:,} steps", *(f"{name} {value}" for name, value in fields.items())])
+    said = ", ".join([count(steps, "step"), *(f"{name} {value}" for name, value in fields.items())])
     if preset == "fast":
         published = get_method(method).steps(ipc)
         return f"preset fast: {said}; --preset paper is as published, {published:,} steps"
