@@ -64,7 +64,9 @@ class Cell:
         runs = [self._run(seed) for seed in self.asked.seeds.split(",")]
         judged = self.folder / "evaluation.jsonl"
         judged.unlink(missing_ok=True)
-        how = ["--protocol", self.asked.protocol, "--repeats", self.asked.repeats, "--baselines", "none"]
+        # --minutes may learn a set on a narrower network: one and the same judges all.
+        how = ["--networks", "convnet", "--protocol", self.asked.protocol]
+        how += ["--repeats", self.asked.repeats, "--baselines", "none"]
         self._condense(["evaluate", *map(str, runs), *how, "--results", str(judged)], os.environ)
         seconds = [float((run.parent / f"{run.name}.seconds").read_text()) for run in runs]
         return {**json.loads(judged.read_text()), "cell": self.key, "wall_seconds": seconds}
