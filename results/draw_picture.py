@@ -1,6 +1,7 @@
 """Draw docs/images/condensed.png from the sets in results/sets: python results/draw_picture.py
 
-One block for each data set, one row for each method, one column for each class.
+They are the first sets of the table on the front page (benchmarks/minutes.py, seed 0): a row for each data set, a
+column for each class, and the four tiles of a stored image side by side.
 """
 
 from __future__ import annotations
@@ -14,36 +15,34 @@ from condensery.export.picture import eight_bit
 
 HERE = Path(__file__).parent
 TARGET = HERE.parent / "docs/images/condensed.png"
-TILE, GAP, MARGIN = 56, 4, 48
-METHODS = ("dm", "dc", "dsa")
+NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
+SIDE, TILES, GAP, MARGIN, HEAD = 44, 2, 6, 76, 20  # pixels; TILES in each direction
+CELL = TILES * SIDE + GAP
 
 
-def block(data: str) -> Image.Image:
-    """The sets of one data set: (3 rows, 10 columns) with method names on the left and classes on top."""
+def row(data: str) -> Image.Image:
+    """The set of one data set, with its classes on top."""
     font = ImageFont.load_default(size=13)
-    sheet = Image.new("RGB", (MARGIN + 10 * (TILE + GAP), 20 + len(METHODS) * (TILE + GAP)), "white")
+    synthetic = condensery.load(HERE / f"sets/{data}-ipc1-seed0.safetensors")
+    sheet = Image.new("RGB", (MARGIN + len(synthetic.spec.class_names) * CELL, HEAD + CELL), "white")
     draw = ImageDraw.Draw(sheet)
-    for r, method in enumerate(METHODS):
-        synthetic = condensery.load(HERE / f"sets/{data}-{method}-ipc1.safetensors")
-        top = 20 + r * (TILE + GAP)
-        draw.text((MARGIN - 8, top + TILE // 2), method.upper(), fill="black", font=font, anchor="rm")
-        for c, image in enumerate(eight_bit(synthetic)):
-            left = MARGIN + c * (TILE + GAP)
+    draw.text((MARGIN - 8, HEAD + CELL // 2), NAMES[data], fill="black", font=font, anchor="rm")
+    for c, name in enumerate(synthetic.spec.class_names):
+        left = MARGIN + c * CELL
+        draw.text((left + TILES * SIDE // 2, 10), name, fill="black", font=font, anchor="mm")
+        images = eight_bit(synthetic)[synthetic.labels.numpy() == c]
+        for k, image in enumerate(images):
             tile = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).convert("RGB")
-            sheet.paste(tile.resize((TILE, TILE), Image.Resampling.NEAREST), (left, top))
-            if r == 0:
-                name = synthetic.spec.class_names[c][:8]
-                draw.text((left + TILE // 2, 10), name, fill="black", font=font, anchor="mm")
+            place = (left + k % TILES * SIDE, HEAD + k // TILES * SIDE)
+            sheet.paste(tile.resize((SIDE, SIDE), Image.Resampling.BICUBIC), place)
     return sheet
 
 
 def main() -> None:
-    blocks = [block(data) for data in ("mnist", "cifar10")]
-    sheet = Image.new("RGB", (blocks[0].width, sum(b.height for b in blocks) + 12), "white")
-    top = 0
-    for one in blocks:
-        sheet.paste(one, (0, top))
-        top += one.height + 12
+    rows = [row(data) for data in NAMES]
+    sheet = Image.new("RGB", (rows[0].width, sum(one.height for one in rows)), "white")
+    for k, one in enumerate(rows):
+        sheet.paste(one, (0, k * rows[0].height))
     sheet.save(TARGET, optimize=True)
 
 

@@ -226,7 +226,7 @@ def minutes() -> list[str]:
     row(
         "their teacher itself; its bytes",
         lambda run: (
-            f"{100 * run['labelled_by']['accuracy']:.1f}; {readable_bytes(run['labelled_by']['bytes'])}"
+            f"{100 * run['labelled_by']['accuracy']:.1f} (n = 1); {readable_bytes(run['labelled_by']['bytes'])}"
         ),
         True,
     )

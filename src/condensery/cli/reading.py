@@ -147,10 +147,11 @@ class Export(Output):
 
     Formats:
 
-      npz      numpy arrays: images (normalised), labels, class_names, mean, std
-      pt       the same as a dict for torch.load(path, weights_only=True)
-      parquet  a folder for datasets.load_dataset (8-bit PNG inside)
-      png      a folder per class of 8-bit PNG files
+      npz          numpy arrays: images (normalised), labels, class_names, mean, std
+      pt           the same as a dict for torch.load(path, weights_only=True)
+      parquet      a folder for datasets.load_dataset (8-bit PNG inside)
+      png          a folder per class of 8-bit PNG files
+      safetensors  the set as it is, with 8-bit pixels
 
     The 8-bit formats lose what lies outside [0, 1] and between two of 256 values;
     how much is printed.
