@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def without_sums(windows: list[float], outer: float) -> list[float]:
     """Accuracies, from the running sums of the outer and of the inner window: each holds a tenth of the one before."""
     inner = [0.0, *windows[1:]]
     first = windows[0] - outer / CLASSES
-    return [first, *(b - a / CLASSES for a, b in zip(inner, inner[1:], strict=False))]
+    return [first, *(b - a / CLASSES for a, b in pairwise(inner))]
 
 
 def close(images: Tensor, theirs: list[float]) -> None:
