@@ -375,6 +375,26 @@ def test_rates_and_orders_that_cannot_be_are_refused(fields: dict[str, Any], sai
         own_recipe({"epochs": 1, **fields})
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"kernel": "conv"}, "unknown kernel 'conv'; choose one of ntk, nngp, features"),
+        ({"kernel": "ntk", "depth": 0}, "depth of a regression must lie between 1 and 1000, not 0"),
+        ({"kernel": "features", "networks": 10**9}, "networks of a regression must lie between 1 and 1000"),
+        ({"kernel": "ntk", "ridge": -1.0}, "ridge of a regression must lie between 0 and 1e"),
+        ({"kernel": "ntk", "loss": "kl"}, "unknown loss 'kl'; choose one of mse"),
+        (
+            {"kernel": "ntk", "epochs": 3},
+            "wants to be trained with 'epochs', which this condensery does not know",
+        ),
+        ({"kernel": 3}, "wants to be trained with kernel = 3"),
+    ],
+)
+def test_regressions_that_cannot_be_are_refused(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        own_recipe(fields)
+
+
 def test_an_order_of_other_images_is_refused(make_task) -> None:
     task = make_task()
     with pytest.raises(BadInput, match="has an order of 3 images, not of 4"):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from condensery.augment import SiameseAugmentation, resolve_strategy
 from condensery.errors import BadInput
 from condensery.models.custom import trainable
+from condensery.text import count
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(logits (n, classes), labels) -> the loss summed over the n images. Labels are classes or values for all classes."""
@@ -123,6 +124,21 @@ class Recipe:
         if self.momenta and self.optimizer != "sgd":
             raise BadInput(f"momenta are given for each step of sgd, not of {self.optimizer}")
 
+    draws: ClassVar[bool] = True
+    """Whether another network comes of the same images."""
+
+    def steps(self, images: int) -> int:
+        """Of the optimiser, on so many images."""
+        return self.epochs * math.ceil(images / self.batch_size)
+
+    def text(self, augmentation: str) -> str:
+        """For people."""
+        loss = f"{self.loss} at temperature {self.temperature:g}" if self.loss == "kl" else self.loss
+        order = " in a fixed order" if self.order else ""
+        weights = ", from weights that the set names" if self.weights >= 0 else ""
+        epochs = f"{count(self.epochs, 'epoch')} in batches of {self.batch_size}{order}"
+        return f"{epochs}, {self.optimizer} at {self.rate_text}, {loss}, augmentation {augmentation}{weights}"
+
     @property
     def rate_text(self) -> str:
         """The learning rate as people read it."""
@@ -173,7 +189,70 @@ _RANGES = (
 )
 
 
-def own_recipe(training: Mapping[str, Any]) -> tuple[Recipe, str]:
+KERNELS = ("ntk", "nngp", "features")
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Kernel ridge regression, which some sets are made for, in place of training.
+
+    Attributes:
+        kernel: "ntk" or "nngp" of infinitely wide fully connected networks with ReLU, or "features": of random networks
+            of the architecture that would be trained.
+        depth: hidden layers of the former.
+        networks: of the latter, whose features are joined.
+        ridge: share of the mean diagonal of the set's kernel that is added to its diagonal.
+        loss: "mse": labels are values for squared errors, not probabilities.
+
+    Raises:
+        BadInput: a value out of range.
+    """
+
+    kernel: str
+    depth: int = 1
+    networks: int = 8
+    ridge: float = 1e-6
+    loss: str = "mse"
+
+    epochs: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        for name, choices in (("kernel", KERNELS), ("loss", ("mse",))):
+            if getattr(self, name) not in choices:
+                raise BadInput(f"unknown {name} {getattr(self, name)!r}; choose one of {', '.join(choices)}")
+        for name, low, high in (("depth", 1, 1000), ("networks", 1, 1000), ("ridge", 0, 1e6)):
+            if not low <= getattr(self, name) <= high:
+                raise BadInput(
+                    f"{name} of a regression must lie between {low:g} and {high:g}, not {getattr(self, name)}"
+                )
+
+    @property
+    def draws(self) -> bool:
+        """Whether another classifier comes of the same images."""
+        return self.kernel == "features"
+
+    def steps(self, images: int) -> int:
+        """Of an optimiser: none."""
+        return 0
+
+    def text(self, augmentation: str) -> str:
+        """For people."""
+        of = (
+            f"features of {count(self.networks, 'random network')}"
+            if self.draws
+            else f"{self.kernel} of infinitely wide networks with {count(self.depth, 'hidden layer')}"
+        )
+        return f"kernel ridge regression, {of}, ridge {self.ridge:g}; no network is trained"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+OwnRecipe = Recipe | Regression
+_REQUIRED: dict[str, type] = {"epochs": int, "kernel": str}
+
+
+def own_recipe(training: Mapping[str, Any]) -> tuple[OwnRecipe, str]:
     """How a set wants to be trained, from the JSON object in its file.
 
     Returns:
@@ -182,7 +261,8 @@ def own_recipe(training: Mapping[str, Any]) -> tuple[Recipe, str]:
     Raises:
         BadInput: an unknown key, or a value of the wrong type or out of range.
     """
-    kinds = {f.name: type(f.default) if f.name != "epochs" else int for f in fields(Recipe)}
+    made = Regression if "kernel" in training else Recipe
+    kinds = {f.name: _REQUIRED.get(f.name) or type(f.default) for f in fields(made)}
     values: dict[str, Any] = {}
     for key, value in training.items():
         if key == "augmentation" and isinstance(value, str):
@@ -198,9 +278,9 @@ def own_recipe(training: Mapping[str, Any]) -> tuple[Recipe, str]:
             values[key] = value
         else:
             raise BadInput(f"the set wants to be trained with {key} = {value!r:.40}")
-    if "epochs" not in values:
+    if made is Recipe and "epochs" not in values:
         raise BadInput("the set does not say for how many epochs it wants to be trained")
     strategy = training.get("augmentation", "none")
     if strategy != "none":
         SiameseAugmentation(resolve_strategy(strategy, flip=True))  # refuses groups that there are not
-    return Recipe(**values), strategy
+    return made(**values), strategy

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import condensery
 from condensery import BadInput, Rng, driver, get_method
-from condensery.methods.rfad import gaussian
+from condensery.matching.random_features import gaussian
+from condensery.matching.regression import fitted
+from condensery.models.registry import resolve
 from condensery.optimizers import AdaBelief
+from condensery.training import TensorImages
+from condensery.training_recipe import own_recipe
 
 RNG = Rng(4)
 NETWORK = "convnet+width=4+depth=1+norm=none"
@@ -76,6 +82,29 @@ def test_initial_weights_are_gaussian() -> None:
         assert float(layer.weight.std().detach()) == pytest.approx(math.sqrt(2 / inputs), rel=0.02)
         assert float(layer.bias.std().detach()) == pytest.approx(0.1, rel=0.2)
     assert torch.equal(network[1].weight, torch.ones(64))
+
+
+def test_the_own_recipe_regresses_on_features_of_new_networks(tiny) -> None:
+    """Learned labels are what it regresses to, so turning them round turns the accuracy round."""
+    settings = {"ipc": 2, "network": NETWORK, "steps": 1, "real_batch": 12, "networks": 3}
+    made = condensery.condense(tiny, "rfad", **settings)
+    how = {"repeats": 2, "baselines": (), "recipe": "own"}
+    (score,) = condensery.evaluate(made, **how).scores
+    assert made.training["kernel"] == "features" and made.training["networks"] == 3
+    assert (score.labels, score.recipe, score.n) == ("learned", "own recipe", 2)
+    assert made.targets is not None and score.mean > 0.5
+    images, recipe = TensorImages(made.images, made.targets), own_recipe(made.training)[0]
+    said = [
+        fitted(recipe, resolve(NETWORK), made.spec, images, RNG.fork(k), torch.device("cpu"))(made.images)
+        for k in (0, 1, 1)
+    ]
+    assert torch.equal(said[1], said[2]) and not torch.allclose(said[0], said[1])
+    turned = replace(made, targets=-made.targets)
+    assert condensery.evaluate(turned, **how).scores[0].mean < 0.4
+    with pytest.raises(
+        BadInput, match="regresses on embeddings and lenet has none: choose a network with embed"
+    ):
+        condensery.evaluate(made, networks=["lenet"], **how)
 
 
 @pytest.mark.parametrize(("field", "value"), [("loss", "kl"), ("labels", "soft")])

@@ -8,18 +8,20 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from condensery.data import ClassPool
 from condensery.data.pool import batches
 from condensery.evaluation.protocols import Protocol
 from condensery.evaluation.scoring import Scorer
 from condensery.evaluation.soft_labels import SoftLabels, teacher_to_train
+from condensery.matching.regression import fitted
 from condensery.models.registry import NetworkFactory
 from condensery.pretraining import KeptNetwork
 from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
 from condensery.training import Augment, TensorImages, accuracy, default_chunk, fit, forward_layout
-from condensery.training_recipe import Recipe
+from condensery.training_recipe import OwnRecipe, Recipe, Regression
 
 _TEST_BATCH = 256
 
@@ -58,9 +60,13 @@ class EvaluationTimer:
         """Seconds that `condensery.evaluate` takes for a set such as `like` without baselines, by its options."""
         scorer = Scorer(self.images, self.protocol, seed, self.device, soft_labels)
         settings = scorer.settings(network, augmentation_robustness, like, recipe)
-        each = (self.network(network, len(like), *scorer.training_of(network, one)) for one in settings)
+        each = (
+            (repeats if one.draws else 1)
+            * self.network(network, len(like), *scorer.training_of(network, one))
+            for one in settings
+        )
         teacher = self._teacher(network, soft_labels, seed) if soft_labels else 0.0
-        return teacher + repeats * sum(each)
+        return teacher + sum(each)
 
     def of_whole(self, network: NetworkFactory, repeats: int, epochs: int) -> float:
         """Seconds for networks that are trained on the whole training set and tested."""
@@ -74,8 +80,13 @@ class EvaluationTimer:
         size = min(Recipe(1).batch_size, len(self.images.train))
         return self._step(network, Recipe(1), size, None) / size
 
-    def network(self, network: NetworkFactory, count: int, recipe: Recipe, augment: Augment | None) -> float:
+    def network(
+        self, network: NetworkFactory, count: int, recipe: OwnRecipe, augment: Augment | None
+    ) -> float:
         """To train one network on `count` images, and to test it."""
+        if isinstance(recipe, Regression):
+            kind = ("regression", network.canonical, recipe, count)
+            return self._once(kind, lambda: self._time_regression(network, count, recipe))
         full, rest = divmod(count, recipe.batch_size)
         epoch = full * self._step(network, recipe, recipe.batch_size, augment) if full else 0.0
         epoch += self._step(network, recipe, rest, augment) if rest else 0.0
@@ -113,9 +124,26 @@ class EvaluationTimer:
         epochs(1)
         return self._seconds(lambda: epochs(3)) / 3
 
+    def _time_regression(self, network: NetworkFactory, count: int, recipe: Regression) -> float:
+        """Seconds to solve it on `count` images, and of a pass over all test images."""
+        labels = torch.tensor(self.images.train.labels[:count], device=self.device)
+        images = TensorImages(self.pool.images_at(torch.arange(len(labels)).numpy()), labels)
+        made: list[nn.Module] = []
+        solve = self._seconds(
+            lambda: made.append(
+                fitted(recipe, network, self.images.spec, images, self.rng.fork("regression"), self.device)
+            )
+        )
+        return solve + self._time_pass(network, made[0])
+
     def _time_test(self, network: NetworkFactory) -> float:
-        """Seconds of a pass over all test images, from its first batch."""
-        module = network.build(self.images.spec, self.rng.fork("network")).to(self.device)
+        """Seconds of a pass of a network over all test images."""
+        return self._time_pass(
+            network, network.build(self.images.spec, self.rng.fork("network")).to(self.device)
+        )
+
+    def _time_pass(self, network: NetworkFactory, module: nn.Module) -> float:
+        """The same, from the first batch."""
         images, labels = next(batches(self.images.test, self.images.spec, self.device, _TEST_BATCH))
         images = forward_layout(images) if network.any_layout else images
         seconds = self._seconds(lambda: accuracy(module, [(images, labels)], default_chunk(self.device)))

@@ -234,12 +234,7 @@ def _notes(
         lines.append(f"labels: {synthetic.label_kind}, one an image, stored with the set")
     if any(setting.recipe == OWN for setting in settings):
         recipe, augmentation = own_recipe(synthetic.training)
-        loss = f"{recipe.loss} at temperature {recipe.temperature:g}" if recipe.loss == "kl" else recipe.loss
-        lines.append(
-            f"own recipe: {count(recipe.epochs, 'epoch')} in batches of {recipe.batch_size}"
-            f"{' in a fixed order' if recipe.order else ''}, {recipe.optimizer} at {recipe.rate_text}, {loss}, "
-            f"augmentation {augmentation}{', from weights that the set names' if recipe.weights >= 0 else ''}"
-        )
+        lines.append(f"own recipe: {recipe.text(augmentation)}")
     if teacher is not None:
         lines.append(
             f"teacher: {teacher['network']}, {percent(teacher['accuracy'])} % of the test images, "
@@ -298,8 +293,8 @@ def load_sets(
 
 def _kind_of_training(synthetic: SyntheticSet) -> tuple[object, ...]:
     """What sets that are judged together share. Numbers of a recipe may differ: some methods learn them."""
-    own = synthetic.training
-    return synthetic.label_kind, bool(own), own.get("loss"), own.get("optimizer"), own.get("augmentation")
+    own, words = synthetic.training, ("loss", "optimizer", "augmentation", "kernel")
+    return synthetic.label_kind, bool(own), *(own.get(word) for word in words)
 
 
 def _factories(first: SyntheticSet, networks: Sequence[str], protocol: Protocol) -> list[NetworkFactory]:

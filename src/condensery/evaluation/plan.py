@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,19 +33,23 @@ class Plan:
 
     def networks(self, settings: Iterable[Sequence[TrainingSetting]]) -> int:
         """How many are trained with these settings for each architecture."""
-        each = len(self.sets) * self.repeats
+        random = len(self.sets) * self.repeats
         return sum(
-            each * (1 + self._random(s)) + self.whole_repeats * self._whole(s)
+            len(self.sets) * self.of_each(s) + random * self._random(s) + self.whole_repeats * self._whole(s)
             for one in settings
             for s in one
         )
+
+    def of_each(self, setting: TrainingSetting) -> int:
+        """Networks for each set."""
+        return self.repeats if setting.draws else 1
 
     def scores(
         self, scorer: Scorer, factory: NetworkFactory, settings: Sequence[TrainingSetting]
     ) -> Iterator[Score]:
         """Of one architecture: set, random and whole in the first setting, set and random in the others."""
         for setting in settings:
-            yield scorer.score_sets(self.sets, factory, self.repeats, setting)
+            yield scorer.score_sets(self.sets, factory, self.of_each(setting), setting)
             if self._random(setting):
                 yield scorer.score_random(self.sets[0], factory, len(self.sets) * self.repeats, setting)
             if self._whole(setting):
@@ -57,8 +60,7 @@ class Plan:
     def steps(self, scorer: Scorer, settings: Mapping[NetworkFactory, Sequence[TrainingSetting]]) -> int:
         """Optimiser steps on the sets, all networks together."""
         recipes = (scorer.training_of(factory, s)[0] for factory, each in settings.items() for s in each)
-        networks = len(self.sets) * self.repeats
-        return networks * sum(r.epochs * math.ceil(len(self.sets[0]) / r.batch_size) for r in recipes)
+        return len(self.sets) * self.repeats * sum(recipe.steps(len(self.sets[0])) for recipe in recipes)
 
     def seconds(
         self,
@@ -68,13 +70,15 @@ class Plan:
     ) -> float:
         """How long `scores` takes for all architectures; teachers that are not kept come on top."""
         total, networks = 0.0, len(self.sets) * self.repeats
-        for factory, setting in ((factory, one) for factory, each in settings.items() for one in each):
+        for factory, setting in ((factory, one) for factory, ways in settings.items() for one in ways):
             recipe, augment = scorer.training_of(factory, setting)
-            total += networks * timer.network(factory, len(self.sets[0]), recipe, augment)
+            each = timer.network(factory, len(self.sets[0]), recipe, augment)
+            total += len(self.sets) * self.of_each(setting) * each
             if self._random(setting):
                 total += networks * timer.network(factory, self.sets[0].stored_images, recipe, augment)
             if self._whole(setting):
-                as_long = equal_epochs(recipe, len(self.sets[0]), len(scorer.data.train))
+                common = scorer.protocol.recipe(scorer.data.spec, factory)
+                as_long = equal_epochs(common, len(self.sets[0]), len(scorer.data.train))
                 total += timer.of_whole(factory, self.whole_repeats, self.whole_epochs or as_long)
         return total
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from condensery.coresets import random_selection
 from condensery.data import ClassPool, PoolImages
@@ -18,13 +18,14 @@ from condensery.errors import BadInput
 from condensery.evaluation.protocols import Protocol, SiameseGroups
 from condensery.evaluation.scores import COMMON, OWN, Score
 from condensery.evaluation.soft_labels import SoftLabels, train_teacher
+from condensery.matching.regression import fitted
 from condensery.models.registry import NetworkFactory
 from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
 from condensery.synthetic import with_pixels
 from condensery.teaching import LabelSettings, Teacher, TeacherSettings, get_teacher, label_images
 from condensery.training import Augment, Images, TensorImages, ViewImages, accuracy_on_test, train_network
-from condensery.training_recipe import Recipe, own_recipe
+from condensery.training_recipe import OwnRecipe, Recipe, Regression, own_recipe
 from condensery.views import Views
 
 BASELINES = ("random", "whole")
@@ -70,11 +71,15 @@ class TrainingSetting:
     def recipe(self) -> str:
         return COMMON if self.training is None else OWN
 
+    @property
+    def draws(self) -> bool:
+        """Whether another classifier comes of the same images; a regression in closed form has no second."""
+        return self.training is None or own_recipe(self.training)[0].draws
+
 
 def equal_epochs(recipe: Recipe, count: int, whole: int) -> int:
     """Epochs on a set of `whole` images with at least the optimiser steps that `recipe` makes on `count` images."""
-    steps = recipe.epochs * math.ceil(count / recipe.batch_size)
-    return max(1, math.ceil(steps / math.ceil(whole / recipe.batch_size)))
+    return max(1, math.ceil(recipe.steps(count) / math.ceil(whole / recipe.batch_size)))
 
 
 class Scorer:
@@ -121,7 +126,9 @@ class Scorer:
         every = common + _held_settings(synthetic)
         return [one for one in every if recipe == "both" or (one.recipe == OWN) == (recipe == "own")]
 
-    def training_of(self, factory: NetworkFactory, setting: TrainingSetting) -> tuple[Recipe, Augment | None]:
+    def training_of(
+        self, factory: NetworkFactory, setting: TrainingSetting
+    ) -> tuple[OwnRecipe, Augment | None]:
         """How networks of this architecture are trained on a set in this setting."""
         spec = self.data.spec
         if setting.training is None:
@@ -244,14 +251,14 @@ class Scorer:
         return replace(score, stored_images=sets[0].stored_images)
 
     def _images(
-        self, synthetic: SyntheticSet, factory: NetworkFactory, setting: TrainingSetting, recipe: Recipe
+        self, synthetic: SyntheticSet, factory: NetworkFactory, setting: TrainingSetting, recipe: OwnRecipe
     ) -> TensorImages | ViewImages:
         images = synthetic.images.to(
             self.device
         ).contiguous()  # convolutions round differently on other layouts
         if setting.held and isinstance(synthetic.targets, Views):
             # The common protocol has no temperature: its cross entropy gets the labels at 1.
-            degrees = recipe.temperature if recipe.loss == "kl" else 1.0
+            degrees = recipe.temperature if isinstance(recipe, Recipe) and recipe.loss == "kl" else 1.0
             return ViewImages(images, synthetic.targets.to(self.device), degrees)
         if setting.held and isinstance(synthetic.targets, Tensor):
             return TensorImages(images, synthetic.targets.to(self.device))
@@ -275,7 +282,7 @@ class Scorer:
         sets: Sequence[Images],
         repeats: int,
         setting: TrainingSetting,
-        recipes: Sequence[Recipe],
+        recipes: Sequence[OwnRecipe],
         augment: Augment | None,
         size: int,
     ) -> Score:
@@ -302,10 +309,14 @@ class Scorer:
         )
 
     def _train_and_test(
-        self, factory: NetworkFactory, images: Images, recipe: Recipe, rng: Rng, augment: Augment | None
+        self, factory: NetworkFactory, images: Images, recipe: OwnRecipe, rng: Rng, augment: Augment | None
     ) -> float:
-        how = {"augment": augment, "device": self.device, "on_epoch": self.every_epoch}
-        network = train_network(factory, self.data.spec, images, recipe, rng, **how)
+        spec = self.data.spec
+        if isinstance(recipe, Regression):
+            network: nn.Module = fitted(recipe, factory, spec, images, rng, self.device)
+        else:
+            how = {"augment": augment, "device": self.device, "on_epoch": self.every_epoch}
+            network = train_network(factory, spec, images, recipe, rng, **how)
         return accuracy_on_test(network, factory, self.data, self.device)
 
     def _report(self, subject: str, factory: NetworkFactory, value: float) -> None:

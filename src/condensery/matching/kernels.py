@@ -7,6 +7,7 @@ arXiv 2206.00719, section 3.2.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from condensery.errors import FailedWork
@@ -16,6 +17,11 @@ _LEAST_PIVOT = 1e-13  # smallest over largest; below it double precision has few
 
 class IllConditioned(FailedWork):
     """A kernel that cannot be solved in double precision."""
+
+
+def centred(classes: Tensor, num_classes: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    """(n, num_classes): 1 - 1 / num_classes at the class, -1 / num_classes elsewhere."""
+    return F.one_hot(classes, num_classes).to(dtype) - 1 / num_classes
 
 
 def ridge_solution(kernel: Tensor, targets: Tensor, ridge: float) -> Tensor:

@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from condensery.augment.siamese import default_strategy
 from condensery.errors import BadInput
-from condensery.matching.kernels import IllConditioned, ridge_predictions
+from condensery.matching.kernels import IllConditioned, centred, ridge_predictions
 from condensery.matching.moments import Embedding
 from condensery.method import State, Task
 from condensery.models.batch_norm import batch_norms
@@ -114,7 +113,7 @@ class FRePo:
         targets = None
         if self.labels == "learned":
             scale = math.sqrt(task.spec.num_classes / 10)
-            targets = centred(classes, task.spec.num_classes) / scale
+            targets = centred(classes, task.spec.num_classes, torch.float32) / scale
             if task.start and task.start.targets is not None:
                 targets = task.start.targets.to(task.device).clone()
             targets.requires_grad_()
@@ -206,11 +205,6 @@ _CHOICES = {
 }
 
 
-def centred(classes: Tensor, num_classes: int) -> Tensor:
-    """float32 (n, num_classes): 1 - 1 / num_classes at the class, -1 / num_classes elsewhere."""
-    return F.one_hot(classes, num_classes).float() - 1 / num_classes
-
-
 def missing_margin(targets: Tensor) -> Tensor:
     """By how much the greatest value of a label exceeds the second by less than 1 / classes: the mean over labels.
 
@@ -267,7 +261,9 @@ def _current(state: State) -> str:
 def _targets(state: State, task: Task) -> Tensor:
     """The labels of the synthetic images, float32 (M, classes): learned, or their classes centred."""
     learned = state.synthetic.leaves().get("targets")
-    return centred(state.synthetic.labels, task.spec.num_classes) if learned is None else learned
+    return (
+        centred(state.synthetic.labels, task.spec.num_classes, torch.float32) if learned is None else learned
+    )
 
 
 def _features(network: nn.Module, images: Tensor, chunk: int | None) -> Tensor:

@@ -9,24 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, cast
+from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from condensery.data import batches
 from condensery.errors import BadInput
 from condensery.matching.infinite import KERNELS, fully_connected_kernel
-from condensery.matching.kernels import IllConditioned, ridge_solution
+from condensery.matching.kernels import IllConditioned, centred, ridge_solution
 from condensery.method import State, Task
-from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
 from condensery.text import count
-from condensery.training_recipe import Recipe
+from condensery.training_recipe import Regression
 
 LABELS = ("fixed", "learned")
-_PASS = 1000  # test images at a time
 
 
 @dataclass(frozen=True)
@@ -73,11 +69,12 @@ class KIP:
         synthetic = task.start_images(self.init, 1, rng.fork("images"))
         targets = None
         if self.labels == "learned":
-            targets = _centred(synthetic.labels, task.spec.num_classes).float()
+            targets = centred(synthetic.labels, task.spec.num_classes).float()
             if task.start and task.start.targets is not None:
                 targets = task.start.targets.to(task.device).clone()
             targets.requires_grad_()
-        synthetic = replace(synthetic, targets=targets, training=own_training(len(synthetic.labels)))
+        training = Regression(self.kernel, depth=self.depth, ridge=self.ridge)
+        synthetic = replace(synthetic, targets=targets, training=training.to_json())
         return State(
             synthetic, {"synthetic": torch.optim.Adam(synthetic.leaves().values(), self.image_lr)}, {}
         )
@@ -88,7 +85,7 @@ class KIP:
         images = state.synthetic.images.flatten(1).double()
         learned = state.synthetic.leaves().get("targets")
         targets = (
-            _centred(state.synthetic.labels, task.spec.num_classes) if learned is None else learned.double()
+            centred(state.synthetic.labels, task.spec.num_classes) if learned is None else learned.double()
         )
         within = fully_connected_kernel(images, images, self.kernel, self.depth)
         try:
@@ -99,56 +96,7 @@ class KIP:
                 f"{self.image_lr:g}"
             ) from error
         predicted = fully_connected_kernel(real, images, self.kernel, self.depth) @ solution
-        yield 0.5 * (predicted - _centred(labels, task.spec.num_classes)).square().mean()
+        yield 0.5 * (predicted - centred(labels, task.spec.num_classes)).square().mean()
 
     def advance(self, task: Task, state: State, rng: Rng) -> State:
         return state.next()
-
-
-def kernel_accuracy(synthetic: SyntheticSet, data: ImageData, method: KIP | None = None) -> float:
-    """Share of the test images that regression on the set with the kernel itself classifies correctly.
-
-    The figure of the paper; no network is trained, and nothing is drawn.
-
-    Args:
-        synthetic: a set, with learned labels or its classes.
-        data: real images, normalised as the set is.
-        method: kernel, depth and ridge; None takes those in the set's record, or else the defaults.
-
-    Raises:
-        BadInput: the images are normalised otherwise, or have another size.
-        IllConditioned: the kernel of the set cannot be solved.
-    """
-    if synthetic.spec.shape != data.spec.shape or not synthetic.spec.normalises_as(data.spec):
-        raise BadInput("the kernel's accuracy needs test images of the set's size, normalised as the set is")
-    if method is None:
-        made_by_kip = synthetic.record.get("method") == KIP.name
-        method = KIP(**synthetic.record["fields"]) if made_by_kip else KIP()
-    images = synthetic.images.flatten(1).double()
-    learned = isinstance(synthetic.targets, Tensor)
-    targets = synthetic.targets if learned else _centred(synthetic.labels, synthetic.spec.num_classes)
-    within = fully_connected_kernel(images, images, method.kernel, method.depth)
-    solution = ridge_solution(within, cast(Tensor, targets).double(), method.ridge)
-    correct = 0
-    for test, labels in batches(data.test, data.spec, images.device, _PASS):
-        known = fully_connected_kernel(test.flatten(1).double(), images, method.kernel, method.depth)
-        correct += int(((known @ solution).argmax(1) == labels).sum())
-    return correct / len(data.test)
-
-
-def _centred(classes: Tensor, num_classes: int) -> Tensor:
-    """float64 (n, num_classes): 1 - 1 / num_classes at the class, -1 / num_classes elsewhere."""
-    return F.one_hot(classes, num_classes).double() - 1 / num_classes
-
-
-def own_training(images: int) -> dict[str, Any]:
-    """For finite networks: squared errors, as the regression has. The rest is ours, see docs/methods/kip.md."""
-    return Recipe(
-        epochs=1000,
-        lr=1e-3,
-        weight_decay=0.0,
-        batch_size=min(500, images),
-        loss="mse",
-        optimizer="adam",
-        schedule="cosine",
-    ).to_json()

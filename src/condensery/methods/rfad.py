@@ -7,7 +7,6 @@ authors' code (yolky/RFAD, c9ef03e).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
@@ -17,14 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from condensery.errors import BadInput
-from condensery.matching.infinite import BIAS, WEIGHT
-from condensery.matching.kernels import IllConditioned, ridge_solution
-from condensery.matching.moments import Embedding
+from condensery.matching.kernels import IllConditioned, centred, ridge_solution
+from condensery.matching.random_features import feature_kernel, gaussian, joined_features
 from condensery.method import State, Task
-from condensery.methods.kip import LABELS, own_training
+from condensery.methods.kip import LABELS
 from condensery.optimizers import AdaBelief
 from condensery.rng import Rng
 from condensery.synthetic import Pixels
+from condensery.training_recipe import Regression
 
 LOSSES = ("cross-entropy", "mse")
 
@@ -74,12 +73,12 @@ class RFAD:
         synthetic = cast(Pixels, task.start_images(self.init, 1, rng.fork("images")))
         targets, factor = None, torch.zeros((), device=task.device)
         if self.labels == "learned":
-            targets = _centred(synthetic.labels, task.spec.num_classes)
+            targets = centred(synthetic.labels, task.spec.num_classes, torch.float32)
             if task.start and task.start.targets is not None:
                 targets = task.start.targets.to(task.device).clone()
             targets.requires_grad_()
-        training = own_training(len(synthetic.labels))
-        synthetic = replace(synthetic, targets=targets, training=training)
+        training = Regression("features", networks=self.networks, ridge=self.ridge)
+        synthetic = replace(synthetic, targets=targets, training=training.to_json())
         groups: list[dict[str, Any]] = [{"params": list(synthetic.leaves().values())}]
         if self.loss == "cross-entropy":
             synthetic = replace(synthetic, rates=factor.requires_grad_())
@@ -93,19 +92,19 @@ class RFAD:
             known = joined_features(networks, task.forward_only(real), task.chunk)
         features = joined_features(networks, state.synthetic.images, task.chunk)
         leaves, classes = state.synthetic.leaves(), task.spec.num_classes
-        targets = leaves.get("targets", _centred(state.synthetic.labels, classes)).double()
+        targets = leaves.get("targets", centred(state.synthetic.labels, classes, torch.float32)).double()
         try:
-            solution = ridge_solution(kernel(features, features), targets, self.ridge)
+            solution = ridge_solution(feature_kernel(features, features), targets, self.ridge)
         except IllConditioned as error:
             raise IllConditioned(
                 f"step {state.step}: {error}; use more than --ridge {self.ridge:g} or less than --image-lr "
                 f"{self.image_lr:g}"
             ) from error
-        predicted = kernel(known, features) @ solution
+        predicted = feature_kernel(known, features) @ solution
         if self.loss == "cross-entropy":
             yield F.cross_entropy(leaves["rates"].double().exp() * predicted, labels)
         else:
-            yield 0.5 * (predicted - _centred(labels, classes)).square().mean()
+            yield 0.5 * (predicted - centred(labels, classes, torch.float32)).square().mean()
 
     def advance(self, task: Task, state: State, rng: Rng) -> State:
         return state.next()
@@ -114,38 +113,3 @@ class RFAD:
         network = task.new_network(rng).requires_grad_(False)
         gaussian(network, rng.fork("weights"))
         return network
-
-
-def kernel(one: Tensor, other: Tensor) -> Tensor:
-    """2 f g^T + 0.01, float64: that of a random linear head on features (n, D) and (m, D)."""
-    return WEIGHT * one.double() @ other.double().T + BIAS
-
-
-def joined_features(networks: list[nn.Module], images: Tensor, chunk: int | None) -> Tensor:
-    """Embeddings (n, networks * D) over the square root of their number."""
-    found = []
-    for network in networks:
-        embed = cast(Embedding, network.embed)
-        found.append(torch.cat([embed(part) for part in images.split(chunk or len(images))]))
-    features = torch.cat(found, 1)
-    return features / math.sqrt(features.shape[1])
-
-
-def gaussian(network: nn.Module, rng: Rng) -> None:
-    """Weights from N(0, 2 / inputs) and biases from N(0, 0.01), in place; norm layers stay as they are."""
-    generator = rng.torch()
-    with torch.no_grad():
-        for layer in network.modules():
-            if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
-                inputs = layer.weight[0].numel()
-                drawn = torch.randn(
-                    layer.weight.shape, generator=generator
-                )  # on the CPU, whatever the device
-                layer.weight.copy_(drawn * math.sqrt(WEIGHT / inputs))
-                if layer.bias is not None:
-                    layer.bias.copy_(torch.randn(layer.bias.shape, generator=generator) * math.sqrt(BIAS))
-
-
-def _centred(classes: Tensor, num_classes: int) -> Tensor:
-    """float32 (n, num_classes): 1 - 1 / num_classes at the class, -1 / num_classes elsewhere."""
-    return F.one_hot(classes, num_classes).float() - 1 / num_classes
