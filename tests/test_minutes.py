@@ -14,7 +14,7 @@ import condensery
 from condensery import BadInput, ImageData, Task, get_method, minutes, runner
 from condensery.data import ClassPool
 from condensery.method import Preparation
-from condensery.minutes import clock, fitting, teachers, within
+from condensery.minutes import clock, fitting, preparing, teachers, within
 from condensery.minutes.clock import Rung, work_of
 from condensery.models.registry import resolve
 from condensery.records import LabeledImages
@@ -173,9 +173,43 @@ def test_a_run_on_a_cpu_ends_in_time_unless_somebody_says_how_long(given: Any, e
 
 def test_what_is_made_before_the_first_step_counts(tiny: ImageData, monkeypatch) -> None:
     needed = Preparation("expert", ("a", "b"), work=100.0, make=lambda k: None, without=None)
-    monkeypatch.setattr(fitting.driver, "preparation", lambda *_: needed)
-    monkeypatch.setattr(fitting, "seconds_per_image", lambda *_: 0.1)
+    monkeypatch.setattr(preparing.driver, "preparation", lambda *_: needed)
+    monkeypatch.setattr(preparing, "seconds_per_image", lambda *_: 0.1)
     found = within(1, get_method("dm"), task_of(tiny, NETWORK), wanted=7)
     assert found.steps == 7 and "2 experts in about 20 s, then 7 steps" in found.lines[0]
     with pytest.raises(BadInput, match="too short for what dm makes before its first step here, 2 experts"):
         within(0.1, get_method("dm"), task_of(tiny, NETWORK), wanted=7)
+
+
+def test_experts_get_half_of_the_time_and_what_is_given_up_is_said(tiny: ImageData, monkeypatch) -> None:
+    """36 images at .01 s: an epoch takes .36 s, so 100 experts of 21 epochs 756 s and 25 of them 189 s."""
+    method = get_method("mtt", expert_batch=12)
+    timed(monkeypatch, 1.0 / work_of(Rung(method, NETWORK), clock_of(tiny)))
+    monkeypatch.setattr(preparing, "seconds_per_image", lambda *_: 0.01)
+    found = within(10, method, task_of(tiny, NETWORK), wanted=100)
+    assert (found.method.experts, found.method.max_start_epoch, found.steps) == (25, 20, 100)
+    assert found.lines[0].startswith("10 minutes: 25 experts in about 3 min 9 s, then 100 steps of 1 s")
+    assert found.lines[0].endswith("; cut to fit: experts 25 in place of 100")
+    assert "--minutes 18 would make 100 steps without these cuts" in found.lines[1]
+    few = within(1, method, task_of(tiny, NETWORK), wanted=100)
+    assert (few.method.experts, few.method.max_start_epoch) == (10, 5) and 20 < few.steps <= 26
+    kept = within(2, method, task_of(tiny, NETWORK), wanted=100, fixed=["experts"])
+    assert (kept.method.experts, kept.method.max_start_epoch) == (100, 1) and 20 < kept.steps <= 24
+    with pytest.raises(
+        BadInput, match="too short for what mtt makes before its first step here, 1 expert in about"
+    ):
+        within(0.01, method, task_of(tiny, NETWORK))
+
+
+def test_experts_that_are_there_take_no_time(tiny: ImageData, monkeypatch, fresh_cache: Path) -> None:
+    method = get_method("mtt", experts=1, max_start_epoch=1, syn_steps=2, expert_batch=12)
+    monkeypatch.setattr(preparing, "seconds_per_image", lambda *_: 1.0)
+    heard: list[str] = []
+    fields = {"experts": 1, "max_start_epoch": 1, "syn_steps": 2, "expert_batch": 12}
+    condensery.condense(tiny, "mtt", ipc=1, steps=1, network=NETWORK, seed=3, announce=heard.append, **fields)
+    assert "about 1 min 12 s for 1 expert that are needed first" in heard
+    assert "expert" not in within(1, method, task_of(tiny, NETWORK), wanted=2, seed=3).lines[0]
+    with pytest.raises(
+        BadInput, match="what mtt makes before its first step here, 1 expert in about 1 min 12 s"
+    ):
+        within(1, method, task_of(tiny, NETWORK), wanted=2, seed=4)

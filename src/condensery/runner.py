@@ -131,7 +131,13 @@ def condense(
         if minutes is not None:
             task = _task(images, network, counts, pick_device(device), start)
             found = within(
-                minutes, method, task, fixed=typed, wanted=steps, fill=preset is None or steps is None
+                minutes,
+                method,
+                task,
+                fixed=typed,
+                wanted=steps,
+                fill=preset is None or steps is None,
+                seed=seed,
             )
             method, network, steps = found.method, found.network, found.steps
             for line in found.lines:

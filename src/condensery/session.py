@@ -20,6 +20,7 @@ from condensery.errors import BadInput, FailedWork, Interrupted
 from condensery.evaluation import Protocol, evaluate, get_protocol
 from condensery.memory import at_most, bytes_within
 from condensery.method import Method, Task
+from condensery.minutes import seconds_to_prepare
 from condensery.models.registry import resolve
 from condensery.provenance import environment, origin, peak_memory, pick_device
 from condensery.records import ImageData, SyntheticSet
@@ -148,6 +149,10 @@ class Session:
         needed = driver.preparation(self.method, self.task, self.rng)
         if needed is None or not needed.missing:
             return
+        expected = seconds_to_prepare(needed, self.task)
+        if expected >= _NEWS_EVERY:
+            pieces = count(len(needed.missing), needed.piece)
+            self.options.announce(f"about {readable_seconds(expected)} for {pieces} that are needed first")
         total, started, said = len(needed.missing), time.perf_counter(), 0.0
         try:
             for k in range(total):

@@ -84,7 +84,7 @@ def _fitting(
     )
     pool = ClassPool(images.train, images.spec, where)
     task = Task(pool, resolve(network), counts, where, default_chunk(where))
-    found = made_within(share, method, task, fixed={*given, "network"}, wanted=wanted)
+    found = made_within(share, method, task, fixed={*given, "network"}, wanted=wanted, seed=plan.seeds[0])
     announce(f"{entry.label}: {found.lines[0]}")
     settings = asdict(found.method)  # type: ignore[call-overload]
     return replace(entry, fields=all_fields(entry.method, **settings), steps=found.steps)

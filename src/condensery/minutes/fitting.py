@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from condensery import driver
 from condensery.errors import BadInput
-from condensery.method import Method, Preparation, Task
+from condensery.method import Method, Task
 from condensery.minutes.clock import COARSE, SHARE, Clock, Fitting, Rung, width_of, work_of
 from condensery.minutes.ladder import chosen_rung, rungs
+from condensery.minutes.preparing import SHARE as PREPARED
+from condensery.minutes.preparing import Preparing
 from condensery.minutes.teachers import teaches, with_teacher
 from condensery.provenance import pick_device
 from condensery.records import ImageSpec
-from condensery.rng import Rng
-from condensery.teaching import TeacherSettings, seconds_per_image
 from condensery.text import count, readable_minutes, readable_seconds
 
 DEFAULT_MINUTES = 15.0
@@ -51,8 +50,11 @@ def within(
     fixed: Collection[str] = (),
     wanted: int | None = None,
     fill: bool = False,
+    seed: int = 0,
 ) -> Fitting:
     """The best settings of `method` that end within `minutes` on this machine.
+
+    What the method makes before its first step counts, unless the cache has it.
 
     Args:
         method: as it would run if there were time enough.
@@ -60,55 +62,92 @@ def within(
         fixed: names of fields that stay as they are.
         wanted: updates that are enough; None for at most 600 of the published number.
         fill: make more updates than that if there is time, up to the published number.
+        seed: of the run.
 
     Raises:
         BadInput: not even one update fits; the line says how many minutes do.
     """
     require_minutes(minutes)
-    clock, network = Clock(task, 60 * minutes * SHARE), task.network.name
+    clock = Clock(task, 60 * minutes * SHARE)
     published = method.steps(task.ipc)
     if teaches(method):
         return with_teacher(minutes, method, clock, fixed)
     wanted = min(_ENOUGH, published) if wanted is None else wanted
-    needed = driver.preparation(method, clock.task(Rung(method, network)), Rng(0))
-    first = bool(needed and needed.missing)  # networks that are trained before the first step
-    if needed and needed.missing and needed.without is None:
-        return _after_preparation(minutes, method, needed, clock, published if fill else wanted)
-    plain: Any = needed.without if needed and needed.without else method
-    ladder = rungs(plain, network, fixed, clock)
-    rung, seconds = chosen_rung(ladder, clock, math.ceil(wanted / 2))
-    fitting = int(clock.left / seconds) if seconds else published
-    if fitting < 1:
-        raise BadInput(
-            f"--minutes {minutes:g} is too short for one step of {method.name} here, which takes {seconds:.2g} s at "
-            f"least beside the measuring: give --minutes {readable_minutes(clock.minutes_for(seconds))} or more"
-        )
+    asked, preparing = Rung(method, task.network.name), Preparing(clock, seed)
+    needed = preparing.needed(asked)
+    first = needed if needed and needed.missing else None  # what is made before the first step
+    if first and first.without is None:  # and takes all the time
+        ladder, rung, seconds = [asked], asked, 0.0
+    else:
+        ladder = rungs(needed.without if needed and needed.without else method, asked.network, fixed, clock)
+        share = 1 - PREPARED if first else 1.0
+        rung, seconds = chosen_rung(ladder, clock, math.ceil(wanted / 2), share)
+    whole, before, rung = _prepared(method, ladder, rung, preparing, fixed, seconds)
+    if before + seconds > clock.left:
+        raise BadInput(_too_short(minutes, whole, preparing, before, seconds))
+    fitting = int((clock.left - before) / seconds) if seconds else published
     steps = min(_rounded(fitting), published if fill else wanted)
-    if getattr(rung.method, "coarse", 1) > 1:
-        rung = replace(rung, method=replace(rung.method, coarse_steps=int(COARSE * steps)))
-    lines = _lines(minutes, ladder[0], rung, steps, wanted, published, seconds, clock)
-    if first:
-        lines = (*lines, "the networks that are trained before the first step come on top of that")
-    chosen = {f.name: getattr(rung.method, f.name) for f in fields(plain)}
-    changed = {name: value for name, value in chosen.items() if value != getattr(plain, name)}
-    return Fitting(replace(method, **changed), rung.network, steps, lines)  # type: ignore[type-var]
+    if getattr(whole.method, "coarse", 1) > 1:
+        whole = replace(whole, method=replace(whole.method, coarse_steps=int(COARSE * steps)))
+    plan = _Plan(minutes, asked, whole, steps, wanted, published)
+    return Fitting(whole.method, whole.network, steps, _lines(plan, ladder[0], rung, seconds, preparing))
 
 
-def _after_preparation(
-    minutes: float, method: Method, needed: Preparation, clock: Clock, steps: int
-) -> Fitting:
-    """Settings as they are, where what is made before the first step takes most of the time and cannot be cut."""
-    each = seconds_per_image(clock.pool, TeacherSettings(clock.asked.network.name), clock.device)
-    seconds, pieces = len(needed.missing) * needed.work * each, count(len(needed.missing), needed.piece)
-    if seconds > clock.left:
-        enough = readable_minutes(clock.minutes_for(seconds))
-        raise BadInput(
-            f"--minutes {minutes:g} is too short for what {method.name} makes before its first step here, {pieces} in "
-            f"about {readable_seconds(seconds)}: give --minutes {enough} or more, "
+@dataclass(frozen=True)
+class _Plan:
+    """What was asked for and what was chosen."""
+
+    minutes: float
+    asked: Rung
+    chosen: Rung
+    steps: int
+    wanted: int
+    published: int
+
+
+def _prepared(
+    method: Method,
+    ladder: list[Rung],
+    rung: Rung,
+    preparing: Preparing,
+    fixed: Collection[str],
+    seconds: float,
+) -> tuple[Rung, float, Rung]:
+    """The method with the settings of the first rung from `rung` on whose preparation fits, or else of the last.
+
+    Returns:
+        Method and network with as much preparation as fits, the seconds of that, and the rung.
+    """
+    clock, at = preparing.clock, ladder.index(rung)
+    for below in ladder[at:]:
+        whole = Rung(_with_cuts(method, ladder[0].method, below.method), below.network)
+        most = clock.left * (PREPARED if seconds else 1.0)
+        whole, before = preparing.fitting(whole, fixed, most)
+        rung = below
+        if before + seconds <= clock.left:
+            break
+    return whole, before, rung
+
+
+def _with_cuts(method: Any, before: Any, now: Any) -> Any:
+    """`method` with the fields that differ between two others of its kind."""
+    values = {f.name: getattr(now, f.name) for f in fields(before)}
+    return replace(method, **{name: v for name, v in values.items() if v != getattr(before, name)})
+
+
+def _too_short(minutes: float, least: Rung, preparing: Preparing, before: float, seconds: float) -> str:
+    name, clock = least.method.name, preparing.clock
+    enough = readable_minutes(clock.minutes_for(before + seconds))
+    if before:
+        return (
+            f"--minutes {minutes:g} is too short for what {name} makes before its first step here, "
+            f"{preparing.text(least)} in about {readable_seconds(before)} at least: give --minutes {enough} or more, "
             "or --preset fast, which takes as long as it takes"
         )
-    line = f"{minutes:g} minutes: {pieces} in about {readable_seconds(seconds)}, then {count(steps, 'step')}"
-    return Fitting(method, clock.asked.network.name, steps, (line,))
+    return (
+        f"--minutes {minutes:g} is too short for one step of {name} here, which takes {seconds:.2g} s at "
+        f"least beside the measuring: give --minutes {enough} or more"
+    )
 
 
 def _rounded(steps: int) -> int:
@@ -117,30 +156,32 @@ def _rounded(steps: int) -> int:
     return steps // unit * unit
 
 
-def _lines(
-    minutes: float,
-    asked: Rung,
-    rung: Rung,
-    steps: int,
-    wanted: int,
-    published: int,
-    seconds: float,
-    clock: Clock,
-) -> tuple[str, ...]:
-    """What was chosen, and what more time would buy."""
-    took = f"{count(steps, 'step')} of {seconds:.2g} s, about {readable_seconds(steps * seconds)} on {clock.device}"
-    chosen = f"{minutes:g} minutes: {took}"
-    cuts = _differences(asked, rung, steps, clock.pool.spec)
+def _lines(plan: _Plan, uncut: Rung, rung: Rung, seconds: float, preparing: Preparing) -> tuple[str, ...]:
+    """What was chosen, and what more time would buy.
+
+    Args:
+        uncut, rung: that which was asked for and that which was chosen, without what is made before the first step.
+        seconds: of a step on the latter.
+    """
+    clock, steps, said = preparing.clock, plan.steps, []
+    if pieces := preparing.text(plan.chosen):
+        said.append(f"{pieces} in about {readable_seconds(preparing.seconds(plan.chosen))}, then ")
+    said.append(count(steps, "step"))
+    if seconds:
+        said.append(f" of {seconds:.2g} s, about {readable_seconds(steps * seconds)} on {clock.device}")
+    chosen = f"{plan.minutes:g} minutes: {''.join(said)}"
+    cuts = _differences(plan.asked, plan.chosen, steps, clock.pool.spec)
     if cuts:
         chosen += f"; cut to fit: {', '.join(cuts)}"
-    as_asked = clock.known.get(asked) or seconds * work_of(asked, clock) / work_of(rung, clock)
+    as_asked = clock.known.get(uncut) or seconds * work_of(uncut, clock) / work_of(rung, clock)
     more = []
-    if cuts or steps < wanted:
-        needed = readable_minutes(max(clock.minutes_for(as_asked * wanted), minutes))
-        more.append(f"--minutes {needed} would make {count(wanted, 'step')} without these cuts" if cuts
-                    else f"--minutes {needed} would make {count(wanted, 'step')}")  # fmt: skip
-    elif steps < published:
-        more.append(f"more minutes would make more steps, up to {published:,}")
+    if cuts or steps < plan.wanted:
+        all_of_it = as_asked * plan.wanted + preparing.seconds(plan.asked)
+        needed = readable_minutes(max(clock.minutes_for(all_of_it), plan.minutes))
+        without = " without these cuts" if cuts else ""
+        more.append(f"--minutes {needed} would make {count(plan.wanted, 'step')}{without}")
+    elif steps < plan.published:
+        more.append(f"more minutes would make more steps, up to {plan.published:,}")
     more.append("--preset paper is as published, whatever it takes")
     return chosen, f"more time: {'; '.join(more)}"
 

@@ -71,16 +71,16 @@ def _cut(
     return replace(rung, method=replace(rung.method, **{name: max(asked // value, min(asked, 8))}))
 
 
-def chosen_rung(ladder: list[Rung], clock: Clock, enough: int) -> tuple[Rung, float]:
-    """The first rung on which `enough` steps fit, or else the last; and seconds of a step on it.
+def chosen_rung(ladder: list[Rung], clock: Clock, enough: int, share: float = 1.0) -> tuple[Rung, float]:
+    """The first rung on which `enough` steps fit into a share of the time, or else the last; and seconds of a step.
 
     The cheapest is timed first. Others are timed where its time, scaled by the work, says that they may fit.
     """
     last = ladder[-1]
     cheapest, work = clock.step(last), work_of(last, clock)
     for rung in ladder[:-1]:
-        if cheapest * work_of(rung, clock) / work * enough <= 1.5 * clock.left:
+        if cheapest * work_of(rung, clock) / work * enough <= 1.5 * share * clock.left:
             seconds = clock.step(rung)
-            if seconds * enough <= clock.left:
+            if seconds * enough <= share * clock.left:
                 return rung, seconds
     return last, cheapest

@@ -1,0 +1,89 @@
+"""What a method makes before its first step, such as experts: how long it takes here, and how much of it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import fields, replace
+from typing import Any
+
+from condensery import driver
+from condensery.errors import BadInput
+from condensery.method import Preparation, Task
+from condensery.minutes.clock import Clock, Rung
+from condensery.teaching import TeacherSettings, seconds_per_image
+from condensery.text import count
+
+SHARE = 0.5
+"""Of the time is for this, where steps need the rest."""
+
+_CUTS: tuple[tuple[str, int], ...] = (
+    ("experts", 4),
+    ("max_start_epoch", 2),
+    ("experts", 10),
+    ("max_start_epoch", 4),
+    ("experts", 25),
+    ("max_start_epoch", 10),
+    ("experts", 50),
+    ("max_start_epoch", 20),
+    ("experts", 100),
+    *((name, part) for part in (2, 4, 10) for name in ("gan_steps", "training_steps")),
+    *((name, part) for part in (2, 5, 20) for name in ("trained_networks", "trained_epochs")),
+)
+"""What is given up, in this order: a field, and what its value is divided by."""
+
+
+def seconds_to_prepare(needed: Preparation | None, task: Task, each: float | None = None) -> float:
+    """Of what is still to be made for a task.
+
+    Args:
+        each: seconds of training for an image, if they are known.
+    """
+    if needed is None or not needed.missing:
+        return 0.0
+    if each is None:
+        each = seconds_per_image(task.pool, TeacherSettings(task.network.name), task.device)
+    return len(needed.missing) * needed.work * each
+
+
+class Preparing:
+    """What runs with the settings of a rung make first, and its time."""
+
+    def __init__(self, clock: Clock, seed: int) -> None:
+        self.clock, self.rng = clock, driver.source(seed)
+        self._each: dict[str, float] = {}  # seconds of training for an image, by network
+
+    def needed(self, rung: Rung) -> Preparation | None:
+        """What the cache lacks."""
+        return driver.preparation(rung.method, self.clock.task(rung), self.rng)
+
+    def seconds(self, rung: Rung) -> float:
+        needed, task = self.needed(rung), self.clock.task(rung)
+        if needed is None or not needed.missing:
+            return 0.0
+        if rung.network not in self._each:
+            settings = TeacherSettings(rung.network)
+            self._each[rung.network] = seconds_per_image(task.pool, settings, task.device)
+        return seconds_to_prepare(needed, task, self._each[rung.network])
+
+    def text(self, rung: Rung) -> str:
+        """How many of what, such as "4 experts"; "" for nothing."""
+        needed = self.needed(rung)
+        return count(len(needed.missing), needed.piece) if needed and needed.missing else ""
+
+    def fitting(self, rung: Rung, fixed: Collection[str], most: float) -> tuple[Rung, float]:
+        """The rung with as much of this as fits into `most` seconds, or else with the least; and its seconds."""
+        found, seconds = rung, self.seconds(rung)
+        for name, part in _CUTS:
+            if seconds <= most:
+                break
+            known = {f.name for f in fields(rung.method)}
+            if name in fixed or name not in known:
+                continue
+            less: Any = replace(found.method, **{name: max(1, getattr(rung.method, name) // part)})
+            changed = replace(found, method=less)
+            try:
+                less.check(self.clock.task(changed))
+            except BadInput:
+                continue
+            found, seconds = changed, self.seconds(changed)
+        return found, seconds
