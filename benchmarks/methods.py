@@ -28,16 +28,6 @@ from condensery.data.cache import Cache
 from condensery.methods import METHODS
 from condensery.presets import has_preset
 
-TRAINED_FIRST = ("generative", "mtt")  # by networks that `--minutes` leaves out of its account
-FEWER: dict[str, dict[float, list[str]]] = {
-    # 100 experts of 21 to 41 epochs take days on two cores: as many as fit into half of the minutes, and narrower
-    "mtt": {
-        10: ["--network", "convnet+width=32", "--experts", "4", "--max-start-epoch", "4"],
-        60: ["--network", "convnet+width=64", "--experts", "5", "--max-start-epoch", "9"],
-    }
-}
-"""What methods get that would otherwise not make one step: flags, from so many minutes on."""
-
 
 class Refused(Exception):
     """A command that ended with a line about what has to change."""
@@ -81,25 +71,17 @@ class Cell:
             self._timed(["select", *what, "--method", self.method, "--out", str(out)], out)
         else:
             preset = ["--preset", "fast" if has_preset("fast", self.method) else "paper"]
-            what += ["--method", self.method, *self._fewer(), *preset]
-            if self.method in TRAINED_FIRST:
-                first = self.folder / f"first{seed}"
-                self._timed(["run", *what, "--steps", "1", "--out", str(first), "--resume"], out)
+            what += ["--method", self.method, *preset]
             if not (out / "run.json").exists():
-                left = self.asked.minutes - self._spent(out) / 60
+                left = (
+                    self.asked.minutes - self._spent(out) / 60
+                )  # less what a stopped run took to train experts
                 if left <= 0:
-                    raise Refused(
-                        f"the networks that are trained first took {self._spent(out) / 60:.1f} minutes"
-                    )
-                what += ["--minutes", f"{left:.3f}"]
+                    raise Refused(f"what is trained first took {self._spent(out) / 60:.1f} minutes")
+                what += ["--minutes", f"{left:.3g}"]
             self._timed(["run", *what, "--out", str(out), "--resume"], out)
         done.touch()
         return out
-
-    def _fewer(self) -> list[str]:
-        """Flags of the longest time that is not longer than this one, or else of the shortest."""
-        known = FEWER.get(self.method, {})
-        return known[max([m for m in known if m <= self.asked.minutes] or [min(known)])] if known else []
 
     def _spent(self, out: Path) -> float:
         """Seconds that commands for this run took so far, those that were stopped too."""
