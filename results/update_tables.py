@@ -383,7 +383,7 @@ def details(found: list[dict[str, Any]]) -> list[str]:
 
 
 def _found(run: dict[str, Any]) -> str:
-    """ "# DM 89.3±0.5 n=5; made in 12 min, judged in 14; 19b6d7dfaf0b" """
+    """ "# DM 89.3±0.5 n=5; 12+14 min; 19b6d7dfaf0b": minutes to make and to judge it."""
     scores = [
         f"{SUBJECTS[s['subject']]}{'' if s['network'] == MAIN else ' ' + NETWORKS[s['network']]}{trained_as(s)} "
         f"{accuracy(s).replace(' ', '')} n={s['n']}"
@@ -393,7 +393,7 @@ def _found(run: dict[str, Any]) -> str:
         sum(seconds) / 60 for seconds in (run["condense_seconds"], [s["seconds"] for s in run["scores"]])
     )
     making, judging = (f"{m:.0f}" for m in minutes)
-    return f"# {', '.join(scores)}; made in {making} min, judged in {judging}; {run['commit']}"
+    return f"# {', '.join(scores)}; {making}+{judging} min; {run['commit']}"
 
 
 def machines(found: list[dict[str, Any]]) -> str:
