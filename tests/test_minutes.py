@@ -213,3 +213,13 @@ def test_experts_that_are_there_take_no_time(tiny: ImageData, monkeypatch, fresh
         BadInput, match="what mtt makes before its first step here, 1 expert in about 1 min 12 s"
     ):
         within(1, method, task_of(tiny, NETWORK), wanted=2, seed=4)
+
+
+def test_a_teacher_that_is_there_takes_no_time(tiny: ImageData, monkeypatch, fresh_cache: Path) -> None:
+    method = get_method("patches", candidates=12, teacher_epochs=40)
+    condensery.condense(tiny, "patches", ipc=1, network=NETWORK, candidates=12, teacher_epochs=40)
+    monkeypatch.setattr(teachers, "seconds_per_image", lambda *_: 10.0)
+    fixed = ["teacher_epochs", "teacher_size"]
+    assert "teacher" not in within(600, method, task_of(tiny, NETWORK), fixed=fixed).lines[0]
+    with pytest.raises(BadInput, match="too short for 41 epochs of a teacher"):
+        within(1, replace(method, teacher_epochs=41), task_of(tiny, NETWORK), fixed=fixed)

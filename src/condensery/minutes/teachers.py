@@ -9,9 +9,12 @@ from typing import Any
 
 import torch
 
+from condensery import driver
 from condensery.errors import BadInput
 from condensery.minutes.clock import Clock, Fitting
+from condensery.minutes.preparing import seconds_to_prepare
 from condensery.records import ImageSpec
+from condensery.rng import Rng
 from condensery.teaching import TeacherSettings, seconds_per_image, teacher_recipe
 from condensery.text import count, readable_minutes, readable_seconds
 from condensery.training import FORWARD
@@ -33,13 +36,14 @@ def with_teacher(minutes: float, method: Any, clock: Clock, fixed: Collection[st
     settings: TeacherSettings = method.teacher_settings
     epochs = teacher_recipe(number, spec, settings.epochs).epochs
     asked, said = method, []
-    each = 0.0  # seconds of training for an image
+    each = teaching = 0.0  # seconds of training for an image, and of what the cache lacks of the teacher
     for side in [settings.size] if "teacher_size" in fixed or settings.weights else _sides(spec):
         each = seconds_per_image(clock.pool, replace(settings, size=side), clock.device)
         method = replace(method, teacher_size=side or 0)
-        if settings.weights or epochs * number * each <= _SHARE * clock.left:
+        teaching = seconds_to_prepare(driver.preparation(method, clock.asked, Rng(0)), clock.asked, each)
+        if teaching <= _SHARE * clock.left:
             break
-    teaching = 0.0 if settings.weights else epochs * number * each
+    there = not teaching
     if teaching > _SHARE * clock.left:
         fewest = epochs if "teacher_epochs" in fixed else 1
         epochs = int(_SHARE * clock.left / number / each)
@@ -50,7 +54,7 @@ def with_teacher(minutes: float, method: Any, clock: Clock, fixed: Collection[st
                 f"here: give --minutes {least} or more, or a network of your own with --teacher and --teacher-weights"
             )
         method, teaching = replace(method, teacher_epochs=epochs), epochs * number * each
-    if not settings.weights:
+    if not there:
         seen = f" that sees {method.teacher_size} pixels" if method.teacher_size else ""
         said.append(f"a teacher{seen}, {count(epochs, 'epoch')} in about {readable_seconds(teaching)}")
     looks = _seconds_per_candidate(method, each, clock) * spec.num_classes
