@@ -242,10 +242,11 @@ class Preparation:
     Attributes:
         piece: what a piece is called, such as "network".
         missing: a name for each that is missing, the same in all runs that share it.
-        work: of one piece, in images that go through one training step.
+        work: of one piece, in images that go through one training step of `network`.
         make: makes the piece of that number in `missing`, and keeps it.
         without: for estimates, a method whose steps cost the same and need none of this; None where the steps take no
             time beside it.
+        network: by name; "" for the task's.
     """
 
     piece: str
@@ -253,6 +254,7 @@ class Preparation:
     work: float
     make: Callable[[int], object]
     without: Method | None
+    network: str = ""
 
 
 def images_per_class(fields: Mapping[str, Any], ipc: int) -> int:

@@ -123,7 +123,8 @@ class Stopwatch:
         record, (method, task), seconds = job.record, _algorithm(job, self.pool), 0.0
         needed = driver.preparation(method, task, driver.source(record["seed"]))
         if needed and (pieces := sum(map(self._first, needed.missing))):
-            seconds = pieces * needed.work * self.timer.per_image(task.network)
+            trained = resolve(needed.network) if needed.network else task.network
+            seconds = pieces * needed.work * self.timer.per_image(trained)
         if judged := record.get(ON_THE_WAY):
             network, like = self.protocol.network(task.network), self._sample(job)
             each = self.timer.of_set(network, like, judged["repeats"], record["seed"])

@@ -68,7 +68,9 @@ class GanSettings:
             )
 
         words = ("conditional gan", json.dumps(asdict(self)))
-        return GeneratorTraining(task, make, steps=self.steps, batch=GAN_BATCH, words=words, rng=rng)
+        return GeneratorTraining(
+            task, make, steps=self.steps, batch=GAN_BATCH, words=words, rng=rng, width=self.width
+        )
 
 
 def codes_for(synthetic: Generated, labels: Tensor, rng: Rng) -> Tensor:

@@ -24,6 +24,8 @@ class CGAN(DrawnImages):
     name: ClassVar[str] = "cgan"
     summary: ClassVar[str] = "images drawn from a conditional GAN (Zhao, 2022, appendix A.3): a baseline"
 
+    cost: ClassVar[float] = 2.1
+
     def model(self, task: Task, generator: nn.Module, classes: Tensor, rng: Rng) -> GenerativeModel:
         return ConditionalGan(
             generator,

@@ -6,6 +6,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +26,11 @@ _SMALLEST = 4  # pixels, doubled twice from one
 class DrawnImages:
     """Draw images from a conditional generative model, as the thesis does for its comparisons.
 
-    Classes are given as one-hot vectors. Abstract: a method adds `model` and `codes`, and overrides nothing.
+    Classes are given as one-hot vectors. Abstract: a method adds `model`, `codes` and `cost`, and overrides nothing.
     """
+
+    cost: ClassVar[float]
+    """of a training step of the model, see `GeneratorTraining`"""
 
     training_steps: int = 10_000
     """updates of the generative model; kept in the cache"""
@@ -90,8 +94,16 @@ class DrawnImages:
             return self.model(task, generator.to(task.device), classes, rng)
 
         words = (type(self).__name__, json.dumps(asdict(self)))
-        steps, batch = self.training_steps, self.training_batch
-        return GeneratorTraining(task, make, steps=steps, batch=batch, words=words, rng=rng)
+        return GeneratorTraining(
+            task,
+            make,
+            steps=steps,
+            batch=batch,
+            words=words,
+            rng=rng,
+            width=self.generator_width,
+            cost=self.cost,
+        )
 
 
 _PASS = 64

@@ -27,6 +27,8 @@ class GMMN(DrawnImages):
         "images drawn from a moment matching network (Zhao, 2022, appendix B.2): a baseline"
     )
 
+    cost: ClassVar[float] = 1.2
+
     def model(self, task: Task, generator: nn.Module, classes: Tensor, rng: Rng) -> GenerativeModel:
         return MomentMatching(generator, classes, code_length=self.code_length)
 

@@ -27,6 +27,8 @@ class VAE(DrawnImages):
         "images drawn from a variational autoencoder (Zhao, 2022, appendix B.2): a baseline"
     )
 
+    cost: ClassVar[float] = 1.5
+
     def model(self, task: Task, generator: nn.Module, classes: Tensor, rng: Rng) -> GenerativeModel:
         return VariationalAutoencoder(
             generator,

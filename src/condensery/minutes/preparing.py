@@ -41,7 +41,8 @@ def seconds_to_prepare(needed: Preparation | None, task: Task, each: float | Non
     if needed is None or not needed.missing:
         return 0.0
     if each is None:
-        each = seconds_per_image(task.pool, TeacherSettings(task.network.name), task.device)
+        settings = TeacherSettings(needed.network or task.network.name)
+        each = seconds_per_image(task.pool, settings, task.device)
     return len(needed.missing) * needed.work * each
 
 
@@ -60,10 +61,10 @@ class Preparing:
         needed, task = self.needed(rung), self.clock.task(rung)
         if needed is None or not needed.missing:
             return 0.0
-        if rung.network not in self._each:
-            settings = TeacherSettings(rung.network)
-            self._each[rung.network] = seconds_per_image(task.pool, settings, task.device)
-        return seconds_to_prepare(needed, task, self._each[rung.network])
+        network = needed.network or rung.network
+        if network not in self._each:
+            self._each[network] = seconds_per_image(task.pool, TeacherSettings(network), task.device)
+        return seconds_to_prepare(needed, task, self._each[network])
 
     def text(self, rung: Rung) -> str:
         """How many of what, such as "4 experts"; "" for nothing."""
