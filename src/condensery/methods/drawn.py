@@ -97,8 +97,8 @@ class DrawnImages:
         return GeneratorTraining(
             task,
             make,
-            steps=steps,
-            batch=batch,
+            steps=self.training_steps,
+            batch=self.training_batch,
             words=words,
             rng=rng,
             width=self.generator_width,
