@@ -125,3 +125,13 @@ def test_what_does_not_fit_is_refused_with_the_steps_that_would(monkeypatch) -> 
         BadInput, match=r"10 unrolled steps of 5 images take .* on cpu.*: 9 steps would fit; do x"
     ):
         unrolling.require_fits(network, (1, 4, 4), 5, 10, place, "do x")
+
+
+def test_an_end_that_is_not_finite_names_the_rate() -> None:
+    unrolling.require_good_end(torch.tensor(1.0), [0.1])
+    with pytest.raises(unrolling.Diverged, match="judged by is nan after 2 steps, with a learned rate of 7"):
+        unrolling.require_good_end(torch.tensor(float("nan")), [0.1, 7.0])
+
+
+def test_rates_are_recorded_as_a_recipe_can_hold_them() -> None:
+    assert unrolling.recordable([-1.0, 2.0, float("inf"), float("nan")]) == (0.0, 2.0, 1e6, 0.0)

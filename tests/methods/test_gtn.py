@@ -171,3 +171,9 @@ def test_an_unrolling_that_does_not_fit_is_refused(make_task, monkeypatch) -> No
 def test_a_recipe_with_momenta_that_cannot_be_is_refused(wrong, said) -> None:
     with pytest.raises(BadInput, match=said):
         Recipe(1, **wrong)
+
+
+def test_a_generator_that_does_not_fit_is_refused(make_task) -> None:
+    said = r"--generator-width 64 with --code-length 10,000,000,000 takes .* to learn on cpu, which has .*: choose less"
+    with pytest.raises(BadInput, match=said):
+        get_method("gtn", code_length=10**10).check(make_task())

@@ -154,6 +154,7 @@ def test_experts_are_trained_as_far_as_the_last_target_and_an_estimate_needs_non
     [
         ({"gradient": "none"}, "unknown gradient 'none'; choose one of exact, tesla"),
         ({"labels": "soft"}, "unknown labels 'soft'; choose one of hard, expert"),
+        ({"experts": 10**9}, "--experts must be 10,000 at most, not 1,000,000,000"),
         ({"rate": 0.0}, r"--rate, where the learned rate begins, must be in \(0, 1e6\], not 0"),
     ],
 )
@@ -183,3 +184,22 @@ def test_a_learned_rate_of_less_than_zero_ends_the_run(make_task) -> None:
         FailedWork, match=r"step 0: the learned rate became -0\.1: choose less than --rate-lr 1e-05"
     ):
         list(method.terms(task, state, RNG))
+
+
+def test_a_learned_rate_that_no_recipe_can_hold_is_kept_as_the_most_and_ends_the_run(make_task) -> None:
+    task, method, state = begun(make_task)
+    with torch.no_grad():
+        state.synthetic.rates.fill_(3e8)
+    assert method.training(task, state)["lr"] == 1e6
+    with pytest.raises(
+        FailedWork, match=r"step 0: the learned rate became 3e\+08: choose less than --rate-lr"
+    ):
+        list(method.terms(task, state, RNG))
+
+
+def test_experts_that_diverge_are_refused_and_not_kept(make_task, fresh_cache) -> None:
+    method = get_method("mtt", **{**QUICK, "expert_lr": 1e30})
+    task = make_task(NETWORK + "+norm=none")
+    with pytest.raises(BadInput, match=r"expert 0 diverged in epoch 1: choose less than --expert-lr 1e\+30"):
+        driver.begin(method, task, RNG)
+    assert len(driver.preparation(method, task, RNG).missing) == 2

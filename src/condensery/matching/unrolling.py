@@ -22,13 +22,16 @@ from torch.func import functional_call
 
 from condensery.errors import BadInput, FailedWork
 from condensery.models.custom import trainable
-from condensery.text import readable_bytes
+from condensery.text import count, readable_bytes
 from condensery.training import chunk_for
 
 Weights = tuple[Tensor, ...]
 """The trainable parameters of a network, in the order of `network.parameters()`."""
 StepLoss = Callable[[Weights, int], Tensor]
 """(weights, number of the step) -> the loss that this step of the training descends; the same whenever it is asked."""
+
+
+MOST_RATE, MOST_MOMENTUM = 1e6, 10.0  # that a recipe can hold
 
 
 class Diverged(FailedWork):
@@ -271,6 +274,27 @@ def _require_finite(value: Tensor, step: int, rates: Sequence[float]) -> None:
             f"unrolled training diverges: its loss is {float(value.detach()):g} at step {step + 1} of {len(rates)}, "
             f"with a learned rate of {rates[max(0, step - 1)]:.3g}"
         )
+
+
+def require_good_end(value: Tensor, rates: Sequence[float]) -> None:
+    """Raises Diverged where what the last weights are worth, (), is not finite."""
+    if not bool(torch.isfinite(value)):
+        raise Diverged(
+            f"unrolled training diverges: what it is judged by is {float(value):g} after {count(len(rates), 'step')}, with a "
+            f"learned rate of {max(rates):.3g}"
+        )
+
+
+def require_rates(rates: Sequence[float], step: int, fix: str) -> None:
+    """Raises FailedWork where a learned rate has left [0, 1e6], before update `step`."""
+    for rate in rates:
+        if not 0 <= rate <= MOST_RATE:
+            raise FailedWork(f"step {step}: the learned rate became {rate:.3g}: {fix}")
+
+
+def recordable(rates: Sequence[float], most: float = MOST_RATE) -> tuple[float, ...]:
+    """Learned rates, or momenta, as a recipe can hold them; the next update refuses others."""
+    return tuple(min(most, max(0.0, rate)) if rate == rate else 0.0 for rate in rates)
 
 
 # ---- memory

@@ -22,7 +22,10 @@ from condensery.matching.unrolling import (
     descend,
     in_turn,
     outer_gradient,
+    recordable,
     require_fits,
+    require_good_end,
+    require_rates,
     reverse,
     steps_in_turn,
     term,
@@ -104,6 +107,7 @@ names in its recipe"""
             group["lr"] = self.image_lr * 0.5 ** (state.step // self.halve_after)
         network, images, raw = Stateless(state.network), state.synthetic.images, state.leaves()[-1]
         rates = F.softplus(raw.detach()).tolist()
+        require_rates(rates, state.step, f"choose less than --image-lr {self.image_lr:g}")
         batches = torch.tensor(self._order(task), device=task.device).split(
             self.per_step * task.spec.num_classes
         )
@@ -119,6 +123,7 @@ names in its recipe"""
         value, last, _ = outer_gradient(
             network, points[-1], *task.real_batch(self.real_batch, rng), task.chunk
         )
+        require_good_end(value, rates)
         found = reverse(loss, points, rates, last, [images])
         yield term(value, state.leaves(), [*found.leaves, found.rates * raw.detach().sigmoid()])
 
@@ -127,14 +132,14 @@ names in its recipe"""
 
     def training(self, task: Task, state: State) -> dict[str, Any]:
         """Plain gradient descent through the images in their order, each step at its learned rate."""
-        rates = F.softplus(state.leaves()[-1].detach()).tolist()
+        rates = recordable(F.softplus(state.leaves()[-1].detach()).tolist())
         return Recipe(
             self.passes,
             lr=rates[0],
             momentum=0.0,
             weight_decay=0.0,
             batch_size=self.per_step * task.spec.num_classes,
-            rates=tuple(rates),
+            rates=rates,
             order=tuple(self._order(task)),
             weights=int(state.memory["weights"]) if self.weights == "fixed" else -1,
         ).to_json()

@@ -18,13 +18,18 @@ from torch import Tensor, nn
 
 from condensery.errors import BadInput
 from condensery.matching.unrolling import (
+    MOST_MOMENTUM,
     Descent,
     Stateless,
     Weights,
     descend_with_momentum,
+    device_memory,
     in_turn,
     outer_gradient,
+    recordable,
     require_fits,
+    require_good_end,
+    require_rates,
     reverse_with_momentum,
     steps_in_turn,
     term,
@@ -33,6 +38,7 @@ from condensery.method import State, Task
 from condensery.models.batch_norm import batch_norms
 from condensery.rng import Rng
 from condensery.synthetic import Generated, GeneratorNetwork, default_blocks
+from condensery.synthetic.generator import stored_shapes
 from condensery.synthetic.learned import Content
 from condensery.synthetic.pixels import class_labels
 from condensery.text import count, readable_bytes
@@ -122,6 +128,7 @@ class GTN:
             raise BadInput("gtn learns a generator, which cannot start from images: leave out --init")
         steps, batch = self._unrolled(task), self.per_step * task.spec.num_classes
         network = task.network.build(task.spec, Rng(0))
+        self._require_room(task)
         fix = "choose fewer --passes or a larger --per-step"
         needed = require_fits(network, task.spec.shape, batch, steps, task.device, fix, copies=2)
         return [
@@ -173,8 +180,10 @@ class GTN:
                 return F.cross_entropy(network(weights, images[batch]), labels[batch])
 
         rates, momenta = synthetic.schedule.detach().exp().tolist()
+        require_rates(rates, state.step, f"choose less than --code-lr {self.code_lr:g}")
         descent = descend_with_momentum(loss, network.weights(), rates, momenta)
         value, ends = self._judged(task, network, descent, images, rng)
+        require_good_end(value, rates)
         (by_image,), *by_schedule = reverse_with_momentum(loss, descent, rates, momenta, ends, [images])
         found = _through_generator(synthetic.generated, by_image)
         by_log = torch.stack(by_schedule) * synthetic.schedule.detach().exp()
@@ -187,14 +196,15 @@ class GTN:
         """Gradient descent through the images in their order, each step at its learned rate and momentum."""
         assert isinstance(state.synthetic, Curriculum)
         rates, momenta = state.synthetic.schedule.detach().exp().tolist()
+        rates, momenta = recordable(rates), recordable(momenta, MOST_MOMENTUM)
         return Recipe(
             self.passes,
             lr=rates[0],
             momentum=min(1.0, momenta[0]),
             weight_decay=0.0,
             batch_size=self.per_step * task.spec.num_classes,
-            rates=tuple(rates),
-            momenta=tuple(momenta),
+            rates=rates,
+            momenta=momenta,
             order=tuple(in_turn(task.counts, self.per_step)),
         ).to_json()
 
@@ -214,6 +224,18 @@ class GTN:
             total = total + value
         network.network.train()
         return total, ends
+
+    def _require_room(self, task: Task) -> None:
+        """Raises BadInput where generator and codes do not fit, with their gradients and Adam's two means."""
+        sizes = {"codes": sum(task.counts), "length": self.code_length, "width": self.generator_width}
+        blocks = default_blocks(*task.spec.shape[1:])
+        shapes = stored_shapes(task.spec, blocks=blocks, **sizes).values()
+        needed, there = 4 * 4 * sum(map(math.prod, shapes)), device_memory(task.device)
+        if needed > there:
+            raise BadInput(
+                f"--generator-width {self.generator_width:,} with --code-length {self.code_length:,} takes "
+                f"{readable_bytes(needed)} to learn on {task.device}, which has {readable_bytes(there)}: choose less"
+            )
 
     def _unrolled(self, task: Task) -> int:
         """Steps of the unrolled training."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from condensery.errors import BadInput
 from condensery.matching.moments import Embedding
-from condensery.matching.unrolling import Stateless, descend, outer_gradient, reverse, term
+from condensery.matching.unrolling import Stateless, descend, outer_gradient, require_good_end, reverse, term
 from condensery.method import State, Task
 from condensery.models.custom import trainable
 from condensery.rng import Rng
@@ -132,6 +132,7 @@ class LD:
 
         points = descend(loss, network.weights(), [self.inner_lr])
         value, last, wrong = outer_gradient(network, points[-1], real, labels, task.chunk)
+        require_good_end(value, [self.inner_lr])
         found = reverse(loss, points, [self.inner_lr], last, state.leaves())
         state.memory["error"].copy_(wrong)
         for parameter, before, after in zip(trainable(state.network), points[0], points[1], strict=True):

@@ -18,8 +18,18 @@ from torch import Tensor
 
 from condensery.augment import SiameseAugmentation, resolve_strategy
 from condensery.augment.siamese import default_strategy
-from condensery.errors import BadInput, FailedWork
-from condensery.matching.unrolling import Stateless, Weights, descend, require_fits, reverse, term
+from condensery.errors import BadInput
+from condensery.matching.unrolling import (
+    Stateless,
+    Weights,
+    descend,
+    recordable,
+    require_fits,
+    require_good_end,
+    require_rates,
+    reverse,
+    term,
+)
 from condensery.method import Preparation, State, Task
 from condensery.pretraining import (
     Experts,
@@ -35,6 +45,7 @@ from condensery.training_recipe import Recipe
 
 GRADIENTS = ("exact", "tesla")
 LABELS = ("hard", "expert")
+MOST_EXPERTS = 10_000
 EVALUATION_EPOCHS = 1000  # of the authors' evaluation, which trains one more
 
 
@@ -92,6 +103,8 @@ class MTT:
                 raise BadInput(f"unknown {name} {getattr(self, name)!r}; choose one of {', '.join(choices)}")
         if not 0 < self.rate <= 1e6:
             raise BadInput(f"--rate, where the learned rate begins, must be in (0, 1e6], not {self.rate:g}")
+        if self.experts > MOST_EXPERTS:
+            raise BadInput(f"--experts must be {MOST_EXPERTS:,} at most, not {self.experts:,}")
         network, batch = task.network.build(task.spec, Rng(0)), self._batch(task)
         place = task.spec.shape, batch, self.syn_steps, task.device
         needed = require_fits(network, *place, "choose fewer --syn-steps or a smaller --syn-batch")
@@ -129,10 +142,7 @@ class MTT:
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
         leaves = state.synthetic.leaves()
         images, rate = leaves["images"], float(leaves["rates"].detach())
-        if rate <= 0:
-            raise FailedWork(
-                f"step {state.step}: the learned rate became {rate:.3g}: choose less than --rate-lr {self.rate_lr:g}"
-            )
+        require_rates([rate], state.step, f"choose less than --rate-lr {self.rate_lr:g}")
         network = Stateless(state.network.train())
         start, target = self._segment(network, state.prepared, rng)
         augmentation, labels = self._augmentation(task), self._labels(task, state, network, target)
@@ -148,6 +158,7 @@ class MTT:
         moved = sum(float((b - a).square().sum()) for a, b in zip(start, target, strict=True))
         apart = [a - b for a, b in zip(points[-1], target, strict=True)]
         value = torch.stack([gap.square().sum() for gap in apart]).sum() / moved
+        require_good_end(value.detach(), rates)
         last = tuple(2 * gap / moved for gap in apart)
         found = reverse(loss, points, rates, last, [images], through_weights=self.gradient == "exact")
         by_leaf = {"images": found.leaves[0], "rates": found.rates.sum().reshape(1)}
@@ -161,7 +172,7 @@ class MTT:
         """The authors' evaluation, at the learned rate."""
         recipe = Recipe(
             EVALUATION_EPOCHS + 1,
-            lr=max(0.0, float(state.synthetic.leaves()["rates"].detach())),
+            lr=recordable(state.synthetic.leaves()["rates"].detach().tolist())[0],
             decay_after=(EVALUATION_EPOCHS // 2 + 2,),
         )
         return {**recipe.to_json(), "augmentation": default_strategy(task.spec.flip)}

@@ -150,6 +150,10 @@ def _make(task: Task, folder: Path, i: int, training: ExpertTraining, rng: Rng) 
                 chunk=task.chunk,
             )
         states.append(flat_weights(network))
+        if not np.isfinite(states[-1]).all():
+            raise BadInput(
+                f"expert {i} diverged in epoch {epoch + 1}: choose less than --expert-lr {training.lr:g}"
+            )
     with Cache().writing():
         folder.mkdir(parents=True, exist_ok=True)
         write_array(file, np.stack(states))
