@@ -279,9 +279,10 @@ def _require_finite(value: Tensor, step: int, rates: Sequence[float]) -> None:
 def require_good_end(value: Tensor, rates: Sequence[float]) -> None:
     """Raises Diverged where what the last weights are worth, (), is not finite."""
     if not bool(torch.isfinite(value)):
+        steps = count(len(rates), "step")
         raise Diverged(
-            f"unrolled training diverges: what it is judged by is {float(value):g} after {count(len(rates), 'step')}, with a "
-            f"learned rate of {max(rates):.3g}"
+            f"unrolled training diverges: what it is judged by is {float(value):g} after {steps}, with a learned rate "
+            f"of {max(rates):.3g}"
         )
 
 
