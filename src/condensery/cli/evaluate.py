@@ -11,7 +11,7 @@ from typing import Annotated
 from condensery.cli import arguments, declared
 from condensery.cli.flags import Flag, Options
 from condensery.cli.options import Draws, Honesty, Images, Judge, Networks, Runs
-from condensery.cli.output import Output
+from condensery.cli.output import SPARE, Output
 from condensery.cli.progress import Progress
 
 
@@ -83,7 +83,7 @@ class Evaluate(Real, Beside, Judge, Networks, Recipes, Honesty, Weights, Draws, 
             asked = self.of(evaluate, sets=sets, soft_labels=labels, **heard)
             evaluation = evaluate(**asked, **self.data_options)
         document = {**evaluation.to_json(), "command": self.command}
-        self.show(tables.accuracy_table(evaluation))
+        self.show(tables.accuracy_table(evaluation), SPARE)
         for line in tables.circumstances(evaluation):
             self.say(line)
         if table := tables.honest_table(evaluation):

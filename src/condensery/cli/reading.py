@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from condensery.cli.flags import Flag
 from condensery.cli.options import OneRun, Page, Runs
-from condensery.cli.output import Output, facts
+from condensery.cli.output import SPARE, Output, facts
 from condensery.errors import BadInput
 from condensery.text import accuracy, percent, readable_bytes, readable_seconds
 
@@ -224,7 +224,7 @@ class Report(Page, Output):
         found = report_of(self.runs, **self.of(report_of, scatter=scatter, announce=self.say))
         size = write_report(found, path)
         if found.measurements:
-            self.show(measurement_table(found.measurements))
+            self.show(measurement_table(found.measurements), SPARE)
         self.say(f"Written to {path} ({readable_bytes(size)})")
         shown = {name: len(getattr(found, name)) for name in ("galleries", "curves", "scatters")}
         rows = list(map(row, found.measurements))
