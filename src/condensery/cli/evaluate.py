@@ -21,9 +21,12 @@ class Real(Images, panel="Images"):
     size each part that differs is named, and they are normalised as the set is."""
 
 
+BASELINES = ("random", "whole", "random-equal-bytes")
+
+
 class Beside(Options, panel="What is compared"):
-    baselines: Annotated[Sequence[str], Flag(parse=arguments.words_or_none)] = ("random", "whole")
-    """Some of random,whole, or none."""
+    baselines: Annotated[Sequence[str], Flag(parse=arguments.words_or_none)] = BASELINES
+    """Some of random; whole; random-equal-bytes, as many as have a generator's bytes; or none."""
     teacher_weights: Annotated[Path | None, Flag("FILE")] = None
     """Weights of the teacher that labelled the set, if it was not trained here: random images get its labels too."""
 

@@ -108,7 +108,8 @@ class GenerativeSettings:
     def check(self, task: Task) -> list[str]:
         self._refuse(task)
         codes, pixels = self._code_count(task), 4 * sum(task.counts) * math.prod(task.spec.shape)
-        require_memory(4 * codes * self.code_length, f"{codes} codes of --code-length {self.code_length}")
+        what = f"{codes:,} codes of --code-length {self.code_length}"
+        require_memory(4 * codes * self.code_length, what, "ask for fewer images or a shorter code")
         blocks, sizes = self._blocks(task), {"length": self.code_length, "width": self.generator_width}
         shapes = stored_shapes(task.spec, codes=codes, blocks=blocks, **sizes)
         taken = 4 * sum(math.prod(shape) for shape in shapes.values())
