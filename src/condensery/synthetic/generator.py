@@ -181,11 +181,15 @@ class Generated:
         named = {"codes": self.codes} | self.weights
         return {name: tensor for name, tensor in named.items() if name in self.learned}
 
-    def content(self) -> Content:
+    def tensors(self) -> dict[str, Tensor]:
+        """What a file stores, by name, on the CPU."""
         with torch.no_grad():
             tensors = {"codes": self.codes, "classes": self.projected(), "counts": torch.tensor(self.counts)}
         tensors |= {name: t for name, t in self.weights.items() if not name.startswith("projection.")}
-        tensors = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+        return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+    def content(self) -> Content:
+        tensors = self.tensors()
         images = _images(tensors, self.size)
         stored = {f"generator.{name}": tensor for name, tensor in tensors.items()}
         return Content(images, class_labels(self.counts, images.device), stored=stored)
