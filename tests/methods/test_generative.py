@@ -101,6 +101,40 @@ def test_every_loss_against_a_plain_transcription(make_task: Maker) -> None:
     )
 
 
+def test_logits_in_place_of_layers_are_matched_with_the_means_of_real_ones(make_task: Maker) -> None:
+    """Two images, three classes, six real images each: the mean square over values and images."""
+    task = make_task(ipc=2)
+    method, state = begin(task, **ONE_HOT, associates="dealt", matched="logits")
+    found = method.losses(task, state, RNG)
+    plain = quick(**ONE_HOT, associates="dealt").losses(task, state, RNG)
+    network = state.networks["network"].eval()
+    with torch.no_grad():
+        made = network(state.synthetic.images)
+        real = [network(task.pool.sample(c, 6, RNG.fork("real batch", c))) for c in range(3)]
+        means = torch.stack([real[c][k::2].mean(0) for c in range(3) for k in range(2)])
+    torch.testing.assert_close(found["match"].detach(), (made - means).square().mean())
+    assert all(torch.equal(found[name], plain[name]) for name in plain if name != "match")
+
+
+def test_baselines_are_the_method_with_other_defaults(make_task: Maker) -> None:
+    """IT-GAN learns codes alone, one for each image; DiM the generator alone, with codes of its own at every step."""
+    task = make_task(ipc=2)
+    learned = {}
+    for name in ("it-gan", "dim"):
+        method = get_method(name, **QUICK, **ONE_HOT)
+        state = driver.begin(method, task, RNG)
+        assert generated(state).codes.shape == (6, 8)
+        *_, (last, _) = driver.trajectory(method, task, state, RNG, 2)
+        learned[name] = set(last.synthetic.leaves())
+    assert learned["it-gan"] == {"codes"}
+    assert "codes" not in learned["dim"] and "input.weight" in learned["dim"]
+    defaults = get_method("dim")
+    assert isinstance(defaults, Generative) and (defaults.matched, defaults.condition) == (
+        "logits",
+        "one-hot",
+    )
+
+
 def test_a_weight_of_zero_leaves_a_loss_out(make_task: Maker) -> None:
     task = make_task()
     method, state = begin(task, **ONE_HOT, intra_weight=0.0, adversarial_weight=0.0)
@@ -297,11 +331,14 @@ def test_a_class_with_a_single_image(tiny: ImageData, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["associates", "condition", "codes", "codebook", "generator", "optimizer", "judged", "soft_labels"],
+    [
+        *("associates", "condition", "codes", "codebook", "generator", "optimizer", "matched", "judged"),
+        *("centre", "soft_labels"),
+    ],
 )
 def test_unknown_words_are_refused(name: str, make_task: Maker) -> None:
-    with pytest.raises(BadInput, match=f"unknown {name} 'none'; choose one of"):
-        quick(**{name: "none"}).check(make_task())
+    with pytest.raises(BadInput, match=f"unknown {name} 'nothing'; choose one of"):
+        quick(**{name: "nothing"}).check(make_task())
 
 
 def test_refusals_before_any_work(make_task: Maker) -> None:
