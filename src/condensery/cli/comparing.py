@@ -21,15 +21,16 @@ _FILES = {"Page": "report.html", "Table": "table.md", "Numbers": "table.csv", "L
 
 class Compared(Options, panel="What is compared"):
     methods: Annotated[Sequence[str], Flag("A,B", arguments.words, choices=everything)] = ()
-    """Some of {}; LABEL=NAME for a second setting of one."""
+    """Methods and selections, see condense methods; random is the floor. Some of {}; LABEL=NAME for a second setting
+    of one."""
     sets: Annotated[list[Path], Flag("SET ...")] = field(default_factory=list)
     """Finished sets to judge beside them: run folders or .safetensors files."""
     ipc: Annotated[Sequence[int | str], Flag("N,M", arguments.budgets)] = (1,)
-    """Images per class; proportional:N; or a single cat=5,dog=2,*=1, or a file of these."""
+    """Images per class. Also proportional:N, or a single cat=5,dog=2,*=1, or a file of these."""
     condense_with: Words = ("convnet",)
     """Architectures that methods make sets with."""
     seeds: Annotated[Sequence[int], Flag("N,M", arguments.seeds)] = (0,)
-    """Of the sets; 0-4 is short for 0,1,2,3,4."""
+    """Seeds of the sets; 0-4 is short for 0,1,2,3,4."""
     evaluation_seed: int = 0
     """Added to a set's seed, it decides how networks train."""
     whole: bool = True
@@ -38,11 +39,11 @@ class Compared(Options, panel="What is compared"):
 
 class Updates(Settings, panel="How sets are made"):
     scale: float | None = None
-    """Make so many times the published updates, such as 0.1."""
-    steps: Annotated[int | Mapping[str, int] | None, Flag("N or A=N,B=M", arguments.one_or_each)] = None
-    """Updates of every method, or of some (default: as published)."""
-    minutes: float | None = None
-    """Of this machine that it may take: settings, steps, networks and epochs that fit are chosen and said."""
+    """Times the published updates, such as 0.1."""
+    steps: Annotated[int | Mapping[str, int] | None, Flag("N", arguments.one_or_each)] = None
+    """Updates of every method (default: as published). Of some with dm=400,dsa=200."""
+    minutes: Annotated[float | None, Flag("N")] = None
+    """Time that it may take: settings, steps, networks and epochs that fit are chosen and said."""
 
 
 class Judged(options.Judge, options.Curve, options.Networks, options.Honesty):
@@ -67,6 +68,10 @@ class Compare(options.Images, Compared, Updates, Judged, Jobs, options.Page, Out
       condense compare --data cifar10 --methods dm,random --protocol dm-2023
           --networks convnet,resnet18 --seeds 0-4 --workers 4 --out cifar10
     """
+
+    first = (
+        "data size methods ipc sets seeds networks protocol repeats steps scale minutes settings workers out"
+    )
 
     def work(self) -> int:
         data = self.source
@@ -108,19 +113,19 @@ class Compare(options.Images, Compared, Updates, Judged, Jobs, options.Page, Out
 
 class Cells(Options, panel="What is filled"):
     rows: Words = ()
-    """Only these rows."""
+    """Fill only these rows."""
     columns: Words = ()
-    """Only these columns."""
+    """Fill only these columns."""
 
 
 class RecipeImages(Options, panel="Images"):
-    data: Annotated[str | None, Flag("PATH", names=("--data", "--data-dir"))] = None
+    data: Annotated[str | None, Flag("IMAGES", names=("--data", "--data-dir"))] = None
     """The images, or a folder that holds sets by name (default: those in CONDENSERY_DATA)."""
 
 
 class Scale(Settings, panel="How sets are made"):
     scale: float = 1.0
-    """Times the published steps, sets and networks, each at least 1; every table says so."""
+    """Times the published updates, sets and networks, each at least 1. Every table says so."""
 
 
 class Reproduce(Cells, RecipeImages, Resize, Scale, Jobs, Output):
@@ -138,7 +143,9 @@ class Reproduce(Cells, RecipeImages, Resize, Scale, Jobs, Output):
       condense reproduce dm-main-cifar10 --columns DM,Random --workers 4
     """
 
-    name: Annotated[str | None, Flag("LIST|NAME", positional=True)] = None
+    first = "name rows columns scale data settings workers dry_run out"
+
+    name: Annotated[str | None, Flag("NAME", positional=True)] = None
     """A recipe, or list to see them all."""
 
     def work(self) -> int:

@@ -17,27 +17,27 @@ from condensery.cli.progress import Progress
 
 class Real(Images, panel="Images"):
     data: str | None = None
-    """The real images, to test on (default: those that the set was made from). Of other ones with the same classes and
-    size each part that differs is named, and they are normalised as the set is."""
+    """The real images to test on (default: those of the set). Others need the same classes and size;
+    what differs is said, and they are normalised as the set is."""
 
 
 class Beside(Options, panel="What is compared"):
-    baselines: Annotated[Sequence[str], Flag(parse=arguments.words_or_none)] = ("random", "whole")
-    """Some of random,whole, or none."""
+    baselines: Annotated[Sequence[str], Flag("A,B", arguments.words_or_none)] = ("random", "whole")
+    """What is trained beside: random, whole, both, or none."""
     teacher_weights: Annotated[Path | None, Flag("FILE")] = None
-    """Weights of the teacher that labelled the set, if it was not trained here: random images get its labels too."""
+    """Weights of the teacher that labelled the set, if it was not trained here. Random images then get its labels."""
 
 
 class Recipes(Options, panel="How sets are judged"):
     recipe: str = "both"
-    """common leaves out the recipe by which a set itself wants to be trained, own all but that."""
+    """common (the protocol), own (the recipe stored with the set) or both."""
 
 
 class Weights(Options, panel=Honesty.panel):
     w: float = 0.5
-    """Weight of IOR against HLR in LRS."""
+    """Weight of IOR against HLR in the score LRS."""
     gamma: float = 0.5
-    """Weight of augmented training in ARS."""
+    """Weight of augmented training in the score ARS."""
 
 
 class Evaluate(Real, Beside, Judge, Networks, Recipes, Honesty, Weights, Draws, Output, panel="Run"):
@@ -60,10 +60,12 @@ class Evaluate(Real, Beside, Judge, Networks, Recipes, Honesty, Weights, Draws, 
       condense evaluate runs/photos --minutes 10
     """
 
+    first = "runs data protocol networks repeats baselines minutes soft_labels seed device"
+
     runs: Runs
-    """Run folders or .safetensors files; several are sets of one kind with different seeds."""
-    minutes: float | None = None
-    """Of this machine that it may take: fewer networks are trained, then each for fewer epochs, which is said."""
+    """Run folders or .safetensors files, of one kind. Several are sets that differ by their seeds."""
+    minutes: Annotated[float | None, Flag("N")] = None
+    """Time that it may take: fewer networks are trained, then for fewer epochs. What was cut is said."""
     results: Annotated[Path | None, Flag("FILE")] = None
     """Append the JSON line to this file too."""
 

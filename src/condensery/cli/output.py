@@ -87,7 +87,7 @@ class Output(Options):
     """Lines for people go to stdout; with `--json` to stderr, so that stdout holds one JSON document."""
 
     json: bool = False
-    """Print one JSON document; lines for people go to stderr."""
+    """Print one JSON document, and lines for people on stderr."""
 
     @property
     def stream(self) -> TextIO:

@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 class Show(Output):
     """Say how a set was made, and draw it: one row per class.
 
+    The picture is written beside the set. Nothing is computed: every number is
+    read from the file.
+
     Examples:
 
       condense show runs/mnist
       condense show runs/mnist --per-class 10 --out mnist.png
       condense show runs/mnist --verify
     """
+
+    first = "run out per_class verify"
 
     run: OneRun
     """A run folder or a .safetensors file."""
@@ -162,6 +167,8 @@ class Export(Output):
       condense export runs/mnist --format png --out mnist-images
     """
 
+    first = "run format out"
+
     run: OneRun
     """A run folder or a .safetensors file."""
     format: str
@@ -193,12 +200,14 @@ class Report(Page, Output):
       condense report runs/* --out table.md
     """
 
+    first = "runs out title open_"
+
     runs: Runs
     """Run folders, comparison folders, .safetensors files, or .jsonl files of evaluations or measurements."""
     out: Annotated[Path | None, Flag("FILE")] = None
-    """What to write: .html, .md, .csv or .jsonl (default: report.html, for one run in its folder)."""
-    title: str = ""
-    """Title of the page (default: the data's name)."""
+    """What to write: .html, .md, .csv or .jsonl (default: report.html; for one run, in its folder)."""
+    title: Annotated[str, Flag("TEXT")] = ""
+    """Title of the page (default: the name of the images)."""
     open_: bool = False
     """Show the page in the web browser."""
 
