@@ -124,7 +124,7 @@ def summary(found: list[dict[str, Any]]) -> list[str]:
             (
                 r["run"]["data"],
                 r["run"]["ipc"],
-            ): f"{narrow(r['score'])} ({r['published']}{share(r['run'], subject).removesuffix(' of the updates')})"
+            ): f"{narrow(r['score'])} ({r['published']}{share(r['run'], subject).replace(' % of the updates', '%')})"
             for r in reversed(found)  # the first line on a cell counts
             if r["score"]["subject"] == subject
         }
