@@ -11,7 +11,7 @@ from condensery import METHODS
 
 FOLDER = Path(__file__).parents[2] / "docs/methods"
 PAGES = {page.stem: page.read_text(encoding="utf-8") for page in FOLDER.glob("*.md")}
-SHARED = {"dsac": "dcc", **dict.fromkeys(("cgan", "vae", "gmmn", "mmd"), "generative")}
+SHARED = {"dsac": "dcc", **dict.fromkeys(("cgan", "vae", "gmmn", "mmd", "dim", "it-gan"), "generative")}
 SHORT = {
     "steps=20": 'steps=2, network="convnet+width=8+depth=2"',
     "dm-2023": "quick+epochs=1",
