@@ -161,7 +161,9 @@ def _file() -> dict[str, Any]:
 
 
 def run_command(record: Mapping[str, Any]) -> str:
-    """`condense run ...`, or `condense select ...`, with every setting that differs from its default, or has several.
+    """`condense run ...` or `condense select ...` with every setting that differs from its default or has several.
+
+    Of a set that was drawn from a generator anew, `condense draw ...`.
 
     Args:
         record: of a set that `condensery.condense` or `condensery.select` made.
@@ -169,6 +171,10 @@ def run_command(record: Mapping[str, Any]) -> str:
     Returns:
         The command; "" for a record that does not say enough, such as that of an imported set.
     """
+    if drawn := record.get("drawn"):
+        budget = [] if isinstance(drawn["ipc"], list) else ["--ipc", str(drawn["ipc"])]
+        words = ["condense", "draw", str(drawn.get("set", "")), *budget, "--seed", str(drawn["seed"])]
+        return shlex.join(words) if drawn.get("set") else ""
     selected = "indices" in record
     needed = {"method", "ipc", "fields", "data", *_DEFAULTS, *(() if selected else ("step",))}
     if not needed <= record.keys() or "source" not in record["data"]:

@@ -35,6 +35,8 @@ class Compared(Options, panel="What is compared"):
     """Added to a set's seed, it decides how networks train."""
     whole: bool = True
     """Train on the whole training set too."""
+    equal_bytes: bool = False
+    """Beside generators, train on as many random images as have their bytes too."""
 
 
 class Updates(Settings, panel="How sets are made"):

@@ -21,9 +21,12 @@ class Real(Images, panel="Images"):
     what differs is said, and they are normalised as the set is."""
 
 
+BASELINES = ("random", "whole", "random-equal-bytes")
+
+
 class Beside(Options, panel="What is compared"):
-    baselines: Annotated[Sequence[str], Flag("A,B", arguments.words_or_none)] = ("random", "whole")
-    """What is trained beside: random, whole, both, or none."""
+    baselines: Annotated[Sequence[str], Flag("A,B", arguments.words_or_none)] = BASELINES
+    """What is trained beside: random, whole, random-equal-bytes (beside generators, of their bytes), or none."""
     teacher_weights: Annotated[Path | None, Flag("FILE")] = None
     """Weights of the teacher that labelled the set, if it was not trained here. Random images then get its labels."""
 

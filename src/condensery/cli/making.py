@@ -240,6 +240,36 @@ class Label(Real, Labels, Taught, Draws, Output, panel="Run"):
         self.tell_set(out, made, "images with labels", ("Time", seconds))
 
 
+class Draw(Output):
+    """Draw fresh images from a set that is a generator.
+
+    The images of such a set are fixed: those of the codes in its file. This makes
+    another set of the same generator, from new random codes, which every command
+    takes and every table calls "generative, drawn anew".
+
+    Examples:
+
+      condense draw runs/generative
+      condense draw runs/generative --ipc 50 --seed 1 --out runs/fifty
+    """
+
+    run: OneRun
+    """A run folder or a .safetensors file."""
+    ipc: int | None = None
+    """Images of each class (default: as many as the set has)."""
+    seed: int | None = None
+    """Of the codes (default: that of the set)."""
+    out: Path | None = None
+    """Folder for the result (default: the set's folder with -drawn added)."""
+
+    def work(self) -> None:
+        from condensery.drawing import draw
+
+        out = self.out or _beside(self.run, "drawn")
+        made = draw(self.run, **self.of(draw, out=out, announce=self.say))
+        self.tell_set(out, made, "images", ("Seed", str(made.record["seed"])))
+
+
 def _beside(run: Path, kind: str) -> Path:
     """Beside the run, with what its labels are added to its name."""
     folder = run.parent if run.name == "set.safetensors" else run.with_suffix("") if run.is_file() else run

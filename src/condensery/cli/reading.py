@@ -83,6 +83,7 @@ class Show(Output):
             "picture": None if missing else str(drawn),
             "images": len(synthetic),
             "bytes": synthetic.bytes,
+            "pixel_bytes": synthetic.images.nbytes,
             "spec": spec.to_json(),
             "lowest": low,
             "highest": high,
@@ -102,10 +103,15 @@ def _whitening(spec: ImageSpec) -> list[tuple[str, str]]:
 
 
 def _labels(synthetic: SyntheticSet) -> Iterator[tuple[str, str]]:
-    """Images stored where they are fewer than those trained on, and labels that are not the classes."""
-    stored, kind = synthetic.stored_images, synthetic.label_kind
-    if stored != len(synthetic):
-        yield "Stored", f"{stored} images, which the others are made of"
+    """What is stored where that is not the images, and labels that are not the classes."""
+    kind, generated = synthetic.label_kind, any(name.endswith(".codes") for name in synthetic.stored)
+    if generated or synthetic.stored_images != len(synthetic):
+        what = "codes and a generator" if generated else "images"
+        own, pixels = readable_bytes(synthetic.image_bytes), readable_bytes(synthetic.images.nbytes)
+        yield (
+            "Stored",
+            f"{synthetic.stored_images} {what}, which all are made of: {own}; as float32 pixels {pixels}",
+        )
     if kind != "hard":
         teacher = synthetic.record.get("labels", {}).get("teacher", {})
         yield "Labels", kind + (f", of {teacher['network']}" if "network" in teacher else "")

@@ -33,6 +33,7 @@ class GenerativeSettings:
     Abstract: `Generative` adds `preparation`, `start`, `terms` and `advance`, and overrides nothing.
     """
 
+    name: ClassVar[str]
     scheduled: ClassVar[bool] = True
 
     iterations: int = 20_000
@@ -75,6 +76,8 @@ class GenerativeSettings:
     """real images of all classes in an update of the feature network, and of the discriminator"""
     generator_updates: int = 1
     """updates of codes and generator between two of the feature network"""
+    matched: str = "layers"
+    """what is matched with the means of real images: features of all "layers", or "logits" """
     judged: str = "features"
     """what the discriminator sees: "features" or "pixels" """
     discriminator_lr: float = 0.001
@@ -84,11 +87,13 @@ class GenerativeSettings:
     class_weight: float = 1.0
     """of the auxiliary classifier's loss"""
     match_weight: float = 100.0
-    """of layer-wise feature matching"""
+    """of matching"""
     intra_weight: float = 1.0
     """of the diversity within classes"""
     inter_weight: float = 1.0
     """of the margin between classes"""
+    centre: str = "class"
+    """what holds the diverse images of a class together: its "class" centre, or "none" """
     temperature: float = 0.5
     """of the diversity within classes"""
     margin: float = 1.0
@@ -108,7 +113,8 @@ class GenerativeSettings:
     def check(self, task: Task) -> list[str]:
         self._refuse(task)
         codes, pixels = self._code_count(task), 4 * sum(task.counts) * math.prod(task.spec.shape)
-        require_memory(4 * codes * self.code_length, f"{codes} codes of --code-length {self.code_length}")
+        what = f"{codes:,} codes of --code-length {self.code_length}"
+        require_memory(4 * codes * self.code_length, what, "ask for fewer images or a shorter code")
         blocks, sizes = self._blocks(task), {"length": self.code_length, "width": self.generator_width}
         shapes = stored_shapes(task.spec, codes=codes, blocks=blocks, **sizes)
         taken = 4 * sum(math.prod(shape) for shape in shapes.values())
@@ -125,7 +131,7 @@ class GenerativeSettings:
                 raise BadInput(f"unknown {name} {getattr(self, name)!r}; choose one of {', '.join(choices)}")
         if not task.network.has_embedding(task.spec):
             raise BadInput(
-                f"generative compares embeddings and {task.network.name} has none: "
+                f"{self.name} compares embeddings and {task.network.name} has none: "
                 "choose a network with embed(), such as convnet"
             )
         if self.codes != "learned" and self.generator == "fixed":
@@ -231,6 +237,8 @@ _CHOICES = {
     "codebook": ("shared", "own"),
     "generator": ("learned", "fixed"),
     "optimizer": ("sgd", "adam"),
+    "matched": ("layers", "logits"),
     "judged": ("features", "pixels"),
+    "centre": ("class", "none"),
     "soft_labels": ("auto", "yes", "no"),
 }
