@@ -87,7 +87,7 @@ class Compare(options.Images, Compared, Updates, Judged, Jobs, options.Page, Out
                 progress.say("random images are the floor that a method has to beat: add random to --methods")
             if self.methods and len(set(self.seeds)) == 1:
                 progress.say(
-                    "one seed: ± is between networks on one set; --seeds 0-4 shows how sets differ, random too"
+                    "one seed: ± is between networks on one set (random: one each); --seeds 0-4 shows how sets differ"
                 )
             unused = [name for name in ("ipc", "seeds", "steps") if name in self.typed and not self.methods]
             if unused:

@@ -80,7 +80,7 @@ def compare(
         networks: architectures to train and test; none means those that sets are made with, and were made with where
             all are given.
         condense_with: architectures to match with.
-        seeds: of the sets.
+        seeds: of the sets. With a single one, each network gets random images of its own.
         protocol: a name in `PROTOCOLS`, or a protocol of your own.
         repeats: networks for each set and architecture; None takes the protocol's number.
         scale: times the published number of updates.

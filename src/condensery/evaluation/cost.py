@@ -122,11 +122,13 @@ class EvaluationTimer:
         return self._seconds(lambda: epochs(3)) / 3
 
     def _time_test(self, network: NetworkFactory) -> float:
-        """Seconds of a pass over all test images, from its first batch."""
+        """Seconds of a pass over all test images, from its first batch; a first pass over that warms up."""
         module = network.build(self.images.spec, self.rng.fork("network")).to(self.device)
         images, labels = next(batches(self.images.test, self.images.spec, self.device, _TEST_BATCH))
         images = forward_layout(images) if network.any_layout else images
-        seconds = self._seconds(lambda: accuracy(module, [(images, labels)], default_chunk(self.device)))
+        chunk, seconds = default_chunk(self.device), 0.0
+        for _ in range(2):
+            seconds = self._seconds(lambda: accuracy(module, [(images, labels)], chunk))
         return seconds * len(self.images.test) / len(labels)
 
     def _seconds(self, work: Callable[[], object]) -> float:
