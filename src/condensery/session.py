@@ -203,7 +203,14 @@ class Session:
                 self._loop(signals)
             except (_Stop, Interrupted, FailedWork) as reason:
                 stopped = reason
-            self._save()
+            try:
+                self._save()
+            except BadInput as error:
+                if isinstance(stopped, FailedWork):  # which says why, such as images that overflow
+                    raise type(stopped)(
+                        f"{stopped}; the set after step {self.state.step}: {error}"
+                    ) from error
+                raise
             if self.folder:
                 self.folder.save_picture(self.result(), self.options.announce)
         where = f" in {self.folder.path}" if self.folder else ""
