@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import condensery
-from condensery import PROTOCOLS, BadInput, ImageData, Rng, State, Task, driver, get_method
+from condensery import PROTOCOLS, BadInput, FailedWork, ImageData, Rng, State, Task, driver, get_method
 from condensery.augment import SiameseAugmentation
 from condensery.evaluation.scores import EQUAL_BYTES
 from condensery.methods.adversary import codes_for, drawn_images
@@ -344,8 +344,24 @@ def test_unknown_words_are_refused(name: str, make_task: Maker) -> None:
 def test_refusals_before_any_work(make_task: Maker) -> None:
     with pytest.raises(BadInput, match=r"4 blocks .* use --blocks 3 or fewer"):
         quick(blocks=4).check(make_task())
-    with pytest.raises(BadInput, match=r"2 codes of --code-length 100000000000 take .*; ask for fewer"):
+    with pytest.raises(
+        BadInput, match=r"2 codes of --code-length 100000000000 and .* take .*; ask for smaller"
+    ):
         quick(code_length=100_000_000_000, **ONE_HOT).check(make_task())
+    with pytest.raises(BadInput, match=r"generator of --generator-width 1000000 take .*; ask for smaller"):
+        quick(generator_width=1_000_000, **ONE_HOT).check(make_task())
+    with pytest.raises(BadInput, match="--temperature must be more than 0"):
+        quick(temperature=0.0).check(make_task())
+    with pytest.raises(BadInput, match="nothing is learned with --codes gaussian --generator fixed"):
+        quick(codes="gaussian", generator="fixed").check(make_task())
+
+
+def test_images_that_overflow_end_a_run_with_the_fix(tiny: ImageData, tmp_path: Path) -> None:
+    """The step after the one that spoils the weights sees it, when the images are past keeping."""
+    settings: dict[str, Any] = {"network": "convnet+width=8+depth=2", "device": "cpu", **QUICK, **ONE_HOT}
+    settings |= {"generator_lr": 1e9, "optimizer": "adam", "out": tmp_path / "run"}
+    with pytest.raises(FailedWork, match=r"step 1: .* a smaller --generator-lr often helps; .* not finite"):
+        condensery.condense(tiny, "generative", ipc=1, steps=3, **settings)
 
 
 def test_lines_for_the_user_tell_what_the_file_takes(make_task: Maker) -> None:

@@ -20,6 +20,7 @@ from condensery.synthetic import Generated, GeneratorNetwork, default_blocks, re
 from condensery.synthetic.generator import stored_shapes
 from condensery.teaching import TeacherSettings, teacher_network
 from condensery.teaching.classes import ClassMeans, class_means, standardised
+from condensery.text import count
 from condensery.training_recipe import Recipe
 
 MANY_CLASSES = 200  # from which "auto" takes soft labels; the paper does for 1,000 and does not for 100
@@ -113,13 +114,13 @@ class GenerativeSettings:
     def check(self, task: Task) -> list[str]:
         self._refuse(task)
         codes, pixels = self._code_count(task), 4 * sum(task.counts) * math.prod(task.spec.shape)
-        what = f"{codes:,} codes of --code-length {self.code_length}"
-        require_memory(4 * codes * self.code_length, what, "ask for fewer images or a shorter code")
         blocks, sizes = self._blocks(task), {"length": self.code_length, "width": self.generator_width}
         shapes = stored_shapes(task.spec, codes=codes, blocks=blocks, **sizes)
         taken = 4 * sum(math.prod(shape) for shape in shapes.values())
+        what = f"{count(codes, 'code')} of --code-length {self.code_length} and a generator of --generator-width "
+        require_memory(taken, f"{what}{self.generator_width}", "ask for smaller ones, or for fewer images")
         return [
-            f"{blocks} blocks: generator and codes take {taken:,} bytes; as pixels the images take {pixels:,}",
+            f"{count(blocks, 'block')}: generator and codes take {taken:,} bytes; as pixels the images take {pixels:,}",
             f"classes by {self.condition}; soft labels {'yes' if self._soft(task) else 'no'}; Siamese augmentation "
             f"{self._augmentation(task).strategy or 'none'}",
         ]
@@ -134,6 +135,8 @@ class GenerativeSettings:
                 f"{self.name} compares embeddings and {task.network.name} has none: "
                 "choose a network with embed(), such as convnet"
             )
+        if not self.temperature:
+            raise BadInput("--temperature must be more than 0: similarities are divided by it")
         if self.codes != "learned" and self.generator == "fixed":
             raise BadInput(
                 f"nothing is learned with --codes {self.codes} --generator fixed: leave one of them out"
