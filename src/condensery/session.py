@@ -20,6 +20,7 @@ from condensery.errors import BadInput, FailedWork, Interrupted
 from condensery.evaluation import Protocol, evaluate, get_protocol
 from condensery.memory import at_most, bytes_within
 from condensery.method import Method, Task
+from condensery.models.precision import slow_note
 from condensery.models.registry import resolve
 from condensery.provenance import environment, origin, peak_memory, pick_device
 from condensery.records import ImageData, SyntheticSet
@@ -114,10 +115,12 @@ class Session:
         pool = ClassPool(images.train, images.spec, device)
         require_real(pool)
         _require_reached(options.evaluate_at, settings.steps)
-        network, chunk = resolve(settings.network), default_chunk(device)
+        network = resolve(settings.network).computing_in(settings.precision)
+        chunk = default_chunk(device, network.precision)
         counts = in_record(settings.ipc, images.spec.num_classes)
         self.task = Task(pool, network, counts, device, chunk, settings.steps, start)
-        for note in (*method.check(self.task), network.depth_note(images.spec)):
+        slow = slow_note(network.precision, device)
+        for note in (*method.check(self.task), network.depth_note(images.spec), slow):
             if note:
                 options.announce(note)
         self.rng = driver.source(settings.seed)
@@ -336,6 +339,7 @@ class Session:
             "fields": settings.fields,
             "ipc": settings.ipc,
             "network": settings.network,
+            "precision": settings.precision,
             **({"start": settings.start} if settings.start else {}),
             "seed": settings.seed,
             "step": self.state.step,
