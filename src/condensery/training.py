@@ -88,7 +88,7 @@ class TensorImages:
         return self.images.nbytes + self.labels.nbytes
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        indices = indices.to(self.labels.device)
+        indices = indices.to(self.labels.device, non_blocking=True)
         return self.images[indices], self.labels[indices]
 
 
@@ -191,7 +191,7 @@ def train_network(
 ) -> nn.Module:
     """A fresh network, trained by `recipe` on `images`, which are drawn on `device`."""
     source = rng.fork("network") if recipe.weights < 0 else Rng(recipe.weights)
-    network = factory.build(spec, source).to(device)
+    network = factory.build(spec, source).to(device, non_blocking=True)
     train(network, images, recipe, rng, augment=augment, device=device, on_epoch=on_epoch)
     return network
 
@@ -304,13 +304,13 @@ def accuracy(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], chunk
         batches: normalised images (n, C, H, W) and labels (n,).
     """
     network.eval()
-    correct = total = 0
+    total, correct = 0, torch.zeros((), dtype=torch.long)
     for images, labels in batches:
         size = chunk or len(images)
         for part, part_labels in zip(images.split(size), labels.split(size), strict=True):
-            correct += int((network(part).argmax(1) == part_labels).sum())
+            correct = (network(part).argmax(1) == part_labels).sum() + correct  # read once, at the end
         total += len(labels)
-    return correct / total
+    return int(correct) / total
 
 
 def accuracy_on_test(
