@@ -134,6 +134,7 @@ def condense(
             taken = _chosen(method, typed)
             announce(preset_line(preset, method.name, taken, steps or method.steps(typical), typical))
         if minutes is not None:
+            announce(f"timing steps, to see what fits into {minutes:g} minutes")
             task = _task(images, network, precision, counts, pick_device(device), start)
             found = within(
                 minutes, method, task, fixed=typed, wanted=steps, fill=preset is None or steps is None

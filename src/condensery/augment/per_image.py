@@ -12,8 +12,6 @@ from dataclasses import KW_ONLY, dataclass
 from functools import cache
 
 import numpy as np
-import scipy.ndimage
-import scipy.special
 import torch
 from torch import Generator, Tensor
 
@@ -147,9 +145,9 @@ def turn(images: Tensor, degrees: Tensor, fill: float) -> Tensor:
 def _turned(degrees: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Where each pixel of the turned images comes from: row and column, float64 (N, H, W) each."""
     angle = degrees.double().numpy()[:, None, None]
-    cos, sin = (
-        torch.from_numpy(f(angle)) for f in (scipy.special.cosdg, scipy.special.sindg)
-    )  # (N, 1, 1), exact at 90
+    from scipy.special import cosdg, sindg  # a tenth of a second that most runs do not need
+
+    cos, sin = (torch.from_numpy(f(angle)) for f in (cosdg, sindg))  # (N, 1, 1), exact at 90
     tall, wide = torch.full_like(cos, height), torch.full_like(cos, width)
     # The whole turned picture fits its canvas, as the authors have it. A turned long rectangle may become
     # narrower than it was, so there the canvas keeps the size of the image.
@@ -166,7 +164,9 @@ def _turned(degrees: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
 @cache
 def _spline_filter(side: int) -> Tensor:
     """float64 (side, side): from values along a side to the coefficients of the cubic spline through them."""
-    return torch.from_numpy(scipy.ndimage.spline_filter1d(np.eye(side), order=3, axis=0))
+    from scipy.ndimage import spline_filter1d
+
+    return torch.from_numpy(spline_filter1d(np.eye(side), order=3, axis=0))
 
 
 def _taps(position: Tensor, side: int) -> Iterator[tuple[Tensor, Tensor]]:
