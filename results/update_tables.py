@@ -88,12 +88,12 @@ def rows() -> list[dict[str, Any]]:
 
 
 def published(run: dict[str, Any], score: dict[str, Any]) -> str:
-    """The published value of a score in percent, or "-"."""
+    """The mean published for a score in percent, or "-"."""
     if trained_as(score):
         return "-"
     made_with = condensed_with(run) or MAIN
     value = lookup(run["data"], score["subject"], run["ipc"], score["network"], made_with)
-    return "-" if value is None else in_percent(value)
+    return "-" if value is None else f"{100 * value.mean:.1f}"
 
 
 def in_percent(value: Published) -> str:
@@ -114,17 +114,17 @@ def main_rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def summary(found: list[dict[str, Any]]) -> list[str]:
-    """Training sets down, data sets and budgets across; published values in brackets."""
+    """Training sets down, data sets and budgets across; published means and shares of the updates in brackets."""
     found = main_rows(found)
     columns = list(dict.fromkeys((r["run"]["data"], r["run"]["ipc"]) for r in found))
     heads = [f"{NAMES.get(data, data)}, {ipc} per class" for data, ipc in columns]
-    lines = [f"| test accuracy, % (published) | {' | '.join(heads)} |", "|---|" + "---|" * len(columns)]
+    lines = [f"| test accuracy, % | {' | '.join(heads)} |", "|---|" + "---|" * len(columns)]
     for subject, name in SUBJECTS.items():
         cells = {
             (
                 r["run"]["data"],
                 r["run"]["ipc"],
-            ): f"{accuracy(r['score'])} ({r['published']}{share(r['run'], subject)})"
+            ): f"{narrow(r['score'])} ({r['published']}{share(r['run'], subject).replace(' % of the updates', '%')})"
             for r in reversed(found)  # the first line on a cell counts
             if r["score"]["subject"] == subject
         }
@@ -152,7 +152,7 @@ def cross_architecture(found: list[dict[str, Any]]) -> list[str]:
         (r["run"]["data"], r["run"]["ipc"], r["score"]["subject"]) for r in made
     ):
         cells = {
-            (r["run"]["condensed_with"], r["score"]["network"]): f"{accuracy(r['score'])} ({in_its_table(r)})"
+            (r["run"]["condensed_with"], r["score"]["network"]): f"{narrow(r['score'])} ({in_its_table(r)})"
             for r in made
             if (r["run"]["data"], r["run"]["ipc"], r["score"]["subject"]) == (data, ipc, subject)
         }
@@ -181,7 +181,7 @@ def in_its_table(row: dict[str, Any]) -> str:
     for table in tables():
         for cell in table.cells if table.name == name else ():
             if (cell.data, cell.ipc, cell.condensed_with, cell.network) == place and cell.value:
-                return in_percent(cell.value)
+                return f"{100 * cell.value.mean:.1f}"
     return row["published"]
 
 
@@ -320,8 +320,7 @@ def _place(run: dict[str, Any]) -> tuple[bool, int]:
 def contrast(found: list[dict[str, Any]]) -> list[str]:
     """Runs at 1 image per class on CIFAR-10 beside the same with other loops, updates and rates."""
     lines = [
-        "| method | start | updates | updates per network, epochs between | learning rate of the images | "
-        "classes matched at once | accuracy, % |",
+        "| method | start | updates | loops | image rate | classes at once | accuracy, % |",
         "|---|---|---|---|---|---|---|",
     ]
     methods = ("dc", "dcc", "dsa", "dsac")
@@ -366,55 +365,45 @@ def accuracy(score: dict[str, Any]) -> str:
     return f"{100 * score['mean']:.1f} ± {100 * score['std']:.1f}"
 
 
+def narrow(score: dict[str, Any]) -> str:
+    """The same without spaces, for tables of many columns."""
+    return accuracy(score).replace(" ", "")
+
+
 def details(found: list[dict[str, Any]]) -> list[str]:
-    """Everything about every number."""
-    lines = [
-        "| # | data | images per class | training set | made with | trained | accuracy, % | sets x networks | "
-        "published, % | size | updates | minutes to make | protocol |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    numbers = {command: i + 1 for i, command in enumerate(dict.fromkeys(r["run"]["command"] for r in found))}
-    for row in found:
-        run, score = row["run"], row["score"]
-        subject, made = score["subject"], sum(run["condense_seconds"]) / 60
-        baseline = subject in ("random", "whole")
-        cells = (
-            numbers[run["command"]],
-            NAMES.get(run["data"], run["data"]),
-            "all" if subject == "whole" else run["ipc"],
-            SUBJECTS[subject] + trained_as(score),
-            "-" if baseline else run["condensed_with"],
-            score["network"],
-            accuracy(score),
-            f"{score['sets']} x {score['n'] // score['sets']}",
-            row["published"],
-            readable_bytes(score["bytes"]),
-            "-" if baseline else run["steps"] or "-",
-            "-" if baseline else f"{made:.0f}",
-            f"`{run['protocol']}`",
-        )
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return lines
-
-
-def commands(found: list[dict[str, Any]]) -> list[str]:
-    """The commands behind the rows by number, with hardware, commit and time."""
-    lines = []
-    for i, run in enumerate({r["run"]["command"]: r["run"] for r in found}.values()):
-        spent = sum(score["seconds"] for score in run["scores"]) / 60
-        lines += [
-            f"{i + 1}. {run['hardware']}; commit `{run['commit']}`; {spent:.0f} minutes to evaluate",
-            "",
-            "   ```",
+    """The commands behind every number, with n, minutes and commit; a block for each data set and budget."""
+    lines: list[str] = []
+    for data, ipc in dict.fromkeys((r["run"]["data"], r["run"]["ipc"]) for r in found):
+        of_place = [r["run"] for r in found if (r["run"]["data"], r["run"]["ipc"]) == (data, ipc)]
+        lines += [f"{NAMES.get(data, data)}, {ipc} per class:", "", "```"]
+        made: list[str] = []
+        for run in {run["command"]: run for run in of_place}.values():
             # Recorded before there were presets: what a command leaves out is a method's default.
-            *(
-                f"   {command.replace('condense run ', 'condense run --preset paper ')}"
-                for command in run["made_with"]
-            ),
-            f"   {re.sub(r' --results [^ ]+', '', run['command'])}",
-            "   ```",
-        ]
-    return lines
+            commands = [c.replace("condense run ", "condense run --preset paper ") for c in run["made_with"]]
+            lines += [_found(run), *(command for command in commands if command not in made)]
+            lines += [re.sub(r" --results [^ ]+", "", run["command"])]
+            made += commands
+        lines += ["```", ""]
+    return lines[:-1]
+
+
+def _found(run: dict[str, Any]) -> str:
+    """ "# DM 89.3±0.5 n=5; 12+14 min; 19b6d7dfaf0b": minutes to make and to judge it."""
+    scores = [
+        f"{SUBJECTS[s['subject']]}{'' if s['network'] == MAIN else ' ' + NETWORKS[s['network']]}{trained_as(s)} "
+        f"{narrow(s)} n={s['n']}"
+        for s in run["scores"]
+    ]
+    minutes = (
+        sum(seconds) / 60 for seconds in (run["condense_seconds"], [s["seconds"] for s in run["scores"]])
+    )
+    making, judging = (f"{m:.0f}" for m in minutes)
+    return f"# {', '.join(scores)}; {making}+{judging} min; {run['commit']}"
+
+
+def machines(found: list[dict[str, Any]]) -> str:
+    """Where the rows were measured."""
+    return "; ".join(dict.fromkeys(row["run"]["hardware"] for row in found))
 
 
 def render() -> dict[str, str]:
@@ -426,7 +415,7 @@ def render() -> dict[str, str]:
         "methods": "\n".join(methods()),
         "contrast": "\n".join(contrast(found)),
         "cross-architecture": "\n".join(cross_architecture(found)),
-        "details": "\n".join([*details(found), "", *commands(found)]),
+        "details": "\n".join([f"All on {machines(found)}.", "", *details(found)]),
     }
 
 

@@ -12,9 +12,6 @@ from pathlib import Path
 
 import processes
 import pytest
-import typer.main
-
-from condensery.cli.main import application
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -63,41 +60,6 @@ def test_commands_run_on_a_folder_of_photos(tmp_path: Path, folder_of_digits: Pa
         done = processes.condense([*command[1:], *short.get(command[1], [])], tmp_path)
         assert done.code == 0, (command, done.err)
     assert (tmp_path / "photos.png").exists() and (tmp_path / "photos.npz").exists()
-
-
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
-
-
-def documented_commands() -> list[tuple[str, str]]:
-    """(page, command line) for every `condense ...` in a block of code of the README and the docs."""
-    found = []
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]:
-        for block in re.findall(r"^ *```[a-z]*\n(.*?)```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
-            lines = block.replace("\\\n", " ").splitlines()
-            found += [(page.name, line.strip()) for line in lines if line.strip().startswith("condense ")]
-    return found
-
-
-@pytest.mark.parametrize(("page", "line"), documented_commands())
-def test_documented_commands_have_flags_that_exist(page: str, line: str) -> None:
-    words = shlex.split(line, comments=True)
-    commands = typer.main.get_command(application()).commands  # type: ignore[attr-defined]
-    known = {
-        flag
-        for parameter in commands[words[1]].params
-        for flag in (*parameter.opts, *parameter.secondary_opts)
-    }
-    for word in words[2:]:
-        if word.startswith("--"):
-            assert word.partition("=")[0] in known, f"{page}: {line}"
-
-
-def test_make_targets_exist() -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"^make (\w+)", README, re.MULTILINE):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
 def test_tables_are_what_the_results_give() -> None:

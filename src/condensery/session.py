@@ -206,7 +206,7 @@ class Session:
                 self._loop(signals)
             except (_Stop, Interrupted, FailedWork) as reason:
                 stopped = reason
-            self._save()
+            self._save(stopped)
             if self.folder:
                 self.folder.save_picture(self.result(), self.options.announce)
         where = f" in {self.folder.path}" if self.folder else ""
@@ -308,12 +308,14 @@ class Session:
             f"step {step}: {100 * score.mean:.1f} ± {100 * score.std:.1f} % (n = {score.n}, {protocol.name})"
         )
 
-    def _save(self) -> None:
+    def _save(self, stopped: BaseException | None = None) -> None:
         if not self.folder:
             return
         try:
             self.folder.save(self.state.tensors(), self.state.step, self.curve, self.result())
         except BadInput as error:
+            if isinstance(stopped, FailedWork):  # which says why, such as images that overflow
+                raise type(stopped)(f"{stopped}; the set after step {self.state.step}: {error}") from error
             raise BadInput(
                 f"{error}; condense run --resume --out {self.folder.path} goes on from what is there"
             ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 
 import pytest
 from cli_images import TINY
@@ -29,17 +30,46 @@ def test_condense_alone_prints_help(condense, line):
 def test_the_first_help_fits_one_screen(condense, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     lines = condense("--help").out.splitlines()
-    assert len(lines) <= 26 and max(map(len, lines)) <= 80 and any("--version" in line for line in lines)
+    assert len(lines) <= 30 and max(map(len, lines)) <= 80 and any("--version" in line for line in lines)
 
 
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_teaches_with_examples_and_fits(condense, monkeypatch, command, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
-    done = condense(f"{command} --help")
-    assert done.code == 0 and done.err == ""
-    assert "Examples:" in done.out and done.out.count("condense ") >= 3
-    assert max(map(len, done.out.splitlines())) <= columns
+    for flag in ("--help", "--help-all"):
+        done = condense(f"{command} {flag}")
+        assert done.code == 0 and done.err == ""
+        assert "Examples:" in done.out and done.out.count("condense ") >= 3
+        assert max(map(len, done.out.splitlines())) <= columns
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_a_screen_and_says_how_much_it_leaves_out(condense, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    brief, whole = condense(f"{command} --help").out, condense(f"{command} --help-all").out
+    assert len(brief.splitlines()) <= 50
+    examples = re.findall(r"^   condense ", brief, re.MULTILINE)
+    assert len(examples) <= 3
+    known = main_module.COMMANDS[command].parameters()
+    first = main_module.COMMANDS[command].first.split()
+    assert len(first) <= 16 and set(first) <= set(known)
+    assert f"--help-all shows {len(known) - len(first)} more option" in brief.rstrip().splitlines()[-1]
+    for name, one in known.items():
+        pattern = rf"^│ (\* )? *{'RUN|FILE|NAME' if one.flag.positional else one.names[0].split('/')[0]}[ ,]"
+        assert re.search(pattern, whole, re.MULTILINE), f"{name} is in --help-all"
+        assert bool(re.search(pattern, brief, re.MULTILINE)) == (name in first), f"{name} in --help"
+        assert len(one.text) > 10, f"{name} is explained"
+
+
+def test_help_shows_the_options_of_the_method_that_is_typed(condense, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    for line in ("run --method mtt --help", "run --help --method=mtt"):
+        text = condense(line).out
+        assert "Options of mtt" in text and "--syn-steps" in text and "--codebook" not in text
+        assert "the paper uses 10 for CIFAR-10" not in text, "nor what --image-lr means to others"
+        assert "--help-all shows" in text
+    assert "--keep" in condense("select --method el2n --help").out
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -162,7 +162,7 @@ def test_every_field_of_a_method_has_a_flag(condense, method):
 
 def test_every_flag_is_explained_in_the_help(condense, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
-    text = condense("run --help").out
+    text = condense("run --help-all").out
     for name, having in owners("methods").items():
         assert f"--{name.replace('_', '-')} " in text
         assert all(field.doc for field in having.values())

@@ -63,7 +63,7 @@ def test_every_field_has_a_flag(condense, method):
 
 def test_every_flag_is_explained_in_the_help(condense, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
-    text = condense("select --help").out
+    text = condense("select --help-all").out
     for name, having in owners("coresets").items():
         assert f"--{name.replace('_', '-')} " in text
         assert all(field.doc for field in having.values())

@@ -62,6 +62,7 @@ CALL = "import sys; from condensery.cli.main import main; code = main(sys.argv[1
             (f"{command} --help", 0)
             for command in ("run", "select", "label", "evaluate", "compare", "reproduce")
         ),
+        ("run --help-all", 0),
         *((f"{command} --help", 0) for command in ("report", "show", "export", "methods", "datasets")),
         ("runn", 2),
         ("--nonsense", 2),
@@ -112,6 +113,7 @@ TAKEN = {
     "select": condensery.select,
     "label": condensery.label,
     "import": condensery.import_sets,
+    "draw": condensery.draw,
     "evaluate": condensery.evaluate,
     "compare": condensery.compare,
     "reproduce": condensery.reproduce,
@@ -138,6 +140,7 @@ ELSEWHERE = {
     "run": "",
     "select": "",
     "import": "",
+    "draw": "run",
     "label": "run views temperature smallest_crop patches label_bits largest epochs seed teacher_epochs "
     "teacher_stage teacher_size teacher_weights",
     "evaluate": "runs teacher teacher_epochs temperature results",
@@ -206,11 +209,11 @@ def test_a_new_method_and_a_new_selector_have_flags_by_themselves(tmp_path: Path
         assert done.code == 0, (line, done)
         return done.out
 
-    shown = condense("run --help")
-    assert "Fields of mine" in shown and "--sharpness" in shown and "how sharp it is (default: 0.25)" in shown
+    shown = condense("run --help-all")
+    assert "Fields of mine" in shown and "--sharpness" in shown and "How sharp it is (default: 0.25)" in shown
     assert "made up for a test" in condense("methods") and "made up too" in condense("methods")
-    assert "--patience" in condense("select --help") and "--patience" in condense("methods chosen")
-    assert "mine" in condense("compare --help") and "chosen" in condense("compare --help")
+    assert "--patience" in condense("select --help-all") and "--patience" in condense("methods chosen")
+    assert "mine" in (listed := condense("compare --help-all")) and "chosen" in listed
     small = "--network convnet+width=8+depth=2"
     made = condense(
         f"run --data digits --method mine --sharpness 0.5 --real-batch 8 --steps 1 {small} --out a"

@@ -34,10 +34,12 @@ WITHOUT_TERMS = ("patches", "cgan", "gmmn", "vae")  # select and crop, or draw, 
 WITHOUT_NETWORKS = ("kip", "mmd", "rfad")
 FIXED_IMAGES = ("ld",)  # learn labels alone
 NEVER_ZERO = ("cafe", "dd", "ld", "mtt")  # their loss is more than a distance from the real images
-EMBEDDING = ("cafe", "dm", "frepo", "generative", "rfad")  # they need a network with embed()
+EMBEDDING = ("cafe", "dim", "dm", "frepo", "generative", "it-gan", "rfad")  # they need a network with embed()
 GENERATORS = (
+    "dim",
     "generative",
     "gtn",
+    "it-gan",
 )  # their images are made of codes and weights; losses are tested beside them
 FALLS = {"ld": 0.95, "mtt": 0.99}  # where one step of training, not a whole one, is looked at
 FAST_RATE: dict[str, dict[str, float]] = {  # where the published rate shows nothing in 25 steps

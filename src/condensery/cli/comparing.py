@@ -12,7 +12,7 @@ from condensery.cli import arguments, options
 from condensery.cli.declared import everything
 from condensery.cli.flags import Flag, Options
 from condensery.cli.options import Jobs, Resize, Settings, Words
-from condensery.cli.output import Output, facts, say, table
+from condensery.cli.output import SPARE, Output, facts, say, table
 from condensery.cli.progress import Progress
 from condensery.errors import BadInput
 
@@ -21,28 +21,31 @@ _FILES = {"Page": "report.html", "Table": "table.md", "Numbers": "table.csv", "L
 
 class Compared(Options, panel="What is compared"):
     methods: Annotated[Sequence[str], Flag("A,B", arguments.words, choices=everything)] = ()
-    """Some of {}; LABEL=NAME for a second setting of one."""
+    """Methods and selections, see condense methods; random is the floor. Some of {}; LABEL=NAME for a second setting
+    of one."""
     sets: Annotated[list[Path], Flag("SET ...")] = field(default_factory=list)
     """Finished sets to judge beside them: run folders or .safetensors files."""
     ipc: Annotated[Sequence[int | str], Flag("N,M", arguments.budgets)] = (1,)
-    """Images per class; proportional:N; or a single cat=5,dog=2,*=1, or a file of these."""
+    """Images per class. Also proportional:N, or a single cat=5,dog=2,*=1, or a file of these."""
     condense_with: Words = ("convnet",)
     """Architectures that methods make sets with."""
     seeds: Annotated[Sequence[int], Flag("N,M", arguments.seeds)] = (0,)
-    """Of the sets; 0-4 is short for 0,1,2,3,4."""
+    """Seeds of the sets; 0-4 is short for 0,1,2,3,4."""
     evaluation_seed: int = 0
     """Added to a set's seed, it decides how networks train."""
     whole: bool = True
     """Train on the whole training set too."""
+    equal_bytes: bool = False
+    """Beside generators, train on as many random images as have their bytes too."""
 
 
 class Updates(Settings, panel="How sets are made"):
     scale: float | None = None
-    """Make so many times the published updates, such as 0.1."""
-    steps: Annotated[int | Mapping[str, int] | None, Flag("N or A=N,B=M", arguments.one_or_each)] = None
-    """Updates of every method, or of some (default: as published)."""
-    minutes: float | None = None
-    """Of this machine that it may take: settings, steps, networks and epochs that fit are chosen and said."""
+    """Times the published updates, such as 0.1."""
+    steps: Annotated[int | Mapping[str, int] | None, Flag("N", arguments.one_or_each)] = None
+    """Updates of every method (default: as published). Of some with dm=400,dsa=200."""
+    minutes: Annotated[float | None, Flag("N")] = None
+    """Time that it may take: settings, steps, networks and epochs that fit are chosen and said."""
 
 
 class Judged(options.Judge, options.Curve, options.Networks, options.Honesty):
@@ -68,6 +71,10 @@ class Compare(options.Images, Compared, Updates, Judged, Jobs, options.Page, Out
           --networks convnet,resnet18 --seeds 0-4 --workers 4 --out cifar10
     """
 
+    first = (
+        "data size methods ipc sets seeds networks protocol repeats steps scale minutes settings workers out"
+    )
+
     def work(self) -> int:
         data = self.source
         from condensery.cli.tables import measurement_table
@@ -80,7 +87,7 @@ class Compare(options.Images, Compared, Updates, Judged, Jobs, options.Page, Out
                 progress.say("random images are the floor that a method has to beat: add random to --methods")
             if self.methods and len(set(self.seeds)) == 1:
                 progress.say(
-                    "one seed: ± is between networks on one set; --seeds 0-4 shows how sets differ, random too"
+                    "one seed: ± is between networks on one set (random: one each); --seeds 0-4 shows how sets differ"
                 )
             unused = [name for name in ("ipc", "seeds", "steps") if name in self.typed and not self.methods]
             if unused:
@@ -92,7 +99,7 @@ class Compare(options.Images, Compared, Updates, Judged, Jobs, options.Page, Out
         if self.dry_run:
             self.result(found.to_json())
             return 0
-        self.show(measurement_table(found.measurements))
+        self.show(measurement_table(found.measurements), SPARE)
         report = found.report(self.say, not self.no_scatter)
         for name in _FILES.values():
             write_report(report, found.folder / name)
@@ -108,19 +115,19 @@ class Compare(options.Images, Compared, Updates, Judged, Jobs, options.Page, Out
 
 class Cells(Options, panel="What is filled"):
     rows: Words = ()
-    """Only these rows."""
+    """Fill only these rows."""
     columns: Words = ()
-    """Only these columns."""
+    """Fill only these columns."""
 
 
 class RecipeImages(Options, panel="Images"):
-    data: Annotated[str | None, Flag("PATH", names=("--data", "--data-dir"))] = None
+    data: Annotated[str | None, Flag("IMAGES", names=("--data", "--data-dir"))] = None
     """The images, or a folder that holds sets by name (default: those in CONDENSERY_DATA)."""
 
 
 class Scale(Settings, panel="How sets are made"):
     scale: float = 1.0
-    """Times the published steps, sets and networks, each at least 1; every table says so."""
+    """Times the published updates, sets and networks, each at least 1. Every table says so."""
 
 
 class Reproduce(Cells, RecipeImages, Resize, Scale, Jobs, Output):
@@ -138,7 +145,9 @@ class Reproduce(Cells, RecipeImages, Resize, Scale, Jobs, Output):
       condense reproduce dm-main-cifar10 --columns DM,Random --workers 4
     """
 
-    name: Annotated[str | None, Flag("LIST|NAME", positional=True)] = None
+    first = "name rows columns scale data settings workers dry_run out"
+
+    name: Annotated[str | None, Flag("NAME", positional=True)] = None
     """A recipe, or list to see them all."""
 
     def work(self) -> int:

@@ -11,7 +11,7 @@ from condensery.cli import arguments
 from condensery.cli.declared import everything
 from condensery.cli.flags import Flag, Options
 from condensery.cli.options import Images, Words
-from condensery.cli.output import table
+from condensery.cli.output import SPARE, table
 from condensery.cli.studies import Making, Seeds, Study
 from condensery.text import accuracy, readable_bytes, readable_seconds
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 class Stream(Options, panel="The stream"):
     scenario: str = "class"
-    """class (the classes of one set in steps), domain (several sets with the same classes) or task (several sets
-    with classes of their own, and the task of an image is known)."""
+    """What comes in turn: class, domain or task. class: the classes of one set; domain: several sets with the same
+    classes; task: several sets with classes of their own, and the task of an image is known."""
     tasks: int = 5
     """Steps into which the classes of one set are split."""
     order: Annotated[Sequence[str], Flag("A,B", arguments.names)] = ()
-    """All classes of one set in the order in which they come (default: drawn from each seed)."""
+    """All classes of one set in their order (default: drawn from each seed)."""
     shuffle: bool | None = None
     """Draw the order of several sets from each seed."""
     seeds: Seeds = (0, 1, 2, 3, 4)
-    """An order, and all other draws, for each; 0-4 is short for 0,1,2,3,4."""
+    """Each draws an order and all else anew; 0-4 is short for 0,1,2,3,4."""
     test_images: int | None = None
     """Test on at most so many images of each task (default: all)."""
 
@@ -43,22 +43,24 @@ class Memory(Making, panel="What is kept"):
         "herding",
         "dm",
     )
-    """Some of ring (the last images of each class), {}; LABEL=NAME for a second setting of one."""
+    """Methods and selections that make memories, and ring: the last images of each class. Some of ring, {};
+    LABEL=NAME for a second setting of one."""
     ipc: int = 10
     """Images per class that are kept of each task."""
     budget: str = "images"
-    """images keeps learned images in single precision; bytes as 8-bit pixels, so that all memories are as large."""
+    """images keeps learned images in single precision, bytes as 8-bit pixels. With bytes all memories are as large."""
 
 
 class Learning(Options, panel="How it is learned"):
     learners: Words = ("gdumb",)
-    """Some of eeil, eeil-no-kd (without distillation), gdumb, er; see docs/continual.md."""
+    """Some of eeil, eeil-no-kd (without distillation), gdumb and er."""
     learning: Annotated[
-        Mapping[str, Any], Flag("[LEARNER.]FIELD=VALUE", arguments.settings, list[str], names=("--learning",))
+        Mapping[str, Any], Flag("NAME=VALUE", arguments.settings, list[str], names=("--learning",))
     ] = field(default_factory=dict)
-    """A field of one learner, or of all that have it, such as eeil.steps=500; can be repeated."""
+    """A setting of learners, such as eeil.steps=500. Without a learner's name it is for all that have it. Can be
+    repeated."""
     network: str = "convnet"
-    """Architecture of learners and methods. See condense networks."""
+    """Architecture of learners and methods, see condense networks."""
     augmentation: str = "auto"
     """Siamese groups joined by _ for all training, auto or none."""
 
@@ -78,13 +80,15 @@ class Continual(Images, Stream, Memory, Learning, Study):
       condense continual --data a/,b/ --scenario task --size 32 --learners er
     """
 
+    first = "data size channels scenario tasks memories ipc learners steps network seeds workers dry_run out"
+
     def work(self) -> int:
         data = arguments.names("--data", self.source)
         from condensery.apps.continual.learn import continual
 
         out = self.out or Path("continual") / "-".join(map(arguments.data_name, data))
         found = continual(**self.asked(continual, data, out))
-        self.show(table(map(_row, found.rows)))
+        self.show(table(map(_row, found.rows)), SPARE)
         return self.finish(found)
 
 

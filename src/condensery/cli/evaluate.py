@@ -11,35 +11,38 @@ from typing import Annotated
 from condensery.cli import arguments, declared
 from condensery.cli.flags import Flag, Options
 from condensery.cli.options import Draws, Honesty, Images, Judge, Networks, Runs
-from condensery.cli.output import Output
+from condensery.cli.output import SPARE, Output
 from condensery.cli.progress import Progress
 
 
 class Real(Images, panel="Images"):
     data: str | None = None
-    """The real images, to test on (default: those that the set was made from). Of other ones with the same classes and
-    size each part that differs is named, and they are normalised as the set is."""
+    """The real images to test on (default: those of the set). Others need the same classes and size;
+    what differs is said, and they are normalised as the set is."""
+
+
+BASELINES = ("random", "whole", "random-equal-bytes")
 
 
 class Beside(Options, panel="What is compared"):
-    baselines: Annotated[Sequence[str], Flag(parse=arguments.words_or_none)] = ("random", "whole")
-    """Some of random,whole, or none."""
+    baselines: Annotated[Sequence[str], Flag("A,B", arguments.words_or_none)] = BASELINES
+    """What is trained beside: random, whole, random-equal-bytes (beside generators, of their bytes), or none."""
     teacher_weights: Annotated[Path | None, Flag("FILE")] = None
-    """Weights of the teacher that labelled the set, if it was not trained here: random images get its labels too."""
+    """Weights of the teacher that labelled the set, if it was not trained here. Random images then get its labels."""
 
 
 class Recipes(Options, panel="How sets are judged"):
     precision: Annotated[str | None, Flag("float32|bfloat16")] = None
     """What networks compute in (default: float32); bfloat16 is a protocol of its own, NAME+precision=bfloat16."""
     recipe: str = "both"
-    """common leaves out the recipe by which a set itself wants to be trained, own all but that."""
+    """common (the protocol), own (the recipe stored with the set) or both."""
 
 
 class Weights(Options, panel=Honesty.panel):
     w: float = 0.5
-    """Weight of IOR against HLR in LRS."""
+    """Weight of IOR against HLR in the score LRS."""
     gamma: float = 0.5
-    """Weight of augmented training in ARS."""
+    """Weight of augmented training in the score ARS."""
 
 
 class Evaluate(Real, Beside, Judge, Networks, Recipes, Honesty, Weights, Draws, Output, panel="Run"):
@@ -62,10 +65,12 @@ class Evaluate(Real, Beside, Judge, Networks, Recipes, Honesty, Weights, Draws, 
       condense evaluate runs/photos --minutes 10
     """
 
+    first = "runs data protocol networks repeats baselines minutes soft_labels seed device"
+
     runs: Runs
-    """Run folders or .safetensors files; several are sets of one kind with different seeds."""
-    minutes: float | None = None
-    """Of this machine that it may take: fewer networks are trained, then each for fewer epochs, which is said."""
+    """Run folders or .safetensors files, of one kind. Several are sets that differ by their seeds."""
+    minutes: Annotated[float | None, Flag("N")] = None
+    """Time that it may take: fewer networks are trained, then for fewer epochs. What was cut is said."""
     results: Annotated[Path | None, Flag("FILE")] = None
     """Append the JSON line to this file too."""
 
@@ -83,7 +88,7 @@ class Evaluate(Real, Beside, Judge, Networks, Recipes, Honesty, Weights, Draws, 
             asked = self.of(evaluate, sets=sets, soft_labels=labels, **heard)
             evaluation = evaluate(**asked, **self.data_options)
         document = {**evaluation.to_json(), "command": self.command}
-        self.show(tables.accuracy_table(evaluation))
+        self.show(tables.accuracy_table(evaluation), SPARE)
         for line in tables.circumstances(evaluation):
             self.say(line)
         if table := tables.honest_table(evaluation):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
     Annotated,
@@ -19,11 +20,11 @@ from typing import (
     get_type_hints,
 )
 
-import typer
-from rich.markup import escape
-
-from condensery.cli.declared import algorithms, field_docs, flag_of, owners
+from condensery.cli.declared import Field, algorithms, field_docs, flag_of, owners
 from condensery.errors import BadInput
+
+_NAMED = 3  # methods in the title of the fields that they share
+_METAVARS = {int: "N", float: "X", str: "NAME", Path: "PATH"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,33 @@ class Flag:
     positional: bool = False
 
 
+@dataclass(frozen=True)
+class Parameter:
+    """A field as the command line knows it.
+
+    Attributes:
+        kind: the type of what is typed.
+        names: of the flag.
+        text: its help, with the default.
+        brief: the first sentence of its help, with the default.
+        panel: the title that it stands under in the whole help.
+        metavar: what stands for its value.
+        required: it has no default.
+        flag: what else there is to it.
+        owners: the methods or selectors whose field it is; empty for options of the command itself.
+    """
+
+    kind: Any
+    names: tuple[str, ...]
+    text: str
+    brief: str
+    panel: str | None = None
+    metavar: str | None = None
+    required: bool = False
+    flag: Flag = Flag()
+    owners: Mapping[str, Field] = field(default_factory=dict)
+
+
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class Options:
     """Base of commands, and of the groups of flags that these inherit from: frozen dataclasses. The string below a
@@ -55,12 +83,14 @@ class Options:
     Attributes:
         panel: where the help shows a class's own fields, from `class Images(Options, panel="Images")`.
         package: "methods" or "coresets" for a command that has their fields as flags too.
+        first: the fields that most people need, as words, in the order in which the short help shows them.
         typed: the values that were typed, as opposed to defaults.
         command: the whole command line.
     """
 
     panel: ClassVar[str | None] = None
     package: ClassVar[str] = ""
+    first: ClassVar[str] = ""
     typed: ClassVar[Mapping[str, Any]] = {}
     command: ClassVar[str] = ""
 
@@ -72,7 +102,8 @@ class Options:
     def made(cls, given: Mapping[str, Any], command: str) -> Self:
         """The record of a command line. What was not typed takes the field's default."""
         typed = {}
-        for name, (_, flag) in cls.parameters().items():
+        for name, parameter in cls.parameters().items():
+            flag = parameter.flag
             if given[name] not in (None, []):
                 shown = flag.names[0] if flag.names else flag_of(name)
                 typed[name] = flag.parse(shown, given[name]) if flag.parse else given[name]
@@ -91,8 +122,8 @@ class Options:
 
     @classmethod
     @cache
-    def parameters(cls) -> dict[str, tuple[inspect.Parameter, Flag]]:
-        """What typer sees of each field, and what else there is to it."""
+    def parameters(cls) -> dict[str, Parameter]:
+        """Each field as the command line knows it, by its name."""
         hints, declared = get_type_hints(cls, include_extras=True), {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
         found = {}
         for group in cls.groups():
@@ -120,73 +151,56 @@ class Options:
         if name not in known:
             return {}  # get_method says so, with the nearest name
         settings = {}
-        for field, having in owners(self.package).items():
-            if field not in self.typed:
+        for owned, having in owners(self.package).items():
+            if owned not in self.typed:
                 continue
-            flag, value = flag_of(field), self.typed[field]
+            flag, value = flag_of(owned), self.typed[owned]
             if name not in having:
-                owned = f"it belongs to {_and(having)}"
-                raise BadInput(f"method {name} has no {flag} ({owned}): see condense methods {name}")
+                others = f"it belongs to {_and(having)}"
+                raise BadInput(f"method {name} has no {flag} ({others}): see condense methods {name}")
             kind = having[name].kind
             try:
-                settings[field] = kind(value)
+                settings[owned] = kind(value)
             except ValueError as error:
                 raise BadInput(f"{flag} of {name} must be {kind.__name__}, not {value!r}") from error
         return settings
 
 
-def as_function(command: Any, needed: bool) -> Callable[..., Any]:
-    """A command as a function that typer understands; its flags only if they are `needed`."""
-    own = [parameter for parameter, _ in command.parameters().values()] if needed else []
-
-    def call(ctx: typer.Context, **given: Any) -> int | None:
-        return command.made(given, ctx.obj).work()
-
-    context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    call.__doc__ = command.__doc__
-    call.__signature__ = inspect.Signature([context, *own])  # type: ignore[attr-defined]
-    call.__annotations__ = {parameter.name: parameter.annotation for parameter in (context, *own)}
-    return call
-
-
-def algorithm_parameters(package: str) -> dict[str, tuple[inspect.Parameter, Flag]]:
+def algorithm_parameters(package: str) -> dict[str, Parameter]:
     """A flag for each field of a method or selector. Several may have it, with their meanings and defaults."""
     found = {}
     for name, having in owners(package).items():
-        kinds = {field.kind for field in having.values()}
+        kinds = {has.kind for has in having.values()}
         kind = kinds.pop() if len(kinds) == 1 else str  # `fields_of` converts to what the method has
-        docs = _by_name({one: field.doc for one, field in having.items()}, "; ")
-        defaults = _by_name({one: str(field.default) for one, field in having.items()}, ", ")
-        text, panel = escape(f"{docs} (default: {defaults})"), f"Fields of {_and(having)}"
-        found[name] = _seen(name, kind, typer.Option(flag_of(name), help=text, rich_help_panel=panel)), Flag()
+        docs = _by_name({one: has.doc for one, has in having.items()}, "; ")
+        defaults = _by_name({one: str(has.default) for one, has in having.items()}, ", ")
+        few, alike = len(having) <= _NAMED, len({has.doc for has in having.values()}) == 1
+        panel = f"Fields of {_and(having)}" if few else "Fields of several methods"
+        docs = sentence(docs) if alike else docs
+        meant = f"{'/'.join(having)}: {docs}" if alike and not few else docs
+        text = f"{meant} (default: {defaults})."
+        brief = f"{docs} (default: {'as published' if ': ' in defaults else defaults})."
+        found[name] = Parameter(kind, (flag_of(name),), text, brief, panel, _METAVARS[kind], owners=having)
     return found
 
 
-def _parameter(field: Any, hint: Any, text: str, panel: str | None) -> tuple[inspect.Parameter, Flag]:
-    """What typer sees of a field, with its default in its help."""
-    (kind, flag), default = _kind(hint), field.default
-    names = flag.names or (flag_of(field.name),)
+def _parameter(declared: Any, hint: Any, text: str, panel: str | None) -> Parameter:
+    """A field of a command, with its default in its help."""
+    (kind, flag), default = _kind(hint), declared.default
+    names = flag.names or (flag_of(declared.name),)
     shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
     if default is True:
         names, shown = (f"{names[0]}/--no-{names[0][2:]}",), names[0]
     if flag.choices:
         text = text.replace("{}", ", ".join(flag.choices()))
+    first = text.partition(". ")[0].removesuffix(".")
     if default not in (None, MISSING, (), "") and default is not False:
-        text = f"{text.removesuffix('.')} (default: {shown})."
-    required = default is MISSING and field.default_factory is MISSING
-    metavar = "" if kind is bool else flag.metavar
-    if flag.positional:
-        option = typer.Argument(help=escape(text), metavar=metavar)
-    else:
-        option = typer.Option(*names, help=escape(text), metavar=metavar, rich_help_panel=panel)
-    return _seen(field.name, kind, option, required), flag
-
-
-def _seen(name: str, kind: Any, option: Any, required: bool = False) -> inspect.Parameter:
-    option.show_default = False
-    default = inspect.Parameter.empty if required else None
-    annotation = Annotated[kind if required else kind | None, option]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        text, first = (f"{one.removesuffix('.')} (default: {shown})" for one in (text, first))
+    required = default is MISSING and declared.default_factory is MISSING
+    metavar = flag.metavar or _METAVARS.get(kind, "")
+    return Parameter(
+        kind, names, f"{text.removesuffix('.')}.", f"{first}.", panel, metavar, required=required, flag=flag
+    )
 
 
 def _kind(hint: Any) -> tuple[Any, Flag]:
@@ -197,6 +211,11 @@ def _kind(hint: Any) -> tuple[Any, Flag]:
         kind, flag = _kind(hint.__origin__)[0], hint.__metadata__[0]
         return (flag.typed if flag.parse else kind), flag
     return hint, Flag()
+
+
+def sentence(text: str) -> str:
+    """It begins with a capital letter."""
+    return text[:1].upper() + text[1:]
 
 
 def _by_name(texts: Mapping[str, str], separator: str) -> str:

@@ -23,7 +23,10 @@ name (mnist/, cifar10/, ...); otherwise they are fetched from the Hub once."""
 
 
 class Methods(Output):
-    """List methods and selectors, or the fields of one.
+    """List methods and selections, or the options of one.
+
+    Methods make images, with condense run. Selections take real ones, with
+    condense select.
 
     Examples:
 
@@ -32,8 +35,10 @@ class Methods(Output):
       condense methods herding
     """
 
-    name: Annotated[str | None, Flag("[NAME]", positional=True)] = None
-    """Show the fields of this method or selector."""
+    first = "name"
+
+    name: Annotated[str | None, Flag("NAME", positional=True)] = None
+    """A method or selection, whose options are then shown."""
 
     def work(self) -> None:
         if self.name is not None:
@@ -105,6 +110,9 @@ class Networks(Output):
 
 class Datasets(Output):
     """List the image sets known by name, and how to give your own.
+
+    Known sets are read from the folder that CONDENSERY_DATA names, or fetched
+    from the Hugging Face Hub once.
 
     Examples:
 

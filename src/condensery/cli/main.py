@@ -12,7 +12,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Annotated
@@ -24,7 +24,7 @@ from condensery.cli.comparing import Compare, Reproduce
 from condensery.cli.continual import Continual
 from condensery.cli.declared import owners
 from condensery.cli.evaluate import Evaluate
-from condensery.cli.flags import as_function
+from condensery.cli.help import NAMES, Command, Commands, Shown, as_function
 from condensery.cli.search import Search
 from condensery.errors import CondenseryError, Interrupted
 from condensery.memory import keep_freed_memory
@@ -39,7 +39,8 @@ _INTERRUPTED_TYPER = 130  # what typer makes of a KeyboardInterrupt
 COMMANDS = {
     command.__name__.lower(): command
     for command in (
-        *(making.Run, making.Select, making.Import, making.Label, Evaluate, Compare, Reproduce),
+        *(making.Run, making.Select, making.Import, making.Label, making.Draw),
+        *(Evaluate, Compare, Reproduce),
         *(Continual, Search),
         *(reading.Report, reading.Show, reading.Export),
         *(listings.Methods, listings.Networks, listings.Datasets),
@@ -61,20 +62,25 @@ def condense(
         typer.Option("--version", callback=_print_version, is_eager=True, hidden=True),
     ] = False,
 ) -> None:
-    """Tiny training sets from images: condense run --data digits. Also: --version."""
+    """Condense labelled images into tiny training sets. Try condense run --data digits."""
 
 
-def application(needed: Container[str] = COMMANDS) -> typer.Typer:
-    """The command line. Only the commands `needed` get their flags: to make all of them takes a tenth of a second."""
+def application(typed: Sequence[str] = (*COMMANDS,)) -> typer.Typer:
+    """The command line. Only the commands `typed` get their flags: to make all of them takes a tenth of a second."""
     app = typer.Typer(
+        cls=Commands,
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
         add_completion=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": NAMES},
+        epilog="The options of a command: condense COMMAND --help. Also: --version.",
     )
     app.callback()(condense)
+    shown = Shown("--help-all" in typed, _value_of("--method", typed))
     for name, command in COMMANDS.items():
-        app.command(name)(as_function(command, name in needed))
+        needed = shown if name in typed else None
+        end = shown.last_lines(command) if needed else None
+        app.command(name, cls=Command, epilog=end)(as_function(command, needed))
     return app
 
 
@@ -162,8 +168,8 @@ def _usage_error(error: typer.TyperException, arguments: list[str]) -> str:
     if wrong_type:
         flag, wanted = wrong_type.groups()
         message = f"{flag} takes {wanted}, not {_value_of(flag, arguments)!r}"
-    command = f" {arguments[0]}" if arguments[0] in COMMANDS else ""
-    return f"{message}; see condense{command} --help"
+    command, all_of_it = (f" {arguments[0]}", "-all") if arguments[0] in COMMANDS else ("", "")
+    return f"{message}; see condense{command} --help{all_of_it if '--' in message else ''}"
 
 
 def _unforeseen(error: Exception, arguments: list[str]) -> str:
@@ -182,7 +188,7 @@ def _that_needs_less(arguments: list[str]) -> str:
     return "; a smaller --real-batch needs less" if known else ""
 
 
-def _value_of(flag: str, arguments: list[str]) -> str:
+def _value_of(flag: str, arguments: Sequence[str]) -> str:
     """The last value given to `flag`, as in "--flag value" or "--flag=value"; "" for none."""
     words = [word for typed in arguments for word in (typed.split("=", 1) if typed[:2] == "--" else [typed])]
     return ([""] + [word for before, word in pairwise(words) if before == flag])[-1]

@@ -20,36 +20,36 @@ if TYPE_CHECKING:
 
 class Making(Options, panel="Run"):
     method: Annotated[str, Flag(choices=methods)] = "dm"
-    """One of {}; see condense methods."""
-    ipc: Annotated[str | None, Flag("IPC", arguments.images_per_class)] = None
-    """Images per class: a number; cat=5,dog=2,*=1 by name, * for the others; 5,2,1 in the order of the classes;
-    proportional:10, by their share of the real images with 10 on average; or a .json, .csv or .toml file of names
-    and numbers (default: 1, or as many as --init has)."""
+    """How images are learned; see condense methods. One of {}."""
+    ipc: Annotated[str | None, Flag("N", arguments.images_per_class)] = None
+    """Images per class (default: 1, or as many as --init has). Or by class: cat=5,dog=2,*=1 by name, * for the others;
+    5,2,1 in the order of the classes; proportional:10, by their share of the real images with 10 on average; a .json,
+    .csv or .toml file of names and numbers."""
     budget: Annotated[str | None, Flag("SIZE")] = None
-    """Bytes in place of --ipc, such as 100kB: as many images of each class as fit, as 8-bit pixels with labels."""
+    """As many images as fit into 100kB, 2MB, ..., in place of --ipc. Counted as 8-bit pixels with labels."""
     network: str = "convnet"
-    """Architecture used for matching: a name with options, such as convnet+depth=4, or your own as
-    package.module:factory. See condense networks."""
+    """Architecture that the method looks through, see condense networks. A name with options, such as
+    convnet+depth=4, or your own as package.module:factory."""
     precision: Annotated[str, Flag("float32|bfloat16")] = "float32"
-    """What networks compute in. bfloat16 is faster on processors with instructions for it; see docs/speed.md."""
+    """What networks compute in. bfloat16 is faster where the processor has instructions for it, see docs/speed.md."""
     steps: int | None = None
     """Updates of the images (default: the preset's)."""
     preset: str | None = None
-    """Settings that you do not give: fast (minutes on two cores) or paper (exactly as published; hours on a GPU)
-    (default: fast, cut down to 15 minutes on a CPU where steps are not given either)."""
-    minutes: float | None = None
-    """Of this machine that the run may take: settings and steps that fit are chosen by timing a few steps."""
+    """Settings that you do not give: fast, or paper (as published, hours on a GPU) (default: fast). fast takes minutes
+    on two cores; on a CPU without --steps it is cut down to 15."""
+    minutes: Annotated[float | None, Flag("N")] = None
+    """Time that the run may take: settings that fit are chosen by timing a few steps."""
     memory: Annotated[str | None, Flag("SIZE")] = None
-    """What the run may take at most, such as 3GiB: of memory, or with a GPU there. Too little is said at the start."""
+    """Most memory that the run may take, such as 3GiB; with a GPU, there. Too little is said at the start."""
 
 
 class Stopping(Options, panel="Stopping and resuming"):
     resume: bool = False
-    """Go on with the run in --out, to the same bits as if it had never stopped."""
+    """Go on with the run in --out. The result has the same bits as if it had never stopped."""
     checkpoint_every: Annotated[float, Flag("SECONDS", arguments.seconds)] = 60
-    """Time between checkpoints."""
+    """Time between checkpoints, in seconds or as 10m."""
     time_limit: Annotated[float | None, Flag("TIME", arguments.seconds)] = None
-    """Stop cleanly after so long, with a usable result: 90s, 10m, 2h."""
+    """Stop after 90s, 10m, 2h, ..., with a usable result."""
 
 
 class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods"):
@@ -68,6 +68,8 @@ class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods
       condense run --data mnist --init runs/mnist --out runs/longer
       condense run --resume --out runs/mnist
     """
+
+    first = "data size method ipc budget minutes preset steps network out resume seed device"
 
     def work(self) -> None:
         out = self.out or arguments.default_out(self.source, self.method, self.budget or self.ipc, self.seed)
@@ -116,16 +118,16 @@ class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods
 
 class Choosing(Options, panel="Run"):
     method: Annotated[str, Flag(choices=selectors)] = "herding"
-    """One of {}; see condense methods."""
-    ipc: Annotated[str | None, Flag("IPC", arguments.images_per_class)] = None
-    """Images per class: a number; cat=5,dog=2,*=1 by name, * for the others; 5,2,1 in the order of the classes;
-    proportional:10, by their share of the real images with 10 on average; or a .json, .csv or .toml file of names
-    and numbers (default: 1)."""
+    """How images are chosen; see condense methods. One of {}."""
+    ipc: Annotated[str | None, Flag("N", arguments.images_per_class)] = None
+    """Images per class (default: 1). Or by class: cat=5,dog=2,*=1 by name, * for the others;
+    5,2,1 in the order of the classes; proportional:10, by their share of the real images with 10 on average; a .json,
+    .csv or .toml file of names and numbers."""
     budget: Annotated[str | None, Flag("SIZE")] = None
-    """Bytes in place of --ipc, such as 100kB: as many images of each class as fit, as 8-bit pixels with labels."""
+    """As many images as fit into 100kB, 2MB, ..., in place of --ipc. Counted as 8-bit pixels with labels."""
     network: str = "convnet"
-    """Architecture whose features or scores are used: a name with options, such as convnet+depth=4, or your own
-    as package.module:factory. See condense networks."""
+    """Architecture whose features or scores are used, see condense networks. A name with options, such as
+    convnet+depth=4, or your own as package.module:factory."""
 
 
 class Select(Images, Choosing, Made, Output, package="coresets"):
@@ -141,6 +143,8 @@ class Select(Images, Choosing, Made, Output, package="coresets"):
       condense select --data mnist --method k-center --ipc 10 --weights random
       condense select --data photos/ --size 32 --ipc 5 --method random
     """
+
+    first = "data size method ipc budget network epochs networks out seed device"
 
     def work(self) -> None:
         data, fields = self.source, self.fields_of(self.method)
@@ -158,21 +162,21 @@ _OF_VIEWS = ("smallest_crop", "patches", "label_bits", "largest", "epochs")
 
 class Labels(Options, panel="Labels"):
     views: int = 30
-    """Views of each image, each with a label of its own; 0 for one label an image."""
+    """Views of each image, each with a label of its own. 0 gives each image one label."""
     temperature: float | None = None
-    """Labels are softmax(logits / this) (default: 4 for views, which their recipe trains at too; 1 otherwise)."""
+    """Labels are softmax(logits / X) (default: 4 for views, otherwise 1). Networks train at the same temperature."""
     smallest_crop: float = 0.5
     """Least share of an image's area that a view shows."""
     patches: float = 1.0
     """Share of views that get a patch of another image (CutMix)."""
     label_bits: int = 8
-    """8 or 16, for each class of a view's label."""
+    """Bits of each class's probability in a view's label: 8 or 16."""
     largest: int | None = None
     """Classes kept of a view's label (default: all up to 20 classes, beyond that the 10 largest)."""
     epochs: int | None = None
-    """Of the recipe by which the set wants to be trained (default: 300 to 1000, more for fewer images)."""
+    """Epochs of the recipe that is stored with the set (default: 300 to 1000, more for fewer images)."""
     pixels: bool = False
-    """Store the images as 8-bit pixels: exact for real images, rounded for others."""
+    """Store the images as 8-bit pixels, a quarter of the bytes. Exact for real images, rounded for others."""
 
 
 class Real(Images, panel="Images"):
@@ -182,16 +186,16 @@ class Real(Images, panel="Images"):
 
 class Taught(Options, panel="Teacher"):
     teacher: Annotated[str | None, Flag("NETWORK")] = None
-    """Its architecture (default: a ConvNet with batch norm, 32 wide for grey images, 64 for colour; for a set of
-    patches, the teacher that chose them)."""
+    """Architecture of the teacher (default: a ConvNet with batch norm, or the teacher that chose the patches). It is
+    32 wide for grey images, 64 for colour."""
     teacher_epochs: int | None = None
-    """Its epochs on the whole set (default: 3 for grey images, 10 for colour, or as many as make 1000 steps)."""
+    """Its epochs on the whole set (default: 3 for grey images, 10 for colour, at least 1000 steps)."""
     teacher_stage: int | None = None
-    """Take its weights after this epoch: a weaker teacher, which may suit few images."""
+    """Take its weights after this epoch. A weaker teacher may suit few images."""
     teacher_size: int | None = None
-    """Pixels on the shorter side of what it sees (default: all; of a set of patches, as when they were chosen)."""
+    """Pixels on the shorter side of what it sees (default: all, or as when the patches were chosen)."""
     teacher_weights: Annotated[Path | None, Flag("FILE")] = None
-    """Weights of --teacher from a .safetensors or .pt file, in place of training."""
+    """Its weights from a .safetensors or .pt file, in place of training."""
 
 
 class Label(Real, Labels, Taught, Draws, Output, panel="Run"):
@@ -208,6 +212,8 @@ class Label(Real, Labels, Taught, Draws, Output, panel="Run"):
       condense label runs/mnist --views 0 --temperature 4 --out runs/mnist-soft
       condense label runs/photos --teacher my.nets:Net --teacher-weights net.pt
     """
+
+    first = "run views temperature pixels teacher teacher_epochs teacher_weights data out seed device"
 
     run: OneRun
     """A run folder or a .safetensors file."""
@@ -236,6 +242,36 @@ class Label(Real, Labels, Taught, Draws, Output, panel="Run"):
         self.tell_set(out, made, "images with labels", ("Time", seconds))
 
 
+class Draw(Output):
+    """Draw fresh images from a set that is a generator.
+
+    The images of such a set are fixed: those of the codes in its file. This makes
+    another set of the same generator, from new random codes, which every command
+    takes and every table calls "generative, drawn anew".
+
+    Examples:
+
+      condense draw runs/generative
+      condense draw runs/generative --ipc 50 --seed 1 --out runs/fifty
+    """
+
+    run: OneRun
+    """A run folder or a .safetensors file."""
+    ipc: int | None = None
+    """Images of each class (default: as many as the set has)."""
+    seed: int | None = None
+    """Of the codes (default: that of the set)."""
+    out: Path | None = None
+    """Folder for the result (default: the set's folder with -drawn added)."""
+
+    def work(self) -> None:
+        from condensery.drawing import draw
+
+        out = self.out or _beside(self.run, "drawn")
+        made = draw(self.run, **self.of(draw, out=out, announce=self.say))
+        self.tell_set(out, made, "images", ("Seed", str(made.record["seed"])))
+
+
 def _beside(run: Path, kind: str) -> Path:
     """Beside the run, with what its labels are added to its name."""
     folder = run.parent if run.name == "set.safetensors" else run.with_suffix("") if run.is_file() else run
@@ -244,9 +280,9 @@ def _beside(run: Path, kind: str) -> Path:
 
 
 class Reading(Options, panel="How it is read"):
-    normalisation: Annotated[str, Flag("auto|data|unit|bytes")] = "auto"
-    """How pixels are written: data, normalised with the mean and std of the images; unit, from 0 to 1; bytes, from
-    0 to 255; auto decides by the values, and says so."""
+    normalisation: str = "auto"
+    """How pixels are written: data (normalised as --data is), unit (0 to 1), bytes (0 to 255) or auto. auto decides by
+    the values, and says so."""
 
 
 class Import(Images, Reading, Output, panel="Run"):
@@ -266,14 +302,16 @@ class Import(Images, Reading, Output, panel="Run"):
       condense import biggan/ --data cifar10 --ipc 10
     """
 
+    first = "files data size ipc normalisation out"
+
     ipc: int | None = None
     """Images of each class to keep, drawn at random (default: all)."""
     seed: int = 0
-    """Of that draw."""
+    """Seed of that draw."""
     files: Annotated[list[Path], Flag("FILE", positional=True)]
-    """What the program saved; images and labels may be two files, or a folder of class folders."""
+    """What the program saved: one file, two (images and labels), or a folder of class folders."""
     out: Path | None = None
-    """Folder for the result (default: runs/DATA-FILE). Several sets go to OUT/0, OUT/1, ..."""
+    """Folder for the result (default: runs/DATA-FILE). Several sets go to PATH/0, PATH/1, ..."""
 
     def work(self) -> None:
         data = self.source

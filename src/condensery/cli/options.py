@@ -22,34 +22,34 @@ Runs = Annotated[list[Path], Flag("RUN", positional=True)]
 
 class Resize(Options, panel="Images"):
     size: int | None = None
-    """Resize the short side to SIZE pixels and crop the centre."""
+    """Side of the images in pixels: the short side is resized, the centre cropped (default: as they are)."""
     channels: int | None = None
-    """1 makes all images grey, 3 colour."""
+    """1 makes all images grey, 3 colour (default: grey if every image is)."""
 
 
 class Source(Options, panel="Images"):
-    data: str | None = None
-    """The images: a known name (digits, mnist, cifar10, ...), a folder with one sub-folder per class, a set as it
-    was downloaded, a Parquet folder or file, a .npz file, or a Hugging Face Hub id. See condense datasets."""
+    data: Annotated[str | None, Flag("IMAGES")] = None
+    """A folder with one sub-folder per class, or a known name: digits, mnist, cifar10. Also a set as it was
+    downloaded, a Parquet folder or file, a .npz file, or a Hugging Face Hub id. See condense datasets."""
     classes: Annotated[Sequence[str] | None, Flag("A,B", arguments.names)] = None
-    """Names of the classes to take, at least two, such as 3,8 (default: all)."""
+    """Names of the classes to take, at least two (default: all). Such as 3,8."""
     test_fraction: float | None = None
-    """Share of each class kept for testing where the set has no test part (default: 0.2)."""
+    """Share of each class kept for testing where the images have no test part (default: 0.2)."""
     image_column: str | None = None
     """Column of a table that holds the images."""
     label_column: str | None = None
     """Column of a table that holds the labels."""
     train_split: Annotated[str | None, Flag("PART")] = None
-    """Part to train on, by the name the set has for it; several with commas (default: known by its name)."""
+    """Part to train on, by its own name (default: known by that name). Several with commas."""
     test_split: Annotated[str | None, Flag("PART")] = None
-    """Part to test on."""
+    """Part to test on, by its own name (default: known by that name). Several with commas."""
     value_range: Annotated[Sequence[float] | None, Flag("LOW,HIGH", arguments.value_range)] = None
-    """The pixel values that become black and white, such as 0,4095 (default: by the rule that is said)."""
+    """Pixel values of black and white, such as 0,4095 (default: found from the values, and said)."""
     skip_damaged: bool = False
     """Leave out images that cannot be read, and say which."""
-    whitening: Annotated[str | None, Flag("none|zca|zca-kornia")] = None
-    """Whiten normalised images, fitted on the training images: zca as FRePo, KIP and RFAD do, zca-kornia as MTT does
-    (default: none, but as published with --preset paper)."""
+    whitening: Annotated[str | None, Flag("KIND")] = None
+    """Whiten normalised images: zca as FRePo, KIP and RFAD do, zca-kornia as MTT does, or none (default: none, but as
+    published with --preset paper). Fitted on the training images."""
 
 
 class Images(Source, Resize):
@@ -72,7 +72,7 @@ class Images(Source, Resize):
 
 class Draws(Options, panel="Run"):
     device: str = "auto"
-    """auto, cpu or cuda."""
+    """cpu, cuda or auto."""
     seed: int = 0
     """Decides every random draw."""
 
@@ -84,19 +84,19 @@ class Made(Draws, panel="Run"):
 
 class Jobs(Options, panel="Where it runs"):
     device: str = "auto"
-    """auto, cpu or cuda."""
+    """cpu, cuda or auto."""
     workers: int | None = None
-    """Processes on this machine (default: this one alone)."""
+    """Processes on this machine (default: no others)."""
     ray: Annotated[str | None, Flag("ADDRESS")] = None
-    """A Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT."""
+    """A Ray cluster to work on: auto, local, HOST:PORT or ray://HOST:PORT."""
     gpus_per_job: float | None = None
-    """Share of a GPU that a job claims."""
+    """Share of a GPU that a job claims, such as 0.5."""
     threads: int | None = None
-    """Of torch in each job (default: this machine's, shared among the workers)."""
+    """Threads of torch in each job (default: this machine's, shared among the workers)."""
     out: Path | None = None
-    """Folder for everything (default: named after the command and its data); the same one goes on."""
+    """Folder for everything (default: named after the command and its images). The same command goes on in it."""
     dry_run: bool = False
-    """Check, say how long it will take, do nothing."""
+    """Check, say how long it will take, and do nothing."""
 
     def where(self, announce: Callable[[str], None]) -> Where:
         """How and where jobs run, as functions of the library take it."""
@@ -107,27 +107,28 @@ class Jobs(Options, panel="Where it runs"):
 
 class Settings(Options, panel="How sets are made"):
     settings: Annotated[
-        Mapping[str, Any], Flag("[METHOD.]FIELD=VALUE", arguments.settings, list[str], names=("--set",))
+        Mapping[str, Any], Flag("NAME=VALUE", arguments.settings, list[str], names=("--set",))
     ] = field(default_factory=dict)
-    """A field of one method, or of all that have it; can be repeated. See condense methods NAME."""
+    """An option of methods, such as dm.real_batch=64. Without a method's name it is for all that have it. Can be
+    repeated. See condense methods NAME."""
 
 
 class Judge(Options, panel="How sets are judged"):
     protocol: Annotated[str, Flag(choices=declared.protocols)] = "quick"
-    """How networks are trained: {}; other groups with +augmentation=crop, none with +augmentation=none; in
+    """How networks are trained: {}. Other augmentation with +augmentation=crop, none with +augmentation=none; in
     bfloat16 with +precision=bfloat16."""
 
 
 class Curve(Options, panel="How sets are judged"):
     evaluate_at: Annotated[Sequence[int], Flag("STEPS", arguments.whole_numbers)] = ()
-    """Steps after which to train networks on the set so far and test them, such as 0,100,200: a curve."""
+    """Updates after which the set so far is evaluated, such as 0,100,200, for a curve."""
 
 
 class Networks(Options, panel="How sets are judged"):
     networks: Words = ()
-    """Architectures to train and test (default: those that sets are made with)."""
+    """Architectures to train and test (default: those the sets were made with)."""
     repeats: int | None = None
-    """Networks for each set and architecture (default: the protocol's)."""
+    """Networks for each set and architecture (default: the protocol's, 3 or 20)."""
     whole_epochs: int | None = None
     """Epochs on the whole set (default: as many optimiser steps as on the largest set)."""
     whole_repeats: int = 1
@@ -136,15 +137,15 @@ class Networks(Options, panel="How sets are judged"):
 
 class Honesty(Options, panel="Labels, augmentation and the scores about them"):
     soft_labels: bool = False
-    """Train networks with a teacher's labels too, after hard labels."""
+    """Train a second time, with a teacher's labels in place of the classes."""
     teacher: Annotated[str | None, Flag("NETWORK")] = None
-    """Architecture of the teacher (default: the one that is trained on the set)."""
+    """Architecture of that teacher (default: the one that is trained on the set)."""
     teacher_epochs: int | None = None
-    """Its epochs on the whole set (default: 5, or as many as make 500 steps)."""
+    """Epochs of that teacher on the whole set (default: 5, or as many as make 500 steps)."""
     temperature: float | None = None
-    """Soft labels are softmax(logits / this) (default: 1)."""
+    """Those labels are softmax(logits / X) (default: 1)."""
     augmentation_robustness: bool = False
-    """Train networks without augmentation too, for ARS."""
+    """Train networks without augmentation too, for the score ARS."""
 
     @property
     def labels(self) -> SoftLabels | None:
@@ -162,4 +163,4 @@ class Honesty(Options, panel="Labels, augmentation and the scores about them"):
 
 class Page(Options):
     no_scatter: bool = False
-    """Leave the features out of the page: they take a minute."""
+    """Leave the chart of features out of the page. It takes a minute."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from condensery.cli.flags import Flag
 from condensery.cli.options import OneRun, Page, Runs
-from condensery.cli.output import Output, facts
+from condensery.cli.output import SPARE, Output, facts
 from condensery.errors import BadInput
 from condensery.text import accuracy, percent, readable_bytes, readable_seconds
 
@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 class Show(Output):
     """Say how a set was made, and draw it: one row per class.
 
+    The picture is written beside the set. Nothing is computed: every number is
+    read from the file.
+
     Examples:
 
       condense show runs/mnist
       condense show runs/mnist --per-class 10 --out mnist.png
       condense show runs/mnist --verify
     """
+
+    first = "run out per_class verify"
 
     run: OneRun
     """A run folder or a .safetensors file."""
@@ -78,6 +83,7 @@ class Show(Output):
             "picture": None if missing else str(drawn),
             "images": len(synthetic),
             "bytes": synthetic.bytes,
+            "pixel_bytes": synthetic.images.nbytes,
             "spec": spec.to_json(),
             "lowest": low,
             "highest": high,
@@ -97,10 +103,15 @@ def _whitening(spec: ImageSpec) -> list[tuple[str, str]]:
 
 
 def _labels(synthetic: SyntheticSet) -> Iterator[tuple[str, str]]:
-    """Images stored where they are fewer than those trained on, and labels that are not the classes."""
-    stored, kind = synthetic.stored_images, synthetic.label_kind
-    if stored != len(synthetic):
-        yield "Stored", f"{stored} images, which the others are made of"
+    """What is stored where that is not the images, and labels that are not the classes."""
+    kind, generated = synthetic.label_kind, any(name.endswith(".codes") for name in synthetic.stored)
+    if generated or synthetic.stored_images != len(synthetic):
+        what = "codes and a generator" if generated else "images"
+        own, pixels = readable_bytes(synthetic.image_bytes), readable_bytes(synthetic.images.nbytes)
+        yield (
+            "Stored",
+            f"{synthetic.stored_images} {what}, which all are made of: {own}; as float32 pixels {pixels}",
+        )
     if kind != "hard":
         teacher = synthetic.record.get("labels", {}).get("teacher", {})
         yield "Labels", kind + (f", of {teacher['network']}" if "network" in teacher else "")
@@ -162,6 +173,8 @@ class Export(Output):
       condense export runs/mnist --format png --out mnist-images
     """
 
+    first = "run format out"
+
     run: OneRun
     """A run folder or a .safetensors file."""
     format: str
@@ -193,12 +206,14 @@ class Report(Page, Output):
       condense report runs/* --out table.md
     """
 
+    first = "runs out title open_"
+
     runs: Runs
     """Run folders, comparison folders, .safetensors files, or .jsonl files of evaluations or measurements."""
     out: Annotated[Path | None, Flag("FILE")] = None
-    """What to write: .html, .md, .csv or .jsonl (default: report.html, for one run in its folder)."""
-    title: str = ""
-    """Title of the page (default: the data's name)."""
+    """What to write: .html, .md, .csv or .jsonl (default: report.html; for one run, in its folder)."""
+    title: Annotated[str, Flag("TEXT")] = ""
+    """Title of the page (default: the name of the images)."""
     open_: bool = False
     """Show the page in the web browser."""
 
@@ -215,7 +230,7 @@ class Report(Page, Output):
         found = report_of(self.runs, **self.of(report_of, scatter=scatter, announce=self.say))
         size = write_report(found, path)
         if found.measurements:
-            self.show(measurement_table(found.measurements))
+            self.show(measurement_table(found.measurements), SPARE)
         self.say(f"Written to {path} ({readable_bytes(size)})")
         shown = {name: len(getattr(found, name)) for name in ("galleries", "curves", "scatters")}
         rows = list(map(row, found.measurements))

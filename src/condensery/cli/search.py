@@ -10,7 +10,7 @@ from condensery.cli import arguments
 from condensery.cli.declared import everything
 from condensery.cli.flags import Flag, Options
 from condensery.cli.options import Draws, Images
-from condensery.cli.output import table
+from condensery.cli.output import SPARE, table
 from condensery.cli.studies import Making, Study
 from condensery.text import percent, readable_bytes, readable_seconds
 
@@ -20,20 +20,21 @@ if TYPE_CHECKING:
 
 class Searched(Options, panel="Which networks"):
     network: str = "convnet"
-    """Gets the options of the grid. See condense networks."""
+    """Architecture that gets the options of the grid, see condense networks."""
     grid: Annotated[
         Mapping[str, Sequence[str]] | None, Flag("OPTION=A,B", arguments.grid, list[str], names=("--grid",))
     ] = None
-    """Values of one option; can be repeated (default: the 720 ConvNets of the papers)."""
+    """Values of one option of the network (default: the 720 ConvNets of the papers). Can be repeated."""
     sample: int | None = None
-    """Draw so many networks of the grid."""
+    """Draw N networks of the grid (default: all)."""
 
 
 class Proxies(Making, panel="Proxies"):
     proxies: Annotated[Sequence[str], Flag("A,B", arguments.words, choices=everything)] = (
         *("random", "herding", "dm", "early"),
     )
-    """Some of early (the whole set for as many iterations), {}; LABEL=NAME for a second setting of one."""
+    """Methods and selections that make proxies, and early: the whole set for as many steps. Some of early, {};
+    LABEL=NAME for a second setting of one."""
     ipc: int = 10
     """Images per class."""
     condense_with: str = "convnet"
@@ -42,11 +43,11 @@ class Proxies(Making, panel="Proxies"):
 
 class Trained(Options, panel="How networks are trained"):
     epochs: int = 300
-    """On proxies."""
+    """Epochs on proxies."""
     whole_epochs: int = 100
-    """On the whole training set without the validation images; 0 trains no network on it."""
+    """Epochs on the whole training set; 0 trains no network on it. Without the validation images."""
     whole: bool = False
-    """Train all networks on it, not only the best by each proxy."""
+    """Train all networks on the whole set, not only the best by each proxy."""
     batch_size: int = 250
     """Images in a step."""
     repeats: int = 1
@@ -54,7 +55,7 @@ class Trained(Options, panel="How networks are trained"):
     validation: float = 0.1
     """Share of the training images of each class that judge networks."""
     augmentation: str = "auto"
-    """Siamese groups joined by _, auto or none."""
+    """Siamese groups joined by _, or auto, or none."""
 
 
 class Search(Images, Searched, Proxies, Trained, Draws, Study):
@@ -71,13 +72,15 @@ class Search(Images, Searched, Proxies, Trained, Draws, Study):
       condense search --data photos/ --size 32 --grid width=32,64 --sample 4
     """
 
+    first = "data size grid sample proxies ipc steps epochs whole_epochs workers dry_run out seed"
+
     def work(self) -> int:
         data = self.source
         from condensery.apps.search.networks import search
 
         out = self.out or Path("search") / arguments.data_name(data)
         found = search(**self.asked(search, data, out))
-        self.show(table(map(_row, found.rankings)))
+        self.show(table(map(_row, found.rankings)), SPARE)
         return self.finish(found)
 
 

@@ -21,8 +21,8 @@ Seeds = Annotated[Sequence[int], Flag("N,M", arguments.seeds)]
 
 
 class Making(Settings, panel="How sets are made"):
-    steps: Annotated[int | Mapping[str, int] | None, Flag("N or A=N,B=M", arguments.one_or_each)] = None
-    """Updates of every method, or of some (default: as published)."""
+    steps: Annotated[int | Mapping[str, int] | None, Flag("N", arguments.one_or_each)] = None
+    """Updates of every method (default: as published). Of some with dm=400,dsa=200."""
 
 
 class Study(Jobs, Output):

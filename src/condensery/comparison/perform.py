@@ -81,10 +81,9 @@ def _evaluate(job: Job) -> Done:
         protocol=Protocol.from_json(record["protocol"]),
         networks=[record["network"]],
         repeats=record["repeats"],
-        baselines=(),
         seed=record["seed"],
         device=job.device,
-        **evaluation_options(job),
+        **{"baselines": (), **evaluation_options(job)},
     )
     return evaluation.to_json(), {}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from condensery.data import ClassPool
 from condensery.data.pool import batches
 from condensery.evaluation.protocols import Protocol
+from condensery.evaluation.scores import EQUAL_BYTES
 from condensery.evaluation.scoring import Scorer
 from condensery.evaluation.soft_labels import SoftLabels, teacher_to_train
 from condensery.models.registry import NetworkFactory
@@ -53,12 +54,19 @@ class EvaluationTimer:
         soft_labels: SoftLabels | None = None,
         augmentation_robustness: bool = False,
         recipe: str = "both",
+        baselines: Sequence[str] = (),
         **_: Any,
     ) -> float:
-        """Seconds that `condensery.evaluate` takes for a set such as `like` without baselines, by its options."""
+        """Seconds that `condensery.evaluate` takes for a set such as `like`, by its options.
+
+        Of the baselines only random images of equal bytes count.
+        """
         scorer = Scorer(self.images, self.protocol, seed, self.device, soft_labels)
         settings = scorer.settings(network, augmentation_robustness, like, recipe)
-        each = (self.network(network, len(like), *scorer.training_of(network, one)) for one in settings)
+        each = [self.network(network, len(like), *scorer.training_of(network, one)) for one in settings]
+        if EQUAL_BYTES in baselines and like.counts_of_equal_bytes != like.stored_counts:
+            how = scorer.training_of(network, settings[0])
+            each.append(self.network(network, sum(like.counts_of_equal_bytes), *how))
         teacher = self._teacher(network, soft_labels, seed) if soft_labels else 0.0
         return teacher + repeats * sum(each)
 
@@ -115,12 +123,13 @@ class EvaluationTimer:
         return self._seconds(lambda: epochs(3)) / 3
 
     def _time_test(self, network: NetworkFactory) -> float:
-        """Seconds of a pass over all test images, from its first batch."""
+        """Seconds of a pass over all test images, from its first batch; a first pass over that warms up."""
         module = network.build(self.images.spec, self.rng.fork("network")).to(self.device)
         images, labels = next(batches(self.images.test, self.images.spec, self.device, _TEST_BATCH))
         images = forward_layout(images) if network.any_layout else images
-        chunk = default_chunk(self.device, network.precision)
-        seconds = self._seconds(lambda: accuracy(module, [(images, labels)], chunk))
+        chunk, seconds = default_chunk(self.device, network.precision), 0.0
+        for _ in range(2):
+            seconds = self._seconds(lambda: accuracy(module, [(images, labels)], chunk))
         return seconds * len(self.images.test) / len(labels)
 
     def _seconds(self, work: Callable[[], object]) -> float:

@@ -19,9 +19,8 @@ from condensery.evaluation.honest import WEIGHT, Honest, check_weights, honest_s
 from condensery.evaluation.plan import Plan, within
 from condensery.evaluation.protocols import Protocol, get_protocol
 from condensery.evaluation.real import real_images
-from condensery.evaluation.scores import COMMON, OWN, Score
+from condensery.evaluation.scores import BASELINES, COMMON, OWN, Score
 from condensery.evaluation.scoring import (
-    BASELINES,
     HARD,
     LEARNED,
     Scorer,
@@ -110,7 +109,8 @@ def evaluate(
         repeats: networks per set and architecture; None takes the protocol's number.
         minutes: of this machine that the evaluation may take: where it would take more, fewer networks are trained
             (unless `repeats` says how many), then each for fewer epochs, which the protocol's name says.
-        baselines: "random" (a fresh random selection for every network) and "whole" (the whole training set).
+        baselines: "random" (a fresh random selection for every network, of as many images as the set has), "whole" (the
+            whole training set), and "random-equal-bytes": beside a generator, of as many images as have its bytes.
         whole_epochs: for the whole set; None takes as many optimiser steps as a network gets on the set.
         whole_repeats: networks trained on the whole set.
         soft_labels: train on the sets and on random images with a teacher's labels too; None: hard labels alone.
@@ -177,8 +177,8 @@ def evaluate(
     record["teachers"] = [teacher.to_json() for teacher in scorer.teachers.values()]
     record["labelled_by"] = _labelled_by(synthetic[0], scorer)
     notes = _notes(synthetic[0], settings[factories[0]], record["labelled_by"])
-    if "random" in baselines:
-        notes = (*notes, *_fewer_random(synthetic[0], data))
+    for baseline, counts in plan.random_counts.items():
+        notes = (*notes, *_fewer_random(baseline, counts, data))
     notes = (*notes, *_untested(data))
     return Evaluation(scores, record, honest, missing, notes)
 
@@ -256,13 +256,16 @@ def _notes(
     return tuple(lines)
 
 
-def _fewer_random(synthetic: SyntheticSet, data: ImageData) -> Iterator[str]:
-    """A line on classes that have fewer real images than the set has of them."""
+def _fewer_random(baseline: str, counts: Sequence[int], data: ImageData) -> Iterator[str]:
+    """A line on classes that have fewer real images than a baseline asks for."""
     real = np.bincount(data.train.labels, minlength=data.spec.num_classes).tolist()
-    pairs = zip(data.spec.class_names, real, synthetic.stored_counts, strict=True)
+    pairs = zip(data.spec.class_names, real, counts, strict=True)
     if short := [f"{name} {there} for {n}" for name, there, n in pairs if there < n]:
         more = ", ..." if len(short) > 3 else ""
-        yield f"random images: of classes with fewer than the set has, all are taken: {', '.join(short[:3])}{more}"
+        name, whose = (
+            ("random images", "the set has") if baseline == "random" else (baseline, "have its bytes")
+        )
+        yield f"{name}: of classes with fewer than {whose}, all are taken: {', '.join(short[:3])}{more}"
 
 
 def _untested(data: ImageData) -> Iterator[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from condensery.errors import BadInput
 from condensery.evaluation.cost import EvaluationTimer
 from condensery.evaluation.protocols import Protocol
-from condensery.evaluation.scores import Score
+from condensery.evaluation.scores import EQUAL_BYTES, Score
 from condensery.evaluation.scoring import Scorer, TrainingSetting, equal_epochs
 from condensery.models.registry import NetworkFactory
 from condensery.records import SyntheticSet
@@ -36,7 +36,7 @@ class Plan:
         """How many are trained with these settings for each architecture."""
         each = len(self.sets) * self.repeats
         return sum(
-            each * (1 + self._random(s)) + self.whole_repeats * self._whole(s)
+            each * (1 + len(self._random(s))) + self.whole_repeats * self._whole(s)
             for one in settings
             for s in one
         )
@@ -47,8 +47,9 @@ class Plan:
         """Of one architecture: set, random and whole in the first setting, set and random in the others."""
         for setting in settings:
             yield scorer.score_sets(self.sets, factory, self.repeats, setting)
-            if self._random(setting):
-                yield scorer.score_random(self.sets[0], factory, len(self.sets) * self.repeats, setting)
+            for subject in self._random(setting):
+                networks = len(self.sets) * self.repeats
+                yield scorer.score_random(self.sets[0], factory, networks, setting, subject)
             if self._whole(setting):
                 recipe = scorer.protocol.recipe(scorer.data.spec, factory)
                 as_long = equal_epochs(recipe, len(self.sets[0]), len(scorer.data.train))
@@ -71,8 +72,9 @@ class Plan:
         for factory, setting in ((factory, one) for factory, each in settings.items() for one in each):
             recipe, augment = scorer.training_of(factory, setting)
             total += networks * timer.network(factory, len(self.sets[0]), recipe, augment)
-            if self._random(setting):
-                total += networks * timer.network(factory, self.sets[0].stored_images, recipe, augment)
+            for name in self._random(setting):
+                images = sum(self.random_counts[name])
+                total += networks * timer.network(factory, images, recipe, augment)
             if self._whole(setting):
                 as_long = equal_epochs(recipe, len(self.sets[0]), len(scorer.data.train))
                 total += timer.of_whole(factory, self.whole_repeats, self.whole_epochs or as_long)
@@ -82,9 +84,23 @@ class Plan:
         """Whether the whole set is trained on: with its classes, by the common protocol."""
         return "whole" in self.baselines and setting == TrainingSetting()
 
-    def _random(self, setting: TrainingSetting) -> bool:
-        """Whether random images are trained on in this setting."""
-        return "random" in self.baselines and (self.labels_random or not setting.held)
+    @property
+    def random_counts(self) -> dict[str, tuple[int, ...]]:
+        """Random images of each class that are asked for, by the name of the baseline.
+
+        Those of equal bytes are left out where they are as many as the others: beside anything but a generator.
+        """
+        one = self.sets[0]
+        counts = {"random": one.stored_counts, EQUAL_BYTES: one.counts_of_equal_bytes}
+        if counts[EQUAL_BYTES] == counts["random"]:
+            del counts[EQUAL_BYTES]
+        return {name: found for name, found in counts.items() if name in self.baselines}
+
+    def _random(self, setting: TrainingSetting) -> list[str]:
+        """Baselines of random images that are trained on in this setting; of equal bytes with their classes alone."""
+        with_labels = self.labels_random or not setting.held
+        fits = {"random": with_labels, EQUAL_BYTES: setting == TrainingSetting()}
+        return [name for name in self.random_counts if fits[name]]
 
 
 def within(
