@@ -33,6 +33,8 @@ class Beside(Options, panel="What is compared"):
 
 
 class Recipes(Options, panel="How sets are judged"):
+    precision: Annotated[str | None, Flag("float32|bfloat16")] = None
+    """What networks compute in (default: float32); bfloat16 is a protocol of its own, NAME+precision=bfloat16."""
     recipe: str = "both"
     """common (the protocol), own (the recipe stored with the set) or both."""
 

@@ -30,6 +30,8 @@ class Making(Options, panel="Run"):
     network: str = "convnet"
     """Architecture that the method looks through, see condense networks. A name with options, such as
     convnet+depth=4, or your own as package.module:factory."""
+    precision: Annotated[str, Flag("float32|bfloat16")] = "float32"
+    """What networks compute in. bfloat16 is faster where the processor has instructions for it, see docs/speed.md."""
     steps: int | None = None
     """Updates of the images (default: the preset's)."""
     preset: str | None = None
@@ -105,7 +107,7 @@ class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods
 
         asked = {
             name: self.typed[name]
-            for name in ("method", "ipc", "budget", "network", "seed")
+            for name in ("method", "ipc", "budget", "network", "precision", "seed")
             if name in self.typed
         }
         if self.data is not None:
