@@ -24,6 +24,7 @@ from condensery.coresets import SELECTORS
 from condensery.errors import BadInput, did_you_mean
 from condensery.method import Method
 from condensery.methods import METHODS, get_method
+from condensery.models.precision import FLOAT32
 from condensery.models.registry import resolve
 from condensery.records import ImageData, ImageSpec
 from condensery.synthetic.tiles import kept_detail
@@ -198,6 +199,8 @@ def run_command(record: Mapping[str, Any]) -> str:
     for key, default in _DEFAULTS.items():
         if record[key] != default:
             words += [f"--{key}", str(record[key])]
+    if record.get("precision", FLOAT32) != FLOAT32:
+        words += ["--precision", record["precision"]]
     known = SELECTORS if selected else METHODS
     method = known.get(record["method"])  # None for one that is not registered here
     defaults = {f.name: f.default for f in dataclass_fields(method)} if method else {}

@@ -95,6 +95,7 @@ def _whole(job: Job) -> Done:
     scorer = Scorer(images, protocol, record["seed"], device)
     score = scorer.score_whole(resolve(record["network"]), record["repeats"], record["epochs"])
     about = {"data": data_name(images), "fingerprint": images.fingerprint, "protocol": protocol.name}
+    about["precision"] = protocol.precision
     return {**about, "seed": record["seed"], **environment(device), "scores": [score.to_json()]}, {}
 
 

@@ -84,6 +84,7 @@ class EvaluationTimer:
 
     def network(self, network: NetworkFactory, count: int, recipe: Recipe, augment: Augment | None) -> float:
         """To train one network on `count` images, and to test it."""
+        network = network.computing_in(self.protocol.precision)
         full, rest = divmod(count, recipe.batch_size)
         epoch = full * self._step(network, recipe, recipe.batch_size, augment) if full else 0.0
         epoch += self._step(network, recipe, rest, augment) if rest else 0.0
@@ -97,11 +98,11 @@ class EvaluationTimer:
         return (images * self.per_image(factory) if images else 0.0) + self._test(factory)
 
     def _step(self, network: NetworkFactory, recipe: Recipe, size: int, augment: Augment | None) -> float:
-        kind = ("train", network.canonical, recipe.optimizer, recipe.loss, size, augment is not None)
+        kind = ("train", network.kept_as, recipe.optimizer, recipe.loss, size, augment is not None)
         return self._once(kind, lambda: self._time_step(network, recipe, size, augment))
 
     def _test(self, network: NetworkFactory) -> float:
-        return self._once(("test", network.canonical), lambda: self._time_test(network))
+        return self._once(("test", network.kept_as), lambda: self._time_test(network))
 
     def _time_step(
         self, network: NetworkFactory, recipe: Recipe, size: int, augment: Augment | None
@@ -111,7 +112,7 @@ class EvaluationTimer:
         labels = torch.tensor(self.images.train.labels[:count], device=self.device)
         images = TensorImages(self.pool.images_at(torch.arange(count).numpy()), labels)
         module = network.build(self.images.spec, self.rng.fork("network")).to(self.device)
-        chunk = default_chunk(self.device)
+        chunk = default_chunk(self.device, network.precision)
 
         def epochs(number: int) -> None:
             with self.rng.seeded(self.device):
@@ -126,7 +127,7 @@ class EvaluationTimer:
         module = network.build(self.images.spec, self.rng.fork("network")).to(self.device)
         images, labels = next(batches(self.images.test, self.images.spec, self.device, _TEST_BATCH))
         images = forward_layout(images) if network.any_layout else images
-        chunk, seconds = default_chunk(self.device), 0.0
+        chunk, seconds = default_chunk(self.device, network.precision), 0.0
         for _ in range(2):
             seconds = self._seconds(lambda: accuracy(module, [(images, labels)], chunk))
         return seconds * len(self.images.test) / len(labels)

@@ -28,6 +28,7 @@ from condensery.evaluation.scoring import (
     TrainingSetting,
 )
 from condensery.evaluation.soft_labels import SoftLabels
+from condensery.models.precision import slow_note
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.presets import run_command
 from condensery.provenance import changed_parts, environment, pick_device
@@ -89,6 +90,7 @@ def evaluate(
     every_epoch: Callable[[int], None] | None = None,
     recipe: str = "both",
     teacher_weights: str | Path | None = None,
+    precision: str | None = None,
     announce: Callable[[str], None] = silent,
     **data_options: Any,
 ) -> Evaluation:
@@ -120,6 +122,8 @@ def evaluate(
         every_epoch: called after every epoch of every network, with its number; what it raises ends the work.
         recipe: "common" leaves out the sets' own recipe, "own" all but that; "both" shows both.
         teacher_weights: the file of weights that labelled the set, if it was labelled so, for random images.
+        precision: in which networks compute, "float32" or "bfloat16"; None takes the protocol's, float32 unless it says
+            so. Rows of another one are those of another protocol, such as "quick+precision=bfloat16".
         announce: called with lines of text for a person.
         data_options: for `condensery.data.load`.
 
@@ -128,6 +132,7 @@ def evaluate(
     """
     synthetic = load_sets(sets)
     protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
+    protocol = protocol.with_precision(precision) if precision else protocol
     repeats_given, repeats = repeats is not None, protocol.repeats if repeats is None else repeats
     if minutes is not None and not (minutes > 0 and math.isfinite(minutes)):
         raise BadInput(f"--minutes must be a positive number, not {minutes}")
@@ -146,6 +151,8 @@ def evaluate(
             "leave out --soft-labels"
         )
     where, obstacle = pick_device(device), None
+    if note := slow_note(protocol.precision, where):
+        announce(note)
 
     def planned(protocol: Protocol, repeats: int) -> _Planned:
         nonlocal obstacle
@@ -380,6 +387,7 @@ def _record(
         "set_seeds": [s.record.get("seed") for s in sets],
         "made_with": [command for s in sets if (command := run_command(s.record))],
         "protocol": protocol.name,
+        "precision": protocol.precision,
         "seed": seed,
         **environment(device),
     }

@@ -309,6 +309,7 @@ class Scorer:
     def _train_and_test(
         self, factory: NetworkFactory, images: Images, recipe: Recipe, rng: Rng, augment: Augment | None
     ) -> float:
+        factory = factory.computing_in(self.protocol.precision)
         how = {"augment": augment, "device": self.device, "on_epoch": self.every_epoch}
         network = train_network(factory, self.data.spec, images, recipe, rng, **how)
         return accuracy_on_test(network, factory, self.data, self.device)
