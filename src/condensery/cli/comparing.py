@@ -145,7 +145,7 @@ class Reproduce(Cells, RecipeImages, Resize, Scale, Jobs, Output):
       condense reproduce dm-main-cifar10 --columns DM,Random --workers 4
     """
 
-    first = "name rows columns scale data settings workers dry_run out"
+    first = "rows columns scale data settings workers dry_run out"
 
     name: Annotated[str | None, Flag("NAME", positional=True)] = None
     """A recipe, or list to see them all."""

@@ -26,7 +26,8 @@ BASELINES = ("random", "whole", "random-equal-bytes")
 
 class Beside(Options, panel="What is compared"):
     baselines: Annotated[Sequence[str], Flag("A,B", arguments.words_or_none)] = BASELINES
-    """What is trained beside: random, whole, random-equal-bytes (beside generators, of their bytes), or none."""
+    """What is trained beside, or none. The last one stands beside generators, with as many random images as have
+    their bytes."""
     teacher_weights: Annotated[Path | None, Flag("FILE")] = None
     """Weights of the teacher that labelled the set, if it was not trained here. Random images then get its labels."""
 
@@ -65,7 +66,7 @@ class Evaluate(Real, Beside, Judge, Networks, Recipes, Honesty, Weights, Draws, 
       condense evaluate runs/photos --minutes 10
     """
 
-    first = "runs data protocol networks repeats baselines minutes soft_labels seed device"
+    first = "data protocol networks repeats baselines minutes soft_labels seed device"
 
     runs: Runs
     """Run folders or .safetensors files, of one kind. Several are sets that differ by their seeds."""

@@ -213,7 +213,7 @@ class Label(Real, Labels, Taught, Draws, Output, panel="Run"):
       condense label runs/photos --teacher my.nets:Net --teacher-weights net.pt
     """
 
-    first = "run views temperature pixels teacher teacher_epochs teacher_weights data out seed device"
+    first = "views temperature pixels teacher teacher_epochs teacher_weights data out seed device"
 
     run: OneRun
     """A run folder or a .safetensors file."""
@@ -255,12 +255,14 @@ class Draw(Output):
       condense draw runs/generative --ipc 50 --seed 1 --out runs/fifty
     """
 
+    first = "ipc seed out"
+
     run: OneRun
     """A run folder or a .safetensors file."""
     ipc: int | None = None
     """Images of each class (default: as many as the set has)."""
     seed: int | None = None
-    """Of the codes (default: that of the set)."""
+    """Seed of the codes (default: that of the set)."""
     out: Path | None = None
     """Folder for the result (default: the set's folder with -drawn added)."""
 
@@ -302,7 +304,7 @@ class Import(Images, Reading, Output, panel="Run"):
       condense import biggan/ --data cifar10 --ipc 10
     """
 
-    first = "files data size ipc normalisation out"
+    first = "data size ipc normalisation out"
 
     ipc: int | None = None
     """Images of each class to keep, drawn at random (default: all)."""

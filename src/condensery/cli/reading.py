@@ -30,7 +30,7 @@ class Show(Output):
       condense show runs/mnist --verify
     """
 
-    first = "run out per_class verify"
+    first = "out per_class verify"
 
     run: OneRun
     """A run folder or a .safetensors file."""
@@ -173,7 +173,7 @@ class Export(Output):
       condense export runs/mnist --format png --out mnist-images
     """
 
-    first = "run format out"
+    first = "format out"
 
     run: OneRun
     """A run folder or a .safetensors file."""
@@ -206,7 +206,7 @@ class Report(Page, Output):
       condense report runs/* --out table.md
     """
 
-    first = "runs out title open_"
+    first = "out title open_"
 
     runs: Runs
     """Run folders, comparison folders, .safetensors files, or .jsonl files of evaluations or measurements."""
