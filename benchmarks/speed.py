@@ -6,9 +6,10 @@
 
 Whole steps at 10 images per class, 10 classes of 32x32 colour images, 256 real images per class, the default
 128-wide ConvNet; a matching step is timed without the network training that follows it, which is a row of its
-own. Both sides draw the same batches and transforms, and drawing is part of the step. On a GPU, where there is one,
-both sides run there. The share of the peak is the arithmetic of convolutions and matrices, counted while the first
-round warms up, over what the machine was measured to multiply.
+own. Both sides draw the same batches and transforms, and drawing is part of the step. In rows called "bfloat16 for
+float32" both sides are condensery, in these precisions. On a GPU, where there is one, both sides run there. The
+share of the peak is the arithmetic of convolutions and matrices, counted while the first round warms up, over what
+the machine was measured to multiply in float32.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +177,57 @@ def testing_contest(task: Task) -> Contest:
     )
 
 
+def in_bfloat16(task: Task) -> Task:
+    factory = task.network.computing_in("bfloat16")
+    return replace(task, network=factory, chunk=default_chunk(task.device, factory.precision))
+
+
+def precision_training_contest(task: Task, count: int) -> Contest:
+    """One step of plain SGD in bfloat16, and in float32."""
+    images, labels = (part[:count] for part in synthetic(task))
+    steps = []
+    for here in (in_bfloat16(task), task):
+        network = here.new_network(RNG)
+        optimizer = torch.optim.SGD(network.parameters(), 0.01)
+        steps.append(partial(_training_step, network, optimizer, images, labels, here.chunk))
+    return Contest(f"bfloat16 for float32: training step, {count} images", 1.0, *steps)
+
+
+def _training_step(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    chunk: int | None,
+    k: int,
+) -> None:
+    train_step(network, optimizer, images, labels, chunk)
+
+
+def precision_dm_contest(task: Task, real_batch: int) -> Contest:
+    """A DM step that matches one class, in bfloat16 and in float32."""
+    method = get_method("dm", real_batch=real_batch, classes_per_step=1)
+    state = driver.begin(method, task, RNG)
+
+    def step(here: Task, k: int) -> None:
+        networks = {"network": here.new_network(RNG.fork(k))}
+        driver.advance(method, here, replace(state, step=k, networks=networks), RNG)
+
+    sides = (partial(step, here) for here in (in_bfloat16(task), task))
+    return Contest(f"bfloat16 for float32: DM step of one class, ipc {IPC}", 1.0, *sides)
+
+
+def precision_testing_contest(task: Task) -> Contest:
+    """Accuracy on 256 images, in bfloat16 and in float32."""
+    images, labels = task.pool.sample(0, 256, RNG), torch.zeros(256, dtype=torch.long, device=task.device)
+
+    def test(here: Task, network: nn.Module, k: int) -> None:
+        accuracy(network, [(here.forward_only(images), labels)], here.chunk)
+
+    sides = (partial(test, here, here.new_network(RNG)) for here in (in_bfloat16(task), task))
+    return Contest("bfloat16 for float32: evaluation test step, 256 images", 1.0, *sides)
+
+
 def synthetic(task: Task) -> tuple[Tensor, Tensor]:
     classes = task.classes
     images = torch.cat([task.pool.sample(c, IPC, RNG.fork(c)) for c in classes])
@@ -215,6 +268,10 @@ def contests(task: Task, real_batch: int, folder: Path) -> Iterator[Callable[[],
     yield lambda: evaluation_contest(task)
     yield lambda: testing_contest(task)
     yield lambda: decoding_contest(folder)
+    for count in (16, 32, 100):
+        yield lambda count=count: precision_training_contest(task, count)
+    yield lambda: precision_dm_contest(task, real_batch)
+    yield lambda: precision_testing_contest(task)
 
 
 def peak_flops(device: torch.device, clock: Callable[[], float]) -> float:

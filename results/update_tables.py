@@ -124,7 +124,7 @@ def summary(found: list[dict[str, Any]]) -> list[str]:
             (
                 r["run"]["data"],
                 r["run"]["ipc"],
-            ): f"{accuracy(r['score'])} ({r['published']}{share(r['run'], subject).removesuffix(' of the updates')})"
+            ): f"{narrow(r['score'])} ({r['published']}{share(r['run'], subject).replace(' % of the updates', '%')})"
             for r in reversed(found)  # the first line on a cell counts
             if r["score"]["subject"] == subject
         }
@@ -152,7 +152,7 @@ def cross_architecture(found: list[dict[str, Any]]) -> list[str]:
         (r["run"]["data"], r["run"]["ipc"], r["score"]["subject"]) for r in made
     ):
         cells = {
-            (r["run"]["condensed_with"], r["score"]["network"]): f"{accuracy(r['score'])} ({in_its_table(r)})"
+            (r["run"]["condensed_with"], r["score"]["network"]): f"{narrow(r['score'])} ({in_its_table(r)})"
             for r in made
             if (r["run"]["data"], r["run"]["ipc"], r["score"]["subject"]) == (data, ipc, subject)
         }
@@ -365,6 +365,11 @@ def accuracy(score: dict[str, Any]) -> str:
     return f"{100 * score['mean']:.1f} ± {100 * score['std']:.1f}"
 
 
+def narrow(score: dict[str, Any]) -> str:
+    """The same without spaces, for tables of many columns."""
+    return accuracy(score).replace(" ", "")
+
+
 def details(found: list[dict[str, Any]]) -> list[str]:
     """The commands behind every number, with n, minutes and commit; a block for each data set and budget."""
     lines: list[str] = []
@@ -386,7 +391,7 @@ def _found(run: dict[str, Any]) -> str:
     """ "# DM 89.3±0.5 n=5; 12+14 min; 19b6d7dfaf0b": minutes to make and to judge it."""
     scores = [
         f"{SUBJECTS[s['subject']]}{'' if s['network'] == MAIN else ' ' + NETWORKS[s['network']]}{trained_as(s)} "
-        f"{accuracy(s).replace(' ', '')} n={s['n']}"
+        f"{narrow(s)} n={s['n']}"
         for s in run["scores"]
     ]
     minutes = (

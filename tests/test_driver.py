@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import condensery
 from condensery import Method, Rng, State, Task, driver, get_method
@@ -115,6 +116,46 @@ def test_an_update_that_is_not_finite_is_undone(make_task: Maker) -> None:
     with pytest.raises(driver.NonFinite, match="step 0: the update makes images that are not finite"):
         driver.advance(method, make_task(), state, RNG)
     assert torch.equal(state.synthetic.images.detach(), good)
+
+
+@pytest.mark.parametrize(
+    ("image_lr", "spoil"),
+    [(0.1, nan_at(2, 1)), (1e38, lambda s, c, term: term * (1e6 if s == 2 else 1e-38))],
+    ids=["loss", "update"],
+)
+def test_the_optimiser_is_as_it_was_too(
+    make_task: Maker, image_lr: float, spoil: Callable[[int, int, Tensor], Tensor]
+) -> None:
+    """A checkpoint after a failure goes on from the bits before it."""
+    method, task = Shrink(image_lr=image_lr, momentum=0.5, spoil=spoil), make_task()
+    state = driver.begin(method, task, RNG)
+    steps = driver.trajectory(method, task, state, RNG, 5)
+    next(steps), next(steps)
+    good = {name: tensor.clone() for name, tensor in state.tensors().items()}
+    with pytest.raises(driver.NonFinite, match="step 2"):
+        next(steps)
+    after = state.tensors()
+    assert any("momentum" in name for name in good) and good.keys() == after.keys()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in good.items())
+
+
+def test_a_step_is_read_from_the_device_once(make_task: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every number that is read from a GPU waits for all that was asked of it."""
+    reads: list[str] = []
+
+    class Reads(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.ops.aten._local_scalar_dense.default:  # item(), float(), bool()
+                reads.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    whole = Tensor.tolist
+    monkeypatch.setattr(Tensor, "tolist", lambda tensor: reads.append("tolist") or whole(tensor))
+    method, task = Shrink(momentum=0.5), make_task()
+    with Reads():
+        state, loss = driver.advance(method, task, driver.begin(method, task, RNG), RNG)
+    assert reads == ["tolist"]
+    assert loss > 0 and state.step == 1
 
 
 @pytest.mark.parametrize("image_lr", [1e30, 3e38])

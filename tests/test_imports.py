@@ -51,6 +51,7 @@ ROOMS = (
     "selection",
     "labelling",
     "importing",
+    "drawing",
     "jobs",
     "report",
     "comparison",

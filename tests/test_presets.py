@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import shlex
 import tomllib
-from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import condensery
 from condensery import METHODS, BadInput, ImageData, get_method
-from condensery.presets import PRESETS, preset_settings, run_command, without_what_cannot_be
-from condensery.records import ImageSpec
+from condensery.presets import PRESETS, preset_settings, run_command, with_tiles_that_suit
+from condensery.records import ImageSpec, LabeledImages
 
 ENTRIES = [
     (
@@ -22,7 +22,8 @@ ENTRIES = [
         {
             k: v
             for k, v in entry.items()
-            if k not in ("data", "network", "ipc", "least_ipc", "least_side", "steps", "whitening")
+            if k
+            not in ("data", "network", "ipc", "least_ipc", "most_ipc", "least_side", "steps", "whitening")
         },
     )
     for preset, methods in tomllib.loads(
@@ -35,6 +36,12 @@ ENTRIES = [
 
 def spec(name: str, height: int = 32, width: int = 32) -> ImageSpec:
     return ImageSpec(1, height, width, ("a", "b"), (0.5,), (0.5,), name=name)
+
+
+def images_of(pixels: np.ndarray) -> ImageData:
+    """Grey images of two classes, in turn."""
+    part = LabeledImages(pixels, np.arange(len(pixels)) % 2)
+    return ImageData(spec("custom", *pixels.shape[1:3]), part, part, "custom", "")
 
 
 @pytest.mark.parametrize(("preset", "method", "fields"), ENTRIES)
@@ -59,11 +66,14 @@ def test_paper_is_what_was_published(method, data, ipc, network, expected) -> No
     assert preset_settings("paper", method, spec(data), ipc, network) == (expected, None)
 
 
-@pytest.mark.parametrize(("height", "width", "factor"), [(32, 32, 2), (28, 28, 2), (8, 8, None)])
+@pytest.mark.parametrize(
+    ("height", "width", "ipc", "factor"),
+    [(32, 32, 10, 2), (28, 28, 6, 2), (32, 32, 5, 4), (8, 8, 1, None)],
+)
 def test_fast_stores_tiles_of_images_that_are_large_enough(
-    height: int, width: int, factor: int | None
+    height: int, width: int, ipc: int, factor: int | None
 ) -> None:
-    fields, _ = preset_settings("fast", "dm", spec("custom", height, width), 10, "convnet")
+    fields, _ = preset_settings("fast", "dm", spec("custom", height, width), ipc, "convnet")
     assert fields.get("factor") == factor
 
 
@@ -76,15 +86,25 @@ def test_patches_are_tiles_from_100_pixels_on(preset: str) -> None:
     )
 
 
-def test_tiles_that_cannot_be_are_left_out_and_said(tiny: ImageData) -> None:
-    chosen = {"factor": 2, "real_batch": 8}
-    assert without_what_cannot_be(chosen, tiny.spec, least=12, ipc=3) == (chosen, None)
-    assert without_what_cannot_be(chosen, tiny.spec, least=12, ipc=4, init="noise") == (chosen, None)
-    plain, said = without_what_cannot_be(chosen, tiny.spec, least=12, ipc=4)
+def test_tiles_that_cannot_be_are_left_out_and_said() -> None:
+    chosen, few = {"factor": 2, "real_batch": 8}, images_of(np.zeros((24, 8, 8, 1), np.uint8))
+    assert with_tiles_that_suit(chosen, few, ipc=3) == (chosen, None)
+    assert with_tiles_that_suit(chosen, few, ipc=4, init="noise") == (chosen, None)
+    plain, said = with_tiles_that_suit(chosen, few, ipc=4)
     assert plain == {"factor": 1, "real_batch": 8} and "16 real images of each class are needed" in str(said)
-    assert without_what_cannot_be({"real_batch": 8}, tiny.spec, least=1, ipc=4) == ({"real_batch": 8}, None)
-    odd = replace(tiny.spec, height=9)
-    assert "8x9 pixels do not divide by 2" in str(without_what_cannot_be(chosen, odd, 12, 1)[1])
+    assert with_tiles_that_suit({"real_batch": 8}, few, ipc=4) == ({"real_batch": 8}, None)
+    odd = images_of(np.zeros((24, 9, 8, 1), np.uint8))
+    assert "8x9 pixels do not divide by 2" in str(with_tiles_that_suit(chosen, odd, 1)[1])
+
+
+def test_many_tiles_are_for_images_that_keep_their_detail() -> None:
+    rows = np.linspace(0, 255, 32, dtype=np.uint8)
+    smooth = np.tile(rows[:, None, None], (20, 1, 32, 1))
+    stripes = np.tile(np.uint8([[0], [255]] * 16)[:, None], (20, 1, 32, 1))
+    for pixels, factor in ((smooth, 4), (stripes, 2)):
+        chosen, said = with_tiles_that_suit({"factor": 4}, images_of(pixels), 1, "noise")
+        assert chosen == {"factor": factor} and (said is None) == (factor == 4)
+    assert "no tiles of 4x4: they keep 0% of the detail of these images, and 70% is wanted" in str(said)
 
 
 def test_an_unknown_preset_is_refused_with_the_nearest() -> None:

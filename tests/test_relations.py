@@ -44,6 +44,14 @@ def test_intra_class_as_equation_3_is_written() -> None:
     assert float(intra_class(features, centres, temperature)) == pytest.approx(total / 12)
 
 
+def test_without_a_centre_images_are_only_driven_from_each_other() -> None:
+    """Two images at right angles: log(e^0 + 1) each; on one spot more."""
+    apart, centre = torch.tensor([[[2.0, 0.0], [0.0, 3.0]]]), torch.tensor([[5.0, 5.0]])
+    assert float(intra_class(apart, centre, 0.5, False)) == pytest.approx(math.log(2))
+    same = torch.tensor([[[2.0, 0.0], [3.0, 0.0]]])
+    assert float(intra_class(same, centre, 0.5, False)) == pytest.approx(math.log(math.exp(2) + 1))
+
+
 def test_an_image_alone_in_its_class_has_nothing_to_be_driven_from() -> None:
     features = numbers(2, 1, 3).requires_grad_()
     loss = intra_class(features, numbers(2, 3, seed=1), 0.5)

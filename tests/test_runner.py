@@ -33,6 +33,7 @@ from condensery import (
 )
 from condensery.methods import METHODS
 from condensery.models.registry import NetworkFactory
+from condensery.presets import run_command
 from condensery.run_folder import RunFolder
 from condensery.runner import resume_run
 from condensery.session import Interrupted, Options
@@ -81,6 +82,34 @@ def test_result_and_record(tiny_file: Path, tiny: ImageData) -> None:
     assert record["fields"]["real_batch"] == 4 and record["fields"]["iterations"] == 20_000
     assert record["data"]["fingerprint"] == tiny.fingerprint
     assert record["versions"]["condensery"] and record["hardware"]
+
+
+def test_precision_is_kept_and_said(tiny_file: Path, tiny: ImageData, tmp_path: Path) -> None:
+    full, low = dm(tiny_file), dm(tiny_file, precision="bfloat16", out=tmp_path / "run", steps=2)
+    assert (full.record["precision"], low.record["precision"]) == ("float32", "bfloat16")
+    refused(
+        "was started with precision bfloat16, not float32",
+        lambda: dm(tiny_file, out=tmp_path / "run", resume=True),
+    )
+    gone_on = resume_run(tmp_path / "run", steps=3)
+    assert gone_on.record["precision"] == "bfloat16"
+    assert torch.equal(gone_on.images, dm(tiny_file, precision="bfloat16").images)
+    difference = (gone_on.images - full.images).abs().max()
+    assert 0 < difference < 0.1
+    assert "--precision bfloat16" in run_command(low.record)
+    assert "--precision" not in run_command(full.record)
+
+
+def test_precision_of_an_evaluation_is_said(tiny_file: Path, tiny: ImageData) -> None:
+    made, low = dm(tiny_file), FAST.with_precision("bfloat16")
+    full = evaluate(made, tiny, protocol=FAST, baselines=(), device="cpu")
+    asked = evaluate(made, tiny, protocol=FAST, baselines=(), device="cpu", precision="bfloat16")
+    named = evaluate(made, tiny, protocol=low, baselines=(), device="cpu")
+    assert (full.record["precision"], full.record["protocol"]) == ("float32", "fast")
+    assert (asked.record["precision"], asked.record["protocol"]) == ("bfloat16", "fast+precision=bfloat16")
+    assert asked.scores[0].accuracies == named.scores[0].accuracies
+    refused("unknown precision 'half'", lambda: evaluate(made, tiny, precision="half"))
+    refused("unknown precision 'half'", lambda: dm(tiny_file, precision="half"))
 
 
 def test_files_of_a_run(tiny_file: Path, tmp_path: Path) -> None:
@@ -160,15 +189,17 @@ def test_time_limit_stops_with_a_usable_result_that_can_go_on(tiny_file: Path, t
     assert torch.equal(resumed.images, dm(tiny_file, steps=8).images)
 
 
-def test_estimate_is_announced_before_a_long_run(tiny_file: Path) -> None:
+def test_a_long_run_says_its_time_after_the_second_step(tiny_file: Path) -> None:
+    """The first warms up. No step is made for the estimate alone."""
     lines: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        dm(tiny_file, steps=100, announce=lines.append, callback=_interrupt)
-    assert any("for 100 steps" in line and "GiB on cpu" in line for line in lines)
+        dm(tiny_file, steps=100, announce=lines.append, callback=_interrupt_after_two)
+    assert sum("for 100 steps (" in line and "GiB on cpu" in line for line in lines) == 1
 
 
-def _interrupt(report: StepReport) -> None:
-    raise KeyboardInterrupt
+def _interrupt_after_two(report: StepReport) -> None:
+    if report.step == 2:
+        raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -22,6 +22,7 @@ if typing.TYPE_CHECKING:
     from condensery.comparison.reports import Comparison
     from condensery.coresets import SELECTORS, SelectionTask, Selector, get_selector
     from condensery.data import load as load_images
+    from condensery.drawing import draw
     from condensery.errors import BadFile, BadInput, CondenseryError, FailedWork
     from condensery.evaluation import PROTOCOLS, Evaluation, Honest, Protocol, Score, SoftLabels, evaluate
     from condensery.importing import import_sets
@@ -74,6 +75,7 @@ __all__ = [
     "compare",
     "condense",
     "continual",
+    "draw",
     "evaluate",
     "get_method",
     "get_selector",
@@ -98,6 +100,7 @@ _HOMES = {
     "comparison.reports": "Comparison",
     "coresets": "SELECTORS SelectionTask Selector get_selector",
     "data": "load_images",
+    "drawing": "draw",
     "errors": "BadFile BadInput CondenseryError FailedWork",
     "evaluation": "PROTOCOLS Evaluation Honest Protocol Score SoftLabels evaluate",
     "importing": "import_sets",

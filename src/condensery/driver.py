@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,7 +13,6 @@ import torch
 from condensery.errors import FailedWork
 from condensery.method import Method, Preparation, State, Task
 from condensery.provenance import peak_memory
-from condensery.records import all_finite
 from condensery.rng import Rng
 from condensery.synthetic import Content
 
@@ -81,12 +81,8 @@ def advance(method: Method, task: Task, state: State, rng: Rng) -> tuple[State, 
             term.backward(inputs=leaves)
             _make_dense(leaves)
             terms.append(term.detach())
-        losses = torch.stack(terms).tolist() if terms else []
-        fix = f"a smaller --{_rate(method)} often helps"
-        _require_finite(losses, leaves, state.step, fix)
-        if terms:
-            _update(state, leaves, fix)
-        return method.advance(task, state, rng.fork("advance")), sum(losses)
+        loss = _update(state, terms, f"a smaller --{_rate(method)} often helps") if terms else 0.0
+        return method.advance(task, state, rng.fork("advance")), loss
 
 
 def trajectory(
@@ -127,22 +123,43 @@ def _rate(method: Method) -> str:
     return (rates or [_RATES[0]])[-1].replace("_", "-")
 
 
-def _update(state: State, leaves: list[torch.Tensor], fix: str) -> None:
-    """Update the leaves, or leave them as they are if an update would not be finite."""
-    before = [tensor.detach().clone() for tensor in leaves]
-    state.optimizers["synthetic"].step()
-    if all(all_finite(tensor) for tensor in leaves):
-        return
-    with torch.no_grad():
-        for tensor, old in zip(leaves, before, strict=True):
-            tensor.copy_(old)
-    raise NonFinite(f"step {state.step}: the update makes images that are not finite; {fix}")
+def _update(state: State, terms: Sequence[torch.Tensor], fix: str) -> float:
+    """Update the leaves, or leave them and their optimiser as they are if anything is not finite. Returns the loss.
+
+    Reading a number from a GPU waits until all that was asked of it is done, so what has to be known of a step is read
+    at once, after the update.
+    """
+    leaves, optimizer = state.leaves(), state.optimizers["synthetic"]
+    before, slots = [leaf.detach().clone() for leaf in leaves], copy.deepcopy(optimizer.state_dict())
+    slopes = _extremes(leaf.grad for leaf in leaves if leaf.grad is not None)
+    optimizer.step()
+    losses, slopes, updated = _read(list(terms), slopes, _extremes(leaves))
+    if problem := _problem(losses, slopes, updated):
+        with torch.no_grad():
+            for leaf, old in zip(leaves, before, strict=True):
+                leaf.copy_(old)
+        optimizer.load_state_dict(slots)
+        raise NonFinite(f"step {state.step}: {problem}; {fix}")
+    return sum(losses)
 
 
-def _require_finite(terms: list[float], leaves: list[torch.Tensor], step: int, fix: str) -> None:
-    for i, term in enumerate(terms):
+def _problem(losses: list[float], slopes: list[float], updated: list[float]) -> str | None:
+    """What of a step is not finite, the first thing that went wrong; None if all is."""
+    for i, term in enumerate(losses):
         if not math.isfinite(term):
-            raise NonFinite(f"step {step}: term {i + 1} of {len(terms)} of the loss is {term}; {fix}")
-    for tensor in leaves:
-        if tensor.grad is not None and not all_finite(tensor.grad):
-            raise NonFinite(f"step {step}: the loss is finite but its gradient is not; {fix}")
+            return f"term {i + 1} of {len(losses)} of the loss is {term}"
+    if not all(map(math.isfinite, slopes)):
+        return "the loss is finite but its gradient is not"
+    return None if all(map(math.isfinite, updated)) else "the update makes images that are not finite"
+
+
+def _extremes(tensors: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+    """The least and the greatest value of each, one of which is not finite where any value is not."""
+    return [extreme for tensor in tensors for extreme in torch.aminmax(tensor.detach())]
+
+
+def _read(*groups: list[torch.Tensor]) -> list[list[float]]:
+    """The numbers in groups of scalars, all of which come to the CPU at once."""
+    device = groups[0][0].device
+    values = torch.stack([scalar.to(device, torch.float64) for group in groups for scalar in group]).tolist()
+    return [[values.pop(0) for _ in group] for group in groups]

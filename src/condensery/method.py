@@ -85,7 +85,9 @@ class Task:
         """
         total = len(self.pool.labels)
         drawn = rng.fork("real batch").numpy().choice(total, min(count, total), replace=False)
-        return self.pool.images_at(drawn), torch.from_numpy(self.pool.labels[drawn]).to(self.device)
+        return self.pool.images_at(drawn), torch.from_numpy(self.pool.labels[drawn]).to(
+            self.device, non_blocking=True
+        )
 
     def even_batch(self, count: int, rng: Rng) -> tuple[Tensor, Tensor]:
         """Real images, equally many of each class where it has them, and their classes: (B, C, H, W), int64 (B,).
@@ -119,7 +121,7 @@ class Task:
 
     def new_network(self, rng: Rng) -> nn.Module:
         """A network with random weights, in training mode, on the device."""
-        return self.network.build(self.spec, rng).to(self.device).train()
+        return self.network.build(self.spec, rng).to(self.device, non_blocking=True).train()
 
 
 @dataclass(frozen=True)

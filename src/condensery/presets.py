@@ -24,13 +24,17 @@ from condensery.coresets import SELECTORS
 from condensery.errors import BadInput, did_you_mean
 from condensery.method import Method
 from condensery.methods import METHODS, get_method
+from condensery.models.precision import FLOAT32
 from condensery.models.registry import resolve
 from condensery.records import ImageData, ImageSpec
+from condensery.synthetic.tiles import kept_detail
 from condensery.text import count
 
 PRESETS = ("fast", "paper")
 _DEFAULTS = {"network": "convnet", "seed": 0}  # of every command that makes a set
-_CONDITIONS = ("data", "network", "ipc", "least_ipc", "least_side")
+_CONDITIONS = ("data", "network", "ipc", "least_ipc", "most_ipc", "least_side")
+LEAST_DETAIL = 0.7
+"""Of the variance within images, what tiles of more than 2x2 must keep to be worth their number (docs/minutes.md)."""
 _OF_DATA = ("whitening",)  # options of the images, not of a method
 
 
@@ -79,7 +83,7 @@ def _holds(entry: Mapping[str, Any], spec: ImageSpec, ipc: int, network: str) ->
     here = {"data": spec.name, "network": network, "ipc": ipc}
     return (
         all(value == entry.get(name, value) for name, value in here.items())
-        and ipc >= entry.get("least_ipc", 1)
+        and entry.get("least_ipc", 1) <= ipc <= entry.get("most_ipc", ipc)
         and min(spec.height, spec.width) >= entry.get("least_side", 1)
     )
 
@@ -103,33 +107,38 @@ def with_preset(
     spec = images.spec
     chosen, steps = preset_settings(preset, method.name, spec, ipc, resolve(network).kind)
     chosen = {name: value for name, value in chosen.items() if name not in given}
-    least = int(np.bincount(images.train.labels, minlength=spec.num_classes).min())
-    chosen, left_out = without_what_cannot_be(chosen, spec, least, ipc, getattr(method, "init", "real"))
-    if left_out:
-        announce(left_out)
+    chosen, smaller = with_tiles_that_suit(chosen, images, ipc, getattr(method, "init", "real"))
+    if smaller:
+        announce(smaller)
     return get_method(method.name, **{**asdict(method), **chosen}), steps  # type: ignore[call-overload]
 
 
-def without_what_cannot_be(
-    chosen: dict[str, Any], spec: ImageSpec, least: int, ipc: int, init: str = "real"
+def with_tiles_that_suit(
+    chosen: dict[str, Any], images: ImageData, ipc: int, init: str = "real"
 ) -> tuple[dict[str, Any], str | None]:
-    """What a preset chose without tiles that these images do not allow, and a line that says so.
+    """What a preset chose, with fewer tiles to an image where these images ask for it, and a line that says so.
 
     Args:
-        least: real images of the smallest class.
         init: what the method starts from.
     """
-    factor = chosen.get("factor", 1)
-    if factor == 1:
-        return chosen, None
-    reason = None
+    factor, reasons = chosen.get("factor", 1), []
+    while factor > 1 and (reason := _against_tiles(factor, images, ipc, init)):
+        reasons.append(f"no tiles of {factor}x{factor}: {reason}")
+        factor //= 2
+    return ({**chosen, "factor": factor}, "; ".join(reasons)) if reasons else (chosen, None)
+
+
+def _against_tiles(factor: int, images: ImageData, ipc: int, init: str) -> str | None:
+    """Why images are not stored as factor x factor tiles; None if they can be."""
+    spec = images.spec
     if spec.height % factor or spec.width % factor:
-        reason = f"{spec.width}x{spec.height} pixels do not divide by {factor}"
-    elif init == "real" and ipc * factor**2 > least:
-        reason = f"{ipc * factor**2} real images of each class are needed, and one has {least}"
-    if reason is None:
-        return chosen, None
-    return {**chosen, "factor": 1}, f"no tiles of {factor}x{factor}: {reason}"
+        return f"{spec.width}x{spec.height} pixels do not divide by {factor}"
+    least = int(np.bincount(images.train.labels, minlength=spec.num_classes).min())
+    if init == "real" and ipc * factor**2 > least:
+        return f"{ipc * factor**2} real images of each class are needed, and one has {least}"
+    if factor > 2 and (kept := kept_detail(images.train.pixels, factor)) < LEAST_DETAIL:
+        return f"they keep {kept:.0%} of the detail of these images, and {LEAST_DETAIL:.0%} is wanted"
+    return None
 
 
 def preset_fields(method: str) -> set[str]:
@@ -161,7 +170,9 @@ def _file() -> dict[str, Any]:
 
 
 def run_command(record: Mapping[str, Any]) -> str:
-    """`condense run ...`, or `condense select ...`, with every setting that differs from its default, or has several.
+    """`condense run ...` or `condense select ...` with every setting that differs from its default or has several.
+
+    Of a set that was drawn from a generator anew, `condense draw ...`.
 
     Args:
         record: of a set that `condensery.condense` or `condensery.select` made.
@@ -169,6 +180,10 @@ def run_command(record: Mapping[str, Any]) -> str:
     Returns:
         The command; "" for a record that does not say enough, such as that of an imported set.
     """
+    if drawn := record.get("drawn"):
+        budget = [] if isinstance(drawn["ipc"], list) else ["--ipc", str(drawn["ipc"])]
+        words = ["condense", "draw", str(drawn.get("set", "")), *budget, "--seed", str(drawn["seed"])]
+        return shlex.join(words) if drawn.get("set") else ""
     selected = "indices" in record
     needed = {"method", "ipc", "fields", "data", *_DEFAULTS, *(() if selected else ("step",))}
     if not needed <= record.keys() or "source" not in record["data"]:
@@ -184,6 +199,8 @@ def run_command(record: Mapping[str, Any]) -> str:
     for key, default in _DEFAULTS.items():
         if record[key] != default:
             words += [f"--{key}", str(record[key])]
+    if record.get("precision", FLOAT32) != FLOAT32:
+        words += ["--precision", record["precision"]]
     known = SELECTORS if selected else METHODS
     method = known.get(record["method"])  # None for one that is not registered here
     defaults = {f.name: f.default for f in dataclass_fields(method)} if method else {}

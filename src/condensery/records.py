@@ -291,14 +291,30 @@ class SyntheticSet:
 
     @property
     def stored_counts(self) -> tuple[int, ...]:
-        """Images of each class that the file holds; in place of a generator, as many as have its bytes.
+        """Images of each class that the file holds; those that it makes where it holds a generator.
 
         A class has its share of what is stored, at least one.
         """
-        total = self.stored_images
-        if any(name.endswith(".codes") for name in self.stored):
-            total = round(sum(t.nbytes for t in self.stored.values()) / self.images[0].nbytes)
+        return self.counts if self._generated else self._shares(self.stored_images)
+
+    @property
+    def counts_of_equal_bytes(self) -> tuple[int, ...]:
+        """Images of each class, in the form of this set's, with the bytes of what the file stores in place of them.
+
+        A class has its share, at least one. Only a generator's bytes are not those of `stored_counts`.
+        """
+        return (
+            self._shares(round(self.image_bytes / self.images[0].nbytes))
+            if self._generated
+            else self.stored_counts
+        )
+
+    def _shares(self, total: int) -> tuple[int, ...]:
         return tuple(max(1, n * total // len(self)) for n in self.counts)
+
+    @property
+    def _generated(self) -> bool:
+        return any(name.endswith(".codes") for name in self.stored)
 
     @property
     def label_kind(self) -> str:
@@ -313,10 +329,14 @@ class SyntheticSet:
     @property
     def bytes(self) -> int:
         """Bytes of the tensors in a file of the set: images or what makes them, classes, targets and whitening."""
-        images = sum(t.nbytes for t in self.stored.values()) if self.stored else self.images.nbytes
         targets = 0 if self.targets is None else self.targets.nbytes
         whitening = 0 if self.spec.whitening is None else self.spec.whitening.nbytes
-        return images + self.labels.nbytes + targets + whitening
+        return self.image_bytes + self.labels.nbytes + targets + whitening
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of the images, or of what makes them."""
+        return sum(t.nbytes for t in self.stored.values()) if self.stored else self.images.nbytes
 
     def hard(self) -> SyntheticSet:
         """The same images with their classes alone, and no wishes about training."""

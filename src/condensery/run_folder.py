@@ -25,6 +25,7 @@ from condensery.budgets import per_class
 from condensery.data.sources import silent
 from condensery.errors import BadFile, BadInput
 from condensery.export import save_picture
+from condensery.models.precision import FLOAT32
 from condensery.records import SyntheticSet
 
 
@@ -40,6 +41,7 @@ class RunSettings:
         network, seed: as asked for.
         steps: how many updates to make; more can be asked for when a run is resumed.
         start: "set" and "sha256" of the set that the images start from, "" for one that is no file; None for none.
+        precision: in which networks compute, see `condensery.models.precision`.
     """
 
     source: str
@@ -52,6 +54,7 @@ class RunSettings:
     seed: int
     steps: int
     start: dict[str, str] | None = None
+    precision: str = FLOAT32
 
 
 @dataclass
@@ -169,7 +172,8 @@ class RunFolder:
         return RunSettings(**record)
 
     def write_settings(self, settings: RunSettings) -> None:
-        record = {key: value for key, value in asdict(settings).items() if key != "start" or value}
+        optional = {"start": None, "precision": FLOAT32}  # left out where they say nothing, as ever
+        record = {k: v for k, v in asdict(settings).items() if k not in optional or v != optional[k]}
         disk.write_text(self._settings_path, json.dumps(record, indent=2) + "\n")
 
     def save(self, tensors: dict[str, Tensor], step: int, curve: Curve, result: SyntheticSet) -> None:

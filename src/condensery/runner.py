@@ -19,6 +19,7 @@ from condensery.evaluation import Protocol
 from condensery.method import Method, Task
 from condensery.methods import get_method
 from condensery.minutes import require_minutes, within
+from condensery.models.precision import FLOAT32, require_precision
 from condensery.models.registry import resolve
 from condensery.presets import preset_line, preset_whitening, with_preset
 from condensery.provenance import pick_device
@@ -43,6 +44,7 @@ def condense(
     minutes: float | None = None,
     seed: int = 0,
     device: str = "auto",
+    precision: str = FLOAT32,
     out: str | Path | None = None,
     resume: bool = False,
     checkpoint_every: float = 60.0,
@@ -75,6 +77,8 @@ def condense(
             no more than its steps are made, without one up to the published number.
         seed: decides every random draw.
         device: "auto", "cpu" or "cuda".
+        precision: in which networks compute: "float32", or "bfloat16", which is faster on processors that have
+            instructions for it and gives other images of the same worth (docs/speed.md).
         out: a new folder for checkpoints and result; None keeps everything in memory.
         resume: go on if `out` holds this run already, to the same bits as if it had never stopped.
         checkpoint_every: seconds between checkpoints.
@@ -105,6 +109,7 @@ def condense(
     method = _configured(method, fields, preset)
     require_budget(ipc, budget)
     _check(method, steps, minutes, network, device)
+    require_precision(precision)
     how_to_load = given_options(size, channels, data_options)
     going_on = resume and out is not None and RunFolder(Path(out)).exists
     if out is not None and not going_on:
@@ -129,7 +134,8 @@ def condense(
             taken = _chosen(method, typed)
             announce(preset_line(preset, method.name, taken, steps or method.steps(typical), typical))
         if minutes is not None:
-            task = _task(images, network, counts, pick_device(device), start)
+            announce(f"timing steps, to see what fits into {minutes:g} minutes")
+            task = _task(images, network, precision, counts, pick_device(device), start)
             found = within(
                 minutes,
                 method,
@@ -154,6 +160,7 @@ def condense(
         seed=seed,
         steps=wanted_steps,
         start=start_record,
+        precision=precision,
     )
     if out is not None and going_on:
         about_data = ("source", "options", "fingerprint", "steps")
@@ -247,10 +254,12 @@ def _check(method: Method, steps: int | None, minutes: float | None, network: st
             raise BadInput(f"--steps {steps} and --minutes {minutes:g} both say how long: give one of them")
 
 
-def _task(images: ImageData, network: str, counts: Counts, device: torch.device, start: Start | None) -> Task:
+def _task(
+    images: ImageData, network: str, precision: str, counts: Counts, device: torch.device, start: Start | None
+) -> Task:
     """What a method works on, for measurements."""
-    pool = ClassPool(images.train, images.spec, device)
-    return Task(pool, resolve(network), counts, device, default_chunk(device), start=start)
+    pool, factory = ClassPool(images.train, images.spec, device), resolve(network).computing_in(precision)
+    return Task(pool, factory, counts, device, default_chunk(device, precision), start=start)
 
 
 def _chosen(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:

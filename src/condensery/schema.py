@@ -174,12 +174,15 @@ _ACCURACY = Fields(
         **dict.fromkeys(("protocol", "network", "data"), TEXT),
     }
 )
+PRECISION = Value("float32 or bfloat16", lambda x: x in ("float32", "bfloat16"))
+"""In which networks compute; float32 where a record does not say."""
 START = Value("null, or texts called set and sha256", _is_start)
 """The set that a run started from: its file and its digest, see `condensery.artifact.digest`."""
 PRINTS = Fields({"train": TEXT, "test": TEXT})
 RECORD = Fields(
     {
         **dict.fromkeys(("method", "network", "hardware", "time"), TEXT),
+        "precision": PRECISION,
         "ipc": per_class(0),
         "start": START,
         "seed": ANY_WHOLE,
@@ -205,6 +208,7 @@ SETTINGS = Fields(
         "start": START,
         "steps": whole(1),
         "seed": ANY_WHOLE,
+        "precision": PRECISION,
     },
     required=("source", "options", "fingerprint", "method", "fields", "ipc", "network", "seed", "steps"),
     others=False,
@@ -231,6 +235,7 @@ EVALUATION = Fields(
         "scores": Each(_SCORE),
         **dict.fromkeys(("data", "command"), PATH),
         **dict.fromkeys(("protocol", "method", "label", "time", "hardware"), TEXT),
+        "precision": PRECISION,
         "seed": ANY_WHOLE,
         "condense_seconds": Each(number(0)),
         "fields": Fields(),

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -21,6 +21,7 @@ from condensery.evaluation import Protocol, evaluate, get_protocol
 from condensery.memory import at_most, bytes_within
 from condensery.method import Method, Task
 from condensery.minutes import seconds_to_prepare
+from condensery.models.precision import slow_note
 from condensery.models.registry import resolve
 from condensery.provenance import environment, origin, peak_memory, pick_device
 from condensery.records import ImageData, SyntheticSet
@@ -115,10 +116,12 @@ class Session:
         pool = ClassPool(images.train, images.spec, device)
         require_real(pool)
         _require_reached(options.evaluate_at, settings.steps)
-        network, chunk = resolve(settings.network), default_chunk(device)
+        network = resolve(settings.network).computing_in(settings.precision)
+        chunk = default_chunk(device, network.precision)
         counts = in_record(settings.ipc, images.spec.num_classes)
         self.task = Task(pool, network, counts, device, chunk, settings.steps, start)
-        for note in (*method.check(self.task), network.depth_note(images.spec)):
+        slow = slow_note(network.precision, device)
+        for note in (*method.check(self.task), network.depth_note(images.spec), slow):
             if note:
                 options.announce(note)
         self.rng = driver.source(settings.seed)
@@ -128,7 +131,8 @@ class Session:
             dict[str, Any]
         ] = []  # accuracies that `condense evaluate` wrote into the set's record
         self._prepare()
-        self.tried = self._estimate() if options.memory is not None else None
+        if options.memory is not None:
+            self._try_step()
         self.state = driver.begin(method, self.task, self.rng)
 
     def _within_memory(self, device: torch.device) -> AbstractContextManager[None]:
@@ -204,11 +208,10 @@ class Session:
             self.folder.save_initial(self.result())
         with _stop_signals(self.folder is not None) as signals:
             try:
-                self._announce_estimate()
                 self._loop(signals)
             except (_Stop, Interrupted, FailedWork) as reason:
                 stopped = reason
-            self._save()
+            self._save(stopped)
             if self.folder:
                 self.folder.save_picture(self.result(), self.options.announce)
         where = f" in {self.folder.path}" if self.folder else ""
@@ -234,8 +237,7 @@ class Session:
             self.state = state
             self.curve.loss.append(loss)
             self.curve.seconds += now - step_began
-            if 1 < left < _WORTH_ESTIMATING and state.step == self.settings.steps - left + 1:
-                self._announce_time(now - step_began, left - 1)
+            self._announce_time(now - step_began, left)
             if self.options.callback:
                 report = StepReport(state.step, self.settings.steps, loss, now - started, state.synthetic)
                 self.options.callback(report)
@@ -263,28 +265,24 @@ class Session:
                 "--resume goes on"
             )
 
-    def _announce_estimate(self) -> None:
-        left = self.settings.steps - self.state.step
-        if left < _WORTH_ESTIMATING:
+    def _try_step(self) -> None:
+        """See whether there is memory for a step. If it fails otherwise, the run will say so, and keep what it has."""
+        with suppress(FailedWork):
+            driver.estimate(self.method, self.task, self.rng, 1)
+
+    def _announce_time(self, seconds: float, steps: int) -> None:
+        """How long the `steps` of this session take: by the first of a few, by the second, a warm one, of many."""
+        device, left = self.task.device, self.settings.steps - self.state.step
+        few = steps < _WORTH_ESTIMATING
+        if not left or steps - left != (1 if few else 2):
             return
-        if cost := self.tried or self._estimate():
-            self.options.announce(
-                f"about {readable_seconds(cost.seconds * left)} for {count(left, 'step')} ({cost.seconds:.3g} s each) "
-                f"and {cost.bytes / 2**30:.1f} GiB on {self.task.device}"
-            )
-
-    def _estimate(self) -> driver.Estimate | None:
-        """Of one step; None if that fails: the run itself will say so, and keep what it has."""
-        try:
-            return driver.estimate(self.method, self.task, self.rng, 1)
-        except FailedWork:
-            return None
-
-    def _announce_time(self, seconds: float, left: int) -> None:
-        """Where two steps on trial would be much of the work, the first step says how long the others take."""
-        self.options.announce(
-            f"about {readable_seconds(seconds * left)} for {count(left, 'more step')} ({seconds:.3g} s each)"
-        )
+        each = f"({seconds:.3g} s each)"
+        if few:
+            line = f"about {readable_seconds(seconds * left)} for {count(left, 'more step')} {each}"
+        else:
+            memory = f"{peak_memory(device) / 2**30:.1f} GiB on {device}"
+            line = f"about {readable_seconds(seconds * steps)} for {count(steps, 'step')} {each} and {memory}"
+        self.options.announce(line)
 
     def _evaluate_if_due(self, signals: Sequence[int]) -> None:
         """Evaluate at the chosen steps. An evaluation that is interrupted is made anew when the run is resumed."""
@@ -315,12 +313,14 @@ class Session:
             f"step {step}: {100 * score.mean:.1f} ± {100 * score.std:.1f} % (n = {score.n}, {protocol.name})"
         )
 
-    def _save(self) -> None:
+    def _save(self, stopped: BaseException | None = None) -> None:
         if not self.folder:
             return
         try:
             self.folder.save(self.state.tensors(), self.state.step, self.curve, self.result())
         except BadInput as error:
+            if isinstance(stopped, FailedWork):  # which says why, such as images that overflow
+                raise type(stopped)(f"{stopped}; the set after step {self.state.step}: {error}") from error
             raise BadInput(
                 f"{error}; condense run --resume --out {self.folder.path} goes on from what is there"
             ) from error
@@ -341,6 +341,7 @@ class Session:
             "fields": settings.fields,
             "ipc": settings.ipc,
             "network": settings.network,
+            "precision": settings.precision,
             **({"start": settings.start} if settings.start else {}),
             "seed": settings.seed,
             "step": self.state.step,

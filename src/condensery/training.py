@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from condensery.data.pool import batches
 from condensery.errors import BadInput
 from condensery.models.batch_norm import mixes_samples
+from condensery.models.precision import FLOAT32, precision_of
 from condensery.models.registry import NetworkFactory
 from condensery.records import ImageData, ImageSpec
 from condensery.rng import Rng
@@ -27,11 +28,14 @@ FORWARD = 1 / 3
 """Rough work of a forward pass; a training step, which also goes backward, is 1."""
 _PASS = 256  # images per pass of a network that is only asked
 CPU_CHUNK = 16  # images whose activations in a 128-wide ConvNet at 32x32 still fit a core's cache
+_LOW_CHUNK = 128  # in bfloat16, where calling oneDNN costs more than the cache gives (docs/speed.md)
 
 
-def default_chunk(device: torch.device) -> int | None:
+def default_chunk(device: torch.device, precision: str = FLOAT32) -> int | None:
     """Images per pass: few on a CPU, where activations should stay in cache; whole batches on a GPU."""
-    return CPU_CHUNK if device.type == "cpu" else None
+    if device.type != "cpu":
+        return None
+    return CPU_CHUNK if precision == FLOAT32 else _LOW_CHUNK
 
 
 def forward_layout(images: Tensor) -> Tensor:
@@ -84,7 +88,7 @@ class TensorImages:
         return self.images.nbytes + self.labels.nbytes
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        indices = indices.to(self.labels.device)
+        indices = indices.to(self.labels.device, non_blocking=True)
         return self.images[indices], self.labels[indices]
 
 
@@ -187,7 +191,7 @@ def train_network(
 ) -> nn.Module:
     """A fresh network, trained by `recipe` on `images`, which are drawn on `device`."""
     source = rng.fork("network") if recipe.weights < 0 else Rng(recipe.weights)
-    network = factory.build(spec, source).to(device)
+    network = factory.build(spec, source).to(device, non_blocking=True)
     train(network, images, recipe, rng, augment=augment, device=device, on_epoch=on_epoch)
     return network
 
@@ -204,7 +208,7 @@ def train(
 ) -> None:
     """`fit` with layers that draw, such as dropout, and in passes that suit the device."""
     with rng.fork("layers").seeded(device):
-        chunk = default_chunk(device)
+        chunk = default_chunk(device, precision_of(network))
         fit(network, images, recipe, rng.fork("training"), augment=augment, chunk=chunk, on_epoch=on_epoch)
 
 
@@ -300,13 +304,13 @@ def accuracy(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], chunk
         batches: normalised images (n, C, H, W) and labels (n,).
     """
     network.eval()
-    correct = total = 0
+    total, correct = 0, torch.zeros((), dtype=torch.long)
     for images, labels in batches:
         size = chunk or len(images)
         for part, part_labels in zip(images.split(size), labels.split(size), strict=True):
-            correct += int((network(part).argmax(1) == part_labels).sum())
+            correct = (network(part).argmax(1) == part_labels).sum() + correct  # read once, at the end
         total += len(labels)
-    return correct / total
+    return int(correct) / total
 
 
 def accuracy_on_test(
@@ -316,4 +320,4 @@ def accuracy_on_test(
     test = batches(data.test, data.spec, device, _PASS)
     if factory.any_layout:
         test = ((forward_layout(images), labels) for images, labels in test)
-    return accuracy(network, test, default_chunk(device))
+    return accuracy(network, test, default_chunk(device, factory.precision))

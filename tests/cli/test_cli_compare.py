@@ -95,7 +95,7 @@ def test_what_the_images_hold_is_said_first(condense, photos) -> None:
 
 def test_a_dry_run(condense) -> None:
     done = condense("compare --methods dm,random --dry-run", *SMALL)
-    assert done.code == 0 and done.out.count("about ") == 1 and "for 3 cells" in done.out
+    assert done.code == 0 and done.out.count("about ") == 1 and "for 4 cells" in done.out
     assert "add random" not in done.out
     done = condense("compare --methods dm --dry-run", *SMALL)
     assert "random images are the floor that a method has to beat: add random" in done.out
@@ -126,9 +126,9 @@ def test_ctrl_c_says_how_to_go_on(condense, monkeypatch) -> None:
         patch.setitem(perform_module._KINDS, "whole", stop)
         done = condense(f"compare --methods random {RANDOM}")
     assert done.code == 2
-    assert done.err == "condense: stopped with 1 of 2 cells done; nothing is lost: the same command goes on\n"
+    assert done.err == "condense: stopped with 2 of 3 cells done; nothing is lost: the same command goes on\n"
     done = condense(f"compare --methods random {RANDOM}")
-    assert done.code == 0 and "1 of 2 cells are done already" in done.out
+    assert done.code == 0 and "2 of 3 cells are done already" in done.out
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,7 @@ TAKEN = {
     "select": condensery.select,
     "label": condensery.label,
     "import": condensery.import_sets,
+    "draw": condensery.draw,
     "evaluate": condensery.evaluate,
     "compare": condensery.compare,
     "reproduce": condensery.reproduce,
@@ -139,6 +140,7 @@ ELSEWHERE = {
     "run": "",
     "select": "",
     "import": "",
+    "draw": "run",
     "label": "run views temperature smallest_crop patches label_bits largest epochs seed teacher_epochs "
     "teacher_stage teacher_size teacher_weights",
     "evaluate": "runs teacher teacher_epochs temperature results",

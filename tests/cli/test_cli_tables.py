@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
+from condensery.cli.output import SPARE, Output
 from condensery.cli.tables import accuracy_table, measurement_table
 from condensery.evaluation import OWN, Evaluation, Score
 from condensery.report.contents import Measurement
@@ -60,3 +62,24 @@ def test_a_comparison_has_the_two_columns_too() -> None:
     head, *rows = lines(measurement_table([plain, one, own]))
     assert head[3:5] == ["common protocol %", "own recipe %"] and "protocol" not in head
     assert [row[3:5] for row in rows] == [["55.0 ± 5.0", "-"], ["55.0 ± 5.0", "70.0 ± 0.0"]]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 200])
+def test_a_narrow_terminal_shows_methods_and_accuracies_whole_and_names_what_it_leaves_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    settings = ("convnet+width=32", "convnet", "quick", "hard", ((0.5, 0.6),), 10, 2000, 301)
+    measurements = [
+        Measurement("digits", name, 1, *settings, steps=40, published_steps=10_000, make_seconds=(100.0,))
+        for name in ("dm", "dsa")
+    ]
+    Output().show(measurement_table(measurements), SPARE)
+    printed = capsys.readouterr().out.splitlines()
+    assert max(map(len, printed)) <= columns
+    assert all(sum(name in line and "55.0 ± 5.0" in line for line in printed) == 1 for name in ("dm", "dsa"))
+    assert "…" not in "".join(printed)
+    shown, last = printed[0], printed[-1]
+    for name in ("to make", "images", "steps", "size"):
+        assert (name in shown) != (name in last and "columns have no room for" in last), name
+    assert ("no room" in last) == (columns < 100)

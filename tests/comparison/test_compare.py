@@ -213,7 +213,7 @@ def test_more_methods_and_seeds_reuse_what_is_there(run: Run, tmp_path: Path) ->
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/cells").glob("*.json")}
     more = Counting()
     found = run(["dm", "other=dm", "random"], settings={"real_batch": 8, "other.init": "noise"}, engine=more)
-    assert more.kinds == ["make", "evaluate", "make", "evaluate"]
+    assert more.kinds == ["make", "evaluate"] * 3, "one set, and random images for each of two networks"
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert [m.subject for m in found.measurements] == ["dm", "other", "random", "whole"]
     nothing, lines = Counting(), []
@@ -411,27 +411,40 @@ def test_two_at_a_time_in_one_folder_are_refused(run: Run) -> None:
 
 
 def test_damaged_files_are_named(run: Run, tmp_path: Path) -> None:
-    run(["random"])
+    run(["random"], repeats=1)
     (cell, other) = sorted((tmp_path / "out/cells").glob("*.json"))
     as_written = other.read_text()
     cell.write_text("{")
     other.write_text("[]")
     with pytest.raises(BadFile, match="are damaged: delete them, and they are done again") as both:
-        run(["random"])
+        run(["random"], repeats=1)
     assert str(cell) in str(both.value) and str(other) in str(both.value)
     other.write_text(as_written)
     with pytest.raises(BadFile, match="is damaged: delete it, and it is done again"):
-        run(["random"])
+        run(["random"], repeats=1)
     cell.unlink()
-    assert run(["random"]).complete
+    assert run(["random"], repeats=1).complete
     (tmp_path / "out/comparison.json").write_text('{"format": 1}')
     with pytest.raises(
         BadFile, match=r"comparison\.json is damaged: delete it, and the same command goes on"
     ):
-        run(["random"])
+        run(["random"], repeats=1)
     (tmp_path / "out/comparison.json").unlink()
     engine = Counting(perform)
-    assert run(["random"], engine=engine).complete and not engine.jobs
+    assert run(["random"], repeats=1, engine=engine).complete and not engine.jobs
+
+
+def test_each_network_gets_random_images_of_its_own_where_there_is_one_seed(run: Run, tmp_path: Path) -> None:
+    found = run(["dm", "random"], seeds=[5], repeats=3)
+    dm, random, _ = found.measurements
+    assert [len(of_set) for of_set in dm.accuracies] == [3] and [len(s) for s in random.accuracies] == [1] * 3
+    chosen = [condensery.load(folder) for folder in (tmp_path / "out/sets").glob("random-*")]
+    assert {one.record["seed"] for one in chosen} == {5, 6, 7}
+    assert len({tuple(one.record["indices"]) for one in chosen}) == 3, (
+        "their spread is that of selections too"
+    )
+    found = run(["dm", "random"], seeds=[5, 6], repeats=3)
+    assert [len(s) for s in found.measurements[1].accuracies] == [3, 3], "as many networks as for others"
 
 
 def test_a_set_that_was_changed_is_not_taken_for_the_one_that_was_made(run: Run, tmp_path: Path) -> None:
@@ -545,7 +558,7 @@ def test_a_dry_run_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
     lines: list[str] = []
     found = run(dry_run=True, announce=lines.append)
     assert not (tmp_path / "out").exists() and found.measurements == ()
-    assert any(line.startswith("about ") and "for 3 cells (make 2 sets" in line for line in lines)
+    assert any(line.startswith("about ") and "for 4 cells (make 3 sets" in line for line in lines)
 
 
 @pytest.mark.parametrize(

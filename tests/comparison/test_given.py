@@ -56,8 +56,10 @@ def test_sets_stand_beside_methods_and_are_found_again(
     asked = {"methods": ["random"], "networks": [NARROW], "sets": [made, brighter], "estimate": True}
     first = Counting()
     found = run(**asked, engine=first, announce=lines.append)
-    assert first.kinds == ["evaluate"] * 2 + ["make", "evaluate", "whole"], "nobody makes what is there"
-    assert any("for 4 cells (make 1 set" in line for line in lines)
+    assert first.kinds == ["evaluate"] * 2 + ["make", "evaluate"] * 2 + ["whole"], (
+        "nobody makes what is there"
+    )
+    assert any("for 5 cells (make 2 sets" in line for line in lines)
     assert [(m.subject, m.ipc) for m in found.measurements] == [
         ("random", 1), ("mine", 1), ("brighter", 1), ("whole", None)
     ]  # fmt: skip

@@ -93,11 +93,11 @@ def test_two_commands_in_one_folder(run: Run, tmp_path: Path) -> None:
         m.accuracies for m in found.measurements
     }
     assert [(h.subject, h.ipc) for h in scored(found)] == [("dm", 1), ("mine", 1), ("mine", 2)]
-    assert {name[0] for name in named(found)} == {"dm", "mine", "random"} and len(found.galleries) == 5
+    assert {name[0] for name in named(found)} == {"dm", "mine", "random"} and len(found.galleries) == 7
     assert [cell for cell, _ in found.skipped] == ["dm, 1 per class, made with mlp"], (
         "what the first could not do is not forgotten"
     )
-    assert dict(found.facts)["Seeds of the sets"] == "0" and found.title == "tiny.npz: dm, random, mine"
+    assert dict(found.facts)["Seeds of the sets"] == "0, 1" and found.title == "tiny.npz: dm, random, mine"
 
 
 def test_a_label_that_stood_for_other_settings_before(run: Run, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_folder_that_is_not_finished(run: Run, tmp_path: Path) -> None:
     run(**SKIPPING, engine=InProcess(no_cells))
     lines: list[str] = []
     found = of_folder(tmp_path / "out", announce=lines.append)
-    assert len(found.galleries) == 2 and found.measurements == () and len(found.skipped) == 4
+    assert len(found.galleries) == 3 and found.measurements == () and len(found.skipped) == 5
     assert lines == ["no cell is done yet, so there are no accuracies: let the comparison go on"]
     run(**SKIPPING)
     assert len(of_folder(tmp_path / "out").skipped) == 1, "what was mended is not listed any more"
@@ -214,7 +214,7 @@ def test_lines_of_a_comparison_give_its_measurements(run: Run, tmp_path: Path) -
 
 
 def test_evaluations_by_hand_are_pointed_out(run: Run, tmp_path: Path, short: Any) -> None:
-    run(["random"])
+    run(["random"], repeats=1)
     (folder,) = (tmp_path / "out/sets").iterdir()
     document = condensery.evaluate(folder, protocol=short, networks=["lenet"], baselines=[]).to_json()
     (folder / "evaluations.jsonl").write_text(json.dumps(document) + "\n")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from condensery import PROTOCOLS, BadInput, ImageSpec, Rng
 from condensery.augment import PerImageAugmentation, SiameseAugmentation
-from condensery.evaluation import get_protocol
+from condensery.evaluation import Protocol, get_protocol
 from condensery.models.registry import resolve
 from condensery.training import TensorImages, fit
 from condensery.training_recipe import Recipe
@@ -239,3 +239,15 @@ def test_epochs_of_a_protocol_are_part_of_its_name() -> None:
     assert both.epochs == 5 and both.augmenter == get_protocol("dm-2023+augmentation=crop").augmenter
     with pytest.raises(BadInput, match="epochs of a protocol must be at least 1, not 0"):
         get_protocol("quick+epochs=0")
+
+
+def test_precision_of_a_protocol_is_part_of_its_name() -> None:
+    low = get_protocol("quick+epochs=4").with_precision("bfloat16")
+    assert low == get_protocol("quick+epochs=4+precision=bfloat16")
+    assert (low.name, low.precision, low.epochs) == ("quick+epochs=4+precision=bfloat16", "bfloat16", 4)
+    assert replace(Protocol.from_json(low.to_json()), summary=low.summary) == low
+    plain = PROTOCOLS["quick"]
+    assert plain.with_precision("float32") is plain
+    assert "precision" not in plain.to_json()  # as in records from before there was a choice
+    with pytest.raises(BadInput, match="unknown precision 'half'"):
+        get_protocol("quick+precision=half")

@@ -34,10 +34,12 @@ WITHOUT_TERMS = ("patches", "cgan", "gmmn", "vae")  # select and crop, or draw, 
 WITHOUT_NETWORKS = ("kip", "mmd", "rfad")
 FIXED_IMAGES = ("ld",)  # learn labels alone
 NEVER_ZERO = ("cafe", "dd", "ld", "mtt")  # their loss is more than a distance from the real images
-EMBEDDING = ("cafe", "dm", "frepo", "generative", "rfad")  # they need a network with embed()
+EMBEDDING = ("cafe", "dim", "dm", "frepo", "generative", "it-gan", "rfad")  # they need a network with embed()
 GENERATORS = (
+    "dim",
     "generative",
     "gtn",
+    "it-gan",
 )  # their images are made of codes and weights; losses are tested beside them
 FALLS = {"ld": 0.95, "mtt": 0.99}  # where one step of training, not a whole one, is looked at
 FAST_RATE: dict[str, dict[str, float]] = {  # where the published rate shows nothing in 25 steps
@@ -125,6 +127,19 @@ def test_classes_may_differ_in_their_images(name: str, quick_method: Maker, make
     found = run(method, task, 2).synthetic
     assert found.content().labels.tolist() == [0, 1, 1, 1, 2, 2]
     assert [len(found.of_class(c)) for c in task.classes] == [1, 3, 2]
+
+
+def test_works_in_bfloat16(name: str, quick_method: Maker, make_task: Maker) -> None:
+    """Its loss is near that of float32, from which networks start with the same weights; what it learns is float32."""
+    task, method = make_task(), quick_method(name)
+    first, last = [], []
+    for precision in ("float32", "bfloat16"):
+        here = replace(task, network=task.network.computing_in(precision))
+        steps = list(driver.trajectory(method, here, driver.begin(method, here, RNG), RNG, 2))
+        first.append(steps[0][1])
+        last.append(steps[-1][0].tensors())
+    assert first[1] == pytest.approx(first[0], rel=0.1)
+    assert all(t.dtype == last[0][key].dtype and t.isfinite().all() for key, t in last[1].items())
 
 
 def test_leaves_the_real_images_alone(

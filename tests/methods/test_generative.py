@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import condensery
-from condensery import BadInput, ImageData, Rng, State, Task, driver, get_method
+from condensery import PROTOCOLS, BadInput, FailedWork, ImageData, Rng, State, Task, driver, get_method
 from condensery.augment import SiameseAugmentation
+from condensery.evaluation.scores import EQUAL_BYTES
 from condensery.methods.adversary import codes_for, drawn_images
 from condensery.methods.associates import Eye
 from condensery.methods.generative import Generative
@@ -29,6 +31,7 @@ Maker = Callable[..., Any]
 RNG = Rng(3)
 QUICK = {"real_batch": 6, "gan_steps": 3, "generator_width": 8, "code_length": 8, "network_updates": 3}
 QUICK |= {"teacher_epochs": 30}
+FAST = replace(PROTOCOLS["quick"], name="fast", epochs=2, plain_epochs=2, repeats=1)
 ONE_HOT = {"condition": "one-hot"}  # needs no teacher
 
 
@@ -95,6 +98,40 @@ def test_every_loss_against_a_plain_transcription(make_task: Maker) -> None:
     weights = {"adversarial": 1.0, "class": 1.0, "match": method.match_weight, "intra": 1.0, "inter": 1.0}
     assert float(term.detach()) == pytest.approx(
         sum(weights[name] * expected[name] for name in weights), rel=1e-4
+    )
+
+
+def test_logits_in_place_of_layers_are_matched_with_the_means_of_real_ones(make_task: Maker) -> None:
+    """Two images, three classes, six real images each: the mean square over values and images."""
+    task = make_task(ipc=2)
+    method, state = begin(task, **ONE_HOT, associates="dealt", matched="logits")
+    found = method.losses(task, state, RNG)
+    plain = quick(**ONE_HOT, associates="dealt").losses(task, state, RNG)
+    network = state.networks["network"].eval()
+    with torch.no_grad():
+        made = network(state.synthetic.images)
+        real = [network(task.pool.sample(c, 6, RNG.fork("real batch", c))) for c in range(3)]
+        means = torch.stack([real[c][k::2].mean(0) for c in range(3) for k in range(2)])
+    torch.testing.assert_close(found["match"].detach(), (made - means).square().mean())
+    assert all(torch.equal(found[name], plain[name]) for name in plain if name != "match")
+
+
+def test_baselines_are_the_method_with_other_defaults(make_task: Maker) -> None:
+    """IT-GAN learns codes alone, one for each image; DiM the generator alone, with codes of its own at every step."""
+    task = make_task(ipc=2)
+    learned = {}
+    for name in ("it-gan", "dim"):
+        method = get_method(name, **QUICK, **ONE_HOT)
+        state = driver.begin(method, task, RNG)
+        assert generated(state).codes.shape == (6, 8)
+        *_, (last, _) = driver.trajectory(method, task, state, RNG, 2)
+        learned[name] = set(last.synthetic.leaves())
+    assert learned["it-gan"] == {"codes"}
+    assert "codes" not in learned["dim"] and "input.weight" in learned["dim"]
+    defaults = get_method("dim")
+    assert isinstance(defaults, Generative) and (defaults.matched, defaults.condition) == (
+        "logits",
+        "one-hot",
     )
 
 
@@ -294,18 +331,37 @@ def test_a_class_with_a_single_image(tiny: ImageData, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["associates", "condition", "codes", "codebook", "generator", "optimizer", "judged", "soft_labels"],
+    [
+        *("associates", "condition", "codes", "codebook", "generator", "optimizer", "matched", "judged"),
+        *("centre", "soft_labels"),
+    ],
 )
 def test_unknown_words_are_refused(name: str, make_task: Maker) -> None:
-    with pytest.raises(BadInput, match=f"unknown {name} 'none'; choose one of"):
-        quick(**{name: "none"}).check(make_task())
+    with pytest.raises(BadInput, match=f"unknown {name} 'nothing'; choose one of"):
+        quick(**{name: "nothing"}).check(make_task())
 
 
 def test_refusals_before_any_work(make_task: Maker) -> None:
     with pytest.raises(BadInput, match=r"4 blocks .* use --blocks 3 or fewer"):
         quick(blocks=4).check(make_task())
-    with pytest.raises(BadInput, match="2 codes of --code-length 100000000000 take"):
+    with pytest.raises(
+        BadInput, match=r"2 codes of --code-length 100000000000 and .* take .*; ask for smaller"
+    ):
         quick(code_length=100_000_000_000, **ONE_HOT).check(make_task())
+    with pytest.raises(BadInput, match=r"generator of --generator-width 1000000 take .*; ask for smaller"):
+        quick(generator_width=1_000_000, **ONE_HOT).check(make_task())
+    with pytest.raises(BadInput, match="--temperature must be more than 0"):
+        quick(temperature=0.0).check(make_task())
+    with pytest.raises(BadInput, match="nothing is learned with --codes gaussian --generator fixed"):
+        quick(codes="gaussian", generator="fixed").check(make_task())
+
+
+def test_images_that_overflow_end_a_run_with_the_fix(tiny: ImageData, tmp_path: Path) -> None:
+    """The step after the one that spoils the weights sees it, when the images are past keeping."""
+    settings: dict[str, Any] = {"network": "convnet+width=8+depth=2", "device": "cpu", **QUICK, **ONE_HOT}
+    settings |= {"generator_lr": 1e9, "optimizer": "adam", "out": tmp_path / "run"}
+    with pytest.raises(FailedWork, match=r"step 1: .* a smaller --generator-lr often helps; .* not finite"):
+        condensery.condense(tiny, "generative", ipc=1, steps=3, **settings)
 
 
 def test_lines_for_the_user_tell_what_the_file_takes(make_task: Maker) -> None:
@@ -329,8 +385,8 @@ def test_a_run_is_a_file_that_trains(tiny_file: Path, tmp_path: Path, fresh_cach
     assert torch.equal(again.images, made.images) and (len(again), again.stored_images) == (9, 3)
     assert any("trained 1 of 1 piece " in line for line in heard)
     evaluation = condensery.evaluate(
-        again, tiny_file, protocol="quick", repeats=1, baselines=("random",), device="cpu"
+        again, tiny_file, protocol=FAST, baselines=("random", EQUAL_BYTES), device="cpu"
     )
-    own, random = evaluation.scores
-    assert own.images == 9 and own.bytes == again.bytes
-    assert random.images == 3 * min(12, again.bytes // (4 * 64) // 3)  # as many as have these bytes
+    own, random, equal = evaluation.scores
+    assert own.images == random.images == 9 and own.bytes == again.bytes
+    assert equal.images == 3 * min(12, again.bytes // (4 * 64) // 3)  # as many as have these bytes

@@ -15,7 +15,7 @@ from condensery.data import load
 from condensery.errors import BadInput
 from condensery.published import Published
 from condensery.recipes import Reproduction, get_recipe, output, reproduce
-from condensery.records import LabeledImages
+from condensery.records import ImageData, LabeledImages
 
 FEW = {"real_batch": 8}
 
@@ -182,6 +182,29 @@ def test_a_figure_of_sets(name: str, folder: Path, fresh_cache: Path) -> None:
         recipe, out=folder / "dry", data=load("digits"), scale=0.001, settings=settings, dry_run=True
     )
     assert [one.ours for one in dry.cells] == [None] * len(published.cells)
+
+
+def test_a_figure_of_features_has_its_picture(tiny: ImageData, folder: Path, fresh_cache: Path) -> None:
+    """Losses within and between classes with and without a part: two numbers and two pictures of each."""
+    published, narrow = get_recipe("generative-distribution"), {"condensed_with": NARROW, "network": NARROW}
+    recipe = replace(published, cells=tuple(replace(cell, ipc=2, **narrow) for cell in published.cells))
+    small = {"gan_steps": 1, "generator_width": 4, "condition": "one-hot", "network_batch": 8}
+    done = reproduce(
+        recipe,
+        out=folder / "distribution",
+        data=tiny,
+        scale=0.0001,
+        settings={"real_batch": 2, **{f"generative.{name}": value for name, value in small.items()}},
+        rows=["Intra without centre", "Intra"],
+    )
+    assert [one.ours is not None for one in done.cells] == [True] * 4
+    pictures = done.report().scatters
+    assert [(one.subject, one.projection) for one in pictures] == [
+        (f"generative {fields}inter_weight=0.0", projection)
+        for fields in ("centre=none ", "")
+        for projection in ("PCA", "t-SNE")
+    ]
+    assert all(len(one.synthetic) == 6 and len(one.real) == 36 for one in pictures)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

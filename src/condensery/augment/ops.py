@@ -46,8 +46,8 @@ def crop(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         down, right = int(rows), int(columns)
         return F.pad(images, (-right, right, -down, down))  # a negative side cuts off
     height, width = images.shape[-2:]
-    i = _arange(height, images) + rows.to(images.device)[:, None]  # (N, H)
-    j = _arange(width, images) + columns.to(images.device)[:, None]  # (N, W)
+    i = _arange(height, images) + beside(rows, images)[:, None]  # (N, H)
+    j = _arange(width, images) + beside(columns, images)[:, None]  # (N, W)
     outside = _outside(i, height)[:, :, None] | _outside(j, width)[:, None, :]  # (N, H, W)
     return take(images, i, j).masked_fill(outside[:, None], 0)
 
@@ -58,8 +58,8 @@ def cutout(images: Tensor, rows: Tensor, columns: Tensor, size: tuple[int, int])
     `rows` and `columns` are int64 (n,): the pixel `size // 2` after the rectangle's first one. What hangs
     over the border is cut off. `size` is (height, width) in pixels; 0 leaves the image alone.
     """
-    in_rows = _inside_hole(rows.to(images.device), size[0], _arange(images.shape[-2], images))  # (n, H)
-    in_columns = _inside_hole(columns.to(images.device), size[1], _arange(images.shape[-1], images))  # (n, W)
+    in_rows = _inside_hole(beside(rows, images), size[0], _arange(images.shape[-2], images))  # (n, H)
+    in_columns = _inside_hole(beside(columns, images), size[1], _arange(images.shape[-1], images))  # (n, W)
     hole = in_rows[:, :, None] & in_columns[:, None, :]  # (n, H, W)
     return images.masked_fill(hole[:, None], 0)
 
@@ -109,10 +109,15 @@ def take(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return taken.view(batch, channels, rows.shape[1], columns.shape[1])
 
 
+def beside(parameter: Tensor, images: Tensor) -> Tensor:
+    """On the device of the images, without waiting for what that still has to do."""
+    return parameter.to(images.device, non_blocking=True)
+
+
 def _resample(images: Tensor, theta: Tensor, align_corners: bool) -> Tensor:
     """Bilinear sampling at the affine grid of `theta` (n, 2, 3); one grid is computed once and shared."""
     batch, channels, height, width = images.shape
-    theta = theta.to(images)  # device and dtype
+    theta = beside(theta, images).to(images.dtype)
     grid = F.affine_grid(theta, [len(theta), channels, height, width], align_corners=align_corners)
     grid = grid.expand(batch, -1, -1, -1)  # (N, H, W, 2)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=align_corners)
@@ -124,7 +129,7 @@ def _per_image(parameter: Tensor, images: Tensor) -> Tensor:
         return parameter.reshape(())  # a CPU scalar goes along with a GPU kernel without a copy or a wait
     if parameter.dtype != torch.bool:
         parameter = parameter.to(images.dtype)
-    return parameter.to(images.device).view(-1, 1, 1, 1)
+    return beside(parameter, images).view(-1, 1, 1, 1)
 
 
 def _arange(length: int, images: Tensor) -> Tensor:

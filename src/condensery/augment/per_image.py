@@ -12,12 +12,10 @@ from dataclasses import KW_ONLY, dataclass
 from functools import cache
 
 import numpy as np
-import scipy.ndimage
-import scipy.special
 import torch
 from torch import Generator, Tensor
 
-from condensery.augment.ops import take
+from condensery.augment.ops import beside, take
 from condensery.augment.siamese import split_strategy
 from condensery.errors import BadInput
 from condensery.rng import Rng
@@ -73,7 +71,7 @@ class PerImageAugmentation:
             "noise": self._noise,
         }
         for k, name in enumerate(names):
-            chosen = (choice == k).nonzero().flatten().to(images.device)
+            chosen = beside((choice == k).nonzero().flatten(), images)
             if len(chosen):
                 result[chosen] = operations[name](images[chosen], mean, generator)
         return result
@@ -96,7 +94,7 @@ class PerImageAugmentation:
 
     def _noise(self, images: Tensor, mean: Tensor, generator: Generator) -> Tensor:
         noise = torch.randn(images.shape, generator=generator, dtype=images.dtype)
-        return images + self.noise * noise.to(images.device)
+        return images + self.noise * beside(noise, images)
 
 
 def shift(images: Tensor, rows: Tensor, columns: Tensor, fill: Tensor) -> Tensor:
@@ -107,9 +105,7 @@ def shift(images: Tensor, rows: Tensor, columns: Tensor, fill: Tensor) -> Tensor
     i, no_row = _moved(images.shape[-2], rows)
     j, no_column = _moved(images.shape[-1], columns)
     outside = _either(no_row, no_column, images)
-    return torch.where(
-        outside, fill.view(1, -1, 1, 1), take(images, i.to(images.device), j.to(images.device))
-    )
+    return torch.where(outside, fill.view(1, -1, 1, 1), take(images, beside(i, images), beside(j, images)))
 
 
 def stretch(images: Tensor, height: Tensor, width: Tensor) -> Tensor:
@@ -121,7 +117,7 @@ def stretch(images: Tensor, height: Tensor, width: Tensor) -> Tensor:
     canvas = torch.maximum(height, width).clamp(min=max(images.shape[-2:]))  # (N,), a square
     i, no_row = _nearest(images.shape[-2], height, canvas)
     j, no_column = _nearest(images.shape[-1], width, canvas)
-    taken = take(images, i.to(images.device), j.to(images.device))
+    taken = take(images, beside(i, images), beside(j, images))
     return taken.masked_fill(_either(no_row, no_column, images), 0)
 
 
@@ -132,9 +128,9 @@ def turn(images: Tensor, degrees: Tensor, fill: float) -> Tensor:
     canvas, for all images at once and on their device.
     """
     batch, channels, height, width = images.shape
-    rows, columns = (position.to(images.device) for position in _turned(degrees, height, width))  # (N, H, W)
+    rows, columns = (beside(position, images) for position in _turned(degrees, height, width))  # (N, H, W)
     outside = (rows < 0) | (rows > height - 1) | (columns < 0) | (columns > width - 1)
-    filters = (_spline_filter(side).to(images.device) for side in (height, width))
+    filters = (beside(_spline_filter(side), images) for side in (height, width))
     coefficients = next(filters) @ images.double() @ next(filters).T  # (N, C, H, W)
     flat = coefficients.reshape(batch, channels, -1)
     turned = torch.zeros_like(flat)
@@ -149,9 +145,9 @@ def turn(images: Tensor, degrees: Tensor, fill: float) -> Tensor:
 def _turned(degrees: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Where each pixel of the turned images comes from: row and column, float64 (N, H, W) each."""
     angle = degrees.double().numpy()[:, None, None]
-    cos, sin = (
-        torch.from_numpy(f(angle)) for f in (scipy.special.cosdg, scipy.special.sindg)
-    )  # (N, 1, 1), exact at 90
+    from scipy.special import cosdg, sindg  # a tenth of a second that most runs do not need
+
+    cos, sin = (torch.from_numpy(f(angle)) for f in (cosdg, sindg))  # (N, 1, 1), exact at 90
     tall, wide = torch.full_like(cos, height), torch.full_like(cos, width)
     # The whole turned picture fits its canvas, as the authors have it. A turned long rectangle may become
     # narrower than it was, so there the canvas keeps the size of the image.
@@ -168,7 +164,9 @@ def _turned(degrees: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
 @cache
 def _spline_filter(side: int) -> Tensor:
     """float64 (side, side): from values along a side to the coefficients of the cubic spline through them."""
-    return torch.from_numpy(scipy.ndimage.spline_filter1d(np.eye(side), order=3, axis=0))
+    from scipy.ndimage import spline_filter1d
+
+    return torch.from_numpy(spline_filter1d(np.eye(side), order=3, axis=0))
 
 
 def _taps(position: Tensor, side: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -209,4 +207,4 @@ def _nearest(side: int, new: Tensor, canvas: Tensor) -> tuple[Tensor, Tensor]:
 
 def _either(rows: Tensor, columns: Tensor, images: Tensor) -> Tensor:
     """bool (N, H) and (N, W) -> (N, 1, H, W), on the device of `images`."""
-    return (rows[:, :, None] | columns[:, None, :])[:, None].to(images.device)
+    return beside((rows[:, :, None] | columns[:, None, :])[:, None], images)

@@ -12,7 +12,7 @@ from condensery.cli import arguments, options
 from condensery.cli.declared import everything
 from condensery.cli.flags import Flag, Options
 from condensery.cli.options import Jobs, Resize, Settings, Words
-from condensery.cli.output import Output, facts, say, table
+from condensery.cli.output import SPARE, Output, facts, say, table
 from condensery.cli.progress import Progress
 from condensery.errors import BadInput
 
@@ -35,6 +35,8 @@ class Compared(Options, panel="What is compared"):
     """Added to a set's seed, it decides how networks train."""
     whole: bool = True
     """Train on the whole training set too."""
+    equal_bytes: bool = False
+    """Beside generators, train on as many random images as have their bytes too."""
 
 
 class Updates(Settings, panel="How sets are made"):
@@ -85,7 +87,7 @@ class Compare(options.Images, Compared, Updates, Judged, Jobs, options.Page, Out
                 progress.say("random images are the floor that a method has to beat: add random to --methods")
             if self.methods and len(set(self.seeds)) == 1:
                 progress.say(
-                    "one seed: ± is between networks on one set; --seeds 0-4 shows how sets differ, random too"
+                    "one seed: ± is between networks on one set (random: one each); --seeds 0-4 shows how sets differ"
                 )
             unused = [name for name in ("ipc", "seeds", "steps") if name in self.typed and not self.methods]
             if unused:
@@ -97,7 +99,7 @@ class Compare(options.Images, Compared, Updates, Judged, Jobs, options.Page, Out
         if self.dry_run:
             self.result(found.to_json())
             return 0
-        self.show(measurement_table(found.measurements))
+        self.show(measurement_table(found.measurements), SPARE)
         report = found.report(self.say, not self.no_scatter)
         for name in _FILES.values():
             write_report(report, found.folder / name)
@@ -143,7 +145,7 @@ class Reproduce(Cells, RecipeImages, Resize, Scale, Jobs, Output):
       condense reproduce dm-main-cifar10 --columns DM,Random --workers 4
     """
 
-    first = "name rows columns scale data settings workers dry_run out"
+    first = "rows columns scale data settings workers dry_run out"
 
     name: Annotated[str | None, Flag("NAME", positional=True)] = None
     """A recipe, or list to see them all."""

@@ -11,7 +11,7 @@ from condensery.cli import arguments
 from condensery.cli.declared import everything
 from condensery.cli.flags import Flag, Options
 from condensery.cli.options import Images, Words
-from condensery.cli.output import table
+from condensery.cli.output import SPARE, table
 from condensery.cli.studies import Making, Seeds, Study
 from condensery.text import accuracy, readable_bytes, readable_seconds
 
@@ -88,7 +88,7 @@ class Continual(Images, Stream, Memory, Learning, Study):
 
         out = self.out or Path("continual") / "-".join(map(arguments.data_name, data))
         found = continual(**self.asked(continual, data, out))
-        self.show(table(map(_row, found.rows)))
+        self.show(table(map(_row, found.rows)), SPARE)
         return self.finish(found)
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 from condensery.cli import arguments, declared
 from condensery.cli.flags import Flag, Options
 from condensery.cli.options import Draws, Honesty, Images, Judge, Networks, Runs
-from condensery.cli.output import Output
+from condensery.cli.output import SPARE, Output
 from condensery.cli.progress import Progress
 
 
@@ -21,14 +21,20 @@ class Real(Images, panel="Images"):
     what differs is said, and they are normalised as the set is."""
 
 
+BASELINES = ("random", "whole", "random-equal-bytes")
+
+
 class Beside(Options, panel="What is compared"):
-    baselines: Annotated[Sequence[str], Flag("A,B", arguments.words_or_none)] = ("random", "whole")
-    """What is trained beside: random, whole, both, or none."""
+    baselines: Annotated[Sequence[str], Flag("A,B", arguments.words_or_none)] = BASELINES
+    """What is trained beside, or none. The last one stands beside generators, with as many random images as have
+    their bytes."""
     teacher_weights: Annotated[Path | None, Flag("FILE")] = None
     """Weights of the teacher that labelled the set, if it was not trained here. Random images then get its labels."""
 
 
 class Recipes(Options, panel="How sets are judged"):
+    precision: Annotated[str | None, Flag("float32|bfloat16")] = None
+    """What networks compute in (default: float32); bfloat16 is a protocol of its own, NAME+precision=bfloat16."""
     recipe: str = "both"
     """common (the protocol), own (the recipe stored with the set) or both."""
 
@@ -60,7 +66,7 @@ class Evaluate(Real, Beside, Judge, Networks, Recipes, Honesty, Weights, Draws, 
       condense evaluate runs/photos --minutes 10
     """
 
-    first = "runs data protocol networks repeats baselines minutes soft_labels seed device"
+    first = "data protocol networks repeats baselines minutes soft_labels seed device"
 
     runs: Runs
     """Run folders or .safetensors files, of one kind. Several are sets that differ by their seeds."""
@@ -83,7 +89,7 @@ class Evaluate(Real, Beside, Judge, Networks, Recipes, Honesty, Weights, Draws, 
             asked = self.of(evaluate, sets=sets, soft_labels=labels, **heard)
             evaluation = evaluate(**asked, **self.data_options)
         document = {**evaluation.to_json(), "command": self.command}
-        self.show(tables.accuracy_table(evaluation))
+        self.show(tables.accuracy_table(evaluation), SPARE)
         for line in tables.circumstances(evaluation):
             self.say(line)
         if table := tables.honest_table(evaluation):

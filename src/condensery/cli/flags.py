@@ -179,7 +179,8 @@ def algorithm_parameters(package: str) -> dict[str, Parameter]:
         docs = sentence(docs) if alike else docs
         meant = f"{'/'.join(having)}: {docs}" if alike and not few else docs
         text = f"{meant} (default: {defaults})."
-        brief = f"{docs} (default: {'as published' if ': ' in defaults else defaults})."
+        shown = "the method's" if ": " in defaults else defaults
+        brief = f"{docs} (default: {shown})."
         found[name] = Parameter(kind, (flag_of(name),), text, brief, panel, _METAVARS[kind], owners=having)
     return found
 

@@ -39,9 +39,7 @@ class Shown:
         if self.everything:
             return [_seen(name, one, one.text, one.panel) for name, one in known.items()]
         own = {name for name, one in known.items() if self.algorithm in one.owners}
-        found = [
-            _seen(name, known[name], known[name].brief) for name in command.first.split() if name not in own
-        ]
+        found = [_seen(name, known[name], known[name].brief) for name in first(command) if name not in own]
         found += [_of_one(name, known[name], self.algorithm) for name in known if name in own]
         shown = {one.name for one in found}
         return found + [_seen(name, one, None) for name, one in known.items() if name not in shown]
@@ -56,14 +54,19 @@ class Shown:
         """What stands below the options: how to see the others."""
         if self.everything:
             return None
-        known = command.parameters().items()
-        hidden = sum(
-            name not in command.first.split() and self.algorithm not in one.owners for name, one in known
-        )
-        lines = [f"--help-all shows {hidden} more option{'s' * (hidden != 1)}."]
+        known, shown = command.parameters().items(), first(command)
+        hidden = sum(name not in shown and self.algorithm not in one.owners for name, one in known)
+        lines = [f"--help-all shows {hidden} more option{'s' * (hidden != 1)}."] if hidden else []
         if command.package and not self.algorithm:
             lines.insert(0, "With --method NAME, --help shows the options of that method too.")
         return "\n".join(lines)
+
+
+def first(command: type[Options]) -> list[str]:
+    """The fields that the short help of a command shows: arguments, and what the command names; or else all."""
+    known, named = command.parameters(), command.first.split()
+    arguments = [name for name, one in known.items() if one.flag.positional]
+    return arguments + (named or [name for name in known if name not in arguments])
 
 
 class _Unlisted:

@@ -35,8 +35,6 @@ class Methods(Output):
       condense methods herding
     """
 
-    first = "name"
-
     name: Annotated[str | None, Flag("NAME", positional=True)] = None
     """A method or selection, whose options are then shown."""
 

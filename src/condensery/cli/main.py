@@ -39,7 +39,8 @@ _INTERRUPTED_TYPER = 130  # what typer makes of a KeyboardInterrupt
 COMMANDS = {
     command.__name__.lower(): command
     for command in (
-        *(making.Run, making.Select, making.Import, making.Label, Evaluate, Compare, Reproduce),
+        *(making.Run, making.Select, making.Import, making.Label, making.Draw),
+        *(Evaluate, Compare, Reproduce),
         *(Continual, Search),
         *(reading.Report, reading.Show, reading.Export),
         *(listings.Methods, listings.Networks, listings.Datasets),

@@ -30,6 +30,8 @@ class Making(Options, panel="Run"):
     network: str = "convnet"
     """Architecture that the method looks through, see condense networks. A name with options, such as
     convnet+depth=4, or your own as package.module:factory."""
+    precision: Annotated[str, Flag("float32|bfloat16")] = "float32"
+    """What networks compute in. bfloat16 is faster where the processor has instructions for it, see docs/speed.md."""
     steps: int | None = None
     """Updates of the images (default: the preset's)."""
     preset: str | None = None
@@ -105,7 +107,7 @@ class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods
 
         asked = {
             name: self.typed[name]
-            for name in ("method", "ipc", "budget", "network", "seed")
+            for name in ("method", "ipc", "budget", "network", "precision", "seed")
             if name in self.typed
         }
         if self.data is not None:
@@ -211,7 +213,7 @@ class Label(Real, Labels, Taught, Draws, Output, panel="Run"):
       condense label runs/photos --teacher my.nets:Net --teacher-weights net.pt
     """
 
-    first = "run views temperature pixels teacher teacher_epochs teacher_weights data out seed device"
+    first = "views temperature pixels teacher teacher_epochs teacher_weights data out seed device"
 
     run: OneRun
     """A run folder or a .safetensors file."""
@@ -238,6 +240,38 @@ class Label(Real, Labels, Taught, Draws, Output, panel="Run"):
             made = label(self.run, **asked, **self.data_options)
         seconds = readable_seconds(made.record["labels"]["seconds"])
         self.tell_set(out, made, "images with labels", ("Time", seconds))
+
+
+class Draw(Output):
+    """Draw fresh images from a set that is a generator.
+
+    The images of such a set are fixed: those of the codes in its file. This makes
+    another set of the same generator, from new random codes, which every command
+    takes and every table calls "generative, drawn anew".
+
+    Examples:
+
+      condense draw runs/generative
+      condense draw runs/generative --ipc 50 --seed 1 --out runs/fifty
+    """
+
+    first = "ipc seed out"
+
+    run: OneRun
+    """A run folder or a .safetensors file."""
+    ipc: int | None = None
+    """Images of each class (default: as many as the set has)."""
+    seed: int | None = None
+    """Seed of the codes (default: that of the set)."""
+    out: Path | None = None
+    """Folder for the result (default: the set's folder with -drawn added)."""
+
+    def work(self) -> None:
+        from condensery.drawing import draw
+
+        out = self.out or _beside(self.run, "drawn")
+        made = draw(self.run, **self.of(draw, out=out, announce=self.say))
+        self.tell_set(out, made, "images", ("Seed", str(made.record["seed"])))
 
 
 def _beside(run: Path, kind: str) -> Path:
@@ -270,7 +304,7 @@ class Import(Images, Reading, Output, panel="Run"):
       condense import biggan/ --data cifar10 --ipc 10
     """
 
-    first = "files data size ipc normalisation out"
+    first = "data size ipc normalisation out"
 
     ipc: int | None = None
     """Images of each class to keep, drawn at random (default: all)."""

@@ -115,7 +115,8 @@ class Settings(Options, panel="How sets are made"):
 
 class Judge(Options, panel="How sets are judged"):
     protocol: Annotated[str, Flag(choices=declared.protocols)] = "quick"
-    """How networks are trained: {}. Other augmentation with +augmentation=crop, none with +augmentation=none."""
+    """How networks are trained: {}. Other augmentation with +augmentation=crop, none with +augmentation=none; in
+    bfloat16 with +precision=bfloat16."""
 
 
 class Curve(Options, panel="How sets are judged"):

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from condensery.records import SyntheticSet
 
 _GONE, _FULL = {errno.EPIPE, errno.EIO}, {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+SPARE = ("to make", "to learn", "to train", "time", "images", "epochs", "steps", "size", "HLR", "LRS")
+"""Columns that narrow terminals can do without, the first one first; files hold them."""
 _lost: list[str] = []
 _WIDTH_OF_A_FILE = 120  # columns where the output is not a terminal and COLUMNS says nothing
 _NARROWEST = 7  # signs that a column keeps, if it has them
@@ -98,13 +100,19 @@ class Output(Options):
         """One line for a person."""
         say(self.stream, line)
 
-    def show(self, found: Table) -> None:
-        """A table as wide as the terminal."""
+    def show(self, found: Table, spare: Sequence[str] = ()) -> None:
+        """A table as wide as the terminal. Where it is wider, columns named in `spare` are left out, the first one
+        first, which a line says; then texts are broken.
+        """
         terminal = self.stream.isatty()
         wide = None if terminal or os.environ.get("COLUMNS") else _WIDTH_OF_A_FILE
         text = io.StringIO()
-        Console(file=text, force_terminal=terminal, width=wide, highlight=False).print(found)
+        console = Console(file=text, force_terminal=terminal, width=wide, highlight=False)
+        left_out = _made_to_fit(found, console, spare)
+        console.print(found)
         write(self.stream, "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n")
+        if left_out:
+            self.say(f"{console.width} columns have no room for: {', '.join(left_out)}")
 
     def result(self, document: Any) -> None:
         """The JSON document, if one is wanted."""
@@ -125,6 +133,19 @@ class Output(Options):
 def say(stream: TextIO, line: str) -> None:
     """One line for a person."""
     write(stream, visible(line) + "\n")
+
+
+def _made_to_fit(found: Table, console: Console, spare: Sequence[str]) -> list[str]:
+    """Take columns out of a table that is too wide. Returns their names."""
+    left_out, boundless = [], console.options.update(max_width=10_000)
+    for name in spare:
+        if console.measure(found, options=boundless).maximum <= console.width:
+            break
+        kept = [column for column in found.columns if str(column.header) != name]
+        if len(kept) < len(found.columns):
+            left_out.append(name)
+            found.columns = kept
+    return left_out
 
 
 def _strict(value: Any) -> Any:

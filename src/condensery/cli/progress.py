@@ -71,7 +71,7 @@ class Progress:
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
-            self.live.start()
+            self.live.start(refresh=True)
 
     def bar(self, done: float, total: float, text: str) -> None:
         self.draw(lambda: bar(done, total, text))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from condensery.cli.flags import Flag
 from condensery.cli.options import OneRun, Page, Runs
-from condensery.cli.output import Output, facts
+from condensery.cli.output import SPARE, Output, facts
 from condensery.errors import BadInput
 from condensery.text import accuracy, percent, readable_bytes, readable_seconds
 
@@ -30,7 +30,7 @@ class Show(Output):
       condense show runs/mnist --verify
     """
 
-    first = "run out per_class verify"
+    first = "out per_class verify"
 
     run: OneRun
     """A run folder or a .safetensors file."""
@@ -83,6 +83,7 @@ class Show(Output):
             "picture": None if missing else str(drawn),
             "images": len(synthetic),
             "bytes": synthetic.bytes,
+            "pixel_bytes": synthetic.images.nbytes,
             "spec": spec.to_json(),
             "lowest": low,
             "highest": high,
@@ -102,10 +103,15 @@ def _whitening(spec: ImageSpec) -> list[tuple[str, str]]:
 
 
 def _labels(synthetic: SyntheticSet) -> Iterator[tuple[str, str]]:
-    """Images stored where they are fewer than those trained on, and labels that are not the classes."""
-    stored, kind = synthetic.stored_images, synthetic.label_kind
-    if stored != len(synthetic):
-        yield "Stored", f"{stored} images, which the others are made of"
+    """What is stored where that is not the images, and labels that are not the classes."""
+    kind, generated = synthetic.label_kind, any(name.endswith(".codes") for name in synthetic.stored)
+    if generated or synthetic.stored_images != len(synthetic):
+        what = "codes and a generator" if generated else "images"
+        own, pixels = readable_bytes(synthetic.image_bytes), readable_bytes(synthetic.images.nbytes)
+        yield (
+            "Stored",
+            f"{synthetic.stored_images} {what}, which all are made of: {own}; as float32 pixels {pixels}",
+        )
     if kind != "hard":
         teacher = synthetic.record.get("labels", {}).get("teacher", {})
         yield "Labels", kind + (f", of {teacher['network']}" if "network" in teacher else "")
@@ -167,7 +173,7 @@ class Export(Output):
       condense export runs/mnist --format png --out mnist-images
     """
 
-    first = "run format out"
+    first = "format out"
 
     run: OneRun
     """A run folder or a .safetensors file."""
@@ -200,7 +206,7 @@ class Report(Page, Output):
       condense report runs/* --out table.md
     """
 
-    first = "runs out title open_"
+    first = "out title open_"
 
     runs: Runs
     """Run folders, comparison folders, .safetensors files, or .jsonl files of evaluations or measurements."""
@@ -224,7 +230,7 @@ class Report(Page, Output):
         found = report_of(self.runs, **self.of(report_of, scatter=scatter, announce=self.say))
         size = write_report(found, path)
         if found.measurements:
-            self.show(measurement_table(found.measurements))
+            self.show(measurement_table(found.measurements), SPARE)
         self.say(f"Written to {path} ({readable_bytes(size)})")
         shown = {name: len(getattr(found, name)) for name in ("galleries", "curves", "scatters")}
         rows = list(map(row, found.measurements))

@@ -10,7 +10,7 @@ from condensery.cli import arguments
 from condensery.cli.declared import everything
 from condensery.cli.flags import Flag, Options
 from condensery.cli.options import Draws, Images
-from condensery.cli.output import table
+from condensery.cli.output import SPARE, table
 from condensery.cli.studies import Making, Study
 from condensery.text import percent, readable_bytes, readable_seconds
 
@@ -80,7 +80,7 @@ class Search(Images, Searched, Proxies, Trained, Draws, Study):
 
         out = self.out or Path("search") / arguments.data_name(data)
         found = search(**self.asked(search, data, out))
-        self.show(table(map(_row, found.rankings)))
+        self.show(table(map(_row, found.rankings)), SPARE)
         return self.finish(found)
 
 

@@ -32,7 +32,8 @@ def commands(cell: ComparisonJob, threads: int | None, folder: Folder) -> list[s
     environment = f"OMP_NUM_THREADS={threads} " if threads else ""
     judge = ["--networks", record["network"], "--protocol", protocol["name"], "--seed", str(record["seed"])]
     if cell.made:
-        judge += ["--repeats", str(record["repeats"]), "--baselines", "none", *options]
+        beside = ",".join(options_of(cell).get("baselines", ())) or "none"
+        judge += ["--repeats", str(record["repeats"]), "--baselines", beside, *options]
     else:
         judge += ["--repeats", "1", "--baselines", "whole", "--whole-epochs", str(record["epochs"])]
         judge += ["--whole-repeats", str(record["repeats"])]
@@ -57,7 +58,7 @@ def _options(cell: ComparisonJob) -> list[str]:
     """Flags of an evaluation's further options. Raises KeyError if a setting has none."""
     words = []
     for name, value in options_of(cell).items():
-        if value is None or value is False or value == {}:
+        if value is None or value is False or value == {} or name == "baselines":
             continue
         words.append(f"--{name.replace('_', '-')}")
         if isinstance(value, dict):

@@ -23,6 +23,7 @@ from condensery.data.sources import given_options
 from condensery.errors import BadInput
 from condensery.evaluation import Protocol, SoftLabels, get_protocol
 from condensery.evaluation.evaluator import own_network
+from condensery.evaluation.scores import EQUAL_BYTES
 from condensery.jobs.work import Running, Where
 from condensery.method import Method
 from condensery.methods import METHODS
@@ -52,6 +53,7 @@ def compare(
     whole_repeats: int = 1,
     soft_labels: SoftLabels | None = None,
     augmentation_robustness: bool = False,
+    equal_bytes: bool = False,
     evaluation: Mapping[str, Any] | None = None,
     evaluation_seed: int = 0,
     evaluate_at: Sequence[int] = (),
@@ -78,7 +80,7 @@ def compare(
         networks: architectures to train and test; none means those that sets are made with, and were made with where
             all are given.
         condense_with: architectures to match with.
-        seeds: of the sets.
+        seeds: of the sets. With a single one, each network gets random images of its own.
         protocol: a name in `PROTOCOLS`, or a protocol of your own.
         repeats: networks for each set and architecture; None takes the protocol's number.
         scale: times the published number of updates.
@@ -90,6 +92,7 @@ def compare(
             optimiser steps as on the largest set.
         soft_labels: train networks on the sets with a teacher's labels too; None: hard labels alone.
         augmentation_robustness: train networks on the sets without augmentation too.
+        equal_bytes: beside sets that are generators, train on as many random images as have their bytes too.
         evaluation: further options of `condensery.evaluate`, for every set: plain values.
         evaluation_seed: a set with seed s is evaluated with seed evaluation_seed + s.
         evaluate_at: updates after which a set is evaluated on the way, for the curves of the page; those beyond a
@@ -145,6 +148,7 @@ def compare(
         evaluation={
             "soft_labels": soft_labels and asdict(soft_labels),
             "augmentation_robustness": augmentation_robustness,
+            **({"baselines": [EQUAL_BYTES]} if equal_bytes else {}),
             **(evaluation or {}),
         },
         scale=scale,

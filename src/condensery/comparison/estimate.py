@@ -166,7 +166,7 @@ class Stopwatch:
             counts = [images_per_class(record["fields"], n) for n in task.counts]
             return random_selection(self.pool, counts, self.rng)
         found = driver.content(plain, task, driver.begin(plain, task, self.rng))
-        own = {"targets": found.targets, "training": found.training}
+        own = {name: getattr(found, name) for name in ("targets", "stored", "training")}
         return SyntheticSet(found.images, found.labels, self.pool.spec, **own)
 
     def _to_train(self, kept: KeptNetwork) -> bool:

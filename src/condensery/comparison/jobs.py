@@ -142,6 +142,14 @@ class Plan:
         scaled = published if self.scale is None else max(1, round(published * self.scale))
         return scaled if entry.steps is None else entry.steps
 
+    def seeds_of(self, entry: Entry) -> tuple[int, ...]:
+        """Seeds of its sets. Where one is asked for, each network gets random images of its own, as in `evaluate`:
+        their spread is then that between selections too.
+        """
+        first = self.seeds[0]
+        alone = entry.method == "random" and len(self.seeds) == 1
+        return tuple(range(first, first + self.repeats)) if alone else self.seeds
+
     @property
     def largest(self) -> int:
         """Images that networks are trained on in the largest set."""
@@ -192,7 +200,7 @@ def sets(plan: Plan) -> list[ComparisonJob]:
         for ipc in plan.budgets
         for entry in plan.entries
         for network in (plan.condense_with if entry.uses_network else (None,))
-        for seed in plan.seeds
+        for seed in plan.seeds_of(entry)
     ]
     given = ({"data": plan.data, **one.record, "file": one.file} for one in plan.given)
     return made + [job_of(record, one.label) for record, one in zip(given, plan.given, strict=True)]
@@ -269,12 +277,13 @@ def _planned_set(
 
 
 def _planned_cell(plan: Plan, made: ComparisonJob, network: str) -> ComparisonJob:
+    one_each = made.record["method"] == "random" and not made.given and len(plan.seeds) == 1
     record = {
         "data": plan.data,
         "set": {name: value for name, value in _deciding(made.record).items() if name != "data"},
         "network": network,
         "protocol": plan.protocol,
-        "repeats": plan.repeats,
+        "repeats": 1 if one_each else plan.repeats,
         "seed": plan.evaluation_seed + made.record["seed"],
         **plan.evaluation,
     }

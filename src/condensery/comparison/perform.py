@@ -81,10 +81,9 @@ def _evaluate(job: Job) -> Done:
         protocol=Protocol.from_json(record["protocol"]),
         networks=[record["network"]],
         repeats=record["repeats"],
-        baselines=(),
         seed=record["seed"],
         device=job.device,
-        **evaluation_options(job),
+        **{"baselines": (), **evaluation_options(job)},
     )
     return evaluation.to_json(), {}
 
@@ -96,6 +95,7 @@ def _whole(job: Job) -> Done:
     scorer = Scorer(images, protocol, record["seed"], device)
     score = scorer.score_whole(resolve(record["network"]), record["repeats"], record["epochs"])
     about = {"data": data_name(images), "fingerprint": images.fingerprint, "protocol": protocol.name}
+    about["precision"] = protocol.precision
     return {**about, "seed": record["seed"], **environment(device), "scores": [score.to_json()]}, {}
 
 

@@ -14,6 +14,7 @@ from condensery.comparison.entries import all_fields
 from condensery.comparison.folder import CELLS, MADE, SETS, Folder
 from condensery.comparison.jobs import GIVEN, MAKE, ComparisonJob, job_of, options_of
 from condensery.errors import BadInput
+from condensery.evaluation.scores import EQUAL_BYTES
 from condensery.jobs.folder import damaged, read_document
 from condensery.report.contents import RANDOM, WHOLE, Measurement
 from condensery.report.measurements import distinct_names, with_scores
@@ -119,7 +120,14 @@ def measurements(
         _completed(m, there[0][1]["data"], [one["cell"] for one in of_it], folder, threads)
         for m, of_it in joined(documents)
     ]
-    found.sort(key=lambda m: (m.ipc is None, mean(m.ipc) or m.epochs, order[m.subject, m.ipc], m.epochs))
+    found.sort(
+        key=lambda m: (
+            m.ipc is None,
+            mean(m.ipc) or m.epochs,
+            order.get((m.subject, m.ipc), len(order)),
+            m.epochs,
+        )
+    )
     # Without augmentation is only there for the score about it.
     return tuple(one for one in with_scores(found) if one.augmentation == "protocol")
 
@@ -140,10 +148,12 @@ def _completed(
 ) -> Measurement:
     """With what is known of its jobs, and a paper's value only where that is about the same."""
     sets = {cell.made.key: cell.made for cell in cells if cell.made}
+    if m.subject.startswith(EQUAL_BYTES):  # real images, which nobody made
+        sets = {}
     documents = [document for one in sets.values() if (document := folder.document(one))]
     made = next((one.record for one in sets.values()), {"method": None, "fields": None})
     # A teacher's labels, a second setting of a method and a set from anywhere are something else.
-    known = m.subject in (made["method"], WHOLE) or _is_default(made)
+    known = m.subject in (made["method"], WHOLE) or (made["method"] and _is_default(made))
     same = m.labels == "hard" and known and GIVEN not in made
     record = {
         "cells": [cell.key for cell in cells],

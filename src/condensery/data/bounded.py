@@ -28,13 +28,16 @@ def require_plausible(declared: int, stored: int, what: str) -> None:
         )
 
 
-def require_memory(declared: int, what: str) -> None:
+_SMALLER_FILES = "store them in several smaller files, or one by one as PNG"
+
+
+def require_memory(declared: int, what: str, fix: str = _SMALLER_FILES) -> None:
     """BadInput if `declared` bytes are more than half of this machine's memory."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if declared > memory // 2:
         raise BadInput(
             f"{what} take {readable_bytes(declared)} at once, more than half of the {readable_bytes(memory)} "
-            "of memory here; store them in several smaller files, or one by one as PNG"
+            f"of memory here; {fix}"
         )
 
 

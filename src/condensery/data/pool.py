@@ -109,7 +109,7 @@ class PoolImages:
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Images (n, C, H, W) and labels (n,) at `indices` (n,) into these images, on the pool's device."""
         images = self.pool.images_at(self.indices[indices.numpy()])
-        return images, self.labels[indices].to(self.pool.device)
+        return images, self.labels[indices].to(self.pool.device, non_blocking=True)
 
 
 def batches(

@@ -32,7 +32,7 @@ class PixelRows:
     def at(self, indices: np.ndarray) -> Tensor:
         """uint8 (M, H, W, C), contiguous, on the device."""
         if self.resident is not None:
-            return self.resident[torch.as_tensor(indices, device=self.device)]
+            return self.resident[torch.from_numpy(indices).to(self.device, non_blocking=True)]
         rows = as_tensor(self.pixels[indices]) if self.file is None else self._read(self.file, indices)
         return rows if self.device.type == "cpu" else rows.pin_memory().to(self.device, non_blocking=True)
 

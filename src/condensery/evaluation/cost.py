@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import nn
 from condensery.data import ClassPool
 from condensery.data.pool import batches
 from condensery.evaluation.protocols import Protocol
+from condensery.evaluation.scores import EQUAL_BYTES
 from condensery.evaluation.scoring import Scorer
 from condensery.evaluation.soft_labels import SoftLabels, teacher_to_train
 from condensery.matching.regression import fitted
@@ -55,16 +56,23 @@ class EvaluationTimer:
         soft_labels: SoftLabels | None = None,
         augmentation_robustness: bool = False,
         recipe: str = "both",
+        baselines: Sequence[str] = (),
         **_: Any,
     ) -> float:
-        """Seconds that `condensery.evaluate` takes for a set such as `like` without baselines, by its options."""
+        """Seconds that `condensery.evaluate` takes for a set such as `like`, by its options.
+
+        Of the baselines only random images of equal bytes count.
+        """
         scorer = Scorer(self.images, self.protocol, seed, self.device, soft_labels)
         settings = scorer.settings(network, augmentation_robustness, like, recipe)
-        each = (
+        each = [
             (repeats if one.draws else 1)
             * self.network(network, len(like), *scorer.training_of(network, one))
             for one in settings
-        )
+        ]
+        if EQUAL_BYTES in baselines and like.counts_of_equal_bytes != like.stored_counts:
+            how = scorer.training_of(network, settings[0])
+            each.append(repeats * self.network(network, sum(like.counts_of_equal_bytes), *how))
         teacher = self._teacher(network, soft_labels, seed) if soft_labels else 0.0
         return teacher + sum(each)
 
@@ -87,6 +95,7 @@ class EvaluationTimer:
         if isinstance(recipe, Regression):
             kind = ("regression", network.canonical, recipe, count)
             return self._once(kind, lambda: self._time_regression(network, count, recipe))
+        network = network.computing_in(self.protocol.precision)
         full, rest = divmod(count, recipe.batch_size)
         epoch = full * self._step(network, recipe, recipe.batch_size, augment) if full else 0.0
         epoch += self._step(network, recipe, rest, augment) if rest else 0.0
@@ -100,11 +109,11 @@ class EvaluationTimer:
         return (images * self.per_image(factory) if images else 0.0) + self._test(factory)
 
     def _step(self, network: NetworkFactory, recipe: Recipe, size: int, augment: Augment | None) -> float:
-        kind = ("train", network.canonical, recipe.optimizer, recipe.loss, size, augment is not None)
+        kind = ("train", network.kept_as, recipe.optimizer, recipe.loss, size, augment is not None)
         return self._once(kind, lambda: self._time_step(network, recipe, size, augment))
 
     def _test(self, network: NetworkFactory) -> float:
-        return self._once(("test", network.canonical), lambda: self._time_test(network))
+        return self._once(("test", network.kept_as), lambda: self._time_test(network))
 
     def _time_step(
         self, network: NetworkFactory, recipe: Recipe, size: int, augment: Augment | None
@@ -114,7 +123,7 @@ class EvaluationTimer:
         labels = torch.tensor(self.images.train.labels[:count], device=self.device)
         images = TensorImages(self.pool.images_at(torch.arange(count).numpy()), labels)
         module = network.build(self.images.spec, self.rng.fork("network")).to(self.device)
-        chunk = default_chunk(self.device)
+        chunk = default_chunk(self.device, network.precision)
 
         def epochs(number: int) -> None:
             with self.rng.seeded(self.device):
@@ -143,10 +152,12 @@ class EvaluationTimer:
         )
 
     def _time_pass(self, network: NetworkFactory, module: nn.Module) -> float:
-        """The same, from the first batch."""
+        """The same, from the first batch; a first pass over that warms up."""
         images, labels = next(batches(self.images.test, self.images.spec, self.device, _TEST_BATCH))
         images = forward_layout(images) if network.any_layout else images
-        seconds = self._seconds(lambda: accuracy(module, [(images, labels)], default_chunk(self.device)))
+        chunk, seconds = default_chunk(self.device, network.precision), 0.0
+        for _ in range(2):
+            seconds = self._seconds(lambda: accuracy(module, [(images, labels)], chunk))
         return seconds * len(self.images.test) / len(labels)
 
     def _seconds(self, work: Callable[[], object]) -> float:

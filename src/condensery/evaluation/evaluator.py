@@ -19,9 +19,8 @@ from condensery.evaluation.honest import WEIGHT, Honest, check_weights, honest_s
 from condensery.evaluation.plan import Plan, within
 from condensery.evaluation.protocols import Protocol, get_protocol
 from condensery.evaluation.real import real_images
-from condensery.evaluation.scores import COMMON, OWN, Score
+from condensery.evaluation.scores import BASELINES, COMMON, OWN, Score
 from condensery.evaluation.scoring import (
-    BASELINES,
     HARD,
     LEARNED,
     Scorer,
@@ -29,6 +28,7 @@ from condensery.evaluation.scoring import (
     TrainingSetting,
 )
 from condensery.evaluation.soft_labels import SoftLabels
+from condensery.models.precision import slow_note
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.presets import run_command
 from condensery.provenance import changed_parts, environment, pick_device
@@ -90,6 +90,7 @@ def evaluate(
     every_epoch: Callable[[int], None] | None = None,
     recipe: str = "both",
     teacher_weights: str | Path | None = None,
+    precision: str | None = None,
     announce: Callable[[str], None] = silent,
     **data_options: Any,
 ) -> Evaluation:
@@ -108,7 +109,8 @@ def evaluate(
         repeats: networks per set and architecture; None takes the protocol's number.
         minutes: of this machine that the evaluation may take: where it would take more, fewer networks are trained
             (unless `repeats` says how many), then each for fewer epochs, which the protocol's name says.
-        baselines: "random" (a fresh random selection for every network) and "whole" (the whole training set).
+        baselines: "random" (a fresh random selection for every network, of as many images as the set has), "whole" (the
+            whole training set), and "random-equal-bytes": beside a generator, of as many images as have its bytes.
         whole_epochs: for the whole set; None takes as many optimiser steps as a network gets on the set.
         whole_repeats: networks trained on the whole set.
         soft_labels: train on the sets and on random images with a teacher's labels too; None: hard labels alone.
@@ -120,6 +122,8 @@ def evaluate(
         every_epoch: called after every epoch of every network, with its number; what it raises ends the work.
         recipe: "common" leaves out the sets' own recipe, "own" all but that; "both" shows both.
         teacher_weights: the file of weights that labelled the set, if it was labelled so, for random images.
+        precision: in which networks compute, "float32" or "bfloat16"; None takes the protocol's, float32 unless it says
+            so. Rows of another one are those of another protocol, such as "quick+precision=bfloat16".
         announce: called with lines of text for a person.
         data_options: for `condensery.data.load`.
 
@@ -128,6 +132,7 @@ def evaluate(
     """
     synthetic = load_sets(sets)
     protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
+    protocol = protocol.with_precision(precision) if precision else protocol
     repeats_given, repeats = repeats is not None, protocol.repeats if repeats is None else repeats
     if minutes is not None and not (minutes > 0 and math.isfinite(minutes)):
         raise BadInput(f"--minutes must be a positive number, not {minutes}")
@@ -146,6 +151,8 @@ def evaluate(
             "leave out --soft-labels"
         )
     where, obstacle = pick_device(device), None
+    if note := slow_note(protocol.precision, where):
+        announce(note)
 
     def planned(protocol: Protocol, repeats: int) -> _Planned:
         nonlocal obstacle
@@ -170,8 +177,8 @@ def evaluate(
     record["teachers"] = [teacher.to_json() for teacher in scorer.teachers.values()]
     record["labelled_by"] = _labelled_by(synthetic[0], scorer)
     notes = _notes(synthetic[0], settings[factories[0]], record["labelled_by"])
-    if "random" in baselines:
-        notes = (*notes, *_fewer_random(synthetic[0], data))
+    for baseline, counts in plan.random_counts.items():
+        notes = (*notes, *_fewer_random(baseline, counts, data))
     notes = (*notes, *_untested(data))
     return Evaluation(scores, record, honest, missing, notes)
 
@@ -244,13 +251,16 @@ def _notes(
     return tuple(lines)
 
 
-def _fewer_random(synthetic: SyntheticSet, data: ImageData) -> Iterator[str]:
-    """A line on classes that have fewer real images than the set has of them."""
+def _fewer_random(baseline: str, counts: Sequence[int], data: ImageData) -> Iterator[str]:
+    """A line on classes that have fewer real images than a baseline asks for."""
     real = np.bincount(data.train.labels, minlength=data.spec.num_classes).tolist()
-    pairs = zip(data.spec.class_names, real, synthetic.stored_counts, strict=True)
+    pairs = zip(data.spec.class_names, real, counts, strict=True)
     if short := [f"{name} {there} for {n}" for name, there, n in pairs if there < n]:
         more = ", ..." if len(short) > 3 else ""
-        yield f"random images: of classes with fewer than the set has, all are taken: {', '.join(short[:3])}{more}"
+        name, whose = (
+            ("random images", "the set has") if baseline == "random" else (baseline, "have its bytes")
+        )
+        yield f"{name}: of classes with fewer than {whose}, all are taken: {', '.join(short[:3])}{more}"
 
 
 def _untested(data: ImageData) -> Iterator[str]:
@@ -372,6 +382,7 @@ def _record(
         "set_seeds": [s.record.get("seed") for s in sets],
         "made_with": [command for s in sets if (command := run_command(s.record))],
         "protocol": protocol.name,
+        "precision": protocol.precision,
         "seed": seed,
         **environment(device),
     }

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from condensery.errors import BadInput
-from condensery.evaluation.scores import COMMON, Score
+from condensery.evaluation.scores import BASELINES, COMMON, Score
 
 WEIGHT = 0.5  # w and gamma where nothing else was asked for
 
@@ -216,7 +216,7 @@ def _labels(score: Score) -> str:
 
 
 def _role(score: Score) -> str:
-    return score.subject if score.subject in ("random", "whole") else "set"
+    return score.subject if score.subject in BASELINES else "set"
 
 
 def _unit(exponent: float) -> float:

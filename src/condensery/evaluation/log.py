@@ -13,8 +13,8 @@ import numpy as np
 
 from condensery import artifact, disk, schema
 from condensery.errors import BadFile, BadInput, one_line
-from condensery.evaluation.evaluator import BASELINES, Evaluation
-from condensery.evaluation.scores import OWN
+from condensery.evaluation.evaluator import Evaluation
+from condensery.evaluation.scores import BASELINES, OWN
 from condensery.records import SyntheticSet
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from condensery.errors import BadInput
 from condensery.evaluation.cost import EvaluationTimer
 from condensery.evaluation.protocols import Protocol
-from condensery.evaluation.scores import Score
+from condensery.evaluation.scores import EQUAL_BYTES, Score
 from condensery.evaluation.scoring import Scorer, TrainingSetting, equal_epochs
 from condensery.models.registry import NetworkFactory
 from condensery.records import SyntheticSet
@@ -35,7 +35,9 @@ class Plan:
         """How many are trained with these settings for each architecture."""
         random = len(self.sets) * self.repeats
         return sum(
-            len(self.sets) * self.of_each(s) + random * self._random(s) + self.whole_repeats * self._whole(s)
+            len(self.sets) * self.of_each(s)
+            + random * len(self._random(s))
+            + self.whole_repeats * self._whole(s)
             for one in settings
             for s in one
         )
@@ -50,8 +52,9 @@ class Plan:
         """Of one architecture: set, random and whole in the first setting, set and random in the others."""
         for setting in settings:
             yield scorer.score_sets(self.sets, factory, self.of_each(setting), setting)
-            if self._random(setting):
-                yield scorer.score_random(self.sets[0], factory, len(self.sets) * self.repeats, setting)
+            for subject in self._random(setting):
+                networks = len(self.sets) * self.repeats
+                yield scorer.score_random(self.sets[0], factory, networks, setting, subject)
             if self._whole(setting):
                 recipe = scorer.protocol.recipe(scorer.data.spec, factory)
                 as_long = equal_epochs(recipe, len(self.sets[0]), len(scorer.data.train))
@@ -74,8 +77,9 @@ class Plan:
             recipe, augment = scorer.training_of(factory, setting)
             each = timer.network(factory, len(self.sets[0]), recipe, augment)
             total += len(self.sets) * self.of_each(setting) * each
-            if self._random(setting):
-                total += networks * timer.network(factory, self.sets[0].stored_images, recipe, augment)
+            for name in self._random(setting):
+                images = sum(self.random_counts[name])
+                total += networks * timer.network(factory, images, recipe, augment)
             if self._whole(setting):
                 common = scorer.protocol.recipe(scorer.data.spec, factory)
                 as_long = equal_epochs(common, len(self.sets[0]), len(scorer.data.train))
@@ -86,9 +90,23 @@ class Plan:
         """Whether the whole set is trained on: with its classes, by the common protocol."""
         return "whole" in self.baselines and setting == TrainingSetting()
 
-    def _random(self, setting: TrainingSetting) -> bool:
-        """Whether random images are trained on in this setting."""
-        return "random" in self.baselines and (self.labels_random or not setting.held)
+    @property
+    def random_counts(self) -> dict[str, tuple[int, ...]]:
+        """Random images of each class that are asked for, by the name of the baseline.
+
+        Those of equal bytes are left out where they are as many as the others: beside anything but a generator.
+        """
+        one = self.sets[0]
+        counts = {"random": one.stored_counts, EQUAL_BYTES: one.counts_of_equal_bytes}
+        if counts[EQUAL_BYTES] == counts["random"]:
+            del counts[EQUAL_BYTES]
+        return {name: found for name, found in counts.items() if name in self.baselines}
+
+    def _random(self, setting: TrainingSetting) -> list[str]:
+        """Baselines of random images that are trained on in this setting; of equal bytes with their classes alone."""
+        with_labels = self.labels_random or not setting.held
+        fits = {"random": with_labels, EQUAL_BYTES: setting == TrainingSetting()}
+        return [name for name in self.random_counts if fits[name]]
 
 
 def within(

@@ -14,6 +14,7 @@ from typing import Any
 
 from condensery.augment import PerImageAugmentation, SiameseAugmentation, resolve_strategy
 from condensery.errors import BadInput
+from condensery.models.precision import FLOAT32, require_precision
 from condensery.models.registry import NetworkFactory
 from condensery.records import ImageSpec
 from condensery.training import Augment
@@ -35,6 +36,7 @@ class Protocol:
         keeps_batch_norm: False replaces batch norm by the network's own default norm ("S" mode of the
             authors' code: a tiny set is too small for batch statistics), True keeps the network ("SS").
         repeats: networks per set unless told otherwise.
+        precision: in which networks compute, see `condensery.models.precision`.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Protocol:
     augmenter: Augmenter
     keeps_batch_norm: bool
     repeats: int
+    precision: str = FLOAT32
 
     def augment(self, spec: ImageSpec, network: NetworkFactory) -> Augment | None:
         """The transformation of training batches, None for none."""
@@ -76,17 +79,28 @@ class Protocol:
             raise BadInput(f"epochs of a protocol must be at least 1, not {epochs}")
         return replace(self, name=f"{self.name}+epochs={epochs}", epochs=epochs, plain_epochs=epochs)
 
+    def with_precision(self, precision: str) -> Protocol:
+        """This protocol with networks that compute in `precision`. Raises BadInput if there is no such thing."""
+        require_precision(precision)
+        if precision == self.precision:
+            return self
+        return replace(self, name=f"{self.name}+precision={precision}", precision=precision)
+
     def network(self, network: NetworkFactory) -> NetworkFactory:
         """The network that judges a set which was made with `network`, unless another one is asked for."""
         return network if self.keeps_batch_norm else network.without_batch_norm()
 
     def to_json(self) -> dict[str, Any]:
-        """Every field but the summary; the augmenter, a function or a dataclass, by its name and fields.
+        """Every field but the summary, and precision where it is float32, which records from before it do not have.
+
+        The augmenter, a function or a dataclass, is there by its name and fields.
 
         Raises:
             BadInput: the augmenter cannot be found by its name, or another field is not plain.
         """
         record = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "summary"}
+        if self.precision == FLOAT32:
+            del record["precision"]
         augmenter: Any = self.augmenter
         with_fields = is_dataclass(augmenter) and not isinstance(augmenter, type)
         named = type(augmenter) if with_fields else augmenter
@@ -199,7 +213,7 @@ def get_protocol(name: str) -> Protocol:
     """The protocol called `name`, such as "dsa-2021", "dsa-2021+augmentation=crop" or "quick+epochs=100".
 
     Raises:
-        BadInput: there is none, or its option or augmentation does not exist.
+        BadInput: there is none, or its option, augmentation or precision does not exist.
     """
     base, *options = name.split("+")
     if base not in PROTOCOLS:
@@ -211,9 +225,11 @@ def get_protocol(name: str) -> Protocol:
             found = found.with_augmentation(value)
         elif key == "epochs" and value.isdecimal():
             found = found.with_epochs(int(value))
+        elif key == "precision" and value:
+            found = found.with_precision(value)
         else:
             raise BadInput(
                 f"{option!r} is no option of the protocol {base}; write {base}+augmentation=crop, with groups joined "
-                f"by '_', or {base}+epochs=100"
+                f"by '_', {base}+epochs=100 or {base}+precision=bfloat16"
             )
     return found

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 COMMON, OWN = "common protocol", "own recipe"
+EQUAL_BYTES = "random-equal-bytes"  # beside a generator: as many random images as have its bytes
+BASELINES = ("random", "whole", EQUAL_BYTES)
 
 
 class Accuracies:
@@ -35,7 +37,7 @@ class Score(Accuracies):
     """Test accuracies (fractions) of networks trained on one or several sets of a kind.
 
     Attributes:
-        subject: what the networks were trained on: a method's name, "random" or "whole".
+        subject: what the networks were trained on: a method's name, or one of `BASELINES`.
         network: the architecture that was trained.
         images: images in each set that a network is trained on.
         bytes: of one set: images or what makes them, and labels of the kind that was used.

@@ -16,7 +16,7 @@ from condensery.coresets import random_selection
 from condensery.data import ClassPool, PoolImages
 from condensery.errors import BadInput
 from condensery.evaluation.protocols import Protocol, SiameseGroups
-from condensery.evaluation.scores import COMMON, OWN, Score
+from condensery.evaluation.scores import BASELINES, COMMON, EQUAL_BYTES, OWN, Score
 from condensery.evaluation.soft_labels import SoftLabels, train_teacher
 from condensery.matching.regression import fitted
 from condensery.models.registry import NetworkFactory
@@ -28,7 +28,6 @@ from condensery.training import Augment, Images, TensorImages, ViewImages, accur
 from condensery.training_recipe import OwnRecipe, Recipe, Regression, own_recipe
 from condensery.views import Views
 
-BASELINES = ("random", "whole")
 HARD, SOFT, LEARNED = "hard", "soft", "learned"
 
 
@@ -156,17 +155,23 @@ class Scorer:
         return self._score_sets(subject, factory, sets, repeats, setting)
 
     def score_random(
-        self, like: SyntheticSet, factory: NetworkFactory, count: int, setting: TrainingSetting
+        self,
+        like: SyntheticSet,
+        factory: NetworkFactory,
+        count: int,
+        setting: TrainingSetting,
+        subject: str = "random",
     ) -> Score:
         """`count` random selections of as many images as `like` stores, in the same form, one network each.
 
-        Of a generator, as many as have its bytes, or all there are.
+        With the subject `EQUAL_BYTES` as many as have its bytes, or all there are.
 
         Where `like` holds a teacher's labels, they get labels of the same teacher, in the same number and bytes.
         Learned labels cannot be had for them: they are trained with their classes.
         """
         pool = ClassPool(self.data.train, self.data.spec, self.device)
-        counts = tuple(map(min, like.stored_counts, pool.counts))
+        asked = like.counts_of_equal_bytes if subject == EQUAL_BYTES else like.stored_counts
+        counts = tuple(map(min, asked, pool.counts))
         picks = [random_selection(pool, counts, self.rng.fork("random selection", i)) for i in range(count)]
         if any(tensor.dtype == torch.uint8 for tensor in like.stored.values()):
             picks = [with_pixels(pick) for pick in picks]
@@ -176,7 +181,7 @@ class Scorer:
             picks = [self._labelled_like(like, pick, i) for i, pick in enumerate(picks)]
         if setting.training:
             setting = replace(setting, training=_for_images(setting.training, len(picks[0])))
-        return self._score_sets("random", factory, picks, 1, setting)
+        return self._score_sets(subject, factory, picks, 1, setting)
 
     def score_whole(self, factory: NetworkFactory, repeats: int, epochs: int) -> Score:
         """The whole training set."""
@@ -315,6 +320,7 @@ class Scorer:
         if isinstance(recipe, Regression):
             network: nn.Module = fitted(recipe, factory, spec, images, rng, self.device)
         else:
+            factory = factory.computing_in(self.protocol.precision)
             how = {"augment": augment, "device": self.device, "on_epoch": self.every_epoch}
             network = train_network(factory, spec, images, recipe, rng, **how)
         return accuracy_on_test(network, factory, self.data, self.device)

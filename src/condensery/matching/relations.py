@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def intra_class(features: Tensor, centres: Tensor, temperature: float) -> Tensor:
+def intra_class(
+    features: Tensor, centres: Tensor, temperature: float, drawn_to_centre: bool = True
+) -> Tensor:
     """Equation 3, the mean over images: each is drawn to the centre of its class and driven from the class's others.
 
     -log(e(<f, c>) / (sum over others e(<f, f_i>) + e(<f, c>))), e(x) = exp(x / temperature). Features and centres are
@@ -19,9 +21,11 @@ def intra_class(features: Tensor, centres: Tensor, temperature: float) -> Tensor
     Args:
         features: (classes, n, D).
         centres: (classes, D).
+        drawn_to_centre: without it (the paper's Figure 4b) what is left is log(sum over others e(<f, f_i>) + 1).
     """
     features, centres = F.normalize(features, dim=2), F.normalize(centres, dim=1)
     drawn = torch.einsum("cnd,cd->cn", features, centres) / temperature
+    drawn = drawn if drawn_to_centre else torch.zeros_like(drawn)
     driven = features @ features.transpose(1, 2) / temperature  # (classes, n, n)
     itself = torch.eye(features.shape[1], dtype=torch.bool, device=features.device)
     every = torch.cat([drawn.unsqueeze(2), driven.masked_fill(itself, -torch.inf)], 2)

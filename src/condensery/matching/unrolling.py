@@ -63,13 +63,14 @@ def descend(loss: StepLoss, weights: Weights, rates: Sequence[float]) -> list[We
     Raises:
         Diverged: a loss is not finite.
     """
-    points = [tuple(w.detach() for w in weights)]
+    points, losses = [tuple(w.detach() for w in weights)], []
     for step, rate in enumerate(rates):
         here = _leaves(points[-1])
         value = loss(here, step)
-        _require_finite(value, step, rates)
+        losses.append(value.detach())
         gradients = torch.autograd.grad(value, here, materialize_grads=True)
         points.append(tuple(w.detach() - rate * g for w, g in zip(here, gradients, strict=True)))
+    _require_finite(losses, rates)
     return points
 
 
@@ -149,14 +150,16 @@ def descend_with_momentum(
         Diverged: a loss is not finite.
     """
     found = Descent([tuple(w.detach() for w in weights)], [tuple(torch.zeros_like(w) for w in weights)])
+    losses = []
     for step, (rate, momentum) in enumerate(zip(rates, momenta, strict=True)):
         here = _leaves(found.points[-1])
         value = loss(here, step)
-        _require_finite(value, step, rates)
+        losses.append(value.detach())
         gradients = torch.autograd.grad(value, here, materialize_grads=True)
         velocity = tuple(momentum * v + g for v, g in zip(found.velocities[-1], gradients, strict=True))
         found.points.append(tuple(w.detach() - rate * v for w, v in zip(here, velocity, strict=True)))
         found.velocities.append(velocity)
+    _require_finite(losses, rates)
     return found
 
 
@@ -268,12 +271,14 @@ def _second(product: Tensor, wanted: Sequence[Tensor]) -> list[Tensor]:
     return list(torch.autograd.grad(product, wanted, materialize_grads=True))
 
 
-def _require_finite(value: Tensor, step: int, rates: Sequence[float]) -> None:
-    if not bool(torch.isfinite(value)):
-        raise Diverged(
-            f"unrolled training diverges: its loss is {float(value.detach()):g} at step {step + 1} of {len(rates)}, "
-            f"with a learned rate of {rates[max(0, step - 1)]:.3g}"
-        )
+def _require_finite(losses: Sequence[Tensor], rates: Sequence[float]) -> None:
+    """Of all steps at once, after the last: reading a number from a GPU waits for it."""
+    for step, loss in enumerate(torch.stack(list(losses)).tolist() if losses else []):
+        if not math.isfinite(loss):
+            raise Diverged(
+                f"unrolled training diverges: its loss is {loss:g} at step {step + 1} of {len(rates)}, "
+                f"with a learned rate of {rates[max(0, step - 1)]:.3g}"
+            )
 
 
 def require_good_end(value: Tensor, rates: Sequence[float]) -> None:

@@ -31,17 +31,24 @@ class Eye:
         task: for its images.
         network: in evaluation mode.
         augmentation, parameters: the transformation.
+        logits: whether it says the logits too, last.
     """
 
     task: Task
     network: nn.Module
     augmentation: SiameseAugmentation
     parameters: Parameters
+    logits: bool = False
 
     def layers(self, images: Tensor) -> list[Tensor]:
         """Features (N, D) of each layer."""
         moved = self.augmentation.apply(images, self.parameters)
-        return [layer.flatten(1) for layer in layer_features(self.network, moved, self.task.chunk)]
+        found = [layer.flatten(1) for layer in layer_features(self.network, moved, self.task.chunk)]
+        if self.logits:
+            found.append(
+                torch.cat([self.network(part) for part in moved.split(self.task.chunk or len(moved))])
+            )
+        return found
 
     @torch.no_grad()
     def associates(self, drawn: Drawn, real: int, clusters: Tensor | None, rng: Rng) -> list[Tensor]:

@@ -82,9 +82,11 @@ class Generative(GenerativeSettings):
             codes = self._random_codes(len(labels), rng.fork("random codes")).to(task.device)
         images, size = synthetic.of_codes(codes, labels), (task.spec.height, task.spec.width)
         parameters = augmentation.sample(rng.fork("augmentation"), size)
-        eye = Eye(task, state.networks["network"].eval(), augmentation, parameters)
+        logits = self.matched == "logits"
+        eye = Eye(task, state.networks["network"].eval(), augmentation, parameters, logits)
         layers = eye.layers(images)
         associates = eye.associates(drawn, self.real_batch, state.memory.get("clusters"), rng)
+        matched = ([layers.pop()], [associates.pop()]) if logits else (layers, associates)
         features = layers[-1].view(classes, -1, layers[-1].shape[1])  # (classes, n, D)
         centres = associates[-1].view(features.shape).mean(1)  # (classes, D), of real images
         judged = images if self.judged == "pixels" else layers[-1]
@@ -94,8 +96,8 @@ class Generative(GenerativeSettings):
         found = {
             "adversarial": lambda: generator_loss(source),
             "class": lambda: F.cross_entropy(said, targets),
-            "match": lambda: layer_gap(layers, associates),
-            "intra": lambda: intra_class(features, centres, self.temperature),
+            "match": lambda: layer_gap(*matched),
+            "intra": lambda: intra_class(features, centres, self.temperature, self.centre == "class"),
             "inter": lambda: inter_class(features.mean(1) / scale, self.margin),
         }
         return {name: found[name]() for name, weight in self._weights.items() if weight}

@@ -20,6 +20,7 @@ from condensery.synthetic import Generated, GeneratorNetwork, default_blocks, re
 from condensery.synthetic.generator import stored_shapes
 from condensery.teaching import TeacherSettings, teacher_network
 from condensery.teaching.classes import ClassMeans, class_means, standardised
+from condensery.text import count
 from condensery.training_recipe import Recipe
 
 MANY_CLASSES = 200  # from which "auto" takes soft labels; the paper does for 1,000 and does not for 100
@@ -33,6 +34,7 @@ class GenerativeSettings:
     Abstract: `Generative` adds `preparation`, `start`, `terms` and `advance`, and overrides nothing.
     """
 
+    name: ClassVar[str]
     scheduled: ClassVar[bool] = True
 
     iterations: int = 20_000
@@ -75,6 +77,8 @@ class GenerativeSettings:
     """real images of all classes in an update of the feature network, and of the discriminator"""
     generator_updates: int = 1
     """updates of codes and generator between two of the feature network"""
+    matched: str = "layers"
+    """what is matched with the means of real images: features of all "layers", or "logits" """
     judged: str = "features"
     """what the discriminator sees: "features" or "pixels" """
     discriminator_lr: float = 0.001
@@ -84,11 +88,13 @@ class GenerativeSettings:
     class_weight: float = 1.0
     """of the auxiliary classifier's loss"""
     match_weight: float = 100.0
-    """of layer-wise feature matching"""
+    """of matching"""
     intra_weight: float = 1.0
     """of the diversity within classes"""
     inter_weight: float = 1.0
     """of the margin between classes"""
+    centre: str = "class"
+    """what holds the diverse images of a class together: its "class" centre, or "none" """
     temperature: float = 0.5
     """of the diversity within classes"""
     margin: float = 1.0
@@ -108,12 +114,13 @@ class GenerativeSettings:
     def check(self, task: Task) -> list[str]:
         self._refuse(task)
         codes, pixels = self._code_count(task), 4 * sum(task.counts) * math.prod(task.spec.shape)
-        require_memory(4 * codes * self.code_length, f"{codes} codes of --code-length {self.code_length}")
         blocks, sizes = self._blocks(task), {"length": self.code_length, "width": self.generator_width}
         shapes = stored_shapes(task.spec, codes=codes, blocks=blocks, **sizes)
         taken = 4 * sum(math.prod(shape) for shape in shapes.values())
+        what = f"{count(codes, 'code')} of --code-length {self.code_length} and a generator of --generator-width "
+        require_memory(taken, f"{what}{self.generator_width}", "ask for smaller ones, or for fewer images")
         return [
-            f"{blocks} blocks: generator and codes take {taken:,} bytes; as pixels the images take {pixels:,}",
+            f"{count(blocks, 'block')}: generator and codes take {taken:,} bytes; as pixels the images take {pixels:,}",
             f"classes by {self.condition}; soft labels {'yes' if self._soft(task) else 'no'}; Siamese augmentation "
             f"{self._augmentation(task).strategy or 'none'}",
         ]
@@ -125,9 +132,11 @@ class GenerativeSettings:
                 raise BadInput(f"unknown {name} {getattr(self, name)!r}; choose one of {', '.join(choices)}")
         if not task.network.has_embedding(task.spec):
             raise BadInput(
-                f"generative compares embeddings and {task.network.name} has none: "
+                f"{self.name} compares embeddings and {task.network.name} has none: "
                 "choose a network with embed(), such as convnet"
             )
+        if not self.temperature:
+            raise BadInput("--temperature must be more than 0: similarities are divided by it")
         if self.codes != "learned" and self.generator == "fixed":
             raise BadInput(
                 f"nothing is learned with --codes {self.codes} --generator fixed: leave one of them out"
@@ -231,6 +240,8 @@ _CHOICES = {
     "codebook": ("shared", "own"),
     "generator": ("learned", "fixed"),
     "optimizer": ("sgd", "adam"),
+    "matched": ("layers", "logits"),
     "judged": ("features", "pixels"),
+    "centre": ("class", "none"),
     "soft_labels": ("auto", "yes", "no"),
 }

@@ -69,7 +69,8 @@ class Clock:
         return (seconds + self.spent) / 60 / SHARE
 
     def task(self, rung: Rung) -> Task:
-        return replace(self.asked, network=resolve(rung.network), steps=rung.method.steps(self.asked.ipc))
+        network = resolve(rung.network).computing_in(self.asked.network.precision)
+        return replace(self.asked, network=network, steps=rung.method.steps(self.asked.ipc))
 
     def step(self, rung: Rung) -> float:
         """Seconds of a step, on average over those at the coarse and at the full size."""

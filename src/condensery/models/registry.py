@@ -20,6 +20,7 @@ from condensery.models import custom
 from condensery.models.classic import MLP, VGG11, AlexCifarNet, AlexNet, LeNet
 from condensery.models.convnet import ConvNet, published_depth
 from condensery.models.custom import Constructor
+from condensery.models.precision import FLOAT32, computing_in, require_precision
 from condensery.models.resnet import ResNet18, ResNet18AP
 from condensery.records import ImageSpec
 from condensery.rng import Rng
@@ -85,12 +86,19 @@ class NetworkFactory:
         kind: the network's own name, or `package.module:factory`.
         constructor: called as constructor(channels=..., image_size=(h, w), num_classes=..., **options).
         options: what was set, in alphabetical order.
+        precision: in which its networks compute, see `condensery.models.precision`.
     """
 
     name: str
     kind: str
     constructor: Constructor
     options: tuple[tuple[str, Any], ...] = ()
+    precision: str = FLOAT32
+
+    def computing_in(self, precision: str) -> NetworkFactory:
+        """The same architecture, whose networks compute in `precision`. Raises BadInput if there is no such thing."""
+        require_precision(precision)
+        return replace(self, precision=precision)
 
     @property
     def canonical(self) -> str:
@@ -100,9 +108,17 @@ class NetworkFactory:
         return self.kind + "".join(options)
 
     @property
+    def kept_as(self) -> str:
+        """What trained networks are kept under: the architecture, and the precision unless it is float32."""
+        return self.canonical + ("" if self.precision == FLOAT32 else f" in {self.precision}")
+
+    @property
     def any_layout(self) -> bool:
-        """Whether the network takes images in channels-last layout; nothing is known of a user's own."""
-        return self.kind in _NETWORKS
+        """Whether a forward pass in channels-last layout works and is faster on a CPU.
+
+        Nothing is known of a user's own network. In bfloat16 that layout takes twice the time.
+        """
+        return self.kind in _NETWORKS and self.precision == FLOAT32
 
     def build(self, spec: ImageSpec, rng: Rng) -> nn.Module:
         """A new network on the CPU, in training mode, with torch's default initialisation drawn from `rng`.
@@ -115,11 +131,9 @@ class NetworkFactory:
         if self.kind not in _NETWORKS:
             _facts(self, spec.shape, spec.num_classes)  # a user's own network is tried out once
         network = self._construct(spec.shape, spec.num_classes, rng)
-        return (
-            network
-            if self.kind in _NETWORKS
-            else custom.initialised(network, spec.shape, rng.fork("lazy layers"))
-        )
+        if self.kind not in _NETWORKS:
+            network = custom.initialised(network, spec.shape, rng.fork("lazy layers"))
+        return computing_in(network, self.precision)
 
     def depth_note(self, spec: ImageSpec) -> str | None:
         """A line for people where the depth follows from the size of the images and is not 3, as it is at 32 pixels."""

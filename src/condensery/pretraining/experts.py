@@ -110,7 +110,7 @@ def trained_experts(task: Task, count: int, training: ExpertTraining, rng: Rng) 
 def _folder(task: Task, training: ExpertTraining, rng: Rng) -> Path:
     require_keepable(task.network)
     how = str((training.lr, training.batch, training.augmentation))
-    key = (task.pool.fingerprint(), task.network.canonical, how, str(rng.entropy), task.device.type)
+    key = (task.pool.fingerprint(), task.network.kept_as, how, str(rng.entropy), task.device.type)
     return Cache().folder / "experts" / digest("experts", *key)
 
 

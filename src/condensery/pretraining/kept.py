@@ -78,7 +78,7 @@ def kept_network(
     if ":" in network.canonical:
         return KeptNetwork(None)
     threads = torch.get_num_threads() if device.type == "cpu" else 0
-    words = (fingerprint, network.canonical, json.dumps(recipe.to_json()), str(rng.entropy), device.type)
+    words = (fingerprint, network.kept_as, json.dumps(recipe.to_json()), str(rng.entropy), device.type)
     key = digest("trained", *words, str(threads), torch.__version__)
     return KeptNetwork(Cache().folder / "trained" / f"{key}.npy")
 

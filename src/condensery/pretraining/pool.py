@@ -150,7 +150,7 @@ def pool_preparation(task: Task, count: int, epochs: int, rng: Rng, without: Met
 def _folder(task: Task, epochs: int, rng: Rng, stages_between: bool) -> Path:
     """Where the pool is kept."""
     require_keepable(task.network)
-    network, stages = task.network.canonical, "stages" if stages_between else "ends"
+    network, stages = task.network.kept_as, "stages" if stages_between else "ends"
     key = (task.pool.fingerprint(), network, str(epochs), str(rng.entropy), task.device.type, stages)
     return Cache().folder / "networks" / digest("networks", *key)
 

@@ -12,7 +12,7 @@ from condensery.methods import get_method
 from condensery.published import PublishedCell
 from condensery.recipes.catalog import Recipe
 from condensery.recipes.output import ReproducedCell, Value
-from condensery.recipes.plans import VELOCITY, Changes
+from condensery.recipes.plans import ALIGNMENT, VELOCITY, Changes
 from condensery.records import ImageData, SyntheticSet
 from condensery.runner import condense
 
@@ -62,7 +62,7 @@ def _measure(
     where: dict[str, Any] = {"network": network, "device": device}
     if recipe.quantity == VELOCITY:
         return velocity.measure(images, sets, steps=changes.measured_updates(), **where)
-    if recipe.quantity == "alignment and uniformity":
+    if recipe.quantity == ALIGNMENT:
         return alignment.measure(images, sets, networks=changes.count(recipe.networks), **where)
     return magnitudes.measure(images, sets, **where)
 

@@ -13,6 +13,7 @@ from condensery.comparison.reports import Comparison
 from condensery.evaluation import OWN
 from condensery.published import ACCURACY, Published, PublishedCell
 from condensery.recipes.catalog import Recipe
+from condensery.recipes.plans import ALIGNMENT
 from condensery.report.contents import Measurement, Report
 from condensery.report.from_disk import Found, report_of_found
 from condensery.report.tables import csv_of, stored_images
@@ -102,7 +103,7 @@ class Reproduction:
             [Found(skipped=skipped), *(one.found(under_all_labels=True) for one in self.comparisons)],
             title=f"{self.recipe.name}: {self.recipe.title}",
             command=self.command,
-            scatter=False,
+            scatter=self.recipe.quantity == ALIGNMENT,
             rows=tuple(rows.values()),
             facts=dict.fromkeys((*facts, *(fact for one in self.comparisons for fact in one.facts()))),
         )

@@ -22,7 +22,7 @@ from condensery.recipes.catalog import Recipe
 from condensery.records import ImageData
 from condensery.text import count
 
-VELOCITY = "kernel velocity"
+VELOCITY, ALIGNMENT = "kernel velocity", "alignment and uniformity"
 VELOCITY_STEPS = 50  # measured updates: the horizontal axis of the DCC paper's Figure 4
 _NETWORK_LASTS = 10  # updates, in DC and DCC with the 10 images per class of the figure
 _COUNTS_OF_NETWORKS = ("outer_warmup", "trained_networks")

@@ -11,9 +11,8 @@ from typing import Any
 
 from condensery.budgets import average, frozen, in_record, mean
 from condensery.errors import BadFile, BadInput
-from condensery.evaluation.evaluator import BASELINES
 from condensery.evaluation.honest import SCORES, WEIGHT, check_weights, honest_scores
-from condensery.evaluation.scores import OWN, Score
+from condensery.evaluation.scores import BASELINES, EQUAL_BYTES, OWN, Score
 from condensery.methods import get_method
 from condensery.published import lookup
 from condensery.records import SyntheticSet
@@ -103,7 +102,8 @@ def _add(pools: dict[str, _Pool], document: Mapping[str, Any], score: Mapping[st
         stored_images=score.get("stored_images"),
     )
     alike = replace(first, images=0, bytes=0, stored_images=None)  # of which that of the first set is shown
-    kind = json.dumps([vars(alike), method, own.get("fields")], sort_keys=True)
+    of_bytes = first.images if method == EQUAL_BYTES else None
+    kind = json.dumps([vars(alike), method, own.get("fields"), of_bytes], sort_keys=True)
     pool = pools.setdefault(kind, _Pool(first, method, own.get("fields") or {}))
     rows = [tuple(map(float, row)) for row in score["accuracies"]]
     seeds, seed = list(document.get("set_seeds", ())) if of_set else [], document["seed"]
@@ -142,7 +142,8 @@ def _settings(pool: _Pool) -> dict[str, Any]:
     """What a subject may be told from its likes by."""
     method = {} if pool.method == pool.first.subject else {"method": pool.method}
     steps = {} if pool.first.steps is None else {"steps": pool.first.steps}
-    return {**method, **pool.fields, **steps}
+    images = {"images": pool.first.images} if pool.method == EQUAL_BYTES else {}
+    return {**method, **pool.fields, **steps, **images}
 
 
 def _measurement(pool: _Pool, subject: str, sets: Sequence[SyntheticSet]) -> Measurement:

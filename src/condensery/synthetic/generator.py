@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from condensery.budgets import Counts
+from condensery.budgets import Counts, recorded
 from condensery.errors import BadInput
 from condensery.records import ImageSpec, SyntheticSet
 from condensery.rng import Rng
@@ -27,6 +27,7 @@ from condensery.synthetic.pixels import class_labels
 
 _SLOPE = 0.2
 _START = 4  # pixels along the shorter side that the first block gets, about
+_ANEW = ", drawn anew"
 _PASS = 64  # images per pass when a file is decoded: always the same, since others round differently
 
 
@@ -180,11 +181,15 @@ class Generated:
         named = {"codes": self.codes} | self.weights
         return {name: tensor for name, tensor in named.items() if name in self.learned}
 
-    def content(self) -> Content:
+    def tensors(self) -> dict[str, Tensor]:
+        """What a file stores, by name, on the CPU."""
         with torch.no_grad():
             tensors = {"codes": self.codes, "classes": self.projected(), "counts": torch.tensor(self.counts)}
         tensors |= {name: t for name, t in self.weights.items() if not name.startswith("projection.")}
-        tensors = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+        return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+    def content(self) -> Content:
+        tensors = self.tensors()
         images = _images(tensors, self.size)
         stored = {f"generator.{name}": tensor for name, tensor in tensors.items()}
         return Content(images, class_labels(self.counts, images.device), stored=stored)
@@ -197,25 +202,31 @@ def own_codes(codes: Tensor, counts: Counts) -> Tensor:
     return torch.cat([codes[:count] for count in counts])
 
 
-def drawn_anew(synthetic: SyntheticSet, ipc: int, seed: int) -> SyntheticSet:
+def drawn_anew(synthetic: SyntheticSet, ipc: int | None, seed: int) -> SyntheticSet:
     """Another set of the same generator: `ipc` images of each class from fresh standard normal codes.
 
-    Its record says so: it is no result of the method, whose images are those of the file.
+    None for as many as the set has of each. The record says so: it is no result of the method, whose images are those
+    of the file, and what is known of those (accuracies, labels, loss) is left out.
 
     Raises:
         BadInput: the set stores no generator.
     """
     if "generator.codes" not in synthetic.stored:
         raise BadInput("the set stores its images themselves: only a generator can be drawn from anew")
-    classes = synthetic.spec.num_classes
+    counts = synthetic.counts if ipc is None else (ipc,) * synthetic.spec.num_classes
     length = synthetic.stored["generator.codes"].shape[1]
-    codes = torch.randn(classes * ipc, length, generator=Rng(seed).fork("drawn anew").torch())
-    stored = {**synthetic.stored, "generator.codes": codes, "generator.counts": torch.tensor([ipc] * classes)}
+    codes = torch.randn(sum(counts), length, generator=Rng(seed).fork("drawn anew").torch())
+    stored = {**synthetic.stored, "generator.codes": codes, "generator.counts": torch.tensor(counts)}
     images = decode_generator({name.partition(".")[2]: t for name, t in stored.items()}, synthetic.spec)
-    method = f"{synthetic.record.get('method', 'set')}, drawn anew"
-    record = {**synthetic.record, "method": method, "ipc": ipc, "drawn": {"ipc": ipc, "seed": seed}}
-    labels = class_labels((ipc,) * classes, images.device)
-    return SyntheticSet(images, labels, synthetic.spec, record, stored=stored, training=synthetic.training)
+    was, per_class = synthetic.record, recorded(counts)
+    record = {name: was[name] for name in ("fields", "network", "data") if name in was}
+    record |= {
+        "method": f"{was.get('method', 'set').removesuffix(_ANEW)}{_ANEW}",
+        "ipc": per_class,
+        "seed": seed,
+    }
+    record["drawn"] = {"ipc": per_class, "seed": seed}
+    return SyntheticSet(images, class_labels(counts, images.device), synthetic.spec, record, stored=stored)
 
 
 def decode_generator(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:

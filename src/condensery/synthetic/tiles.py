@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,7 +21,9 @@ from condensery.rng import Rng
 from condensery.synthetic.learned import Content
 from condensery.synthetic.pixels import Pixels, class_labels, kept, labels_as_leaves, of_class, require_init
 from condensery.synthetic.starts import GIVEN, Start, joined_tiles, repeats_line
-from condensery.synthetic.stored import enlarged_tiles, require_factor
+from condensery.synthetic.stored import enlarged, enlarged_tiles, require_factor
+
+_LOOKED_AT = 1000
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,20 @@ class Tiles:
 def tiled(counts: Counts, factor: int) -> Counts:
     """Images that so many stored ones make."""
     return tuple(n * factor**2 for n in counts)
+
+
+def kept_detail(pixels: np.ndarray, factor: int) -> float:
+    """Share of the variance within images that is left in tiles of `factor` x `factor` to an image, enlarged again.
+
+    Args:
+        pixels: uint8 (N, H, W, C), of which at most 1,000 images are looked at, spread over all.
+        factor: divides H and W.
+    """
+    some = pixels[:: -(-len(pixels) // _LOOKED_AT)]
+    images = torch.from_numpy(np.array(some)).movedim(-1, 1).float()  # (M, C, H, W)
+    left = enlarged(F.avg_pool2d(images, factor), (images.shape[2], images.shape[3]))
+    lost = (images - left).square().mean() / images.var((2, 3), unbiased=False).mean().clamp_min(1e-12)
+    return 1 - float(lost)
 
 
 def start_images(

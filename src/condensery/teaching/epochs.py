@@ -91,7 +91,7 @@ class TeacherTraining:
         if ":" in self.factory.canonical:
             return None
         threads = torch.get_num_threads() if self.device.type == "cpu" else 0
-        words = (self.pool.fingerprint(), str(self.pool.spec.flip), self.factory.canonical)
+        words = (self.pool.fingerprint(), str(self.pool.spec.flip), self.factory.kept_as)
         words = (*words, json.dumps(self.recipe.to_json()), str(self.rng.entropy), self.device.type)
         words = words if self.settings.size is None else (*words, f"size {self.settings.size}")
         return Cache().folder / "teachers" / digest("teacher", *words, str(threads), torch.__version__)

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from condensery.data import ClassPool
@@ -86,6 +85,8 @@ def require_same_task(network: nn.Module, pool: ClassPool) -> None:
     Up to 2,000 of them are classified. A teacher that is right hardly more often than chance, or much more often once
     its classes are renamed, is none of this task.
     """
+    from scipy.optimize import linear_sum_assignment  # a tenth of a second that most runs do not need
+
     count, names = len(pool.labels), pool.spec.class_names
     chosen = np.sort(Rng(0).fork("teacher check").numpy().permutation(count)[:_CHECKED])
     images = pool.images_at(chosen)

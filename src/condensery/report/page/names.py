@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from condensery.budgets import Counts, spanned
+from condensery.evaluation.scores import EQUAL_BYTES
 from condensery.report.contents import RANDOM, WHOLE, Measurement
 from condensery.report.page.charts import COLOURS
 from condensery.text import accuracy, count
@@ -28,7 +29,8 @@ def varies(items: Sequence[Any], attribute: str) -> bool:
 
 def subject_name(subject: str) -> str:
     """A subject in words."""
-    return {WHOLE: "whole training set", RANDOM: "random images"}.get(subject, subject)
+    known = {WHOLE: "whole training set", RANDOM: "random images"}
+    return known.get(subject, subject.replace(EQUAL_BYTES, "random images of equal bytes"))
 
 
 NAMES = {

@@ -7,6 +7,7 @@ from typing import Any
 
 from condensery.budgets import mean
 from condensery.evaluation.honest import SCORES
+from condensery.evaluation.scores import EQUAL_BYTES
 from condensery.report.contents import RANDOM, WHOLE, Measurement, Report
 from condensery.report.page.charts import Axis, Bar, Figure, Line, bars, lines, reach, shares
 from condensery.report.page.names import (
@@ -55,7 +56,7 @@ def outcome(report: Report) -> list[dict[str, Any]]:
 def _best(group: Rows, whole: Measurement | None, among: Rows) -> dict[str, Any]:
     """The best set of a group, what is not clearly below it, and what stands beside it."""
     ranked = sorted(group, key=lambda m: -m.mean)
-    own = [m for m in ranked if m.subject != RANDOM]
+    own = [m for m in ranked if m.subject != RANDOM and not m.subject.startswith(EQUAL_BYTES)]
     chance = next((m for m in ranked if m.subject == RANDOM), None)
     best = (own or ranked)[0]
     return {

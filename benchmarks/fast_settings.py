@@ -1,0 +1,258 @@
+"""What makes better use of a minute of DM: settings and ideas, each tried on held-out training images alone.
+
+    python benchmarks/fast_settings.py --data cifar10 --results results/fast_settings.jsonl
+
+Every try changes one thing of `condense run --method dm --preset fast`. A tenth of the training images takes the place
+of the test images. The network that matches and judges is narrow, so that a try takes a minute; what is there already
+in --results is not made again. A setting that wins here is tried at full width before it becomes the preset.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.cluster import MiniBatchKMeans
+from torch import Tensor, nn
+from view_settings import without_test
+
+import condensery
+from condensery import Rng
+from condensery.augment import augment_pair
+from condensery.matching.moments import squared_gap
+from condensery.memory import keep_freed_memory
+from condensery.method import State, Task
+from condensery.methods.dm import DM
+from condensery.models.convnet import ConvNet
+from condensery.models.registry import resolve
+from condensery.training import train_step
+
+TRIED: dict[str, dict[str, Any]] = {
+    "the preset": {},
+    "one image for its bytes": {"factor": 1},
+    "16 tiles for the bytes of an image": {"factor": 4},
+    "twice the updates": {"steps": 600},
+    "half of the real images": {"real_batch": 32},
+    "twice the real images": {"real_batch": 128},
+    "one real image of each of 64 clusters": {"clusters": True},
+    "half of the width in the first half": {"narrow_first": True},
+    "learning rate falls to 0 in half a wave": {"cosine": True},
+    "mean of the last third of the updates": {"averaged": True},
+    "all blocks are matched": {"all_blocks": True},
+    "networks trained for 400 updates": {"trained": 6},
+    "the same, and they classify the images": {"trained": 6, "cross_entropy": 1.0},
+    "random or trained, half and half": {"trained": 6, "untrained": 0.5},
+}
+"""What each try changes."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """DM with one more idea. Fields as in `condensery.methods.dm.DM`, and the ideas, all of them off."""
+
+    name: ClassVar[str] = "tried"
+    summary: ClassVar[str] = "DM with one more idea"
+    scheduled: ClassVar[bool] = True
+
+    iterations: int = 300
+    real_batch: int = 64
+    image_lr: float = 1.0
+    factor: int = 2
+    clusters: bool = False
+    """real images are one of each cluster of a class, as in DREAM (Liu et al., ICCV 2023), of pixels"""
+    narrow_first: bool = False
+    """networks of half the width in the first half of the updates"""
+    cosine: bool = False
+    averaged: bool = False
+    all_blocks: bool = False
+    """the class means after each block are matched, not after the last alone"""
+    trained: int = 0
+    """networks trained for 400 updates on 64 real images each, one of which is drawn at each step, as in IDM (Zhao et
+    al., CVPR 2023); 0 for random ones"""
+    untrained: float = 0.0
+    """share of steps with a random network all the same"""
+    cross_entropy: float = 0.0
+    """weight of the synthetic images' loss in a trained network (IDM, equation 7)"""
+
+    def steps(self, ipc: int) -> int:
+        return self.iterations
+
+    def check(self, task: Task) -> list[str]:
+        return []
+
+    def start(self, task: Task, rng: Rng) -> State:
+        synthetic = task.start_images("real", self.factor, rng.fork("images"))
+        optimizer = torch.optim.SGD(synthetic.leaves().values(), self.image_lr, momentum=0.5)
+        prepared = Prepared(task, self, rng.fork("prepared"))
+        memory = {f"mean.{name}": torch.zeros_like(leaf) for name, leaf in synthetic.leaves().items()}
+        return replace(
+            State.of(synthetic, optimizer, task.new_network(rng.fork("network")), prepared), memory=memory
+        )
+
+    def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
+        network, is_trained = self._network(task, state, rng.fork("network", state.step))
+        augmentation = DM()._augmentation(task)
+        for c in task.classes:
+            drawn = rng.fork("real batch", c)
+            real = (
+                state.prepared.of_each_cluster(c, drawn)
+                if self.clusters
+                else task.pool.sample(c, self.real_batch, drawn)
+            )
+            real, ours = augment_pair(
+                augmentation, real, state.synthetic.of_class(c), rng.fork("augmentation", c), "siamese"
+            )
+            with torch.no_grad():
+                targets = self._means(network, real)[0]
+            means, embedded = self._means(network, ours)
+            gap = torch.stack([squared_gap(t, m) for t, m in zip(targets, means, strict=True)]).sum()
+            if is_trained and self.cross_entropy:
+                gap = gap + self.cross_entropy * F.cross_entropy(
+                    network.head(embedded), task.labels(c, len(ours))
+                )
+            yield gap
+
+    def advance(self, task: Task, state: State, rng: Rng) -> State:
+        total = task.steps or self.iterations
+        done, leaves = state.step + 1, state.synthetic.leaves()
+        if self.cosine:
+            for group in state.optimizers["synthetic"].param_groups:
+                group["lr"] = self.image_lr * (1 + math.cos(math.pi * done / total)) / 2
+        memory = dict(state.memory)
+        first = total - total // 3
+        if self.averaged and done > first:
+            for name, leaf in leaves.items():
+                memory[f"mean.{name}"] = memory[f"mean.{name}"] + leaf.detach() / (total - first)
+                if done == total:
+                    with torch.no_grad():
+                        leaf.copy_(memory[f"mean.{name}"])
+        return state.next(memory=memory)
+
+    def _network(self, task: Task, state: State, rng: Rng) -> tuple[ConvNet, bool]:
+        """That of this step, and whether it is a trained one."""
+        states: list[dict[str, Tensor]] = state.prepared.states if self.trained else []
+        if self.narrow_first and state.step < (task.steps or self.iterations) / 2:
+            width = int(dict(task.network.options).get("width", 128))
+            narrow = resolve(f"convnet+width={width // 2}")
+            return cast(ConvNet, narrow.build(task.spec, rng).train().requires_grad_(False)), False
+        network = cast(ConvNet, task.new_network(rng).requires_grad_(False))
+        draws = rng.fork("which").numpy()
+        if states and draws.random() >= self.untrained:
+            network.load_state_dict(states[draws.integers(len(states))])
+            return network, True
+        return network, False
+
+    def _means(self, network: ConvNet, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Class means that are matched, each (D,), and embeddings (N, D)."""
+        blocks: list[Tensor] = []
+        for layer in cast(nn.Sequential, network.features):
+            images = layer(images)
+            if "Pool" in type(layer).__name__:
+                blocks.append(images.flatten(1).mean(0))
+        return (blocks if self.all_blocks else blocks[-1:]), images.flatten(1)
+
+
+class Prepared:
+    """What a try needs before its first step, made when it is asked for."""
+
+    def __init__(self, task: Task, tried: Tried, rng: Rng) -> None:
+        self.task, self.tried, self.rng = task, tried, rng
+
+    @cached_property
+    def states(self) -> list[dict[str, Tensor]]:
+        """Weights of the trained networks."""
+        return [self._trained(self.rng.fork("network", i)) for i in range(self.tried.trained)]
+
+    @cached_property
+    def clusters(self) -> list[list[np.ndarray]]:
+        """Positions of the real images of each cluster, by class."""
+        found = []
+        for c in self.task.classes:
+            members = self.task.pool.members(c)
+            pixels = self.task.pool.images_at(members).flatten(1).numpy()
+            kmeans = MiniBatchKMeans(self.tried.real_batch, random_state=0, n_init=1).fit(pixels)
+            found.append([members[kmeans.labels_ == k] for k in range(self.tried.real_batch)])
+        return found
+
+    def of_each_cluster(self, c: int, rng: Rng) -> Tensor:
+        draws = rng.numpy()
+        chosen = [draws.choice(cluster) for cluster in self.clusters[c] if len(cluster)]
+        return self.task.pool.images_at(np.array(chosen))
+
+    def _trained(self, rng: Rng) -> dict[str, Tensor]:
+        network = self.task.new_network(rng)
+        optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, weight_decay=5e-4)
+        for update in range(400):
+            batch = self.task.real_batch(64, rng.fork(update))
+            train_step(network, optimizer, *batch, self.task.chunk)
+        return network.state_dict()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", default="cifar10")
+    parser.add_argument("--ipc", type=int, default=1)
+    parser.add_argument("--network", default="convnet+width=32")
+    parser.add_argument("--seeds", type=int, default=3, help="sets, each judged by one network")
+    parser.add_argument("--tried", default=",".join(TRIED), help="names, joined by commas")
+    parser.add_argument("--results", type=Path, default=Path("results/fast_settings.jsonl"))
+    asked = parser.parse_args()
+    keep_freed_memory()
+    data = without_test(condensery.load_images(asked.data))
+    rows = (
+        [json.loads(line) for line in asked.results.read_text().splitlines()]
+        if asked.results.exists()
+        else []
+    )
+    for name in asked.tried.split(","):
+        key = {
+            "data": asked.data,
+            "ipc": asked.ipc,
+            "network": asked.network,
+            "seeds": asked.seeds,
+            "tried": name,
+        }
+        if any(row["key"] == key for row in rows):
+            continue
+        changes = dict(TRIED[name])
+        steps = changes.pop("steps", 300)
+        accuracies, seconds = [], []
+        for seed in range(asked.seeds):
+            began = time.process_time()
+            made = condensery.condense(
+                data, Tried(**changes), ipc=asked.ipc, network=asked.network, steps=steps, seed=seed
+            )
+            seconds.append(time.process_time() - began)
+            judged = condensery.evaluate(
+                made, data, protocol="quick", repeats=1, baselines=(), networks=[asked.network]
+            )
+            accuracies.append(judged.scores[0].mean)
+        row = {
+            "key": key,
+            "accuracies": accuracies,
+            "cpu_seconds": seconds,
+            "threads": torch.get_num_threads(),
+        }
+        print(
+            f"{name:40} {100 * np.mean(accuracies):.1f} ± {100 * np.std(accuracies):.1f} (n = {asked.seeds}), "
+            f"{np.mean(seconds):.0f} s",
+            flush=True,
+        )
+        with asked.results.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()
