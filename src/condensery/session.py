@@ -127,9 +127,8 @@ class Session:
         self.rng = driver.source(settings.seed)
         self.curve = Curve()
         self.folder: RunFolder | None = None
-        self.noted: list[
-            dict[str, Any]
-        ] = []  # accuracies that `condense evaluate` wrote into the set's record
+        # accuracies that `condense evaluate` wrote into the set's record
+        self.noted: list[dict[str, Any]] = []
         self._prepare()
         if options.memory is not None:
             self._try_step()
@@ -153,10 +152,9 @@ class Session:
         needed = driver.preparation(self.method, self.task, self.rng)
         if needed is None or not needed.missing:
             return
-        expected = seconds_to_prepare(needed, self.task)
-        if expected >= _NEWS_EVERY:
-            pieces = count(len(needed.missing), needed.piece)
-            self.options.announce(f"about {readable_seconds(expected)} for {pieces} that are needed first")
+        if (expected := seconds_to_prepare(needed, self.task)) >= _NEWS_EVERY:
+            pieces = f"{count(len(needed.missing), needed.piece)} that are needed first"
+            self.options.announce(f"about {readable_seconds(expected)} for {pieces}")
         total, started, said = len(needed.missing), time.perf_counter(), 0.0
         try:
             for k in range(total):
