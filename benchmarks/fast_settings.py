@@ -2,9 +2,10 @@
 
     python benchmarks/fast_settings.py --data cifar10 --results results/fast_settings.jsonl
 
-Every try changes one thing of `condense run --method dm --preset fast`. A tenth of the training images takes the place
-of the test images. The network that matches and judges is narrow, so that a try takes a minute; what is there already
-in --results is not made again. A setting that wins here is tried at full width before it becomes the preset.
+Every try changes one thing of `condense run --method dm --preset fast --factor 2`. Training images, 5,000 or a fifth of
+them, take the place of the test images. The network that matches and judges is narrow, so that a try takes a minute.
+What is there already in --results is not made again. A setting that wins here is tried at full width before it becomes
+the preset.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from torch import Tensor, nn
 from view_settings import without_test
 
 import condensery
-from condensery import Rng
+from condensery import BadInput, ImageData, Rng
 from condensery.augment import augment_pair
 from condensery.matching.moments import squared_gap
 from condensery.memory import keep_freed_memory
@@ -35,13 +36,15 @@ from condensery.method import State, Task
 from condensery.methods.dm import DM
 from condensery.models.convnet import ConvNet
 from condensery.models.registry import resolve
+from condensery.provenance import environment
 from condensery.training import train_step
 
 TRIED: dict[str, dict[str, Any]] = {
-    "the preset": {},
-    "one image for its bytes": {"factor": 1},
-    "16 tiles for the bytes of an image": {"factor": 4},
+    "four tiles for the bytes of an image": {},
+    "no tiles": {"factor": 1},
+    "16 tiles": {"factor": 4},
     "twice the updates": {"steps": 600},
+    "64 tiles": {"factor": 8},
     "half of the real images": {"real_batch": 32},
     "twice the real images": {"real_batch": 128},
     "one real image of each of 64 clusters": {"clusters": True},
@@ -180,7 +183,7 @@ class Prepared:
         for c in self.task.classes:
             members = self.task.pool.members(c)
             pixels = self.task.pool.images_at(members).flatten(1).numpy()
-            kmeans = MiniBatchKMeans(self.tried.real_batch, random_state=0, n_init=1).fit(pixels)
+            kmeans = MiniBatchKMeans(self.tried.real_batch, random_state=0).fit(pixels)
             found.append([members[kmeans.labels_ == k] for k in range(self.tried.real_batch)])
         return found
 
@@ -198,11 +201,35 @@ class Prepared:
         return network.state_dict()
 
 
+def tried(name: str, key: dict[str, Any], data: ImageData) -> dict[str, Any]:
+    """The row of a try."""
+    changes = dict(TRIED[name])
+    steps, network = changes.pop("steps", 300), key["network"]
+    accuracies, seconds = [], []
+    for seed in range(key["seeds"]):
+        began = time.process_time()
+        made = condensery.condense(
+            data, Tried(**changes), ipc=key["ipc"], network=network, steps=steps, seed=seed
+        )
+        seconds.append(time.process_time() - began)
+        judged = condensery.evaluate(
+            made, data, protocol="quick", repeats=1, baselines=(), networks=[network]
+        )
+        accuracies.append(judged.scores[0].mean)
+    print(
+        f"{name:40} {100 * np.mean(accuracies):.1f} ± {100 * np.std(accuracies):.1f} (n = {len(accuracies)}), "
+        f"{np.mean(seconds):.0f} s",
+        flush=True,
+    )
+    return {"key": key, "accuracies": accuracies, "cpu_seconds": seconds, **environment(torch.device("cpu"))}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", default="cifar10")
+    parser.add_argument("--size", type=int, help="side of the images in pixels")
     parser.add_argument("--ipc", type=int, default=1)
     parser.add_argument("--network", default="convnet+width=32")
     parser.add_argument("--seeds", type=int, default=3, help="sets, each judged by one network")
@@ -210,46 +237,18 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("results/fast_settings.jsonl"))
     asked = parser.parse_args()
     keep_freed_memory()
-    data = without_test(condensery.load_images(asked.data))
-    rows = (
-        [json.loads(line) for line in asked.results.read_text().splitlines()]
-        if asked.results.exists()
-        else []
-    )
+    data = without_test(condensery.load_images(asked.data, size=asked.size))
+    same = {"data": Path(asked.data).name, "size": asked.size, "ipc": asked.ipc, "network": asked.network}
+    done = asked.results.read_text().splitlines() if asked.results.exists() else []
     for name in asked.tried.split(","):
-        key = {
-            "data": asked.data,
-            "ipc": asked.ipc,
-            "network": asked.network,
-            "seeds": asked.seeds,
-            "tried": name,
-        }
-        if any(row["key"] == key for row in rows):
+        key = {**same, "seeds": asked.seeds, "tried": name}
+        if any(json.loads(line)["key"] == key for line in done):
             continue
-        changes = dict(TRIED[name])
-        steps = changes.pop("steps", 300)
-        accuracies, seconds = [], []
-        for seed in range(asked.seeds):
-            began = time.process_time()
-            made = condensery.condense(
-                data, Tried(**changes), ipc=asked.ipc, network=asked.network, steps=steps, seed=seed
-            )
-            seconds.append(time.process_time() - began)
-            judged = condensery.evaluate(
-                made, data, protocol="quick", repeats=1, baselines=(), networks=[asked.network]
-            )
-            accuracies.append(judged.scores[0].mean)
-        row = {
-            "key": key,
-            "accuracies": accuracies,
-            "cpu_seconds": seconds,
-            "threads": torch.get_num_threads(),
-        }
-        print(
-            f"{name:40} {100 * np.mean(accuracies):.1f} ± {100 * np.std(accuracies):.1f} (n = {asked.seeds}), "
-            f"{np.mean(seconds):.0f} s",
-            flush=True,
-        )
+        try:
+            row = tried(name, key, data)
+        except BadInput as error:
+            print(f"{name}: {error}")
+            continue
         with asked.results.open("a") as file:
             file.write(json.dumps(row) + "\n")
 

@@ -33,7 +33,8 @@ CPU = torch.device("cpu")
 def without_test(data: ImageData) -> ImageData:
     """The training images alone, some of them held out in place of the test images."""
     order = Rng(0).fork("held out").numpy().permutation(len(data.train))
-    parts = [np.sort(part) for part in (order[HELD_OUT:], order[:HELD_OUT])]
+    held_out = min(HELD_OUT, len(order) // 5)
+    parts = [np.sort(part) for part in (order[held_out:], order[:held_out])]
     train, test = (LabeledImages(data.train.pixels[part], data.train.labels[part]) for part in parts)
     return replace(data, train=train, test=test)
 
@@ -52,7 +53,7 @@ def main() -> None:
     data, factory = without_test(condensery.load_images(options.data)), resolve(options.network)
     teacher = get_teacher(data, TeacherSettings(), CPU)
     print(
-        f"teacher {teacher.name}: {teacher.accuracy:.4f} of {HELD_OUT} held-out images, {teacher.seconds:.0f} s"
+        f"teacher {teacher.name}: {teacher.accuracy:.4f} of {len(data.test)} held-out images, {teacher.seconds:.0f} s"
     )
     pool = ClassPool(data.train, data.spec, CPU)
     usual = ViewSampling()

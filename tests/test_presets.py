@@ -66,11 +66,14 @@ def test_paper_is_what_was_published(method, data, ipc, network, expected) -> No
     assert preset_settings("paper", method, spec(data), ipc, network) == (expected, None)
 
 
-@pytest.mark.parametrize(("height", "width", "factor"), [(32, 32, 2), (28, 28, 2), (8, 8, None)])
+@pytest.mark.parametrize(
+    ("height", "width", "ipc", "factor"),
+    [(32, 32, 10, 2), (28, 28, 6, 2), (32, 32, 5, 4), (8, 8, 1, None)],
+)
 def test_fast_stores_tiles_of_images_that_are_large_enough(
-    height: int, width: int, factor: int | None
+    height: int, width: int, ipc: int, factor: int | None
 ) -> None:
-    fields, _ = preset_settings("fast", "dm", spec("custom", height, width), 10, "convnet")
+    fields, _ = preset_settings("fast", "dm", spec("custom", height, width), ipc, "convnet")
     assert fields.get("factor") == factor
 
 

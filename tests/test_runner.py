@@ -102,10 +102,9 @@ def test_precision_is_kept_and_said(tiny_file: Path, tiny: ImageData, tmp_path: 
 
 def test_precision_of_an_evaluation_is_said(tiny_file: Path, tiny: ImageData) -> None:
     made, low = dm(tiny_file), FAST.with_precision("bfloat16")
-    full, asked, named = (
-        evaluate(made, tiny, baselines=(), device="cpu", **how)
-        for how in ({"protocol": FAST}, {"protocol": FAST, "precision": "bfloat16"}, {"protocol": low})
-    )
+    full = evaluate(made, tiny, protocol=FAST, baselines=(), device="cpu")
+    asked = evaluate(made, tiny, protocol=FAST, baselines=(), device="cpu", precision="bfloat16")
+    named = evaluate(made, tiny, protocol=low, baselines=(), device="cpu")
     assert (full.record["precision"], full.record["protocol"]) == ("float32", "fast")
     assert (asked.record["precision"], asked.record["protocol"]) == ("bfloat16", "fast+precision=bfloat16")
     assert asked.scores[0].accuracies == named.scores[0].accuracies
