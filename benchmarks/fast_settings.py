@@ -53,8 +53,8 @@ TRIED: dict[str, dict[str, Any]] = {
     "mean of the last third of the updates": {"averaged": True},
     "all blocks are matched": {"all_blocks": True},
     "networks trained for 400 updates": {"trained": 6},
-    "the same, and they classify the images": {"trained": 6, "cross_entropy": 1.0},
-    "random or trained, half and half": {"trained": 6, "untrained": 0.5},
+    "trained networks that classify the images too": {"trained": 6, "cross_entropy": 1.0},
+    "random and trained networks in equal parts": {"trained": 6, "untrained": 0.5},
 }
 """What each try changes."""
 

@@ -20,7 +20,7 @@ from pathlib import Path
 TARGETS = {
     "mnist-1": ("mnist", 1, 10, "dm-2023"),
     "mnist-10": ("mnist", 10, 10, "quick"),
-    "cifar10-1": ("cifar10", 1, 40, "dm-2023"),
+    "cifar10-1": ("cifar10", 1, 40, "quick"),
     "cifar10-10": ("cifar10", 10, 40, "quick"),
 }  # images, images per class, views of each tile (4 tiles x 19 bytes a view: the bytes of an image), protocol
 TRACKS = ("images", "labels")

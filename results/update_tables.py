@@ -65,7 +65,7 @@ OTHER_NETWORKS = {
 CONTRAST = "contrast.jsonl"  # runs for one question alone, which no other table shows
 MINUTES = "minutes.jsonl"  # sets made in minutes, by benchmarks/minutes.py: a table of their own
 METHODS_TABLE = "methods.jsonl"  # every method for the same minutes, by benchmarks/methods.py: likewise
-_NO_SCORES = (MINUTES, METHODS_TABLE, "speed.jsonl", "size.jsonl")
+_NO_SCORES = (MINUTES, METHODS_TABLE, "speed.jsonl", "size.jsonl", "fast_settings.jsonl", "curves.jsonl")
 
 
 def rows() -> list[dict[str, Any]]:
