@@ -73,7 +73,10 @@ def test_what_cannot_be_drawn(run: Path, tmp_path: Path) -> None:
         condensery.draw(tmp_path / "real")
 
 
-def test_the_command_and_what_show_says(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_and_what_show_says(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")  # long paths are wrapped otherwise
     assert main(["draw", str(run), "--ipc", "5"]) == 0
     said = capsys.readouterr().out
     assert f"{run}-drawn/set.safetensors  (15 images, " in said and "Seed     3" in said
