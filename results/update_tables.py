@@ -222,7 +222,7 @@ def minutes() -> list[str]:
     )
     row("patches of real images, labels of views", score("patches"), True)
     row("random images, labels of views", score("random set"), True)
-    row("bytes of either", size("patches"), True)
+    row("bytes of either", lambda run: size("patches")(run) or size("random set")(run), True)
     row(
         "their teacher itself; its bytes",
         lambda run: (
