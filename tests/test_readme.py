@@ -57,8 +57,10 @@ def test_commands_run_on_a_folder_of_photos(tmp_path: Path, folder_of_digits: Pa
         "evaluate": ["--repeats=1", "--whole-epochs=1", "--protocol=quick+epochs=5"],
         "label": ["--teacher", "convnet+width=8+depth=2", "--teacher-epochs", "5", "--epochs", "2"],
         "select": ["--epochs", "1", "--network", "convnet+width=8+depth=2"],
-        "compare": ["--ipc=1", "--scale=0.0001", "--condense-with=convnet+width=8+depth=2", "--repeats=1"]
-        + ["--protocol=quick+epochs=5", "--no-scatter"],
+        "compare": [
+            *("--ipc=1", "--scale=0.0001", "--condense-with=convnet+width=8+depth=2", "--repeats=1"),
+            *("--protocol=quick+epochs=5", "--no-scatter"),
+        ],
     }
     for command in commands:
         done = processes.condense([*command[1:], *short.get(command[1], [])], tmp_path)
