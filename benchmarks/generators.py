@@ -1,4 +1,4 @@
-"""What generative methods are worth: settings tried on held-out training images, ablations and baselines on test images.
+"""What generative methods are worth: settings on held-out training images, ablations and baselines on test images.
 
     python benchmarks/generators.py settings --data cifar10 --held-out
     python benchmarks/generators.py ablations --data digits --seeds 3 --repeats 3
