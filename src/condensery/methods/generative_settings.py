@@ -145,9 +145,7 @@ class GenerativeSettings:
                 f"nothing is learned with --codes {self.codes} --generator fixed: leave one of them out"
             )
         if self.inversion_steps and self.codes != "learned":
-            raise BadInput(
-                f"there is nothing to fit to real images with --codes {self.codes}: use --inversion-steps 0"
-            )
+            raise BadInput(f"--codes {self.codes} are drawn anew: use --inversion-steps 0")
         if self._taught(task) and ":" in task.network.canonical:
             raise BadInput(
                 f"{task.network.name} is a network of your own, which may change, and what it knows of the classes is "
