@@ -23,6 +23,7 @@ from condensery.models.registry import NetworkFactory
 from condensery.records import ImageSpec
 from condensery.rng import Rng
 from condensery.synthetic import Learned, Pixels, Start, Tiles, start_images, start_notes
+from condensery.team import ALONE, Team
 from condensery.training import forward_layout
 
 
@@ -38,6 +39,7 @@ class Task:
         chunk: images per pass through a network where passes can be split, None for whole batches.
         steps: updates that the run makes in all, for schedules; None for as many as the publication.
         start: another set that the images start from; None where they start as the method says.
+        team: the processes that share each step.
     """
 
     pool: ClassPool
@@ -47,6 +49,7 @@ class Task:
     chunk: int | None = None
     steps: int | None = None
     start: Start | None = None
+    team: Team = ALONE
 
     @property
     def spec(self) -> ImageSpec:
@@ -276,6 +279,10 @@ class Method(Protocol):
 
     One whose steps depend on how many there are in all (`Task.steps`), such as by a learning rate that falls until the
     last one, says so in a class variable `scheduled = True`: a run of it is resumed with the same number only.
+
+    One that several processes can share says in a class variable `splits` how. "terms": each yields the terms of its
+    `task.team.share(...)` alone, and their gradients are added up. "passes": networks are asked through
+    `task.team.features(...)`, which gives all processes the same.
 
     One whose `start` needs long work that runs share has a method `preparation(task, rng) -> Preparation | None`, where
     `rng` is that of `start`. It is done before, where it can be seen, estimated and interrupted.

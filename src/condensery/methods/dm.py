@@ -30,6 +30,7 @@ class DM:
     name: ClassVar[str] = "dm"
     summary: ClassVar[str] = "distribution matching (Zhao & Bilen, 2023): fast, one level, any budget"
     later_fields: ClassVar[tuple[str, ...]] = ("factor", "classes_per_step", "coarse", "coarse_steps")
+    splits: ClassVar[str] = "terms"
 
     iterations: int = 20_000
     """updates of the images, each with a new random network"""
@@ -93,7 +94,7 @@ class DM:
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
         network = state.network.requires_grad_(False)
         embed = cast(Embedding, network.embed)
-        augmentation, classes = self._augmentation(task), self._classes(task, rng)
+        augmentation, classes = self._augmentation(task), task.team.share(self._classes(task, rng))
         smaller = self.coarse if state.step < self.coarse_steps else 1
         pairs = (
             task.pair(state.synthetic, c, self.real_batch, augmentation, rng, smaller=smaller)

@@ -34,6 +34,8 @@ class KIP:
         "kernel inducing points (Nguyen et al., 2021): regression with infinitely wide networks"
     )
 
+    splits: ClassVar[str] = "terms"
+
     iterations: int = 1000
     """updates of the images"""
     kernel: str = "ntk"
@@ -80,8 +82,11 @@ class KIP:
         )
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
-        real, labels = task.even_batch(self.real_batch, rng)
-        real = real.flatten(1).double()
+        drawn, classes = task.even_batch(self.real_batch, rng)
+        own, labels = task.team.share(drawn), task.team.share(classes)
+        if not len(own):
+            return
+        real = own.flatten(1).double()
         images = state.synthetic.images.flatten(1).double()
         learned = state.synthetic.leaves().get("targets")
         targets = (
@@ -96,7 +101,8 @@ class KIP:
                 f"{self.image_lr:g}"
             ) from error
         predicted = fully_connected_kernel(real, images, self.kernel, self.depth) @ solution
-        yield 0.5 * (predicted - centred(labels, task.spec.num_classes)).square().mean()
+        loss = 0.5 * (predicted - centred(labels, task.spec.num_classes)).square().mean()
+        yield loss * (len(own) / len(drawn))
 
     def advance(self, task: Task, state: State, rng: Rng) -> State:
         return state.next()
