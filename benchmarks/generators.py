@@ -40,6 +40,10 @@ SMALL: dict[str, Any] = {
 TRAINED = {"generator_width": 32, "training_steps": 250}
 """Of the methods that draw images from a generative model."""
 
+CLASSES: dict[str, Any] = {"associates": "class"}
+LAST = {**CLASSES, "matched": "last", "augmentation": "auto"}
+ALONE = {"adversarial_weight": 0.0, "class_weight": 0.0, "intra_weight": 0.0, "inter_weight": 0.0}
+
 TRIED: dict[str, dict[str, dict[str, Any]]] = {
     "baselines": {
         "random": {"method": "random"},
@@ -71,7 +75,23 @@ TRIED: dict[str, dict[str, dict[str, Any]]] = {
         "generator: fixed, no relations": {"generator": "fixed", "intra_weight": 0.0, "inter_weight": 0.0},
     },
     "settings": {
-        "all": {},
+        "as in the paper": {},
+        "means of classes": CLASSES,
+        "last layer": {**CLASSES, "matched": "last"},
+        "last layer, augmentation": LAST,
+        "the same, alone": {**LAST, **ALONE},
+        "alone, random networks": {**LAST, **ALONE, "network_updates": 1},
+        "alone, random networks, first 100 steps fit": {
+            **LAST,
+            **ALONE,
+            "network_updates": 1,
+            "inversion_steps": 100,
+        },
+        "alone, random networks, own codes": {**LAST, **ALONE, "network_updates": 1, "codebook": "own"},
+        "alone, random networks, rate 0.003": {**LAST, **ALONE, "network_updates": 1, "generator_lr": 0.003},
+        "alone, random networks, 64 wide": {**LAST, **ALONE, "network_updates": 1, "generator_width": 64},
+        "alone, random networks, 1000 GAN steps": {**LAST, **ALONE, "network_updates": 1, "gan_steps": 1000},
+        "match weight 3000": {**LAST, "match_weight": 3000.0},
     },
 }
 """What each row changes, by the name of its group."""
