@@ -129,7 +129,7 @@ def row(name: str, changes: dict[str, Any], data: ImageData, key: dict[str, Any]
 
 
 def table(rows: list[dict[str, Any]], group: str) -> str:
-    """Rows of a group as Markdown: accuracy in %, n, and CPU seconds of a set, a column for each data set and budget."""
+    """Rows of a group as Markdown: accuracy in %, n, CPU seconds of a set; a column for each data set and budget."""
     found = [row for row in rows if row["key"]["group"] == group]
     columns = list(dict.fromkeys((row["key"]["data"], row["key"]["ipc"]) for row in found))
     cells: dict[str, dict[tuple[str, int], str]] = {}
