@@ -19,7 +19,7 @@ from typing import Any
 from condensery.errors import BadInput, did_you_mean
 from condensery.models.registry import resolve
 
-FILES = ("dc", "dsa", "dm", "dcc", "generative", "frepo", "figures")
+FILES = ("dc", "dsa", "dm", "dcc", "cafe", "mtt", "generative", "frepo", "figures")
 """One for each paper in order; figures are those that print no numbers."""
 WHOLE = "whole"  # the method of cells that stand for training on the whole set
 ACCURACY = "test accuracy in %"
@@ -53,6 +53,7 @@ class PublishedCell:
         network: the network that was trained and tested.
         protocol: how; the nearest of ours.
         own: whether the network was trained as the set itself wants to be, in place of that protocol.
+        whitening: of the images of a method that is judged so, "none" for none; "" for that of the preset "paper".
         value: what the paper found; None where it says nothing.
     """
 
@@ -67,6 +68,7 @@ class PublishedCell:
     protocol: str
     value: Published | None
     own: bool = False
+    whitening: str = ""
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,7 @@ def _cell(
         if value["value"] == "-"
         else _published(value["value"], document["source"], known["protocol"]),
         own=known.get("own", False),
+        whitening=known.get("whitening", ""),
     )
 
 
