@@ -1,4 +1,4 @@
-"""Write the measured tables of README.md and docs/results.md from the JSON lines here: python results/update_tables.py
+"""Write the measured tables of the pages in PAGES from the JSON lines here: python results/update_tables.py
 
 Every line was written by `condense evaluate --results`. Nothing in a table is typed by hand, and published values
 come from `condensery.published`.
@@ -11,15 +11,18 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from condensery.coresets import SELECTORS
 from condensery.methods import METHODS, get_method
+from condensery.methods.gradient_matching import GradientMatching
 from condensery.published import Published, lookup, tables
 from condensery.text import readable_bytes
 
 HERE = Path(__file__).parent
-PAGES = tuple(HERE.parent / page for page in ("README.md", "docs/results.md", "docs/minutes.md"))
+PAGES = tuple(
+    HERE.parent / page for page in ("README.md", "docs/results.md", "docs/minutes.md", "results/README.md")
+)
 NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "digits"}
 SUBJECTS = {
     "random": "random images",
@@ -331,7 +334,7 @@ def contrast(found: list[dict[str, Any]]) -> list[str]:
             if not wanted or score["subject"] != subject or score["network"] != MAIN:
                 continue
             fields = run["fields"]
-            outer, inner = get_method(subject, **fields).loops(1)
+            outer, inner = cast(GradientMatching, get_method(subject, **fields)).loops(1)
             cells = (
                 SUBJECTS[subject],
                 fields["init"],

@@ -15,6 +15,7 @@ from condensery.method import Method, Preparation, State, Task
 from condensery.provenance import peak_memory
 from condensery.rng import Rng
 from condensery.synthetic import Content
+from condensery.team import Team
 
 
 class NonFinite(FailedWork):
@@ -81,6 +82,8 @@ def advance(method: Method, task: Task, state: State, rng: Rng) -> tuple[State, 
             term.backward(inputs=leaves)
             _make_dense(leaves)
             terms.append(term.detach())
+        if task.team.size > 1 and method.splits == "terms":  # type: ignore[attr-defined]
+            terms = _of_all(task.team, leaves, terms)
         loss = _update(state, terms, f"a smaller --{_rate(method)} often helps") if terms else 0.0
         return method.advance(task, state, rng.fork("advance")), loss
 
@@ -108,6 +111,13 @@ def estimate(method: Method, task: Task, rng: Rng, steps: int) -> Estimate:
         2 * images
     )  # to save: a copy of the images, and one to check; refused here where it cannot be had
     return Estimate(seconds * steps, peak_memory(task.device))
+
+
+def _of_all(team: Team, leaves: Sequence[torch.Tensor], terms: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """The terms of all processes; the gradients of the leaves become those of their sum."""
+    for leaf in leaves:
+        leaf.grad = team.summed(torch.zeros_like(leaf) if leaf.grad is None else leaf.grad)
+    return team.in_order(terms)
 
 
 def _make_dense(leaves: list[torch.Tensor]) -> None:

@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from condensery.augment import SiameseAugmentation, augment_pair
 from condensery.budgets import Counts, average
 from condensery.data.pool import ClassPool
-from condensery.errors import BadFile
-from condensery.models.registry import NetworkFactory
+from condensery.errors import BadFile, BadInput
+from condensery.models.registry import NetworkFactory, resolve
 from condensery.records import ImageSpec
 from condensery.rng import Rng
 from condensery.synthetic import Learned, Pixels, Start, Tiles, start_images, start_notes
+from condensery.team import ALONE, Team
 from condensery.training import forward_layout
 
 
@@ -38,6 +39,7 @@ class Task:
         chunk: images per pass through a network where passes can be split, None for whole batches.
         steps: updates that the run makes in all, for schedules; None for as many as the publication.
         start: another set that the images start from; None where they start as the method says.
+        team: the processes that share each step.
     """
 
     pool: ClassPool
@@ -47,6 +49,7 @@ class Task:
     chunk: int | None = None
     steps: int | None = None
     start: Start | None = None
+    team: Team = ALONE
 
     @property
     def spec(self) -> ImageSpec:
@@ -119,9 +122,23 @@ class Task:
             real, ours = F.avg_pool2d(real, smaller), F.avg_pool2d(ours, smaller)
         return augment_pair(augmentation, real, ours, rng.fork("augmentation", c), scheme)
 
-    def new_network(self, rng: Rng) -> nn.Module:
-        """A network with random weights, in training mode, on the device."""
-        return self.network.build(self.spec, rng).to(self.device, non_blocking=True).train()
+    def networks(self, others: str) -> list[NetworkFactory]:
+        """The task's network, and `others` for methods that want several: names joined by commas, in its precision.
+
+        Raises:
+            BadInput: an unknown name, or a network of the user's own: its code would run because a file names it.
+        """
+        names = [name.strip() for name in others.split(",")] if others else []
+        if own := [name for name in names if ":" in name]:
+            raise BadInput(
+                f"{own[0]!r} is a network of your own: name it with --network, one for all updates"
+            )
+        return [self.network, *(resolve(name).computing_in(self.network.precision) for name in names)]
+
+    def new_network(self, rng: Rng, network: NetworkFactory | None = None) -> nn.Module:
+        """A network with random weights, in training mode, on the device; the task's unless another is given."""
+        built = (network or self.network).build(self.spec, rng)
+        return built.to(self.device, non_blocking=True).train()
 
 
 @dataclass(frozen=True)
@@ -276,6 +293,10 @@ class Method(Protocol):
 
     One whose steps depend on how many there are in all (`Task.steps`), such as by a learning rate that falls until the
     last one, says so in a class variable `scheduled = True`: a run of it is resumed with the same number only.
+
+    One that several processes can share says in a class variable `splits` how. "terms": each yields the terms of its
+    `task.team.share(...)` alone, and their gradients are added up. "passes": networks are asked through
+    `task.team.features(...)`, which gives all processes the same.
 
     One whose `start` needs long work that runs share has a method `preparation(task, rng) -> Preparation | None`, where
     `rng` is that of `start`. It is done before, where it can be seen, estimated and interrupted.

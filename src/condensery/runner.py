@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from condensery import artifact
+from condensery import artifact, together
 from condensery.budgets import Counts, Ipc, average, counts_for, per_class, recorded, require_budget
 from condensery.coresets import SELECTORS
 from condensery.data import ClassPool, load, whitened
@@ -50,6 +50,7 @@ def condense(
     checkpoint_every: float = 60.0,
     time_limit: float | None = None,
     memory: int | str | None = None,
+    processes: int = 1,
     evaluate_at: Sequence[int] = (),
     protocol: str | Protocol = "quick",
     callback: Callable[[StepReport], None] | None = None,
@@ -85,6 +86,7 @@ def condense(
         time_limit: seconds after which the run stops cleanly with what it has.
         memory: bytes, or text such as "3GiB", that the run may take in memory, or on a GPU there; a step is tried
             before anything is written. None for no bound.
+        processes: of this machine that share each step, for methods that can be shared; see docs/cluster.md.
         evaluate_at: numbers of updates after which the set is evaluated, by `protocol`.
         callback: called after every step.
         announce: called with lines of text for a person.
@@ -102,13 +104,22 @@ def condense(
         Interrupted: Ctrl-C, after a checkpoint was written to `out`.
     """
     options = Options(
-        device, checkpoint_every, time_limit, tuple(evaluate_at), protocol, callback, announce, memory
+        device,
+        checkpoint_every,
+        time_limit,
+        tuple(evaluate_at),
+        protocol,
+        callback,
+        announce,
+        memory,
+        processes,
     )
     fields, given, start_record = _split_start(fields)
     configured = not isinstance(method, str)
     method = _configured(method, fields, preset)
     require_budget(ipc, budget)
     _check(method, steps, minutes, network, device)
+    together.require_shared(method, processes)
     require_precision(precision)
     how_to_load = given_options(size, channels, data_options)
     going_on = resume and out is not None and RunFolder(Path(out)).exists
@@ -171,8 +182,8 @@ def condense(
     if out is not None:  # only now, when nothing was refused
         session.folder = RunFolder.create(out, settings)
         with session.folder.locked():
-            return session.run()
-    return session.run()
+            return together.run(session)
+    return together.run(session)
 
 
 def resume_run(
@@ -216,11 +227,12 @@ def resume_run(
         counts = counts_for(ipc, budget, images, silent)
         _require_same(settings, {"ipc": recorded(counts)}, folder)
     method = get_method(settings.method, **settings.fields)
+    together.require_shared(method, options.processes)
     session = Session(settings, method, images, options, _start_again(settings, method, images, folder))
     with folder.locked():
         session.resume(folder)
         folder.write_settings(settings)
-        return session.run()
+        return together.run(session)
 
 
 def _whitened_by_preset(

@@ -22,7 +22,7 @@ from condensery.provenance import environment, origin, peak_memory, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
 from condensery.run_folder import RunFolder
-from condensery.session import readable_seconds, require_real
+from condensery.text import readable_seconds
 from condensery.training import default_chunk, train_step
 from condensery.training_recipe import Recipe
 
@@ -97,7 +97,7 @@ def select(
     options = given_options(size, channels, data_options)
     images = load(data, announce=announce, **options)
     pool = ClassPool(images.train, images.spec, where)
-    require_real(pool)
+    pool.require_real()
     counts = as_many_as_there(counts_for(ipc, budget, images, announce), pool, announce)
     task = SelectionTask(pool, factory, counts, where, default_chunk(where))
     for note in (

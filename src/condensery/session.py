@@ -71,6 +71,7 @@ class Options:
         announce: called with lines of text for a person.
         memory: bytes, or text such as "3GiB", that the run may take, see `condensery.memory.at_most`; None for no
             bound. A step is tried before anything is written.
+        processes: of this machine that share each step, see `condensery.together`.
     """
 
     device: str = "auto"
@@ -81,6 +82,7 @@ class Options:
     callback: Callable[[StepReport], None] | None = None
     announce: Callable[[str], None] = silent
     memory: int | str | None = None
+    processes: int = 1
 
     def __post_init__(self) -> None:
         if self.memory is not None:
@@ -114,7 +116,7 @@ class Session:
     def _begin(self, start: Start | None, device: torch.device) -> None:
         settings, method, images, options = self.settings, self.method, self.images, self.options
         pool = ClassPool(images.train, images.spec, device)
-        require_real(pool)
+        pool.require_real()
         _require_reached(options.evaluate_at, settings.steps)
         network = resolve(settings.network).computing_in(settings.precision)
         chunk = default_chunk(device, network.precision)
@@ -349,6 +351,7 @@ class Session:
             "seconds": round(curve.seconds, 1),
             "memory": peak_memory(self.task.device),
             "accuracies": [*curve.accuracy, *self.noted],
+            **({"processes": self.options.processes} if self.options.processes > 1 else {}),
             **environment(self.task.device),
         }
 
@@ -384,13 +387,6 @@ def stopping_signals() -> list[signal.Signals]:
     if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
         found.append(hang_up)
     return found
-
-
-def require_real(pool: ClassPool) -> None:
-    """Raises BadInput if a class has no training image."""
-    if 0 in pool.counts:
-        name = pool.spec.class_names[pool.counts.index(0)]
-        raise BadInput(f"class {name!r} has no training images: leave it out with --classes")
 
 
 def _require_reached(evaluate_at: Sequence[int], steps: int) -> None:

@@ -41,6 +41,8 @@ class Making(Options, panel="Run"):
     """Time that the run may take: settings that fit are chosen by timing a few steps."""
     memory: Annotated[str | None, Flag("SIZE")] = None
     """Most memory that the run may take, such as 3GiB; with a GPU, there. Too little is said at the start."""
+    processes: int = 1
+    """Processes of this machine that share every step: dm, frepo, kip and rfad can. See docs/cluster.md."""
 
 
 class Stopping(Options, panel="Stopping and resuming"):

@@ -45,6 +45,12 @@ class ClassPool:
         self._rows = PixelRows(images.pixels, self.device)
         self._fingerprint: str | None = None
 
+    def require_real(self) -> None:
+        """Raises BadInput if a class has no image."""
+        if 0 in self.counts:
+            name = self.spec.class_names[self.counts.index(0)]
+            raise BadInput(f"class {name!r} has no training images: leave it out with --classes")
+
     def fingerprint(self) -> str:
         """SHA-256 (hex) over class names, labels, pixels and normalisation; reads every pixel, once."""
         if self._fingerprint is None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from condensery.matching.infinite import BIAS, WEIGHT
 from condensery.matching.moments import Embedding
 from condensery.rng import Rng
+from condensery.team import ALONE, Team
 
 
 def feature_kernel(one: Tensor, other: Tensor) -> Tensor:
@@ -23,12 +24,11 @@ def feature_kernel(one: Tensor, other: Tensor) -> Tensor:
     return WEIGHT * one.double() @ other.double().T + BIAS
 
 
-def joined_features(networks: Sequence[nn.Module], images: Tensor, chunk: int | None) -> Tensor:
+def joined_features(
+    networks: Sequence[nn.Module], images: Tensor, chunk: int | None, team: Team = ALONE
+) -> Tensor:
     """Embeddings (n, networks * D) over the square root of their number."""
-    found = []
-    for network in networks:
-        embed = cast(Embedding, network.embed)
-        found.append(torch.cat([embed(part) for part in images.split(chunk or len(images))]))
+    found = [team.features(cast(Embedding, network.embed), images, chunk) for network in networks]
     features = torch.cat(found, 1)
     return features / math.sqrt(features.shape[1])
 

@@ -21,7 +21,7 @@ from condensery.matching.moments import Embedding
 from condensery.method import State, Task
 from condensery.models.batch_norm import batch_norms
 from condensery.models.custom import trainable
-from condensery.optimizers import Lamb
+from condensery.optimizers import Adam, Lamb
 from condensery.rng import Rng
 from condensery.training import train_step
 from condensery.training_recipe import Recipe, squared_error
@@ -51,6 +51,7 @@ class FRePo:
     name: ClassVar[str] = "frepo"
     summary: ClassVar[str] = "neural feature regression with a pool of networks (Zhou et al., 2022)"
     scheduled: ClassVar[bool] = True
+    splits: ClassVar[str] = "passes"
 
     iterations: int = 500_000
     """updates of the images and their labels"""
@@ -132,13 +133,14 @@ class FRePo:
         for group in state.optimizers["synthetic"].param_groups:
             group["lr"] = self._rate(state.step, self._total(task))
         network = state.networks[_current(state)].eval().requires_grad_(False)
+        embed = cast(Embedding, network.embed)
         real, labels = task.real_batch(self.real_batch, rng)
         with torch.no_grad():
-            real_features = _features(network, task.forward_only(real), task.chunk)  # (B, D)
+            real_features = task.team.features(embed, task.forward_only(real), task.chunk)  # (B, D)
         images, targets = state.synthetic.images, _targets(state, task)
         if self._mirrors(task):
             images, targets = torch.cat([images, images.flip(3)]), torch.cat([targets, targets])
-        features = _features(network, images, task.chunk)  # (n, D)
+        features = task.team.features(embed, images, task.chunk)  # (n, D)
         try:
             predicted = ridge_predictions(features, targets, real_features, self.ridge)
         except IllConditioned as error:
@@ -180,7 +182,7 @@ class FRePo:
         return network
 
     def _new_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.Adam(trainable(network), self.network_lr)
+        return Adam(trainable(network), self.network_lr)
 
     def _drawn(self, rng: Rng) -> Tensor:
         """Number of the network of the next step, int64 ()."""
@@ -264,9 +266,3 @@ def _targets(state: State, task: Task) -> Tensor:
     return (
         centred(state.synthetic.labels, task.spec.num_classes, torch.float32) if learned is None else learned
     )
-
-
-def _features(network: nn.Module, images: Tensor, chunk: int | None) -> Tensor:
-    """What the head of `network`, in evaluation mode, gets of each image: (n, D)."""
-    embed = cast(Embedding, network.embed)
-    return torch.cat([embed(part) for part in images.split(chunk or len(images))])

@@ -14,6 +14,7 @@ from condensery.data.bounded import require_memory
 from condensery.errors import BadInput
 from condensery.method import Task
 from condensery.methods.adversary import GanSettings
+from condensery.optimizers import SGD, Adam
 from condensery.pretraining import GeneratorTraining, random_codes
 from condensery.rng import Rng
 from condensery.synthetic import Generated, GeneratorNetwork, default_blocks, require_blocks
@@ -211,8 +212,8 @@ class GenerativeSettings:
             rate = self.code_lr if name == "codes" else self.generator_lr
             groups.append({"params": [leaf], "lr": rate, "initial_lr": rate})
         if self.optimizer == "adam":
-            return torch.optim.Adam(groups)
-        return torch.optim.SGD(groups, momentum=self.momentum)
+            return Adam(groups)
+        return SGD(groups, momentum=self.momentum)
 
     def _random_codes(self, count: int, rng: Rng) -> Tensor:
         return random_codes(count, self.code_length, rng, THRESHOLD if self.codes == "truncated" else 0.0)

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from condensery.errors import BadInput
 from condensery.matching.infinite import KERNELS, fully_connected_kernel
 from condensery.matching.kernels import IllConditioned, centred, ridge_solution
 from condensery.method import State, Task
+from condensery.optimizers import Adam
 from condensery.rng import Rng
 from condensery.text import count
 from condensery.training_recipe import Regression
@@ -33,6 +33,8 @@ class KIP:
     summary: ClassVar[str] = (
         "kernel inducing points (Nguyen et al., 2021): regression with infinitely wide networks"
     )
+
+    splits: ClassVar[str] = "terms"
 
     iterations: int = 1000
     """updates of the images"""
@@ -75,13 +77,14 @@ class KIP:
             targets.requires_grad_()
         training = Regression(self.kernel, depth=self.depth, ridge=self.ridge)
         synthetic = replace(synthetic, targets=targets, training=training.to_json())
-        return State(
-            synthetic, {"synthetic": torch.optim.Adam(synthetic.leaves().values(), self.image_lr)}, {}
-        )
+        return State(synthetic, {"synthetic": Adam(synthetic.leaves().values(), self.image_lr)}, {})
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
-        real, labels = task.even_batch(self.real_batch, rng)
-        real = real.flatten(1).double()
+        drawn, classes = task.even_batch(self.real_batch, rng)
+        own, labels = task.team.share(drawn), task.team.share(classes)
+        if not len(own):
+            return
+        real = own.flatten(1).double()
         images = state.synthetic.images.flatten(1).double()
         learned = state.synthetic.leaves().get("targets")
         targets = (
@@ -96,7 +99,8 @@ class KIP:
                 f"{self.image_lr:g}"
             ) from error
         predicted = fully_connected_kernel(real, images, self.kernel, self.depth) @ solution
-        yield 0.5 * (predicted - centred(labels, task.spec.num_classes)).square().mean()
+        loss = 0.5 * (predicted - centred(labels, task.spec.num_classes)).square().mean()
+        yield loss * (len(own) / len(drawn))
 
     def advance(self, task: Task, state: State, rng: Rng) -> State:
         return state.next()

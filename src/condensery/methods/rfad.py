@@ -35,6 +35,8 @@ class RFAD:
     name: ClassVar[str] = "rfad"
     summary: ClassVar[str] = "random feature approximation of KIP for any network (Loo et al., 2022)"
 
+    splits: ClassVar[str] = "passes"
+
     iterations: int = 100_000
     """updates of the images: the most that the authors make, who stop earlier"""
     networks: int = 8
@@ -89,8 +91,8 @@ class RFAD:
         real, labels = task.real_batch(self.real_batch, rng)
         networks = [self._network(task, rng.fork("network", i)) for i in range(self.networks)]
         with torch.no_grad():
-            known = joined_features(networks, task.forward_only(real), task.chunk)
-        features = joined_features(networks, state.synthetic.images, task.chunk)
+            known = joined_features(networks, task.forward_only(real), task.chunk, task.team)
+        features = joined_features(networks, state.synthetic.images, task.chunk, task.team)
         leaves, classes = state.synthetic.leaves(), task.spec.num_classes
         targets = leaves.get("targets", centred(state.synthetic.labels, classes, torch.float32)).double()
         try:

@@ -1,0 +1,76 @@
+"""How much faster one run gets on several processes, beside one process with one thread, in turn.
+
+    python benchmarks/processes.py --data cifar10 --processes 2                  # wants as many idle cores
+    python benchmarks/processes.py --data cifar10 --methods dm --clock cpu       # where others keep the cores busy
+
+Seconds of a step at 10 images per class by the 128-wide ConvNet, the first step left out. Every process has one thread.
+With --clock cpu the seconds are the first process's own, which is what it has left to do, without the waiting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from itertools import pairwise
+
+import torch
+
+from condensery import condense
+from condensery.memory import keep_freed_memory
+from condensery.provenance import environment
+
+FIELDS = {"dm": {}, "frepo": {"pool_size": 2}, "rfad": {}, "kip": {}}
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
+def step(method: str, processes: int, options: argparse.Namespace) -> list[float]:
+    """Seconds of each step but the first."""
+    now, times = CLOCKS[options.clock], []
+    fields = {"real_batch": options.real_batch} if options.real_batch else {}
+    condense(
+        options.data, method, ipc=10, steps=options.steps + 1, processes=processes, device="cpu", init="real",
+        callback=lambda report: times.append(now()), **FIELDS[method], **fields,
+    )  # fmt: skip
+    return [after - before for before, after in pairwise(times)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", default="cifar10")
+    parser.add_argument("--methods", default=",".join(FIELDS))
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--real-batch", type=int, help="the method's own if left out")
+    parser.add_argument("--clock", default="wall", choices=tuple(CLOCKS))
+    parser.add_argument("--json", help="append one line per method to this file")
+    options = parser.parse_args()
+    keep_freed_memory()
+    for method in options.methods.split(","):
+        times: dict[int, list[float]] = {1: [], options.processes: []}
+        for _ in range(options.rounds):
+            for processes, found in times.items():
+                torch.set_num_threads(processes)  # which the processes share
+                found += step(method, processes, options)
+        one, shared = (statistics.median(found) for found in times.values())
+        faster = one / shared
+        row = {
+            "name": f"{method} step",
+            "processes": options.processes,
+            "clock": options.clock,
+            "times": times,
+        }
+        row |= {"ratio": faster, "efficiency": faster / options.processes, **environment(torch.device("cpu"))}
+        print(f"{method}: {1000 * one:,.0f} ms alone, {1000 * shared:,.0f} ms on {options.processes} processes, "
+              f"{faster:.2f} times faster, efficiency {faster / options.processes:.0%}", flush=True)  # fmt: skip
+        if options.json:
+            with open(options.json, "a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()
