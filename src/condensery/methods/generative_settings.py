@@ -55,6 +55,8 @@ class GenerativeSettings:
     """doublings of the sides in the generator; 0 for 3 at 28 and 32 pixels, 4 at 64, and so on"""
     condition: str = "class"
     """what stands for a class: "class" (a teacher's mean features), "online" (the feature network's), or "one-hot" """
+    projection: str = "balanced"
+    """of what stands for a class, at first: "balanced" with the codes, each class as far from others, or "default" """
     codes: str = "learned"
     """"learned" codebook, or codes drawn anew at each step: "gaussian", or "truncated" at 0.7"""
     codebook: str = "shared"
@@ -181,6 +183,7 @@ class GenerativeSettings:
             steps=self.gan_steps,
             class_weight=self.class_weight,
             classes=("one-hot",) if self.condition == "one-hot" else taught,
+            balanced=self.projection == "balanced",
         )
         return settings.training(
             task, lambda: self._embeddings(task, self._known(task)), rng.fork("pretraining")
@@ -242,6 +245,7 @@ class GenerativeSettings:
 _CHOICES = {
     "associates": ("clusters", "dealt", "class"),
     "condition": ("class", "online", "one-hot"),
+    "projection": ("balanced", "default"),
     "codes": ("learned", "gaussian", "truncated"),
     "codebook": ("shared", "own"),
     "generator": ("learned", "fixed"),
