@@ -14,6 +14,7 @@ from condensery.data.bounded import require_memory
 from condensery.errors import BadInput
 from condensery.method import Task
 from condensery.methods.adversary import GanSettings
+from condensery.optimizers import SGD, Adam
 from condensery.pretraining import GeneratorTraining, random_codes
 from condensery.rng import Rng
 from condensery.synthetic import Generated, GeneratorNetwork, default_blocks, require_blocks
@@ -42,7 +43,10 @@ class GenerativeSettings:
     real_batch: int = 100
     """real images per class and step, divided among the synthetic images of the class"""
     associates: str = "clusters"
-    """real images of a synthetic one: a cluster of its class ("clusters"; with learned codes), or "dealt" each step"""
+    """real images of a synthetic one: a cluster of its class ("clusters"; with learned codes), some "dealt" each step;
+    or all for all: "class" compares the mean of a class's synthetic images with that of its real ones"""
+    inversion_steps: int = 0
+    """first of these updates, which fit codes and generator to the real images nearest to the clusters' means"""
     code_length: int = 64
     """numbers in a code, and in what a class becomes beside it"""
     generator_width: int = 64
@@ -78,7 +82,7 @@ class GenerativeSettings:
     generator_updates: int = 1
     """updates of codes and generator between two of the feature network"""
     matched: str = "layers"
-    """what is matched with the means of real images: features of all "layers", or "logits" """
+    """what is matched with the means of real images: features of all "layers", of the "last", or "logits" """
     judged: str = "features"
     """what the discriminator sees: "features" or "pixels" """
     discriminator_lr: float = 0.001
@@ -141,6 +145,8 @@ class GenerativeSettings:
             raise BadInput(
                 f"nothing is learned with --codes {self.codes} --generator fixed: leave one of them out"
             )
+        if self.inversion_steps and self.codes != "learned":
+            raise BadInput(f"--codes {self.codes} are drawn anew: use --inversion-steps 0")
         if self._taught(task) and ":" in task.network.canonical:
             raise BadInput(
                 f"{task.network.name} is a network of your own, which may change, and what it knows of the classes is "
@@ -192,7 +198,7 @@ class GenerativeSettings:
 
     @property
     def _divides(self) -> bool:
-        return self.associates == "clusters" and self.codes == "learned"
+        return (self.associates == "clusters" or self.inversion_steps > 0) and self.codes == "learned"
 
     def _code_count(self, task: Task) -> int:
         return sum(task.counts) if self.codebook == "own" else max(task.counts)
@@ -203,8 +209,8 @@ class GenerativeSettings:
             rate = self.code_lr if name == "codes" else self.generator_lr
             groups.append({"params": [leaf], "lr": rate, "initial_lr": rate})
         if self.optimizer == "adam":
-            return torch.optim.Adam(groups)
-        return torch.optim.SGD(groups, momentum=self.momentum)
+            return Adam(groups)
+        return SGD(groups, momentum=self.momentum)
 
     def _random_codes(self, count: int, rng: Rng) -> Tensor:
         return random_codes(count, self.code_length, rng, THRESHOLD if self.codes == "truncated" else 0.0)
@@ -234,13 +240,13 @@ class GenerativeSettings:
 
 
 _CHOICES = {
-    "associates": ("clusters", "dealt"),
+    "associates": ("clusters", "dealt", "class"),
     "condition": ("class", "online", "one-hot"),
     "codes": ("learned", "gaussian", "truncated"),
     "codebook": ("shared", "own"),
     "generator": ("learned", "fixed"),
     "optimizer": ("sgd", "adam"),
-    "matched": ("layers", "logits"),
+    "matched": ("layers", "last", "logits"),
     "judged": ("features", "pixels"),
     "centre": ("class", "none"),
     "soft_labels": ("auto", "yes", "no"),

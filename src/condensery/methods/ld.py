@@ -21,6 +21,7 @@ from condensery.matching.moments import Embedding
 from condensery.matching.unrolling import Stateless, descend, outer_gradient, require_good_end, reverse, term
 from condensery.method import State, Task
 from condensery.models.custom import trainable
+from condensery.optimizers import Adam
 from condensery.rng import Rng
 from condensery.training_recipe import Recipe, cross_entropy
 
@@ -87,7 +88,7 @@ class LD:
         if self.variant == "ridge":
             networks["scale"] = _Scale().to(task.device)
         memory = self._fresh_memory(task, networks["network"])
-        optimizers = {"synthetic": torch.optim.Adam(synthetic.leaves().values(), self.label_lr)}
+        optimizers = {"synthetic": Adam(synthetic.leaves().values(), self.label_lr)}
         return State(synthetic, {**optimizers, **self._optimizers(networks)}, networks, memory)
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
@@ -153,13 +154,14 @@ class LD:
         logits = state.networks["scale"](known @ weights)
         state.memory["error"].copy_((logits.argmax(1) != labels).float().mean())
         state.memory["picked"].copy_(picked)
+        state.memory["targets"].copy_(learned.detach()[picked])
         return F.cross_entropy(logits, labels)
 
     def _train_features(self, task: Task, state: State) -> State:
-        """Gradients of the network and the scale on the set, and the classifier of the next step."""
+        """Gradients of the network and the scale on the set, and the classifier: of the labels before their update."""
         (targets,), picked = state.leaves(), state.memory["picked"]
         features = _features(state.network, state.synthetic.images[picked])
-        weights = self._mixed(state, features, targets.detach()[picked])
+        weights = self._mixed(state, features, state.memory["targets"])
         state.optimizers["network"].zero_grad()
         logits = state.networks["scale"](features @ weights)
         (cross_entropy(logits, targets.detach()[picked]) / len(picked)).backward()
@@ -186,7 +188,7 @@ class LD:
         groups: list[dict[str, Any]] = [{"params": trainable(networks["network"]), "lr": self.network_lr}]
         if "scale" in networks:
             groups.append({"params": trainable(networks["scale"]), "lr": SCALE_LR})
-        return {"network": torch.optim.Adam(groups)}
+        return {"network": Adam(groups)}
 
     def _fresh_memory(self, task: Task, network: nn.Module) -> dict[str, Tensor]:
         count, classes = sum(task.counts), task.spec.num_classes
@@ -197,7 +199,9 @@ class LD:
             with torch.no_grad():
                 width = _features(network, torch.zeros(2, *task.spec.shape, device=task.device)).shape[1]
             memory["classifier"] = torch.zeros(width, classes, device=task.device)
-            memory["picked"] = torch.zeros(min(self.base_batch, count), dtype=torch.long, device=task.device)
+            batch = min(self.base_batch, count)
+            memory["picked"] = torch.zeros(batch, dtype=torch.long, device=task.device)
+            memory["targets"] = torch.zeros(batch, classes, device=task.device)
         return memory
 
 
