@@ -148,6 +148,7 @@ def condense(
         if minutes is not None:
             announce(f"timing steps, to see what fits into {minutes:g} minutes")
             task = _task(images, network, precision, counts, pick_device(device), start)
+            method.check(task)  # refuses what cannot work before anything is timed
             found = within(
                 minutes,
                 method,
