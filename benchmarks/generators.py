@@ -40,6 +40,10 @@ SMALL: dict[str, Any] = {
 TRAINED = {"generator_width": 32, "training_steps": 250}
 """Of the methods that draw images from a generative model."""
 
+CLASSES: dict[str, Any] = {"associates": "class"}
+LAST = {**CLASSES, "matched": "last", "augmentation": "auto"}
+ALONE = {"adversarial_weight": 0.0, "class_weight": 0.0, "intra_weight": 0.0, "inter_weight": 0.0}
+
 TRIED: dict[str, dict[str, dict[str, Any]]] = {
     "baselines": {
         "random": {"method": "random"},
@@ -66,12 +70,28 @@ TRIED: dict[str, dict[str, dict[str, Any]]] = {
             "inter_weight": 0.0,
         },
         "losses: feature": {"intra_weight": 0.0, "inter_weight": 0.0},
-        "losses: feature, intra": {"inter_weight": 0.0},
-        "losses: feature, inter": {"intra_weight": 0.0},
-        "generator: fixed, no relations": {"generator": "fixed", "intra_weight": 0.0, "inter_weight": 0.0},
+        "losses: feature; intra": {"inter_weight": 0.0},
+        "losses: feature; inter": {"intra_weight": 0.0},
+        "generator: fixed; no relations": {"generator": "fixed", "intra_weight": 0.0, "inter_weight": 0.0},
     },
     "settings": {
-        "all": {},
+        "as in the paper": {},
+        "means of classes": CLASSES,
+        "last layer": {**CLASSES, "matched": "last"},
+        "last layer; augmentation": LAST,
+        "the same; alone": {**LAST, **ALONE},
+        "alone; random networks": {**LAST, **ALONE, "network_updates": 1},
+        "alone; random networks; first 100 steps fit": {
+            **LAST,
+            **ALONE,
+            "network_updates": 1,
+            "inversion_steps": 100,
+        },
+        "alone; random networks; own codes": {**LAST, **ALONE, "network_updates": 1, "codebook": "own"},
+        "alone; random networks; rate 0.003": {**LAST, **ALONE, "network_updates": 1, "generator_lr": 0.003},
+        "alone; random networks; 64 wide": {**LAST, **ALONE, "network_updates": 1, "generator_width": 64},
+        "alone; random networks; 1000 GAN steps": {**LAST, **ALONE, "network_updates": 1, "gan_steps": 1000},
+        "match weight 3000": {**LAST, "match_weight": 3000.0},
     },
 }
 """What each row changes, by the name of its group."""
@@ -108,6 +128,22 @@ def row(name: str, changes: dict[str, Any], data: ImageData, key: dict[str, Any]
     return {"key": key, "accuracies": accuracies, "cpu_seconds": seconds, **environment(torch.device("cpu"))}
 
 
+def table(rows: list[dict[str, Any]], group: str) -> str:
+    """Rows of a group as Markdown: accuracy in %, n, CPU seconds of a set; a column for each data set and budget."""
+    found = [row for row in rows if row["key"]["group"] == group]
+    columns = list(dict.fromkeys((row["key"]["data"], row["key"]["ipc"]) for row in found))
+    cells: dict[str, dict[tuple[str, int], str]] = {}
+    for row in found:
+        key, every = row["key"], 100 * np.array(row["accuracies"])
+        text = (
+            f"{every.mean():.1f} ± {every.std():.1f} (n = {every.size}), {np.mean(row['cpu_seconds']):.0f} s"
+        )
+        cells.setdefault(key["tried"], {})[key["data"], key["ipc"]] = text
+    lines = [[name, *(of.get(column, "-") for column in columns)] for name, of in cells.items()]
+    heads = [group, *(f"{data}, {ipc} per class" for data, ipc in columns)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [heads, ["---"] * len(heads), *lines])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("group", choices=list(TRIED))
@@ -121,13 +157,19 @@ def main() -> None:
     parser.add_argument("--held-out", action="store_true", help="training images in place of the test images")
     parser.add_argument("--only", help="names of rows, joined by commas")
     parser.add_argument("--results", type=Path, default=Path("results/generators.jsonl"))
+    parser.add_argument(
+        "--table", action="store_true", help="print what is in --results, and measure nothing"
+    )
     asked = parser.parse_args()
+    done = asked.results.read_text().splitlines() if asked.results.exists() else []
+    if asked.table:
+        print(table([json.loads(line) for line in done], asked.group))
+        return
     keep_freed_memory()
     data = condensery.load_images(asked.data)
     data = without_test(data) if asked.held_out else data
     names = ("ipc", "steps", "network", "judge", "seeds", "repeats", "held_out")
     same = {"data": Path(asked.data).name, **{name: getattr(asked, name) for name in names}}
-    done = asked.results.read_text().splitlines() if asked.results.exists() else []
     for name, changes in TRIED[asked.group].items():
         key = {"group": asked.group, "tried": name, **same}
         known = any(json.loads(line)["key"] == key for line in done)

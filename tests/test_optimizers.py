@@ -1,14 +1,15 @@
-"""LAMB, by hand and against optax."""
+"""LAMB, by hand and against optax; torch's optimisers without its compiler."""
 
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
 import torch
 from torch import Tensor
 
-from condensery import BadInput
+from condensery import BadInput, optimizers
 from condensery.optimizers import Lamb
 
 OPTAX = [[2.646447, 4.353553], [2.155321, 4.489077], [1.65903, 4.529912]]
@@ -86,3 +87,30 @@ def test_state_survives_a_round_trip() -> None:
 def test_constants_out_of_range_are_refused(bad: dict) -> None:
     with pytest.raises(BadInput, match="LAMB needs"):
         Lamb([torch.ones(2)], **bad)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
+        ("Adam", {"lr": 0.1}),
+        ("AdamW", {"lr": 0.1}),
+    ],
+)
+def test_torchs_optimisers_give_the_bits_of_torch_without_its_compiler(
+    name: str, settings: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five updates, with the state taken out and put back on the way."""
+    found = []
+    for kind in (getattr(torch.optim, name), getattr(optimizers, name)):
+        if kind.__module__ == optimizers.__name__:
+            monkeypatch.setitem(sys.modules, "torch._dynamo", None)  # to import it fails
+        tensor = torch.linspace(-1, 1, 7, requires_grad=True)
+        optimizer = kind([tensor], **settings)
+        for step in range(5):
+            optimizer.zero_grad()
+            (tensor.sin() * (step + 1)).sum().backward()
+            optimizer.step()
+            optimizer.load_state_dict(optimizer.state_dict())
+        found.append(tensor.detach())
+    assert torch.equal(*found)

@@ -1,18 +1,36 @@
-"""Optimisers that torch does not have."""
+"""Optimisers that torch does not have, and those that it has, which start faster here."""
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from condensery.errors import BadInput
 
+_Kind = TypeVar("_Kind", bound=type[torch.optim.Optimizer])
 
-class _Moments(torch.optim.Optimizer):
+
+def _light(kind: _Kind) -> _Kind:
+    """`kind`, without what torch wraps around its functions to keep its compiler out of them.
+
+    That imports the compiler, which takes a second of processor time at the start of every command. These compute the
+    same, and are not for networks whose training is compiled as a whole.
+    """
+    wrapped = ("add_param_group", "zero_grad", "state_dict", "load_state_dict", "step")
+    plain: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in wrapped}
+    plain["step"] = torch.no_grad()(plain["step"])
+    return cast(_Kind, type(kind.__name__, (kind,), plain))
+
+
+SGD, Adam, AdamW = _light(torch.optim.SGD), _light(torch.optim.Adam), _light(torch.optim.AdamW)
+
+
+class _Moments(_light(torch.optim.Optimizer)):
     """Running means of the gradient and of a square, for each tensor, and a step made of them."""
 
     title: ClassVar[str]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from condensery.augment import SiameseAugmentation, resolve_strategy
 from condensery.errors import BadInput
 from condensery.models.custom import trainable
+from condensery.optimizers import SGD, Adam, AdamW
 from condensery.text import count
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -156,8 +157,8 @@ class Recipe:
         """A new one. Raises BadInput if the network has nothing to train."""
         parameters = trainable(network)
         if self.optimizer == "sgd":
-            return torch.optim.SGD(parameters, lr, self.momentum, weight_decay=self.weight_decay)
-        kind = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW
+            return SGD(parameters, lr, self.momentum, weight_decay=self.weight_decay)
+        kind = Adam if self.optimizer == "adam" else AdamW
         return kind(parameters, lr, weight_decay=self.weight_decay)
 
     def rate(self, step: int, steps: int) -> float:

@@ -20,6 +20,7 @@ from condensery.errors import BadInput
 from condensery.matching.moments import Embedding
 from condensery.method import State, Task
 from condensery.models.custom import trainable
+from condensery.optimizers import SGD
 from condensery.rng import Rng
 from condensery.training import TensorImages, accuracy, chunk_for, train_epoch
 
@@ -88,7 +89,7 @@ class CAFE:
 
     def start(self, task: Task, rng: Rng) -> State:
         synthetic = task.start_images(self.init, 1, rng.fork("images"))
-        optimizer = torch.optim.SGD(synthetic.leaves().values(), self.image_lr, self.image_momentum)
+        optimizer = SGD(synthetic.leaves().values(), self.image_lr, self.image_momentum)
         memory = {
             "accuracies": torch.full((WINDOW,), -1.0),
             "updates": torch.zeros(()),
@@ -128,7 +129,7 @@ class CAFE:
 
     def _train(self, task: Task, state: State, rng: Rng) -> None:
         """Train the network on the set until its accuracy has moved by more than `lambda_2`."""
-        optimizer = torch.optim.SGD(trainable(state.network), self.network_lr)
+        optimizer = SGD(trainable(state.network), self.network_lr)
         images = TensorImages(state.synthetic.images.detach(), state.synthetic.labels)
         augmentation, seen = self._augmentation(task), torch.full((WINDOW,), -1.0)
         for epoch in range(self.most_epochs):

@@ -32,6 +32,7 @@ from condensery.matching.unrolling import (
 )
 from condensery.method import State, Task
 from condensery.models.batch_norm import batch_norms
+from condensery.optimizers import Adam
 from condensery.rng import Rng
 from condensery.synthetic import Pixels
 from condensery.text import count, readable_bytes
@@ -96,7 +97,7 @@ names in its recipe"""
         synthetic = cast(Pixels, task.start_images(self.init, 1, rng.fork("images")))
         rates = torch.full((self._unrolled(task),), raw, device=task.device)
         synthetic = replace(synthetic, rates=rates.requires_grad_())
-        optimizer = torch.optim.Adam(synthetic.leaves().values(), self.image_lr, betas=BETAS)
+        optimizer = Adam(synthetic.leaves().values(), self.image_lr, betas=BETAS)
         seed = torch.tensor(rng.fork("weights").entropy % 2**31)
         state = State.of(synthetic, optimizer, task.new_network(rng.fork("network")))
         state = replace(state, memory={"weights": seed})

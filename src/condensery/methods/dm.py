@@ -19,6 +19,7 @@ from condensery.matching.moments import Embedding, mean_embedding, segment_means
 from condensery.method import Preparation, State, Task
 from condensery.models.batch_norm import mixes_samples
 from condensery.models.registry import NetworkFactory
+from condensery.optimizers import SGD
 from condensery.pretraining import NetworkPool, pool_preparation, require_keepable, trained_networks
 from condensery.rng import Rng
 from condensery.text import count
@@ -99,7 +100,7 @@ class DM:
 
     def start(self, task: Task, rng: Rng) -> State:
         synthetic = task.start_images(self.init, self.factor, rng.fork("images"))
-        optimizer = torch.optim.SGD(synthetic.leaves().values(), self.image_lr, self.image_momentum)
+        optimizer = SGD(synthetic.leaves().values(), self.image_lr, self.image_momentum)
         pool = self._pool(task, rng.fork("trained networks"))
         state = State.of(synthetic, optimizer, self._network(task, pool, rng), prepared=pool)
         for turn in range(1, len(self._networks(task))):  # a checkpoint may hold any of them

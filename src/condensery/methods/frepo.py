@@ -21,7 +21,7 @@ from condensery.matching.moments import Embedding
 from condensery.method import State, Task
 from condensery.models.batch_norm import batch_norms
 from condensery.models.custom import trainable
-from condensery.optimizers import Lamb
+from condensery.optimizers import Adam, Lamb
 from condensery.rng import Rng
 from condensery.training import train_step
 from condensery.training_recipe import Recipe, squared_error
@@ -182,7 +182,7 @@ class FRePo:
         return network
 
     def _new_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.Adam(trainable(network), self.network_lr)
+        return Adam(trainable(network), self.network_lr)
 
     def _drawn(self, rng: Rng) -> Tensor:
         """Number of the network of the next step, int64 ()."""

@@ -27,6 +27,7 @@ from condensery.methods.adversary import (
 )
 from condensery.methods.associates import Eye, divided
 from condensery.methods.generative_settings import GenerativeSettings
+from condensery.optimizers import Adam
 from condensery.pretraining import generator_loss, joined
 from condensery.rng import Rng
 from condensery.synthetic import Generated
@@ -190,7 +191,7 @@ class Generative(GenerativeSettings):
             or "discriminator" not in optimizers
         ):
             parameters = networks["discriminator"].parameters()
-            optimizers["discriminator"] = torch.optim.Adam(parameters, self.discriminator_lr, BETAS)
+            optimizers["discriminator"] = Adam(parameters, self.discriminator_lr, BETAS)
         return replace(state, networks=networks, optimizers=optimizers)
 
     @torch.no_grad()

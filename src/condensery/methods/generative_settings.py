@@ -14,6 +14,7 @@ from condensery.data.bounded import require_memory
 from condensery.errors import BadInput
 from condensery.method import Task
 from condensery.methods.adversary import GanSettings
+from condensery.optimizers import SGD, Adam
 from condensery.pretraining import GeneratorTraining, random_codes
 from condensery.rng import Rng
 from condensery.synthetic import Generated, GeneratorNetwork, default_blocks, require_blocks
@@ -54,6 +55,8 @@ class GenerativeSettings:
     """doublings of the sides in the generator; 0 for 3 at 28 and 32 pixels, 4 at 64, and so on"""
     condition: str = "class"
     """what stands for a class: "class" (a teacher's mean features), "online" (the feature network's), or "one-hot" """
+    projection: str = "balanced"
+    """of what stands for a class, at first: "balanced" with the codes, each class as far from others, or "default" """
     codes: str = "learned"
     """"learned" codebook, or codes drawn anew at each step: "gaussian", or "truncated" at 0.7"""
     codebook: str = "shared"
@@ -180,6 +183,7 @@ class GenerativeSettings:
             steps=self.gan_steps,
             class_weight=self.class_weight,
             classes=("one-hot",) if self.condition == "one-hot" else taught,
+            balanced=self.projection == "balanced",
         )
         return settings.training(
             task, lambda: self._embeddings(task, self._known(task)), rng.fork("pretraining")
@@ -208,8 +212,8 @@ class GenerativeSettings:
             rate = self.code_lr if name == "codes" else self.generator_lr
             groups.append({"params": [leaf], "lr": rate, "initial_lr": rate})
         if self.optimizer == "adam":
-            return torch.optim.Adam(groups)
-        return torch.optim.SGD(groups, momentum=self.momentum)
+            return Adam(groups)
+        return SGD(groups, momentum=self.momentum)
 
     def _random_codes(self, count: int, rng: Rng) -> Tensor:
         return random_codes(count, self.code_length, rng, THRESHOLD if self.codes == "truncated" else 0.0)
@@ -241,6 +245,7 @@ class GenerativeSettings:
 _CHOICES = {
     "associates": ("clusters", "dealt", "class"),
     "condition": ("class", "online", "one-hot"),
+    "projection": ("balanced", "default"),
     "codes": ("learned", "gaussian", "truncated"),
     "codebook": ("shared", "own"),
     "generator": ("learned", "fixed"),

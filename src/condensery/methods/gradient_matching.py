@@ -21,6 +21,7 @@ from condensery.matching.gradients import differentiable_gradient, gradient
 from condensery.method import State, Task
 from condensery.models.batch_norm import batch_norms
 from condensery.models.custom import trainable
+from condensery.optimizers import SGD
 from condensery.rng import Rng
 from condensery.text import count
 from condensery.training import TensorImages, train_epoch
@@ -108,7 +109,7 @@ class GradientMatching:
 
     def start(self, task: Task, rng: Rng) -> State:
         synthetic = task.start_images(self.init, self.factor, rng.fork("images"))
-        optimizer = torch.optim.SGD(synthetic.leaves().values(), self.image_lr, self.image_momentum)
+        optimizer = SGD(synthetic.leaves().values(), self.image_lr, self.image_momentum)
         network = task.new_network(rng.fork("network"))
         trainable(network)  # refused now, before anything is written
         return State.of(synthetic, optimizer, network)
@@ -117,7 +118,7 @@ class GradientMatching:
         outer, inner = self.loops(task.ipc)
         if (state.step + 1) % outer == 0:
             return state.next(task.new_network(rng.fork("network")))
-        optimizer = torch.optim.SGD(trainable(state.network), self.network_lr)
+        optimizer = SGD(trainable(state.network), self.network_lr)
         images = TensorImages(state.synthetic.images.detach(), state.synthetic.labels)
         augmentation = self.siamese(task)
         transformed = augmentation.groups and self.scheme != "real"  # as in matching: synthetic images too

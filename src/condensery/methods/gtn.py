@@ -36,6 +36,7 @@ from condensery.matching.unrolling import (
 )
 from condensery.method import State, Task
 from condensery.models.batch_norm import batch_norms
+from condensery.optimizers import Adam
 from condensery.rng import Rng
 from condensery.synthetic import Generated, GeneratorNetwork, default_blocks
 from condensery.synthetic.generator import stored_shapes
@@ -157,7 +158,7 @@ class GTN:
             {"params": [leaf], "initial_lr": self.generator_lr if name in weights else self.code_lr}
             for name, leaf in synthetic.leaves().items()
         ]
-        optimizer = torch.optim.Adam(groups, betas=BETAS)
+        optimizer = Adam(groups, betas=BETAS)
         return State.of(synthetic, optimizer, task.new_network(rng.fork("network")))
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from condensery.errors import BadInput
 from condensery.matching.infinite import KERNELS, fully_connected_kernel
 from condensery.matching.kernels import IllConditioned, centred, ridge_solution
 from condensery.method import State, Task
+from condensery.optimizers import Adam
 from condensery.rng import Rng
 from condensery.text import count
 from condensery.training_recipe import Regression
@@ -77,9 +77,7 @@ class KIP:
             targets.requires_grad_()
         training = Regression(self.kernel, depth=self.depth, ridge=self.ridge)
         synthetic = replace(synthetic, targets=targets, training=training.to_json())
-        return State(
-            synthetic, {"synthetic": torch.optim.Adam(synthetic.leaves().values(), self.image_lr)}, {}
-        )
+        return State(synthetic, {"synthetic": Adam(synthetic.leaves().values(), self.image_lr)}, {})
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
         drawn, classes = task.even_batch(self.real_batch, rng)

@@ -21,6 +21,7 @@ from condensery.matching.moments import Embedding
 from condensery.matching.unrolling import Stateless, descend, outer_gradient, require_good_end, reverse, term
 from condensery.method import State, Task
 from condensery.models.custom import trainable
+from condensery.optimizers import Adam
 from condensery.rng import Rng
 from condensery.training_recipe import Recipe, cross_entropy
 
@@ -87,7 +88,7 @@ class LD:
         if self.variant == "ridge":
             networks["scale"] = _Scale().to(task.device)
         memory = self._fresh_memory(task, networks["network"])
-        optimizers = {"synthetic": torch.optim.Adam(synthetic.leaves().values(), self.label_lr)}
+        optimizers = {"synthetic": Adam(synthetic.leaves().values(), self.label_lr)}
         return State(synthetic, {**optimizers, **self._optimizers(networks)}, networks, memory)
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
@@ -187,7 +188,7 @@ class LD:
         groups: list[dict[str, Any]] = [{"params": trainable(networks["network"]), "lr": self.network_lr}]
         if "scale" in networks:
             groups.append({"params": trainable(networks["scale"]), "lr": SCALE_LR})
-        return {"network": torch.optim.Adam(groups)}
+        return {"network": Adam(groups)}
 
     def _fresh_memory(self, task: Task, network: nn.Module) -> dict[str, Tensor]:
         count, classes = sum(task.counts), task.spec.num_classes

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from condensery.matching.moments import squared_gap
 from condensery.method import State, Task
+from condensery.optimizers import SGD
 from condensery.rng import Rng
 
 
@@ -49,7 +49,7 @@ class MMD:
 
     def start(self, task: Task, rng: Rng) -> State:
         synthetic = task.start_images(self.init, self.factor, rng.fork("images"))
-        optimizer = torch.optim.SGD(synthetic.leaves().values(), self.image_lr, self.image_momentum)
+        optimizer = SGD(synthetic.leaves().values(), self.image_lr, self.image_momentum)
         return State(synthetic, {"synthetic": optimizer}, {})
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:

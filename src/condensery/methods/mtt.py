@@ -31,6 +31,7 @@ from condensery.matching.unrolling import (
     term,
 )
 from condensery.method import Preparation, State, Task
+from condensery.optimizers import SGD
 from condensery.pretraining import (
     Experts,
     ExpertTraining,
@@ -129,7 +130,7 @@ class MTT:
             {"params": [synthetic.images], "lr": self.image_lr},
             {"params": [rates], "lr": self.rate_lr},
         ]
-        optimizer = torch.optim.SGD(groups, momentum=self.image_momentum)
+        optimizer = SGD(groups, momentum=self.image_momentum)
         if self.labels == "expert":  # in the checkpoint as what is learned, though no optimiser steps them
             one_hot = F.one_hot(synthetic.labels, task.spec.num_classes).float()
             synthetic = replace(synthetic, targets=one_hot.requires_grad_())

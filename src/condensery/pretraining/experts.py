@@ -22,6 +22,7 @@ from condensery.data import PoolImages
 from condensery.data.cache import Cache, digest
 from condensery.errors import BadInput
 from condensery.method import Method, Preparation, Task
+from condensery.optimizers import SGD
 from condensery.pretraining.kept import flat_weights, restore_weights, write_array
 from condensery.pretraining.pool import require_keepable
 from condensery.rng import Rng
@@ -135,7 +136,7 @@ def _make(task: Task, folder: Path, i: int, training: ExpertTraining, rng: Rng) 
     there = _states(file)
     states = [flat_weights(network)] if there is None else [np.array(row) for row in there]
     restore_weights(network, torch.from_numpy(states[-1]))
-    optimizer = torch.optim.SGD(network.parameters(), training.lr)
+    optimizer = SGD(network.parameters(), training.lr)
     augmentation = SiameseAugmentation(training.augmentation)
     for epoch in range(len(states) - 1, training.epochs):
         source = rng.fork("epoch", epoch)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from condensery.optimizers import Adam
 from condensery.pretraining.discriminators import ImageDiscriminator, discriminator_loss, generator_loss
 from condensery.rng import Rng
 
@@ -54,8 +55,7 @@ class ConditionalGan:
             "average": copy.deepcopy(generator).eval().requires_grad_(False),
         }
         self.optimizers: dict[str, torch.optim.Optimizer] = {
-            name: torch.optim.Adam(self.networks[name].parameters(), LR, BETAS)
-            for name in ("generator", "discriminator")
+            name: Adam(self.networks[name].parameters(), LR, BETAS) for name in ("generator", "discriminator")
         }
 
     def step(self, images: Tensor, labels: Tensor, rng: Rng) -> None:

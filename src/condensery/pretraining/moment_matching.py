@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from condensery.optimizers import Adam
 from condensery.rng import Rng
 
 LR = 1e-3
@@ -29,9 +30,7 @@ class MomentMatching:
     def __init__(self, generator: nn.Module, embeddings: Tensor, *, code_length: int) -> None:
         self.embeddings, self.code_length = embeddings, code_length
         self.networks: dict[str, nn.Module] = {"generator": generator.train()}
-        self.optimizers: dict[str, torch.optim.Optimizer] = {
-            "generator": torch.optim.Adam(generator.parameters(), LR)
-        }
+        self.optimizers: dict[str, torch.optim.Optimizer] = {"generator": Adam(generator.parameters(), LR)}
 
     def step(self, images: Tensor, labels: Tensor, rng: Rng) -> None:
         codes = uniform_codes(len(labels), self.code_length, rng.fork("codes")).to(images.device)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from condensery.optimizers import Adam
 from condensery.pretraining.discriminators import ConvolutionalTrunk
 from condensery.rng import Rng
 
@@ -53,7 +54,7 @@ class VariationalAutoencoder:
             encoder = Encoder(shape, embeddings.shape[1], width, code_length).to(embeddings.device)
         self.networks: dict[str, nn.Module] = {"generator": generator.train(), "encoder": encoder.train()}
         weights = [p for network in self.networks.values() for p in network.parameters()]
-        self.optimizers: dict[str, torch.optim.Optimizer] = {"both": torch.optim.Adam(weights, LR)}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {"both": Adam(weights, LR)}
 
     def step(self, images: Tensor, labels: Tensor, rng: Rng) -> None:
         classes = self.embeddings[labels]
