@@ -262,7 +262,7 @@ def _other_names(four: ImageData) -> ImageData:
         (
             lambda f: [f],
             {"memories": ["hreding"]},
-            "unknown memory 'hreding'; there are ring, .*did you mean 'herding'",
+            "'hreding'; there are ring, .*did you mean 'herding'",
         ),
         (lambda f: [f], {"seeds": []}, "name a seed with --seeds"),
         (lambda f: [f], {"network": "convnet+depth=9"}, "8x8 images are too small for 9 poolings"),
