@@ -71,7 +71,8 @@ CURVES = (
     "curves.jsonl"  # sets of one run after several numbers of updates: the picture of accuracy over minutes
 )
 METHODS_TABLE = "methods.jsonl"  # every method for the same minutes, by benchmarks/methods.py: likewise
-_NO_SCORES = (MINUTES, METHODS_TABLE, "speed.jsonl", "size.jsonl", "fast_settings.jsonl", CURVES)
+_OTHER = ("speed.jsonl", "size.jsonl", "fast_settings.jsonl", "generators.jsonl", "generative.jsonl")
+_NO_SCORES = (MINUTES, METHODS_TABLE, CURVES, *_OTHER)
 
 
 def rows() -> list[dict[str, Any]]:

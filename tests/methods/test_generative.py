@@ -435,6 +435,18 @@ def test_the_projection_balances_classes_with_codes(what: str) -> None:
     torch.testing.assert_close(vectors[0], wanted, atol=1e-3, rtol=1e-3)
 
 
+def test_online_features_keep_the_default_projection(make_task: Maker) -> None:
+    """They change, and what was made for the first ones would blow up the difference."""
+    task = make_task()
+    weights = {}
+    for condition in ("class", "online"):
+        for projection in ("balanced", "default"):
+            state = begin(task, condition=condition, projection=projection)[1]
+            weights[condition, projection] = generated(state).weights["projection.weight"]
+    assert torch.equal(weights["online", "balanced"], weights["online", "default"])
+    assert not torch.equal(weights["class", "balanced"], weights["class", "default"])
+
+
 def test_images_that_overflow_end_a_run_with_the_fix(tiny: ImageData, tmp_path: Path) -> None:
     """The step after the one that spoils the weights sees it, when the images are past keeping."""
     settings: dict[str, Any] = {"network": "convnet+width=8+depth=2", "device": "cpu", **QUICK, **ONE_HOT}

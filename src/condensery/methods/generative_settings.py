@@ -56,7 +56,8 @@ class GenerativeSettings:
     condition: str = "class"
     """what stands for a class: "class" (a teacher's mean features), "online" (the feature network's), or "one-hot" """
     projection: str = "balanced"
-    """of what stands for a class, at first: "balanced" with the codes, each class as far from others, or "default" """
+    """of what stands for a class, at first: "balanced" with the codes, each class as far from others, or "default",
+    which "online" always has"""
     codes: str = "learned"
     """"learned" codebook, or codes drawn anew at each step: "gaussian", or "truncated" at 0.7"""
     codebook: str = "shared"
@@ -189,7 +190,7 @@ class GenerativeSettings:
             steps=self.gan_steps,
             class_weight=self.class_weight,
             classes=("one-hot",) if self.condition == "one-hot" else taught,
-            balanced=self.projection == "balanced",
+            balanced=self.projection == "balanced" and self.condition != "online",
         )
         return settings.training(
             task, lambda: self._embeddings(task, self._known(task)), rng.fork("pretraining")
