@@ -68,8 +68,12 @@ def table(rows: Iterable[Mapping[str, str | Sequence[str]]], title: str = "") ->
     names = list(dict.fromkeys(name for row in texts for name in row))
     for name in names:
         flush = {"justify": "right", "no_wrap": True} if name.startswith(">") else {"overflow": "fold"}
-        least = min(_NARROWEST, max(row[name].cell_len for row in texts if name in row))
-        found.add_column(plain(*name.lstrip(">").split("\n")), min_width=least, **flush)  # type: ignore[arg-type]
+        head = plain(*name.lstrip(">").split("\n"))
+        widest = max(cells.cell_len for cells in [head, *(row[name] for row in texts if name in row)])
+        least = (
+            widest if name.startswith(">") else min(_NARROWEST, widest)
+        )  # numbers and their heads are not cut
+        found.add_column(head, min_width=least, **flush)  # type: ignore[arg-type]
     for row in texts:
         found.add_row(*(row.get(name, "") for name in names))
     return found
