@@ -5,7 +5,7 @@
 Every try changes one thing of `condense run --method dm --preset fast --factor 2`. Training images, 5,000 or a fifth of
 them, take the place of the test images. The network that matches and judges is narrow, so that a try takes a minute.
 What is there already in --results is not made again. A setting that wins here is tried at full width before it becomes
-the preset.
+the preset. With --views N a teacher labels N views of each image, and the set is judged by the recipe of its labels.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ from torch import Tensor, nn
 from view_settings import without_test
 
 import condensery
-from condensery import BadInput, ImageData, Rng
-from condensery.augment import augment_pair
-from condensery.matching.moments import squared_gap
+from condensery import BadInput, ImageData, LabelSettings, Rng, TeacherSettings, ViewSampling
+from condensery.augment import SiameseAugmentation, augment_pair, resolve_strategy
+from condensery.matching.moments import segment_means, squared_gap
 from condensery.memory import keep_freed_memory
 from condensery.method import State, Task
-from condensery.methods.dm import DM
 from condensery.models.convnet import ConvNet
 from condensery.models.registry import resolve
 from condensery.provenance import environment
+from condensery.teaching import get_teacher, label_images, teacher_network
 from condensery.training import train_step
+from condensery.views import Views
 
 TRIED: dict[str, dict[str, Any]] = {
     "four tiles for the bytes of an image": {},
@@ -55,6 +56,9 @@ TRIED: dict[str, dict[str, Any]] = {
     "networks trained for 400 updates": {"trained": 6},
     "trained networks that classify the images too": {"trained": 6, "cross_entropy": 1.0},
     "random and trained networks in equal parts": {"trained": 6, "untrained": 0.5},
+    "matched in views": {"views": True},
+    "matched in views that a teacher classifies": {"views": True, "taught": 10.0},
+    "matched as ever and classified by a teacher": {"taught": 10.0},
 }
 """What each try changes."""
 
@@ -86,6 +90,10 @@ class Tried:
     """share of steps with a random network all the same"""
     cross_entropy: float = 0.0
     """weight of the synthetic images' loss in a trained network (IDM, equation 7)"""
+    views: bool = False
+    """real and synthetic images are matched in views of the labelled kind: crops, patches of other images"""
+    taught: float = 0.0
+    """weight of a teacher's cross entropy on views of the synthetic images"""
 
     def steps(self, ipc: int) -> int:
         return self.iterations
@@ -104,7 +112,13 @@ class Tried:
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
         network, is_trained = self._network(task, state, rng.fork("network", state.step))
-        augmentation = DM()._augmentation(task)
+        if self.taught:
+            ours = view_of(state.synthetic.images, task, 0.0, rng.fork("taught"))
+            yield self.taught * F.cross_entropy(state.prepared.teacher(ours), state.synthetic.labels)
+        if self.views:
+            yield self._gap_of_views(network, task, state, rng)
+            return
+        augmentation = SiameseAugmentation(resolve_strategy("auto", task.spec.flip))
         for c in task.classes:
             drawn = rng.fork("real batch", c)
             real = (
@@ -141,6 +155,16 @@ class Tried:
                         leaf.copy_(memory[f"mean.{name}"])
         return state.next(memory=memory)
 
+    def _gap_of_views(self, network: ConvNet, task: Task, state: State, rng: Rng) -> Tensor:
+        """The gap of the class means, each class in views with patches of images of all."""
+        real = [task.pool.sample(c, self.real_batch, rng.fork("real batch", c)) for c in task.classes]
+        batches = view_of(torch.cat(real), task, 1.0, rng.fork("real")), [len(images) for images in real]
+        each = [len(state.synthetic.labels) // len(task.classes)] * len(task.classes)
+        ours = view_of(state.synthetic.images, task, 1.0, rng.fork("ours")), each
+        with torch.no_grad():
+            target = segment_means(network.embed(batches[0]), batches[1])
+        return squared_gap(target, segment_means(network.embed(ours[0]), ours[1]))
+
     def _network(self, task: Task, state: State, rng: Rng) -> tuple[ConvNet, bool]:
         """That of this step, and whether it is a trained one."""
         states: list[dict[str, Tensor]] = state.prepared.states if self.trained else []
@@ -165,6 +189,14 @@ class Tried:
         return (blocks if self.all_blocks else blocks[-1:]), images.flatten(1)
 
 
+def view_of(images: Tensor, task: Task, patches: float, rng: Rng) -> Tensor:
+    """A random view of each image, of the kind that `condense label` draws; differentiable in `images`."""
+    drawn = ViewSampling(1, patches=patches).draw(len(images), task.spec.flip, rng)
+    blank = torch.zeros(len(images), 1, len(task.classes), dtype=torch.uint8)
+    views = Views(**drawn, levels=blank, step=1.0, temperature=1.0, num_classes=len(task.classes))
+    return views.of(images, torch.arange(len(images)), 0)
+
+
 class Prepared:
     """What a try needs before its first step, made when it is asked for."""
 
@@ -186,6 +218,11 @@ class Prepared:
             kmeans = MiniBatchKMeans(self.tried.real_batch, random_state=0).fit(pixels)
             found.append([members[kmeans.labels_ == k] for k in range(self.tried.real_batch)])
         return found
+
+    @cached_property
+    def teacher(self) -> nn.Module:
+        """The default teacher."""
+        return teacher_network(self.task.pool, TeacherSettings(), self.task.device).requires_grad_(False)
 
     def of_each_cluster(self, c: int, rng: Rng) -> Tensor:
         draws = rng.numpy()
@@ -212,9 +249,12 @@ def tried(name: str, key: dict[str, Any], data: ImageData) -> dict[str, Any]:
             data, Tried(**changes), ipc=key["ipc"], network=network, steps=steps, seed=seed
         )
         seconds.append(time.process_time() - began)
-        judged = condensery.evaluate(
-            made, data, protocol="quick", repeats=1, baselines=(), networks=[network]
-        )
+        how: dict[str, Any] = {"protocol": "quick"}
+        if views := key.get("views"):
+            teacher = get_teacher(data, TeacherSettings(), torch.device("cpu"))
+            made = label_images(made, teacher, LabelSettings(ViewSampling(views), seed=seed))
+            how["recipe"] = "own"
+        judged = condensery.evaluate(made, data, **how, repeats=1, baselines=(), networks=[network])
         accuracies.append(judged.scores[0].mean)
     print(
         f"{name:40} {100 * np.mean(accuracies):.1f} ± {100 * np.std(accuracies):.1f} (n = {len(accuracies)}), "
@@ -232,6 +272,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, help="side of the images in pixels")
     parser.add_argument("--ipc", type=int, default=1)
     parser.add_argument("--network", default="convnet+width=32")
+    parser.add_argument("--views", type=int, default=0, help="labelled views of each image; 0: classes")
     parser.add_argument("--seeds", type=int, default=3, help="sets, each judged by one network")
     parser.add_argument("--tried", default=",".join(TRIED), help="names, joined by commas")
     parser.add_argument("--results", type=Path, default=Path("results/fast_settings.jsonl"))
@@ -239,6 +280,8 @@ def main() -> None:
     keep_freed_memory()
     data = without_test(condensery.load_images(asked.data, size=asked.size))
     same = {"data": Path(asked.data).name, "size": asked.size, "ipc": asked.ipc, "network": asked.network}
+    if asked.views:
+        same["views"] = asked.views
     done = asked.results.read_text().splitlines() if asked.results.exists() else []
     for name in asked.tried.split(","):
         key = {**same, "seeds": asked.seeds, "tried": name}

@@ -1,7 +1,7 @@
 """A condensed memory beside a reservoir in Avalanche's class-incremental benchmark, on any images.
 
 pip install 'condensery[avalanche]'
-python examples/avalanche_replay.py --data mnist --size 28 --experiences 5 --memory 100
+python examples/avalanche_replay.py --data mnist --experiences 5 --memory 100 --methods random,dm --seeds 0,1,2
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from avalanche.benchmarks import class_incremental_benchmark
 from avalanche.benchmarks.utils import TransformGroups, as_classification_dataset
@@ -21,6 +22,7 @@ from torch.utils.data import Dataset
 import condensery
 from condensery import ImageData, LabeledImages, Rng
 from condensery.apps.avalanche_memory import CondensedBuffer
+from condensery.methods import METHODS
 from condensery.models.registry import resolve
 
 
@@ -58,11 +60,11 @@ def benchmark(data: ImageData, experiences: int, seed: int):
     return class_incremental_benchmark(parts, num_experiences=experiences, seed=seed)
 
 
-def learned(data: ImageData, memory: ExemplarsBuffer, asked: argparse.Namespace) -> float:
+def learned(data: ImageData, memory: ExemplarsBuffer, seed: int, asked: argparse.Namespace) -> float:
     """Accuracy on all classes after the last experience."""
-    with Rng(asked.seed).fork("avalanche").seeded():
-        stream = benchmark(data, asked.experiences, asked.seed)
-        network = resolve(asked.network).build(data.spec, Rng(asked.seed))
+    with Rng(seed).fork("avalanche").seeded():
+        stream = benchmark(data, asked.experiences, seed)
+        network = resolve(asked.network).build(data.spec, Rng(seed))
         strategy = Naive(
             model=network,
             optimizer=torch.optim.SGD(network.parameters(), lr=asked.lr, momentum=0.9),
@@ -83,42 +85,49 @@ def learned(data: ImageData, memory: ExemplarsBuffer, asked: argparse.Namespace)
     return correct / total
 
 
-def main(words: Sequence[str] | None = None) -> dict[str, float]:
-    """Prints and returns the accuracy of each memory."""
+def memories(data: ImageData, seed: int, asked: argparse.Namespace) -> dict[str, ExemplarsBuffer]:
+    """A reservoir, and one of each method."""
+    found: dict[str, ExemplarsBuffer] = {"reservoir": ReservoirSamplingBuffer(asked.memory)}
+    for method in asked.methods.split(","):
+        found[method] = CondensedBuffer(
+            asked.memory,
+            num_classes=data.spec.num_classes,
+            mean=data.spec.mean,
+            std=data.spec.std,
+            method=method,
+            seed=seed,
+            network=asked.network,
+            augment=shifted,
+            flip=data.spec.flip,
+            **({"steps": asked.steps} if method in METHODS else {}),
+        )
+    return found
+
+
+def main(words: Sequence[str] | None = None) -> dict[str, list[float]]:
+    """Prints and returns the accuracies of each memory."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", default="digits", help="a source of images")
     parser.add_argument("--size", type=int, default=None)
     parser.add_argument("--experiences", type=int, default=5)
     parser.add_argument("--memory", type=int, default=100, help="images in each memory")
-    parser.add_argument("--method", default="dm")
+    parser.add_argument("--methods", default="dm", help="methods and selectors, beside the reservoir")
     parser.add_argument("--steps", type=int, default=300, help="updates of each condensed set")
     parser.add_argument("--network", default="convnet+width=32")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=0.01)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", default="0", help="an order of the classes, and all else, for each")
     asked = parser.parse_args(words)
     data = condensery.load_images(asked.data, size=asked.size)
-    memories = {
-        "reservoir": ReservoirSamplingBuffer(asked.memory),
-        asked.method: CondensedBuffer(
-            asked.memory,
-            num_classes=data.spec.num_classes,
-            mean=data.spec.mean,
-            std=data.spec.std,
-            method=asked.method,
-            steps=asked.steps,
-            seed=asked.seed,
-            network=asked.network,
-            augment=shifted,
-            flip=data.spec.flip,
-        ),
-    }
-    found = {name: learned(data, memory, asked) for name, memory in memories.items()}
-    for name, accuracy in found.items():
-        print(
-            f"{name}: {100 * accuracy:.1f} % on {data.spec.num_classes} classes, {asked.memory} images, one run"
-        )
+    found: dict[str, list[float]] = {}
+    for seed in map(int, asked.seeds.split(",")):
+        for name, memory in memories(data, seed, asked).items():
+            found.setdefault(name, []).append(learned(data, memory, seed, asked))
+            print(f"seed {seed}, {name}: {100 * found[name][-1]:.1f} %", flush=True)
+    for name, values in found.items():
+        mean, spread = 100 * np.mean(values), 100 * np.std(values)
+        print(f"{name}: {mean:.1f} ± {spread:.1f} %, {asked.memory} images, {len(values)} seeds")
     return found
 
 

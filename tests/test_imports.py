@@ -57,8 +57,8 @@ ROOMS = (
     "jobs",
     "report",
     "comparison",
-    "recipes",
     "apps",
+    "recipes",
     "cli",
 )
 """From top to bottom: a module imports only from rooms above its own, or from its own."""

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from condensery.augment import SiameseAugmentation, augment_pair
 from condensery.budgets import Counts, average
 from condensery.data.pool import ClassPool
-from condensery.errors import BadFile
-from condensery.models.registry import NetworkFactory
+from condensery.errors import BadFile, BadInput
+from condensery.models.registry import NetworkFactory, resolve
 from condensery.records import ImageSpec
 from condensery.rng import Rng
 from condensery.synthetic import Learned, Pixels, Start, Tiles, start_images, start_notes
@@ -122,9 +122,23 @@ class Task:
             real, ours = F.avg_pool2d(real, smaller), F.avg_pool2d(ours, smaller)
         return augment_pair(augmentation, real, ours, rng.fork("augmentation", c), scheme)
 
-    def new_network(self, rng: Rng) -> nn.Module:
-        """A network with random weights, in training mode, on the device."""
-        return self.network.build(self.spec, rng).to(self.device, non_blocking=True).train()
+    def networks(self, others: str) -> list[NetworkFactory]:
+        """The task's network, and `others` for methods that want several: names joined by commas, in its precision.
+
+        Raises:
+            BadInput: an unknown name, or a network of the user's own: its code would run because a file names it.
+        """
+        names = [name.strip() for name in others.split(",")] if others else []
+        if own := [name for name in names if ":" in name]:
+            raise BadInput(
+                f"{own[0]!r} is a network of your own: name it with --network, one for all updates"
+            )
+        return [self.network, *(resolve(name).computing_in(self.network.precision) for name in names)]
+
+    def new_network(self, rng: Rng, network: NetworkFactory | None = None) -> nn.Module:
+        """A network with random weights, in training mode, on the device; the task's unless another is given."""
+        built = (network or self.network).build(self.spec, rng)
+        return built.to(self.device, non_blocking=True).train()
 
 
 @dataclass(frozen=True)

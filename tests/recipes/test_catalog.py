@@ -22,6 +22,8 @@ from condensery.recipes.catalog import cost, find_images, where_from
 from condensery.records import ImageSpec, LabeledImages
 
 RECIPES = list(recipes().values())
+TABLES = [recipe for recipe in RECIPES if not recipe.study]
+STUDIES = [recipe for recipe in RECIPES if recipe.study]
 FINE_GRAINED = {"automobile": 9, "terrier": 26, "fish": 16, "lizard": 11, "truck": 9, "insect": 27}
 
 
@@ -37,7 +39,7 @@ def pool(data: str) -> ClassPool:
     return ClassPool(LabeledImages(pixels, np.arange(classes).repeat(2)), spec, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("recipe", TABLES, ids=lambda recipe: recipe.name)
 def test_every_cell_can_be_made_and_judged(recipe: Recipe) -> None:
     images = pool(recipe.data)
     assert {cell.data for cell in recipe.cells} == {recipe.data}
@@ -58,10 +60,10 @@ def test_every_cell_can_be_made_and_judged(recipe: Recipe) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
 def test_every_recipe_says_what_it_is(recipe: Recipe) -> None:
-    assert recipe.title and recipe.source and where_from(recipe.data)
+    assert recipe.title and recipe.source and all(map(where_from, recipe.all_data))
     assert not any("," in label for label in (*recipe.rows, *recipe.columns)), "filters are split at commas"
     known = sum(cell.value is not None for cell in recipe.cells)
-    assert (known > 0) == (recipe.quantity == ACCURACY)
+    assert recipe.study or (known > 0) == (recipe.quantity == ACCURACY)
 
 
 def test_the_tables_that_were_asked_for_are_there() -> None:
@@ -73,7 +75,46 @@ def test_the_tables_that_were_asked_for_are_there() -> None:
         "dcc-warmup-cifar10 dm-networks dm-batch-norm-cifar10 dm-number-of-images dcc-alignment-uniformity "
     )
     wanted += "dsa-gradient-magnitudes dcc-kernel-velocity"
+    wanted += (
+        " dc-continual dsa-continual dm-continual-5 dm-continual-10 dcc-continual dcc-continual-general "
+    )
+    wanted += "dc-search dsa-search dm-search"
     assert set(wanted.split()) <= set(recipes())
+
+
+@pytest.mark.parametrize("recipe", STUDIES, ids=lambda recipe: recipe.name)
+def test_every_study_can_be_asked_for(recipe: Recipe) -> None:
+    study = recipe.study or {}
+    for cell in recipe.cells:
+        assert cell.method in (*METHODS, *SELECTORS, WHOLE, "ring", "early")
+        assert cell.network == cell.condensed_with == "convnet" and cell.data == study["data"][0]
+        what, _, of = cell.part.partition(" ")
+        if study["kind"] == "continual":
+            steps = study.get("tasks", len(study["data"]))
+            assert what in study["learners"] and 1 <= int(of) <= steps and not cell.plain
+        else:
+            assert what in ("test", "correlation", "minutes", "images")
+            assert cell.plain == (what != "test")
+
+
+def test_values_of_studies_are_those_of_the_papers() -> None:
+    def value(name: str, row: str, column: str) -> float | None:
+        (cell,) = get_recipe(name).only([row], [column]).cells
+        return cell.value and cell.value.mean
+
+    assert value("dm-continual-5", "after step 5", "DM") == 0.344
+    assert value("dm-continual-10", "after step 10", "Herding") == 0.274
+    assert value("dsa-continual", "without distillation after step 3", "DSA") == 0.944
+    assert value("dc-search", "Correlation of the best 10", "Random") == -0.21
+    assert value("dsa-search", "Minutes to train all", "Whole set") == 3580.2
+    assert value("dm-search", "Test accuracy of the chosen %", "Early stopping") == 0.843
+
+
+def test_cost_of_studies() -> None:
+    """Three memories of three sets in five orders, two of them learned; 720 networks on four proxies, five times."""
+    stream, search = cost(get_recipe("dcc-continual")), cost(get_recipe("dc-search"))
+    assert (stream.sets, stream.updates, stream.networks) == (30, 30 * 10_000, 45)
+    assert (search.sets, search.networks) == (3, 720 * 4 * 5)
 
 
 def test_cost_counts_shared_sets_once() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from condensery.comparison.estimate import Stopwatch
 from condensery.data import load
 from condensery.errors import BadInput
 from condensery.published import Published
@@ -97,6 +98,21 @@ def test_a_dry_run_touches_nothing(folder: Path) -> None:
     )
     assert not (folder / "dry").exists() and found.cells[0].ours is None
     assert any("about" in line for line in told)
+
+
+def test_a_step_is_timed_once_for_all_columns_that_differ_in_what_is_trained_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[Any] = []
+    monkeypatch.setattr(Stopwatch, "_step", lambda self, method, task: timed.append(method) or 1.0)
+    published, narrow = get_recipe("dm-networks"), {"condensed_with": NARROW, "network": NARROW}
+    recipe = replace(published, cells=tuple(replace(cell, **narrow) for cell in published.cells))
+    told: list[str] = []
+    out = folder / "networks"
+    few = {"rows": ["1 per class", "10 per class"], "columns": ["10-20", "70 and more", "All"]}
+    reproduce(recipe, out=out, data=load("digits"), scale=0.01, dry_run=True, announce=told.append, **few)
+    assert len(timed) == 2, "one for each number of images per class"
+    assert told.index("timing one of each kind of work, to say how long all of it takes") < len(told) - 1
 
 
 def test_what_cannot_be_done_is_skipped_and_said(folder: Path) -> None:

@@ -130,7 +130,7 @@ def test_three_updates_of_images_and_rate(case: str, monkeypatch: pytest.MonkeyP
     groups = [{"params": [images], "lr": asked["lr_img"]}, {"params": [rate], "lr": asked["lr_lr"]}]
     optimizer = torch.optim.SGD(groups, momentum=method.image_momentum)  # type: ignore[attr-defined]
     state = State.of(replace(Pixels(images, counts), rates=rate), optimizer, network())
-    task = Task(_NoPool(), FACTORY, counts, CPU)  # type: ignore[arg-type]
+    task = Task(NoPool(), FACTORY, counts, CPU)  # type: ignore[arg-type]
     for update in range(3):
         now["update"] = update
         state, loss = driver.advance(method, task, state, RNG)
@@ -139,7 +139,7 @@ def test_three_updates_of_images_and_rate(case: str, monkeypatch: pytest.MonkeyP
     close(images.detach().flatten()[::5], theirs["images"])
 
 
-class _NoPool:
+class NoPool:
     """Real images were needed for the experts alone."""
 
     spec, device = SPEC, CPU

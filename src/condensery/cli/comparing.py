@@ -180,15 +180,19 @@ class Reproduce(Cells, RecipeImages, Resize, Scale, Jobs, Output):
 
     def _list(self) -> int:
         """Every recipe: where it is from, what it needs, what a published run takes."""
-        from condensery.recipes import recipes
+        from condensery.recipes import Recipe, recipes
         from condensery.recipes.catalog import cost, is_here, to_json, where_from
 
         known = recipes().values()
+
+        def here(recipe: Recipe) -> str:
+            return "" if all(map(is_here, recipe.all_data)) else "not here"
+
         self.show(
             table(
                 {
                     "recipe\nsource": (recipe.name, f"  {recipe.source}"),
-                    "data": (recipe.data, "" if is_here(recipe.data) else "not here"),
+                    "data": (", ".join(recipe.all_data), here(recipe)),
                     ">cells": str(len(recipe.cells)),
                     **{f">{name}": f"{count:,}" for name, count in vars(cost(recipe)).items()},
                 }
@@ -199,6 +203,9 @@ class Reproduce(Cells, RecipeImages, Resize, Scale, Jobs, Output):
             "Sets, updates of all sets and networks trained, as published: counted, not measured. For a time on this "
             "machine: condense reproduce NAME --dry-run. --scale 0.01 makes a hundredth of each, at least 1."
         )
-        about = [{"data_is_here": is_here(one.data), "data_from": where_from(one.data)} for one in known]
+        about = [
+            {"data_is_here": not here(one), "data_from": "; ".join(map(where_from, one.all_data))}
+            for one in known
+        ]
         self.result([{**to_json(one), **facts} for one, facts in zip(known, about, strict=True)])
         return 0

@@ -100,7 +100,7 @@ class Stopwatch:
         self.protocol = Protocol.from_json(plan.protocol)
         self.timer = EvaluationTimer(images, self.protocol, self.pool.device, self._to_train)
         self.rng = Rng(0).fork("estimate")
-        self._steps: dict[str, float] = {}  # seconds of an update, by row
+        self._steps: dict[object, float] = {}  # seconds of an update, by method and task
         self._samples: dict[str, SyntheticSet] = {}  # by row
         self._foreseen: set[str] = set()  # networks that an earlier job will have trained
 
@@ -130,9 +130,14 @@ class Stopwatch:
             each = self.timer.of_set(network, like, judged["repeats"], record["seed"])
             seconds += len(judged["steps"]) * each
         if plain := needed.without if needed else method:
-            if job.row not in self._steps:
-                self._steps[job.row] = self._step(plain, task)
-            seconds += record["steps"] * self._steps[job.row]
+            kind = (
+                plain,
+                task.network.kept_as,
+                task.counts,
+            )  # many rows may differ in what is trained first alone
+            if kind not in self._steps:
+                self._steps[kind] = self._step(plain, task)
+            seconds += record["steps"] * self._steps[kind]
         return seconds
 
     def _select(self, job: ComparisonJob) -> float:

@@ -156,6 +156,7 @@ class Run:
             self.announce(f"{self.total - open_cells} of {self.total} cells are done already")
         if not measure or not missing:
             return
+        self.announce("timing one of each kind of work, to say how long all of it takes")
         stopwatch = Stopwatch(self.plan, self.images, self.device)
         self.expected = seconds = {job.key: stopwatch.seconds(job) for job in missing}
         whole, make = (sum(seconds[key] for key in keys) / self.slots for keys in (seconds, sets))

@@ -2,7 +2,7 @@
 
 Zhang et al., "Dataset Condensation via Generative Model", arXiv 2309.07698, section 3.2: a subset of the real images of
 its class is sampled as the association of each synthetic image. How, the paper does not say: here a class's real images
-are dealt to its synthetic ones anew at each step, or divided among them once and for all.
+are dealt to its synthetic ones anew at each step, or divided among them once and for all, or all are those of each.
 """
 
 from __future__ import annotations
@@ -51,17 +51,22 @@ class Eye:
         return found
 
     @torch.no_grad()
-    def associates(self, drawn: Drawn, real: int, clusters: Tensor | None, rng: Rng) -> list[Tensor]:
+    def associates(
+        self, drawn: Drawn, real: int, clusters: Tensor | None, rng: Rng, *, joint: bool = False
+    ) -> list[Tensor]:
         """Mean features of the real images of each synthetic one: for each layer (N, D).
 
         Args:
             drawn: the synthetic images.
             real: images of each class, at most.
-            clusters: int64 (real images in all,), see `divided`; None deals them anew.
+            clusters: int64 (real images in all,), see `Divided`; None deals them anew.
+            joint: whether a class's synthetic images have all its real ones in common.
         """
         found = []
         for c, numbers in zip(drawn.classes, drawn.numbers, strict=True):
             indices, shares = self._of_class(c, numbers, real, clusters, rng.fork("real batch", c))
+            if joint:
+                shares = torch.full_like(shares, 1 / len(indices))
             images = self.task.forward_only(self.task.pool.images_at(indices))
             found.append([shares.to(images.device) @ layer for layer in self.layers(images)])
         return [torch.cat(layer) for layer in zip(*found, strict=True)]
@@ -85,24 +90,37 @@ class Eye:
         )
 
 
-@torch.no_grad()
-def divided(task: Task, network: nn.Module | None, rng: Rng) -> Tensor:
-    """Each class's real images in as many clusters as it has synthetic ones: int64 (real images in all,), on the CPU.
+@dataclass(frozen=True)
+class Divided:
+    """Each class's real images in as many clusters as it has synthetic ones.
 
-    K-means on the last features of `network`, or on pixels where there is none. Numbers run from 0 in each class,
-    without a gap; images of a class beyond a thousand, which are drawn at random, have -1.
+    Attributes:
+        clusters: int64 (real images in all,), on the CPU. Numbers run from 0 in each class, without a gap; images of a
+            class beyond a thousand, which are drawn at random, have -1.
+        nearest: int64 (synthetic images in all,), class-major, on the CPU: the real image nearest to the mean of each
+            one's cluster.
     """
+
+    clusters: Tensor
+    nearest: Tensor
+
+
+@torch.no_grad()
+def divided(task: Task, network: nn.Module | None, rng: Rng) -> Divided:
+    """Clusters by k-means on the last features of `network`, or on pixels where there is none."""
     from sklearn.cluster import KMeans  # a second to import, and most runs need none
 
-    found = torch.full((len(task.pool.labels),), -1)
+    clusters, nearest = torch.full((len(task.pool.labels),), -1), []
     for c, count in enumerate(task.counts):
         indices = task.pool.sample_indices(c, _DIVIDED, rng.fork("divided", c))
         images = task.pool.images_at(indices)
         seen = layer_features(network.eval(), images, task.chunk)[-1] if network else images
+        values = seen.flatten(1).cpu().numpy()
         with warnings.catch_warnings(action="ignore"):  # images that are equal make fewer clusters
-            clusters = KMeans(min(count, len(indices)), random_state=rng.fork("clusters", c).entropy % 2**32)
-            numbers = clusters.fit_predict(seen.flatten(1).cpu().numpy())
-        found[torch.from_numpy(indices)] = torch.from_numpy(
-            np.unique(numbers, return_inverse=True)[1].astype(np.int64)
-        )
-    return found
+            means = KMeans(min(count, len(indices)), random_state=rng.fork("clusters", c).entropy % 2**32)
+            found = means.fit_predict(values)
+        numbers, of_image = np.unique(found, return_inverse=True)
+        clusters[torch.from_numpy(indices)] = torch.from_numpy(of_image.astype(np.int64))
+        best = indices[means.transform(values)[:, numbers].argmin(0)]
+        nearest.append(best[np.arange(count) % len(best)])
+    return Divided(clusters, torch.from_numpy(np.concatenate(nearest)))

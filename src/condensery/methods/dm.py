@@ -18,6 +18,7 @@ from condensery.errors import BadInput
 from condensery.matching.moments import Embedding, mean_embedding, segment_means, squared_gap
 from condensery.method import Preparation, State, Task
 from condensery.models.batch_norm import mixes_samples
+from condensery.models.registry import NetworkFactory
 from condensery.optimizers import SGD
 from condensery.pretraining import NetworkPool, pool_preparation, require_keepable, trained_networks
 from condensery.rng import Rng
@@ -30,7 +31,13 @@ class DM:
 
     name: ClassVar[str] = "dm"
     summary: ClassVar[str] = "distribution matching (Zhao & Bilen, 2023): fast, one level, any budget"
-    later_fields: ClassVar[tuple[str, ...]] = ("factor", "classes_per_step", "coarse", "coarse_steps")
+    later_fields: ClassVar[tuple[str, ...]] = (
+        "factor",
+        "classes_per_step",
+        "coarse",
+        "coarse_steps",
+        "other_networks",
+    )
     splits: ClassVar[str] = "terms"
 
     iterations: int = 20_000
@@ -59,21 +66,26 @@ class DM:
     """networks to train on the real images first, unless their weights are random; kept in the cache"""
     trained_epochs: int = 20
     """epochs that each of them is trained for"""
+    other_networks: str = ""
+    """architectures that take turns with --network, an update each: names joined by commas"""
 
     def steps(self, ipc: int) -> int:
         return self.iterations
 
     def check(self, task: Task) -> list[str]:
         notes = task.start_notes(self.init, self.factor)
-        if not task.network.has_embedding(task.spec):
-            raise BadInput(
-                f"dm matches embeddings and {task.network.name} has none: "
-                "choose a network with embed(), such as convnet"
-            )
+        for network in self._networks(task):
+            if not network.has_embedding(task.spec):
+                raise BadInput(
+                    f"dm matches embeddings and {network.name} has none: "
+                    "choose a network with embed(), such as convnet"
+                )
         notes += [
             f"Siamese augmentation {self._augmentation(task).strategy or 'none'}",
             *self._coarse_notes(task),
         ]
+        if self.other_networks:
+            notes.append(f"updates take turns at {', '.join(n.name for n in self._networks(task))}")
         if task.ipc >= 100 and self.image_lr < 10:
             notes.append(
                 f"the paper uses --image-lr 10 for CIFAR-10 from 100 images per class on, this run {self.image_lr:g}"
@@ -90,10 +102,13 @@ class DM:
         synthetic = task.start_images(self.init, self.factor, rng.fork("images"))
         optimizer = SGD(synthetic.leaves().values(), self.image_lr, self.image_momentum)
         pool = self._pool(task, rng.fork("trained networks"))
-        return State.of(synthetic, optimizer, self._network(task, pool, rng), prepared=pool)
+        state = State.of(synthetic, optimizer, self._network(task, pool, rng), prepared=pool)
+        for turn in range(1, len(self._networks(task))):  # a checkpoint may hold any of them
+            state = self._drawn(task, state, turn, rng)
+        return state
 
     def terms(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
-        network = state.network.requires_grad_(False)
+        network = state.networks[_place(state.step % len(self._networks(task)))].requires_grad_(False)
         embed = cast(Embedding, network.embed)
         augmentation, classes = self._augmentation(task), task.team.share(self._classes(task, rng))
         smaller = self.coarse if state.step < self.coarse_steps else 1
@@ -112,7 +127,19 @@ class DM:
             yield gap
 
     def advance(self, task: Task, state: State, rng: Rng) -> State:
-        return state.next(self._network(task, state.prepared, rng))
+        turn = (state.step + 1) % len(self._networks(task))
+        if turn == 0:
+            return state.next(self._network(task, state.prepared, rng))
+        return self._drawn(task, state.next(), turn, rng)
+
+    def _drawn(self, task: Task, state: State, turn: int, rng: Rng) -> State:
+        """The state with a random network of the architecture that has this turn, counted from 0."""
+        network = task.new_network(rng.fork("network"), self._networks(task)[turn])
+        return replace(state, networks={**state.networks, _place(turn): network})
+
+    def _networks(self, task: Task) -> list[NetworkFactory]:
+        """Those that take turns."""
+        return task.networks(self.other_networks)
 
     def _classes(self, task: Task, rng: Rng) -> Sequence[int]:
         """Those that this step matches."""
@@ -126,15 +153,16 @@ class DM:
         if self.coarse < 2 or not self.coarse_steps:
             return []
         height, width = (side // self.coarse for side in task.spec.shape[1:])
-        try:
-            embed = cast(Embedding, task.new_network(Rng(0)).embed)
-            with torch.no_grad():
-                embed(torch.zeros(2, task.spec.channels, height, width, device=task.device))
-        except RuntimeError as error:
-            raise BadInput(
-                f"coarse {self.coarse} leaves images of {width}x{height} pixels, which {task.network.name} made for "
-                "the full size cannot embed: choose a smaller one, or leave it out"
-            ) from error
+        for network in self._networks(task):
+            try:
+                embed = cast(Embedding, task.new_network(Rng(0), network).embed)
+                with torch.no_grad():
+                    embed(torch.zeros(2, task.spec.channels, height, width, device=task.device))
+            except RuntimeError as error:
+                raise BadInput(
+                    f"coarse {self.coarse} leaves images of {width}x{height} pixels, which {network.name} made for "
+                    "the full size cannot embed: choose a smaller one, or leave it out"
+                ) from error
         return [f"{count(self.coarse_steps, 'step')} at {width}x{height} pixels, the others at full size"]
 
     def _network(self, task: Task, pool: NetworkPool | None, rng: Rng) -> nn.Module:
@@ -153,6 +181,11 @@ class DM:
         """The line on trained networks. Raises BadInput if there is no such distribution."""
         if self.weights == "random":
             return []
+        if self.other_networks:
+            raise BadInput(
+                f"networks that take turns ({self.other_networks}) have random weights: leave out --weights "
+                f"{self.weights}, or --other-networks"
+            )
         require_keepable(task.network)
         wanted = "any" if self.weights == "all" else "{:.0%} to {:.0%}".format(*accuracy_range(self.weights))
         return [
@@ -172,6 +205,11 @@ class DM:
 
     def _augmentation(self, task: Task) -> SiameseAugmentation:
         return SiameseAugmentation(resolve_strategy(self.augmentation, task.spec.flip))
+
+
+def _place(turn: int) -> str:
+    """The name in the state of the network that has this turn."""
+    return f"network {turn}" if turn else "network"
 
 
 def accuracy_range(text: str) -> tuple[float, float]:

@@ -63,7 +63,8 @@ class Generative(GenerativeSettings):
         memory = {"soft labels": known.probabilities} if known and self._soft(task) else {}
         if self._divides:
             teacher = teacher_network(task.pool, self._teacher(task), task.device) if known else None
-            memory["clusters"] = divided(task, teacher, rng)
+            found = divided(task, teacher, rng)
+            memory |= {"clusters": found.clusters, "nearest": found.nearest}
         state = State(synthetic, {"synthetic": self._synthetic_optimizer(synthetic)}, networks, memory)
         return self._with_network(task, state, task.new_network(rng.fork("network")), rng)
 
@@ -71,6 +72,9 @@ class Generative(GenerativeSettings):
         left = max(0.0, 1 - state.step / (task.steps or self.steps(task.ipc)))
         for group in state.optimizers["synthetic"].param_groups:
             group["lr"] = group["initial_lr"] * left
+        if state.step < self.inversion_steps:
+            yield self._inversion(task, state, rng)
+            return
         found = self.losses(task, state, rng)
         yield torch.stack([self._weights[name] * loss for name, loss in found.items()]).sum()
 
@@ -86,8 +90,9 @@ class Generative(GenerativeSettings):
         logits = self.matched == "logits"
         eye = Eye(task, state.networks["network"].eval(), augmentation, parameters, logits)
         layers = eye.layers(images)
-        associates = eye.associates(drawn, self.real_batch, state.memory.get("clusters"), rng)
-        matched = ([layers.pop()], [associates.pop()]) if logits else (layers, associates)
+        clusters = state.memory.get("clusters") if self.associates == "clusters" else None
+        associates = eye.associates(drawn, self.real_batch, clusters, rng, joint=self.associates == "class")
+        matched = self._matched(layers, associates, classes)
         features = layers[-1].view(classes, -1, layers[-1].shape[1])  # (classes, n, D)
         centres = associates[-1].view(features.shape).mean(1)  # (classes, D), of real images
         judged = images if self.judged == "pixels" else layers[-1]
@@ -104,10 +109,12 @@ class Generative(GenerativeSettings):
         return {name: found[name]() for name, weight in self._weights.items() if weight}
 
     def advance(self, task: Task, state: State, rng: Rng) -> State:
+        if state.step < self.inversion_steps:
+            return state.next()
         real, labels = task.real_batch(self.network_batch, rng)
         if self.adversarial_weight or self.class_weight:
             self._discriminate(task, state, real, labels, rng)
-        updates, early = divmod(state.step + 1, self.generator_updates)
+        updates, early = divmod(state.step + 1 - self.inversion_steps, self.generator_updates)
         if early:
             return state.next()
         if age := updates % self.network_updates:
@@ -120,6 +127,33 @@ class Generative(GenerativeSettings):
         network = task.new_network(rng.fork("network"))
         self._renew(task, state, network, rng)
         return self._with_network(task, state.next(), network, rng)
+
+    def _matched(
+        self, layers: list[Tensor], associates: list[Tensor], classes: int
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Features that are matched, of synthetic images or the means of their classes, and of real ones.
+
+        Takes logits from the end of both lists.
+        """
+        if self.matched == "logits":
+            sides = [layers.pop()], [associates.pop()]
+        else:
+            first = -1 if self.matched == "last" else 0
+            sides = layers[first:], associates[first:]
+        if self.associates != "class":
+            return sides
+        ours, real = ([side.unflatten(0, (classes, -1)).mean(1) for side in both] for both in sides)
+        return ours, real
+
+    def _inversion(self, task: Task, state: State, rng: Rng) -> Tensor:
+        """Mean squared distance of the images' values to those of the real images nearest to their clusters' means."""
+        synthetic = cast(Generated, state.synthetic)
+        drawn = drawn_images(synthetic, self.class_batch, self.code_batch, rng)
+        starts = torch.tensor(synthetic.counts).cumsum(0) - torch.tensor(synthetic.counts)
+        of_drawn = state.memory["nearest"][(starts[drawn.classes][:, None] + drawn.numbers).flatten()]
+        return F.mse_loss(
+            synthetic.of_codes(drawn.codes, drawn.labels), task.pool.images_at(of_drawn.numpy())
+        )
 
     # ---- what is trained along
 

@@ -43,7 +43,10 @@ class GenerativeSettings:
     real_batch: int = 100
     """real images per class and step, divided among the synthetic images of the class"""
     associates: str = "clusters"
-    """real images of a synthetic one: a cluster of its class ("clusters"; with learned codes), or "dealt" each step"""
+    """real images of a synthetic one: a cluster of its class ("clusters"; with learned codes), some "dealt" each step;
+    or all for all: "class" compares the mean of a class's synthetic images with that of its real ones"""
+    inversion_steps: int = 0
+    """first of these updates, which fit codes and generator to the real images nearest to the clusters' means"""
     code_length: int = 64
     """numbers in a code, and in what a class becomes beside it"""
     generator_width: int = 64
@@ -52,6 +55,8 @@ class GenerativeSettings:
     """doublings of the sides in the generator; 0 for 3 at 28 and 32 pixels, 4 at 64, and so on"""
     condition: str = "class"
     """what stands for a class: "class" (a teacher's mean features), "online" (the feature network's), or "one-hot" """
+    projection: str = "balanced"
+    """of what stands for a class, at first: "balanced" with the codes, each class as far from others, or "default" """
     codes: str = "learned"
     """"learned" codebook, or codes drawn anew at each step: "gaussian", or "truncated" at 0.7"""
     codebook: str = "shared"
@@ -79,7 +84,7 @@ class GenerativeSettings:
     generator_updates: int = 1
     """updates of codes and generator between two of the feature network"""
     matched: str = "layers"
-    """what is matched with the means of real images: features of all "layers", or "logits" """
+    """what is matched with the means of real images: features of all "layers", of the "last", or "logits" """
     judged: str = "features"
     """what the discriminator sees: "features" or "pixels" """
     discriminator_lr: float = 0.001
@@ -120,7 +125,9 @@ class GenerativeSettings:
         taken = 4 * sum(math.prod(shape) for shape in shapes.values())
         what = f"{count(codes, 'code')} of --code-length {self.code_length} and a generator of --generator-width "
         require_memory(taken, f"{what}{self.generator_width}", "ask for smaller ones, or for fewer images")
+        first = [f"the first {count(self.inversion_steps, 'step')} fit the images to real ones"]
         return [
+            *(first if self.inversion_steps else []),
             f"{count(blocks, 'block')}: generator and codes take {taken:,} bytes; as pixels the images take {pixels:,}",
             f"classes by {self.condition}; soft labels {'yes' if self._soft(task) else 'no'}; Siamese augmentation "
             f"{self._augmentation(task).strategy or 'none'}",
@@ -141,6 +148,12 @@ class GenerativeSettings:
         if self.codes != "learned" and self.generator == "fixed":
             raise BadInput(
                 f"nothing is learned with --codes {self.codes} --generator fixed: leave one of them out"
+            )
+        if self.inversion_steps and self.codes != "learned":
+            raise BadInput(f"--codes {self.codes} are drawn anew: use --inversion-steps 0")
+        if self.inversion_steps >= (steps := task.steps or self.steps(task.ipc)):
+            raise BadInput(
+                f"--inversion-steps {self.inversion_steps} leaves none of {count(steps, 'step')} to learn in: use fewer"
             )
         if self._taught(task) and ":" in task.network.canonical:
             raise BadInput(
@@ -176,6 +189,7 @@ class GenerativeSettings:
             steps=self.gan_steps,
             class_weight=self.class_weight,
             classes=("one-hot",) if self.condition == "one-hot" else taught,
+            balanced=self.projection == "balanced",
         )
         return settings.training(
             task, lambda: self._embeddings(task, self._known(task)), rng.fork("pretraining")
@@ -193,7 +207,7 @@ class GenerativeSettings:
 
     @property
     def _divides(self) -> bool:
-        return self.associates == "clusters" and self.codes == "learned"
+        return (self.associates == "clusters" or self.inversion_steps > 0) and self.codes == "learned"
 
     def _code_count(self, task: Task) -> int:
         return sum(task.counts) if self.codebook == "own" else max(task.counts)
@@ -235,13 +249,14 @@ class GenerativeSettings:
 
 
 _CHOICES = {
-    "associates": ("clusters", "dealt"),
+    "associates": ("clusters", "dealt", "class"),
     "condition": ("class", "online", "one-hot"),
+    "projection": ("balanced", "default"),
     "codes": ("learned", "gaussian", "truncated"),
     "codebook": ("shared", "own"),
     "generator": ("learned", "fixed"),
     "optimizer": ("sgd", "adam"),
-    "matched": ("layers", "logits"),
+    "matched": ("layers", "last", "logits"),
     "judged": ("features", "pixels"),
     "centre": ("class", "none"),
     "soft_labels": ("auto", "yes", "no"),

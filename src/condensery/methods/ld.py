@@ -154,13 +154,14 @@ class LD:
         logits = state.networks["scale"](known @ weights)
         state.memory["error"].copy_((logits.argmax(1) != labels).float().mean())
         state.memory["picked"].copy_(picked)
+        state.memory["targets"].copy_(learned.detach()[picked])
         return F.cross_entropy(logits, labels)
 
     def _train_features(self, task: Task, state: State) -> State:
-        """Gradients of the network and the scale on the set, and the classifier of the next step."""
+        """Gradients of the network and the scale on the set, and the classifier: of the labels before their update."""
         (targets,), picked = state.leaves(), state.memory["picked"]
         features = _features(state.network, state.synthetic.images[picked])
-        weights = self._mixed(state, features, targets.detach()[picked])
+        weights = self._mixed(state, features, state.memory["targets"])
         state.optimizers["network"].zero_grad()
         logits = state.networks["scale"](features @ weights)
         (cross_entropy(logits, targets.detach()[picked]) / len(picked)).backward()
@@ -198,7 +199,9 @@ class LD:
             with torch.no_grad():
                 width = _features(network, torch.zeros(2, *task.spec.shape, device=task.device)).shape[1]
             memory["classifier"] = torch.zeros(width, classes, device=task.device)
-            memory["picked"] = torch.zeros(min(self.base_batch, count), dtype=torch.long, device=task.device)
+            batch = min(self.base_batch, count)
+            memory["picked"] = torch.zeros(batch, dtype=torch.long, device=task.device)
+            memory["targets"] = torch.zeros(batch, classes, device=task.device)
         return memory
 
 

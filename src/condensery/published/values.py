@@ -4,13 +4,14 @@ A file here holds tables of one paper, each as printed: columns, rows, and perce
 (data, method, network, ...) is merged from `cell`, the row, the column and the value itself, later ones first; `fields`
 are merged one by one. A value "-" is a cell that the source leaves out and that can be filled; "" is none at all.
 Of a table with `split` each data set stands on its own. Tables with `main` answer `lookup`, in this order of papers.
+A table with a `study` is filled by continual learning or a search, and `part` says what of it a cell is.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -19,8 +20,8 @@ from typing import Any
 from condensery.errors import BadInput, did_you_mean
 from condensery.models.registry import resolve
 
-FILES = ("dc", "dsa", "dm", "dcc", "generative", "frepo", "figures")
-"""One for each paper in order; figures are those that print no numbers."""
+FILES = ("dc", "dsa", "dm", "dcc", "cafe", "mtt", "generative", "frepo", "figures", "applications")
+"""One for each paper in order; figures are those that print no numbers, applications those of studies."""
 WHOLE = "whole"  # the method of cells that stand for training on the whole set
 ACCURACY = "test accuracy in %"
 _PERCENT = re.compile(r"(\d+\.\d+)(?:±(\d+\.\d+))?")
@@ -53,7 +54,9 @@ class PublishedCell:
         network: the network that was trained and tested.
         protocol: how; the nearest of ours.
         own: whether the network was trained as the set itself wants to be, in place of that protocol.
+        whitening: of the images of a method that is judged so, "none" for none; "" for that of the preset "paper".
         value: what the paper found; None where it says nothing.
+        part: what of a study it is, see `applications.toml`; "" in other tables.
     """
 
     row: str
@@ -67,6 +70,13 @@ class PublishedCell:
     protocol: str
     value: Published | None
     own: bool = False
+    whitening: str = ""
+    part: str = ""
+
+    @property
+    def plain(self) -> bool:
+        """Whether its value is a plain number, and no fraction that is shown in percent."""
+        return _is_plain(self.part)
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,7 @@ class PublishedTable:
         main: whether its cells answer `lookup`.
         quantity: what is measured; all but accuracy is measured by `condensery.diagnostics`.
         sets, networks: with different seeds, and trained on each; what all papers report if nothing else is said.
+        study: what `continual` or `search` (its "kind") is asked for, and the names of its "data"; None for the others.
     """
 
     name: str
@@ -91,11 +102,17 @@ class PublishedTable:
     quantity: str = ACCURACY
     sets: int = 5
     networks: int = 20
+    study: Mapping[str, Any] | None = None
 
     @property
     def data(self) -> str:
         """Name of the image set."""
         return self.cells[0].data
+
+    @property
+    def all_data(self) -> tuple[str, ...]:
+        """Names of all image sets: a stream of tasks has several."""
+        return tuple(self.study["data"]) if self.study else (self.data,)
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -160,7 +177,8 @@ def _canonical(network: str | None) -> str | None:
 
 def _split(document: dict[str, Any], cells: tuple[PublishedCell, ...]) -> Iterator[PublishedTable]:
     """The table, or one for each of its data sets."""
-    optional = {key: document[key] for key in ("main", "quantity", "networks") if key in document}
+    names = ("main", "quantity", "sets", "networks", "study")
+    optional = {key: document[key] for key in names if key in document}
     whole = PublishedTable(document["name"], document["source"], document["title"], cells, **optional)
     if not document.get("split", False):
         yield whole
@@ -206,13 +224,23 @@ def _cell(
         protocol=known["protocol"],
         value=None
         if value["value"] == "-"
-        else _published(value["value"], document["source"], known["protocol"]),
+        else _published(
+            value["value"], document["source"], known["protocol"], _is_plain(known.get("part", ""))
+        ),
         own=known.get("own", False),
+        whitening=known.get("whitening", ""),
+        part=known.get("part", ""),
     )
 
 
-def _published(text: str, source: str, protocol: str) -> Published:
-    """ "91.7±0.5" -> Published(0.917, 0.005, source, protocol)"""
+def _is_plain(part: str) -> bool:
+    return part.partition(" ")[0] in ("correlation", "minutes", "images")
+
+
+def _published(text: str, source: str, protocol: str, plain: bool = False) -> Published:
+    """ "91.7±0.5" -> Published(0.917, 0.005, source, protocol); a `plain` number as it is."""
+    if plain:
+        return Published(float(text), None, source, protocol)
     match = _PERCENT.fullmatch(text)
     if match is None:
         raise ValueError(f"{source}: {text!r} is not a percentage such as 91.7±0.5")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from condensery.coresets import SELECTORS
 from condensery.data import KNOWN_SETS
 from condensery.data.sources import at_hand
 from condensery.errors import BadInput, did_you_mean
@@ -16,6 +18,10 @@ from condensery.published import ACCURACY, WHOLE, PublishedTable, tables
 
 Recipe = PublishedTable
 """A table is its own recipe: its cells say what is made and how it is judged, its counts how often."""
+
+
+NETWORKS = 720
+"""Of the papers' searches."""
 
 
 @cache
@@ -51,6 +57,8 @@ class Cost:
 
 def cost(recipe: Recipe) -> Cost:
     """Counts of the published run; sets and networks that several cells share count once."""
+    if recipe.study:
+        return _cost_of_study(recipe, recipe.study)
     cells = [cell for cell in recipe.cells if cell.method != WHOLE]
     made = {(c.method, c.fields, c.ipc, c.condensed_with) for c in cells}
     tested = {(c.method, c.fields, c.ipc, c.condensed_with, c.network, c.protocol) for c in cells}
@@ -59,11 +67,23 @@ def cost(recipe: Recipe) -> Cost:
     return Cost(recipe.sets * len(made), recipe.sets * sum(steps), recipe.sets * networks)
 
 
+def _cost_of_study(recipe: Recipe, study: Mapping[str, Any]) -> Cost:
+    """Of a stream: the sets of each step, for each order; of a search: networks on proxies."""
+    made = {c.method: c.ipc or 1 for c in recipe.cells if c.method in (*METHODS, *SELECTORS)}
+    updates = sum(get_method(name).steps(ipc) for name, ipc in made.items() if name in METHODS)
+    columns = len({cell.method for cell in recipe.cells} - {WHOLE})
+    if study["kind"] == "search":
+        return Cost(len(made), updates, NETWORKS * columns * study["repeats"])
+    steps = study.get("tasks", len(study["data"])) * study["seeds"]
+    return Cost(steps * len(made), steps * updates, steps * columns * len(study["learners"]))
+
+
 def to_json(recipe: Recipe) -> dict[str, Any]:
     """What it is and takes, as plain values."""
     names = ("name", "title", "source", "quantity", "data", "rows", "columns")
     return {
         **{name: getattr(recipe, name) for name in names},
+        **({"all_data": recipe.all_data} if recipe.study else {}),
         "cells": len(recipe.cells),
         "sets_per_cell": recipe.sets,
         "networks_per_set": recipe.networks,
@@ -74,6 +94,10 @@ def to_json(recipe: Recipe) -> dict[str, Any]:
 # ---- their images
 
 _FINE_GRAINED = "imagenet32-"
+_ELSEWHERE = {
+    "usps": "usps.bz2 and usps.t.bz2 from the multiclass sets of LIBSVM",
+    "gtsrb": "the German Traffic Sign Recognition Benchmark, benchmark.ini.rub.de",
+}
 
 
 def find_images(name: str, given: str | None) -> str:
@@ -121,6 +145,8 @@ def where_from(name: str) -> str:
     """Where a set can be had."""
     if name in KNOWN_SETS:
         return f"{KNOWN_SETS[name].hub_id} on the Hugging Face Hub" if KNOWN_SETS[name].hub_id else "bundled"
+    if name in _ELSEWHERE:
+        return _ELSEWHERE[name]
     subset = name.removeprefix(_FINE_GRAINED)
     return f"the classes of {subset!r} in Table 6 of the DCC paper, from ImageNet at 32x32 on image-net.org"
 

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from condensery import disk
+from condensery.apps.continual.outcome import Continual
+from condensery.apps.search.outcome import Search
 from condensery.comparison.folder import Problem
 from condensery.comparison.reports import Comparison
 from condensery.evaluation import OWN
 from condensery.published import ACCURACY, Published, PublishedCell
 from condensery.recipes.catalog import Recipe
 from condensery.recipes.plans import ALIGNMENT
-from condensery.report.contents import Measurement, Report
+from condensery.report.contents import Measurement, Report, Table
 from condensery.report.from_disk import Found, report_of_found
 from condensery.report.tables import csv_of, stored_images
 from condensery.report.writing import write_report
@@ -60,6 +62,7 @@ class Reproduction:
         comparisons: that made the sets and measured accuracies.
         impossible: parts of the table that were known beforehand to be so.
         findings: of the diagnostics, JSON-able.
+        study: that the numbers are from, where the table is filled by one.
         command: that made it, or "".
     """
 
@@ -72,17 +75,19 @@ class Reproduction:
     impossible: tuple[Problem, ...] = ()
     findings: tuple[dict[str, Any], ...] = ()
     command: str = ""
+    study: Continual | Search | None = None
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Cells that were skipped or failed."""
         met = (problem for one in self.comparisons for problem in one.problems)
-        return tuple(dict.fromkeys((*self.impossible, *met)))
+        of_study = (Problem(*one) for one in self.study.problems) if self.study else ()
+        return tuple(dict.fromkeys((*self.impossible, *met, *of_study)))
 
     @property
     def complete(self) -> bool:
         """Whether every cell that could be foreseen to work has its number."""
-        return all(one.complete for one in self.comparisons)
+        return all(one.complete for one in self.comparisons) and not (self.study and self.study.problems)
 
     def at(self, row: str, column: str) -> ReproducedCell | None:
         """The cell there, None where the table has none."""
@@ -90,14 +95,17 @@ class Reproduction:
         return next(found, None)
 
     def report(self) -> Report:
-        """One report of all comparisons, with the published values of this table."""
+        """One report of all comparisons, with the published values of this table; or that of its study."""
+        facts = [("Table", f"{self.recipe.source}: {self.recipe.title}")]
+        facts += [("Not as published", line) for line in self.remarks]
+        if self.study:
+            page = self.study.report(f"{self.recipe.name}: {self.recipe.title}")
+            return replace(page, facts=(*facts, *page.facts), tables=(self._table(), *page.tables))
         rows: dict[tuple[object, ...], Measurement] = {}
         for one in self.cells:
             if m := one.ours and one.ours.measurement:
                 which = (m.subject, m.ipc, m.condensed_with, m.network, m.protocol)
                 rows.setdefault(which, replace(m, published=one.published.value))
-        facts = [("Table", f"{self.recipe.source}: {self.recipe.title}")]
-        facts += [("Not as published", line) for line in self.remarks]
         skipped = tuple((problem.cell, problem.reason) for problem in self.problems)
         return report_of_found(
             [Found(skipped=skipped), *(one.found(under_all_labels=True) for one in self.comparisons)],
@@ -107,6 +115,15 @@ class Reproduction:
             rows=tuple(rows.values()),
             facts=dict.fromkeys((*facts, *(fact for one in self.comparisons for fact in one.facts()))),
         )
+
+    def _table(self) -> Table:
+        """The paper's table, ours / published in each cell."""
+        recipe = self.recipe
+        rows = (
+            (row, *(pair(self.at(row, column), recipe.quantity) for column in recipe.columns))
+            for row in recipe.rows
+        )
+        return Table(f"Ours / published, {recipe.source}", ("", *recipe.columns), tuple(rows))
 
 
 # ---- for programs
@@ -162,6 +179,7 @@ def _record(done: Reproduction, one: ReproducedCell) -> dict[str, Any]:
         "method": cell.method,
         "fields": dict(cell.fields),
         **known(cell, "ipc", "condensed_with", "network"),
+        **({"part": cell.part} if cell.part else {}),
         "protocol": OWN if cell.own else cell.protocol,
         **known(value, "mean", "std", "n", "sets"),
         **known(found, "accuracies", "steps"),
@@ -205,12 +223,21 @@ def theirs(value: Published | None) -> str:
     return mean if value.std is None else f"{mean} ± {100 * value.std:.1f}"
 
 
+def plain(value: Value | Published | None) -> str:
+    """ "0.76", "8,604.3"; "-" where there is none."""
+    return "-" if value is None else f"{round(value.mean, 2):,g}"
+
+
 def pair(one: ReproducedCell | None, quantity: str) -> str:
     """Both, or ours alone where the quantity is not accuracy; "" where the table has no cell."""
     if one is None:
         return ""
-    mine = ours(one.ours, quantity)
-    return f"{mine} / {theirs(one.published.value)}" if quantity == ACCURACY else mine
+    cell = one.published
+    if cell.plain:
+        return f"{plain(one.ours)} / {plain(cell.value)}"
+    if cell.part or quantity == ACCURACY:
+        return f"{ours(one.ours, ACCURACY)} / {theirs(cell.value)}"
+    return ours(one.ours, quantity)
 
 
 def caption(done: Reproduction) -> list[str]:
@@ -218,7 +245,9 @@ def caption(done: Reproduction) -> list[str]:
     recipe = done.recipe
     counts = sorted({(one.ours.sets, one.ours.n / one.ours.sets) for one in done.cells if one.ours})
     shown = ", ".join(f"{sets} x {each:g}" for sets, each in counts) or "none"
-    if recipe.quantity == ACCURACY:
+    if recipe.study:
+        each = f"ours / published ({recipe.source})"
+    elif recipe.quantity == ACCURACY:
         theirs = f"{count(recipe.sets, 'set')} x {count(recipe.networks, 'network')}"
         each = f"ours / published ({recipe.source}: {theirs}; ours {shown})"
     else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -24,6 +25,7 @@ from condensery.recipes import figures
 from condensery.recipes.catalog import Recipe, find_images, get_recipe
 from condensery.recipes.output import ReproducedCell, Reproduction, Value
 from condensery.recipes.plans import Changes, place, plans
+from condensery.recipes.studies import studied
 from condensery.records import ImageData
 
 
@@ -68,6 +70,11 @@ def reproduce(
     running = Running(**where)
     recipe, announce = recipe.only(rows, columns), _once(running.announce)
     changes = Changes(scale, settings or {})
+    if recipe.study:
+        options = {"size": size, "channels": channels, "data_options": data_options}
+        with nullcontext() if dry_run else _marked(out, recipe):
+            told = {**where, "announce": announce}
+            return studied(recipe, changes, data, out, **options, dry_run=dry_run, where=told)
     by_hand = changes.lines(recipe)
     source = (
         data if isinstance(data, ImageData) else find_images(recipe.data, None if data is None else str(data))
@@ -133,6 +140,19 @@ def _mark(out: Path, recipe: Recipe) -> None:
     write_document(out / _MARK, {"recipe": recipe.name})
 
 
+@contextmanager
+def _marked(out: Path, recipe: Recipe) -> Iterator[None]:
+    """With a mark, which goes again if what was asked for is refused before any work."""
+    _mark(out, recipe)
+    try:
+        yield
+    except BadInput:
+        if [one.name for one in out.iterdir()] == [_MARK]:
+            (out / _MARK).unlink()
+            out.rmdir()
+        raise
+
+
 # ---- for people
 
 
@@ -166,7 +186,9 @@ def _other_whitening(recipe: Recipe, images: ImageData) -> list[str]:
     for cell in recipe.cells:
         if cell.method in METHODS and cell.ipc and cell.condensed_with:
             named = replace(images.spec, name=cell.data)
-            theirs = preset_whitening("paper", cell.method, named, cell.ipc, cell.condensed_with)
+            known = cell.method, named, cell.ipc, cell.condensed_with, dict(cell.fields)
+            theirs = cell.whitening or preset_whitening("paper", *known)
+            theirs = None if theirs == "none" else theirs
             if theirs != ours and cell.own:
                 found.setdefault((cell.method, theirs), []).append(str(cell.ipc))
     return [

@@ -12,9 +12,9 @@ import numpy as np
 
 from condensery.apps.estimate import making, training
 from condensery.apps.search.grid import PAPER, Grid, candidates
-from condensery.apps.search.outcome import Ranking, Search, correlation, ranked, tops
+from condensery.apps.search.outcome import WHOLE_SET, Ranking, Search, correlation, ranked, tops
 from condensery.apps.search.perform import MAKE, TRAIN, WHOLE, perform
-from condensery.apps.study import Folder, do_jobs, job_of
+from condensery.apps.study import Folder, do_jobs, job_of, require_names
 from condensery.augment import SiameseAugmentation, resolve_strategy
 from condensery.comparison.entries import Steps, entries
 from condensery.comparison.jobs import Entry
@@ -27,7 +27,7 @@ from condensery.jobs.job import Job
 from condensery.jobs.work import Running, Where
 from condensery.method import Method
 from condensery.models.registry import resolve
-from condensery.records import ImageData
+from condensery.records import ImageData, ImageSpec
 from condensery.runner import require_count
 from condensery.text import count, readable_seconds
 
@@ -94,8 +94,11 @@ def search(
     if not proxies:
         raise BadInput(f"name a proxy with --proxies: {EARLY}, a method or a selector, such as random,dm")
     running, known = Running(**where), [one for one in proxies if one != EARLY]
+    require_names("proxy", known, EARLY)
     chosen = list(entries(known, settings or {}, steps)) if known else []
-    counts = {"ipc": ipc, "epochs": epochs, "whole-epochs": whole_epochs or 1, "batch-size": batch_size}
+    if whole_epochs < 0:
+        raise BadInput(f"--whole-epochs must be 0, for none, or more, not {whole_epochs}")
+    counts = {"ipc": ipc, "epochs": epochs, "batch-size": batch_size}
     for name, value in {**counts, "repeats": repeats}.items():
         require_count(name, value)
     if not 0 < validation < 1:
@@ -105,6 +108,10 @@ def search(
     loading = given_options(size, channels, data_options)
     images = remember(load(data, announce=running.announce, **loading))
     room = _left(images, ipc, validation)
+    if grid is None and resolve(network).canonical.partition("+")[0] != "convnet":
+        raise BadInput(
+            f"the grid of the papers is one of ConvNets: give {network} its own with --grid OPTION=A,B"
+        )
     names, left_out = candidates(network, PAPER if grid is None else grid, sample, seed, images.spec)
     source = {
         "source": absolute_source(images.source),
@@ -146,8 +153,8 @@ def search(
         return Search(Path(out), asked, (), {}, 0.0, left_out, (), running.command)
     found = do_jobs(Folder(Path(out)), "search", asked, phases, perform, running)
     documents, problems = found.documents, found.problems
-    whole_size = {"images": room, "bytes": room * (math.prod(images.spec.shape) + 8), "made_in": 0.0}
-    rankings = tuple(one for label in plan.proxies if (one := plan.ranking(label, documents, whole_size)))
+    labels = (*plan.proxies, *((WHOLE_SET,) if whole and whole_epochs else ()))
+    rankings = tuple(one for label in labels if (one := plan.ranking(label, documents, images.spec, room)))
     checked = plan.checked(documents)
     seconds = sum(document["seconds"] for document in checked.values())
     means = {name: float(np.mean(document["validation"])) for name, document in checked.items()}
@@ -221,34 +228,43 @@ class _Plan:
         return {name: documents[key] for name, key in keys.items() if key in documents}
 
     def ranking(
-        self, label: str, documents: Mapping[str, dict[str, Any]], whole: dict[str, Any]
+        self, label: str, documents: Mapping[str, dict[str, Any]], spec: ImageSpec, room: int
     ) -> Ranking | None:
-        """How a proxy ranks the networks; None if none was trained on it."""
+        """How a proxy ranks the networks; None if none was trained on it.
+
+        Args:
+            room: training images without those for validation.
+        """
         found = self._validation(label, documents)
         if not found:
             return None
         order, checked = ranked(found), self.checked(documents)
         means = {name: float(np.mean(document["validation"])) for name, document in checked.items()}
-        size = whole if label == EARLY else documents[self.made[label].key]
+        seen = min(room, self.iterations * self.how["batch_size"]) if label == EARLY else room
+        real = {"images": seen, "bytes": seen * (math.prod(spec.shape) + 8), "made_in": 0.0}
+        size = documents[self.made[label].key] if label in self.made else real
+        best = [*tops(len(self.candidates)), *([len(self.candidates)] if self.all_whole else [])]
         return Ranking(
             proxy=label,
             validation=found,
             chosen=order[0],
             test=tuple(checked.get(order[0], {}).get("test", ())),
-            correlations={n: correlation(order[:n], found, means) for n in tops(len(self.candidates))},
+            correlations={n: correlation(order[:n], found, means) for n in best},
             images=size["images"],
             bytes=size["bytes"],
             make_seconds=size["made_in"],
-            train_seconds=sum(documents[self._trained(label, name).key]["seconds"] for name in found),
+            train_seconds=sum(one["seconds"] for one in self._of(label, documents).values()),
         )
 
-    def _validation(self, label: str, documents: Mapping[str, dict[str, Any]]) -> dict[str, float]:
+    def _of(self, label: str, documents: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Documents of the networks that were trained on a proxy, or on the whole training part."""
+        if label == WHOLE_SET:
+            return self.checked(documents)
         keys = {name: self._trained(label, name).key for name in self.candidates}
-        return {
-            name: float(np.mean(documents[key]["validation"]))
-            for name, key in keys.items()
-            if key in documents
-        }
+        return {name: documents[key] for name, key in keys.items() if key in documents}
+
+    def _validation(self, label: str, documents: Mapping[str, dict[str, Any]]) -> dict[str, float]:
+        return {name: float(np.mean(one["validation"])) for name, one in self._of(label, documents).items()}
 
     def _trained(self, label: str, name: str) -> Job:
         proxy = {"steps": self.iterations} if label == EARLY else {"set": self.made[label].key}

@@ -13,7 +13,9 @@ from scipy.stats import spearmanr
 from condensery.report.contents import Cell, Plot, Report, Table
 from condensery.text import accuracy, count, readable_bytes, readable_seconds
 
-_TOP, _SHARE = 10, 0.05
+TOP, _SHARE = 10, 0.05
+WHOLE_SET = "whole set"
+"""The label of the ranking by networks trained on the whole training part."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,12 @@ def ranked(validation: Mapping[str, float]) -> list[str]:
 
 def tops(total: int) -> list[int]:
     """How many of the best are compared: 5 %, at least 3, and 10."""
-    return sorted({min(total, n) for n in (max(3, round(_SHARE * total)), _TOP)})
+    return sorted({top_share(total), min(total, TOP)})
+
+
+def top_share(total: int) -> int:
+    """5 %, at least 3."""
+    return min(total, max(3, round(_SHARE * total)))
 
 
 def correlation(
@@ -120,8 +127,8 @@ class Search:
         yield "Seed", str(asked["seed"])
 
     def _plot(self, one: Ranking) -> Plot:
-        best, both = ranked(one.validation)[:_TOP], [name for name in one.validation if name in self.whole]
-        groups = {f"the best {_TOP} by it": [name for name in both if name in best]}
+        best, both = ranked(one.validation)[:TOP], [name for name in one.validation if name in self.whole]
+        groups = {f"the best {TOP} by it": [name for name in both if name in best]}
         groups["others"] = [name for name in both if name not in best]
         points = {
             label: tuple((one.validation[name], self.whole[name], None) for name in names)

@@ -1,0 +1,191 @@
+"""What generative methods are worth: settings on held-out training images, ablations and baselines on test images.
+
+    python benchmarks/generators.py settings --data cifar10 --held-out
+    python benchmarks/generators.py ablations --data digits --seeds 3 --repeats 3
+    python benchmarks/generators.py baselines --data mnist --ipc 1
+
+Every row has the same small budget. What a generator learns first is kept in the cache and shared by rows of a seed, so
+the CPU seconds of a row are those of its steps alone where another row came before it. What is there already in
+--results is not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from view_settings import without_test
+
+import condensery
+from condensery import BadInput, ImageData
+from condensery.memory import keep_freed_memory
+from condensery.methods import get_method
+from condensery.provenance import environment
+
+SMALL: dict[str, Any] = {
+    "optimizer": "adam",
+    "generator_width": 32,
+    "gan_steps": 250,
+    "teacher_epochs": 1,
+    "network_batch": 64,
+    "real_batch": 50,
+}
+"""Of the methods that learn codes or a generator, in every row that says nothing else."""
+
+TRAINED = {"generator_width": 32, "training_steps": 250}
+"""Of the methods that draw images from a generative model."""
+
+PLAIN: dict[str, Any] = {"projection": "default"}
+LAST = {"associates": "class", "matched": "last", "augmentation": "auto"}
+ALONE = {"adversarial_weight": 0.0, "class_weight": 0.0, "intra_weight": 0.0, "inter_weight": 0.0}
+FASTER = {**LAST, **PLAIN, **ALONE, "network_updates": 1, "generator_lr": 0.003, "code_lr": 0.03}
+
+TRIED: dict[str, dict[str, dict[str, Any]]] = {
+    "baselines": {
+        "random": {"method": "random"},
+        "DM": {"method": "dm", "real_batch": 64},
+        "FRePo": {"method": "frepo", "image_lr": 0.03},
+        "generative": {},
+        "IT-GAN": {"method": "it-gan"},
+        "DiM": {"method": "dim"},
+        "cGAN": {"method": "cgan", **TRAINED},
+        "VAE": {"method": "vae", **TRAINED},
+        "GMMN": {"method": "gmmn", **TRAINED},
+        "MMD": {"method": "mmd", "real_batch": 64},
+    },
+    "ablations": {
+        "all": {},
+        "condition: one-hot": {"condition": "one-hot"},
+        "condition: online feature": {"condition": "online"},
+        "codes: uniform sample": {"codes": "gaussian"},
+        "codes: random with threshold": {"codes": "truncated"},
+        "losses: real": {
+            "judged": "pixels",
+            "class_weight": 0.0,
+            "intra_weight": 0.0,
+            "inter_weight": 0.0,
+        },
+        "losses: feature": {"intra_weight": 0.0, "inter_weight": 0.0},
+        "losses: feature; intra": {"inter_weight": 0.0},
+        "losses: feature; inter": {"intra_weight": 0.0},
+        "generator: fixed; no relations": {"generator": "fixed", "intra_weight": 0.0, "inter_weight": 0.0},
+    },
+    "settings": {
+        "random": {"method": "random"},
+        "DM; 100 steps": {"method": "dm", "real_batch": 64, "steps": 100},
+        "clusters; all layers": {**PLAIN, **ALONE},
+        "class; last layer; trained networks": {**LAST, **PLAIN, **ALONE, "network_updates": 40},
+        "random networks": {**LAST, **PLAIN, **ALONE, "network_updates": 1},
+        "thrice the rates": FASTER,
+        "thrice the rates; inversion": {**FASTER, "steps": 300, "inversion_steps": 150},
+        "thrice the rates; inversion; own codes": {
+            **FASTER,
+            "steps": 300,
+            "inversion_steps": 150,
+            "codebook": "own",
+        },
+        "balanced projection": {**LAST, **ALONE, "network_updates": 1},
+        "all losses": {**LAST, "network_updates": 40, "match_weight": 3000.0},
+        "all losses; match weight 300": {**LAST, "network_updates": 40, "match_weight": 300.0},
+        "balanced; 1000 GAN steps": {**LAST, **ALONE, "network_updates": 1, "gan_steps": 1000},
+        "balanced; own codes": {**LAST, **ALONE, "network_updates": 1, "codebook": "own"},
+        "balanced; 64 wide": {**LAST, **ALONE, "network_updates": 1, "generator_width": 64},
+    },
+}
+"""What each row changes, by the name of its group."""
+
+LEARNING = ("generative", "it-gan", "dim")
+
+
+def made(changes: dict[str, Any], data: ImageData, key: dict[str, Any], seed: int) -> condensery.SyntheticSet:
+    """The set of a row and a seed."""
+    fields = {**changes}
+    name, steps = fields.pop("method", "generative"), fields.pop("steps", key["steps"])
+    if name == "random":
+        return condensery.select(data, name, ipc=key["ipc"], seed=seed)
+    common = SMALL if name in LEARNING else {}
+    method = get_method(name, **{**common, **fields})
+    steps = 1 if "training_steps" in fields else steps
+    return condensery.condense(data, method, ipc=key["ipc"], network=key["network"], steps=steps, seed=seed)
+
+
+def row(name: str, changes: dict[str, Any], data: ImageData, key: dict[str, Any]) -> dict[str, Any]:
+    """Accuracies of all networks on the sets of all seeds."""
+    accuracies, seconds = [], []
+    for seed in range(key["seeds"]):
+        began = time.process_time()
+        synthetic = made(changes, data, key, seed)
+        seconds.append(round(time.process_time() - began, 1))
+        judge = {"protocol": "quick", "repeats": key["repeats"], "baselines": (), "networks": [key["judge"]]}
+        accuracies.append(list(condensery.evaluate(synthetic, data, seed=seed, **judge).scores[0].accuracies))
+    every = 100 * np.array(accuracies)
+    print(
+        f"{name:32} {every.mean():.1f} ± {every.std():.1f} (n = {every.size}), {np.mean(seconds):.0f} s",
+        flush=True,
+    )
+    return {"key": key, "accuracies": accuracies, "cpu_seconds": seconds, **environment(torch.device("cpu"))}
+
+
+def table(rows: list[dict[str, Any]], group: str) -> str:
+    """Rows of a group as Markdown: accuracy in %, n, CPU seconds of a set; a column for each data set and budget."""
+    found = [row for row in rows if row["key"]["group"] == group]
+    columns = list(dict.fromkeys((row["key"]["data"], row["key"]["ipc"]) for row in found))
+    cells: dict[str, dict[tuple[str, int], str]] = {}
+    for row in found:
+        key, every = row["key"], 100 * np.array(row["accuracies"])
+        text = (
+            f"{every.mean():.1f} ± {every.std():.1f} (n = {every.size}), {np.mean(row['cpu_seconds']):.0f} s"
+        )
+        cells.setdefault(key["tried"], {})[key["data"], key["ipc"]] = text
+    lines = [[name, *(of.get(column, "-") for column in columns)] for name, of in cells.items()]
+    heads = [group, *(f"{data}, {ipc} per class" for data, ipc in columns)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [heads, ["---"] * len(heads), *lines])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("group", choices=list(TRIED))
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--ipc", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--network", default="convnet+width=32", help="that the sets are learned with")
+    parser.add_argument("--judge", default="convnet+width=32", help="that is trained on the sets")
+    parser.add_argument("--seeds", type=int, default=1, help="sets")
+    parser.add_argument("--repeats", type=int, default=1, help="networks on each set")
+    parser.add_argument("--held-out", action="store_true", help="training images in place of the test images")
+    parser.add_argument("--only", help="names of rows, joined by commas")
+    parser.add_argument("--results", type=Path, default=Path("results/generators.jsonl"))
+    parser.add_argument(
+        "--table", action="store_true", help="print what is in --results, and measure nothing"
+    )
+    asked = parser.parse_args()
+    done = asked.results.read_text().splitlines() if asked.results.exists() else []
+    if asked.table:
+        print(table([json.loads(line) for line in done], asked.group))
+        return
+    keep_freed_memory()
+    data = condensery.load_images(asked.data)
+    data = without_test(data) if asked.held_out else data
+    names = ("ipc", "steps", "network", "judge", "seeds", "repeats", "held_out")
+    same = {"data": Path(asked.data).name, **{name: getattr(asked, name) for name in names}}
+    for name, changes in TRIED[asked.group].items():
+        key = {"group": asked.group, "tried": name, **same}
+        known = any(json.loads(line)["key"] == key for line in done)
+        if known or (asked.only and name not in asked.only.split(",")):
+            continue
+        try:
+            found = row(name, changes, data, key)
+        except BadInput as error:
+            print(f"{name}: {error}")
+            continue
+        with asked.results.open("a") as file:
+            file.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    main()
