@@ -69,10 +69,10 @@ def table(rows: Iterable[Mapping[str, str | Sequence[str]]], title: str = "") ->
     for name in names:
         flush = {"justify": "right", "no_wrap": True} if name.startswith(">") else {"overflow": "fold"}
         head = plain(*name.lstrip(">").split("\n"))
-        widest = max(cells.cell_len for cells in [head, *(row[name] for row in texts if name in row)])
-        least = (
-            widest if name.startswith(">") else min(_NARROWEST, widest)
-        )  # numbers and their heads are not cut
+        every = [head, *(row[name] for row in texts if name in row)]
+        widest = max(line.cell_len for cell in every for line in cell.split("\n"))
+        # numbers and their heads are not cut
+        least = widest if name.startswith(">") else min(_NARROWEST, widest)
         found.add_column(head, min_width=least, **flush)  # type: ignore[arg-type]
     for row in texts:
         found.add_row(*(row.get(name, "") for name in names))
