@@ -21,7 +21,8 @@ from condensery.text import readable_bytes
 
 HERE = Path(__file__).parent
 PAGES = tuple(
-    HERE.parent / page for page in ("README.md", "docs/results.md", "docs/minutes.md", "results/README.md")
+    HERE.parent / page
+    for page in ("README.md", "docs/results.md", "docs/minutes.md", "docs/making.md", "results/README.md")
 )
 NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "digits"}
 SUBJECTS = {
@@ -72,8 +73,9 @@ MINUTES = "minutes.jsonl"  # sets made in minutes, by benchmarks/minutes.py: a t
 CURVES = (
     "curves.jsonl"  # sets of one run after several numbers of updates: the picture of accuracy over minutes
 )
+PHOTOS = "photos.jsonl"  # photos of hand signs: likewise
 METHODS_TABLE = "methods.jsonl"  # every method for the same minutes, by benchmarks/methods.py: likewise
-_NO_SCORES = (MINUTES, METHODS_TABLE, "speed.jsonl", "size.jsonl", "fast_settings.jsonl", CURVES)
+_NO_SCORES = (MINUTES, PHOTOS, METHODS_TABLE, "speed.jsonl", "size.jsonl", "fast_settings.jsonl", CURVES)
 
 
 def rows() -> list[dict[str, Any]]:
@@ -264,6 +266,26 @@ def teacher(record: dict[str, Any]) -> str:
     seconds = record.get("training_seconds")
     said = [f"{100 * record['accuracy']:.1f} (n = 1)", readable_bytes(record["bytes"])]
     return "; ".join([*said, "?" if seconds is None else f"{seconds / 60:.1f}"])
+
+
+def photos() -> list[str]:
+    """Sets of photos: one line for each score, the best first, with all the minutes that it took, teacher included."""
+    runs = [json.loads(line) for line in (HERE / PHOTOS).read_text(encoding="utf-8").splitlines()]
+    last = {(s["subject"].removesuffix(" set"), s["labels"]): (s, run) for run in runs for s in run["scores"]}
+    scores = sorted(last.values(), key=lambda pair: -pair[0]["mean"])
+    lines = ["| trained on | test accuracy, % | bytes | minutes to make |", "|---|---|---|---|"]
+    for score, run in scores:
+        teacher = run["labelled_by"] or {}
+        seconds = sum(run["condense_seconds"]) / len(run["condense_seconds"])
+        seconds += teacher.get("training_seconds", 0) + teacher.get("seconds", 0)
+        made = score["subject"] not in ("random", "whole")
+        name = SUBJECTS.get(score["subject"], "random images")
+        labels = "" if score["labels"] == "hard" else f", labels of {score['labels']} by a teacher"
+        lines.append(
+            f"| {name}{labels} | {accuracy(score)} (n = {score['n']}) | {readable_bytes(score['bytes'])} | "
+            f"{f'{seconds / 60:.0f}' if made else ''} |"
+        )
+    return lines
 
 
 def methods() -> list[str]:
@@ -470,6 +492,7 @@ def render() -> dict[str, str]:
         "summary": "\n".join(summary(found)),
         "minutes": "\n".join(minutes()),
         "curves": "\n".join(curves_table()),
+        "photos": "\n".join(photos()),
         "methods": "\n".join(methods()),
         "contrast": "\n".join(contrast(found)),
         "cross-architecture": "\n".join(cross_architecture(found)),

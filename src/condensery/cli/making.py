@@ -229,7 +229,7 @@ class Label(Real, Labels, Taught, Draws, Output, panel="Run"):
         unused = [flag_of(name) for name in _OF_VIEWS if name in self.typed]
         if unused and not self.views:
             raise BadInput(
-                f"{', '.join(unused)} and --views 0, which is one label an image: leave out one of them"
+                f"--views 0 gives each image one label, without views: leave out {', '.join(unused)}"
             )
         views = ViewSampling(self.views, self.smallest_crop, self.patches) if self.views else None
         settings = LabelSettings(**self.of(LabelSettings, views=views, bits=self.label_bits))
