@@ -16,7 +16,7 @@ import condensery
 from condensery import BadInput, ImageData, Rng
 from condensery.apps.continual import memories, perform
 from condensery.apps.continual.learners import distillation, learners
-from condensery.apps.continual.outcome import forgetting
+from condensery.apps.continual.outcome import Continual, forgetting
 from condensery.apps.continual.streams import load_sets, stream_of
 from condensery.data.sources import silent
 from condensery.errors import Interrupted
@@ -198,6 +198,18 @@ def test_an_interrupted_order_goes_on_to_the_same_bits(
         assert np.array_equal(a.accuracies, b.accuracies) and np.array_equal(a.forgetting, b.forgetting)
 
 
+def test_orders_on_other_cores_come_out_the_same(tmp_path: Path) -> None:
+    """Where the jobs of a study run changes no number."""
+
+    def study(name: str, **where: Any) -> Continual:
+        asked = {**SMALL, "ipc": 1, "learning": GDUMB, "seeds": [0, 1], "estimate": False}
+        return condensery.continual("digits", ["random"], out=tmp_path / name, threads=1, **where, **asked)
+
+    here, there = study("here"), study("there", workers=2)
+    assert not there.problems and there.rows[0].seeds == (0, 1)
+    assert np.array_equal(here.rows[0].accuracies, there.rows[0].accuracies)
+
+
 # ---- bad input
 
 
@@ -241,8 +253,17 @@ def _other_names(four: ImageData) -> ImageData:
         (lambda f: [f], {"learners": ["eiil"]}, "unknown learner 'eiil'.*did you mean 'eeil'"),
         (lambda f: [f], {"learning": {"pases": 3}}, "--learning pases: none of gdumb has a field"),
         (lambda f: [f], {"learning": {"epochs": 0}}, "gdumb.epochs must be a number of 1 or more, not 0"),
+        (
+            lambda f: [f],
+            {"learners": ["eeil"], "learning": {"temperature": 0.0}},
+            "the temperature of distillation must be more than 0, not 0",
+        ),
         (lambda f: [f], {"memories": []}, "name a memory with --memories"),
-        (lambda f: [f], {"memories": ["hreding"]}, "unknown method 'hreding'"),
+        (
+            lambda f: [f],
+            {"memories": ["hreding"]},
+            "'hreding'; there are ring, .*did you mean 'herding'",
+        ),
         (lambda f: [f], {"seeds": []}, "name a seed with --seeds"),
         (lambda f: [f], {"network": "convnet+depth=9"}, "8x8 images are too small for 9 poolings"),
     ],

@@ -410,6 +410,9 @@ def test_refusals_before_any_work(make_task: Maker) -> None:
         quick(codes="gaussian", generator="fixed").check(make_task())
     with pytest.raises(BadInput, match="--codes truncated are drawn anew: use --inversion-steps 0"):
         quick(codes="truncated", inversion_steps=1).check(make_task())
+    with pytest.raises(BadInput, match="--inversion-steps 9 leaves none of 9 steps to learn in: use fewer"):
+        quick(inversion_steps=9, iterations=9).check(make_task())
+    assert "the first 8 steps fit" in quick(inversion_steps=8, iterations=9, **ONE_HOT).check(make_task())[0]
 
 
 def test_what_cannot_work_is_refused_before_it_is_timed(tiny_file: Path) -> None:

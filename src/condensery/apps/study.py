@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from condensery import disk
-from condensery.errors import BadFile, BadInput, Interrupted
+from condensery.coresets import SELECTORS
+from condensery.errors import BadFile, BadInput, Interrupted, did_you_mean
 from condensery.jobs.engines import Engine
 from condensery.jobs.folder import (
     JobFolder,
@@ -29,6 +30,7 @@ from condensery.jobs.folder import (
 )
 from condensery.jobs.job import Job, Perform, Result, key_of
 from condensery.jobs.work import SET, Running, do_missing
+from condensery.methods import METHODS
 from condensery.text import count, readable_seconds
 
 _SETTINGS, _RESULTS, _WORK, _OTHER = "study.json", "results", "work", "choose another --out"
@@ -46,6 +48,15 @@ def job_of(
     """
     key = key_of(words, {**record, "data": _prints(record["data"])}, _LONGEST)
     return Job(key, kind, dict(record), label=label, made=made)
+
+
+def require_names(kind: str, names: Sequence[Any], own: str) -> None:
+    """Raises BadInput if one is neither a method, a selector nor `own`; `names` may hold what is no name too."""
+    known = (own, *sorted(METHODS), *sorted(SELECTORS))
+    for name in names:
+        if isinstance(name, str) and "=" not in name and name not in known:
+            there = f"there are {', '.join(known)}{did_you_mean(name, known)}"
+            raise BadInput(f"unknown {kind} {name!r}; {there}")
 
 
 def _prints(data: Any) -> list[list[str]]:

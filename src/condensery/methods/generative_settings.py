@@ -125,7 +125,9 @@ class GenerativeSettings:
         taken = 4 * sum(math.prod(shape) for shape in shapes.values())
         what = f"{count(codes, 'code')} of --code-length {self.code_length} and a generator of --generator-width "
         require_memory(taken, f"{what}{self.generator_width}", "ask for smaller ones, or for fewer images")
+        first = [f"the first {count(self.inversion_steps, 'step')} fit the images to real ones"]
         return [
+            *(first if self.inversion_steps else []),
             f"{count(blocks, 'block')}: generator and codes take {taken:,} bytes; as pixels the images take {pixels:,}",
             f"classes by {self.condition}; soft labels {'yes' if self._soft(task) else 'no'}; Siamese augmentation "
             f"{self._augmentation(task).strategy or 'none'}",
@@ -149,6 +151,10 @@ class GenerativeSettings:
             )
         if self.inversion_steps and self.codes != "learned":
             raise BadInput(f"--codes {self.codes} are drawn anew: use --inversion-steps 0")
+        if self.inversion_steps >= (steps := task.steps or self.steps(task.ipc)):
+            raise BadInput(
+                f"--inversion-steps {self.inversion_steps} leaves none of {count(steps, 'step')} to learn in: use fewer"
+            )
         if self._taught(task) and ":" in task.network.canonical:
             raise BadInput(
                 f"{task.network.name} is a network of your own, which may change, and what it knows of the classes is "

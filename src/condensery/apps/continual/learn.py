@@ -14,7 +14,7 @@ from condensery.apps.continual.outcome import Continual, gathered
 from condensery.apps.continual.perform import augmenter, perform
 from condensery.apps.continual.streams import Stream, load_sets, stream_of
 from condensery.apps.estimate import making, training
-from condensery.apps.study import Folder, Found, do_jobs, job_of
+from condensery.apps.study import Folder, Found, do_jobs, job_of, require_names
 from condensery.comparison.entries import Steps, entries
 from condensery.comparison.jobs import Entry
 from condensery.coresets import Selector
@@ -141,6 +141,7 @@ def _entries(memories: Sequence[Any], settings: Mapping[str, Any], steps: Steps)
             f"name a memory with --memories: {RING}, a method or a selector, such as random,herding,dm"
         )
     known = [one for one in memories if one != RING]
+    require_names("memory", known, RING)
     found = list(entries(known, settings, steps)) if known else []
     return [*([Entry(RING, RING)] if RING in memories else []), *found]
 

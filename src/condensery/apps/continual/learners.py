@@ -136,6 +136,10 @@ class EEIL:
     batch_size: int = 256
     """images in an iteration"""
 
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise BadInput(f"the temperature of distillation must be more than 0, not {self.temperature:g}")
+
     def learn(self, network: nn.Module | None, lesson: Lesson, rng: Rng) -> nn.Module:
         teachers = []
         if network is not None:

@@ -52,6 +52,10 @@ def candidates(
         raise BadInput(f"none of the {len(left_out)} networks of the grid can be built; {name}: {reason}")
     found = list(dict.fromkeys(found))
     if sample is not None:
+        if len(found) == 1:
+            raise BadInput(
+                f"--sample {sample} of one network: give the grid more values, or leave --sample out"
+            )
         if not 2 <= sample <= len(found):
             raise BadInput(f"--sample must be from 2 to the {len(found)} networks of the grid, not {sample}")
         chosen = sorted(Rng(seed).fork("sample").numpy().permutation(len(found))[:sample])

@@ -14,7 +14,7 @@ from condensery.apps.estimate import making, training
 from condensery.apps.search.grid import PAPER, Grid, candidates
 from condensery.apps.search.outcome import WHOLE_SET, Ranking, Search, correlation, ranked, tops
 from condensery.apps.search.perform import MAKE, TRAIN, WHOLE, perform
-from condensery.apps.study import Folder, do_jobs, job_of
+from condensery.apps.study import Folder, do_jobs, job_of, require_names
 from condensery.augment import SiameseAugmentation, resolve_strategy
 from condensery.comparison.entries import Steps, entries
 from condensery.comparison.jobs import Entry
@@ -94,8 +94,11 @@ def search(
     if not proxies:
         raise BadInput(f"name a proxy with --proxies: {EARLY}, a method or a selector, such as random,dm")
     running, known = Running(**where), [one for one in proxies if one != EARLY]
+    require_names("proxy", known, EARLY)
     chosen = list(entries(known, settings or {}, steps)) if known else []
-    counts = {"ipc": ipc, "epochs": epochs, "whole-epochs": whole_epochs or 1, "batch-size": batch_size}
+    if whole_epochs < 0:
+        raise BadInput(f"--whole-epochs must be 0, for none, or more, not {whole_epochs}")
+    counts = {"ipc": ipc, "epochs": epochs, "batch-size": batch_size}
     for name, value in {**counts, "repeats": repeats}.items():
         require_count(name, value)
     if not 0 < validation < 1:
@@ -105,6 +108,10 @@ def search(
     loading = given_options(size, channels, data_options)
     images = remember(load(data, announce=running.announce, **loading))
     room = _left(images, ipc, validation)
+    if grid is None and resolve(network).canonical.partition("+")[0] != "convnet":
+        raise BadInput(
+            f"the grid of the papers is one of ConvNets: give {network} its own with --grid OPTION=A,B"
+        )
     names, left_out = candidates(network, PAPER if grid is None else grid, sample, seed, images.spec)
     source = {
         "source": absolute_source(images.source),
