@@ -254,9 +254,14 @@ def minutes() -> list[str]:
         lambda run: f"{sum(run['condense_seconds']) / len(run['condense_seconds']) / 60:.1f}",
         False,
     )
+    row("condensed images, labels of views", score("dm"), True)
     row("patches of real images, labels of views", score("patches"), True)
     row("random images, labels of views", score("random set"), True)
-    row("bytes of either", lambda run: size("patches")(run) or size("random set")(run), True)
+    row(
+        "bytes of each",
+        lambda run: next((s for of in ("dm", "patches", "random set") if (s := size(of)(run))), None),
+        True,
+    )
     row("their teacher itself; its bytes and minutes", lambda run: teacher(run["labelled_by"]), True)
     return lines
 
