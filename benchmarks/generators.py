@@ -40,9 +40,10 @@ SMALL: dict[str, Any] = {
 TRAINED = {"generator_width": 32, "training_steps": 250}
 """Of the methods that draw images from a generative model."""
 
-CLASSES: dict[str, Any] = {"associates": "class"}
-LAST = {**CLASSES, "matched": "last", "augmentation": "auto"}
+PLAIN: dict[str, Any] = {"projection": "default"}
+LAST = {"associates": "class", "matched": "last", "augmentation": "auto"}
 ALONE = {"adversarial_weight": 0.0, "class_weight": 0.0, "intra_weight": 0.0, "inter_weight": 0.0}
+FASTER = {**LAST, **PLAIN, **ALONE, "network_updates": 1, "generator_lr": 0.003, "code_lr": 0.03}
 
 TRIED: dict[str, dict[str, dict[str, Any]]] = {
     "baselines": {
@@ -75,23 +76,25 @@ TRIED: dict[str, dict[str, dict[str, Any]]] = {
         "generator: fixed; no relations": {"generator": "fixed", "intra_weight": 0.0, "inter_weight": 0.0},
     },
     "settings": {
-        "as in the paper": {},
-        "means of classes": CLASSES,
-        "last layer": {**CLASSES, "matched": "last"},
-        "last layer; augmentation": LAST,
-        "the same; alone": {**LAST, **ALONE},
-        "alone; random networks": {**LAST, **ALONE, "network_updates": 1},
-        "alone; random networks; first 100 steps fit": {
-            **LAST,
-            **ALONE,
-            "network_updates": 1,
-            "inversion_steps": 100,
+        "random": {"method": "random"},
+        "DM; 100 steps": {"method": "dm", "real_batch": 64, "steps": 100},
+        "clusters; all layers": {**PLAIN, **ALONE},
+        "class; last layer; trained networks": {**LAST, **PLAIN, **ALONE, "network_updates": 40},
+        "random networks": {**LAST, **PLAIN, **ALONE, "network_updates": 1},
+        "thrice the rates": FASTER,
+        "thrice the rates; inversion": {**FASTER, "steps": 300, "inversion_steps": 150},
+        "thrice the rates; inversion; own codes": {
+            **FASTER,
+            "steps": 300,
+            "inversion_steps": 150,
+            "codebook": "own",
         },
-        "alone; random networks; own codes": {**LAST, **ALONE, "network_updates": 1, "codebook": "own"},
-        "alone; random networks; rate 0.003": {**LAST, **ALONE, "network_updates": 1, "generator_lr": 0.003},
-        "alone; random networks; 64 wide": {**LAST, **ALONE, "network_updates": 1, "generator_width": 64},
-        "alone; random networks; 1000 GAN steps": {**LAST, **ALONE, "network_updates": 1, "gan_steps": 1000},
-        "match weight 3000": {**LAST, "match_weight": 3000.0},
+        "balanced projection": {**LAST, **ALONE, "network_updates": 1},
+        "all losses": {**LAST, "network_updates": 40, "match_weight": 3000.0},
+        "all losses; match weight 300": {**LAST, "network_updates": 40, "match_weight": 300.0},
+        "balanced; 1000 GAN steps": {**LAST, **ALONE, "network_updates": 1, "gan_steps": 1000},
+        "balanced; own codes": {**LAST, **ALONE, "network_updates": 1, "codebook": "own"},
+        "balanced; 64 wide": {**LAST, **ALONE, "network_updates": 1, "generator_width": 64},
     },
 }
 """What each row changes, by the name of its group."""
@@ -149,7 +152,7 @@ def main() -> None:
     parser.add_argument("group", choices=list(TRIED))
     parser.add_argument("--data", default="digits")
     parser.add_argument("--ipc", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--network", default="convnet+width=32", help="that the sets are learned with")
     parser.add_argument("--judge", default="convnet+width=32", help="that is trained on the sets")
     parser.add_argument("--seeds", type=int, default=1, help="sets")

@@ -104,6 +104,14 @@ def test_impossible_minutes_are_refused(tiny_file: Path, given: float) -> None:
         condensery.condense(tiny_file, "dm", minutes=given)
 
 
+def test_what_does_not_fit_in_memory_is_refused_before_a_step_is_timed(tiny: ImageData, monkeypatch) -> None:
+    monkeypatch.setattr(clock.Clock, "step", lambda *_: pytest.fail("a step was timed"))
+    with pytest.raises(
+        BadInput, match=r"100,000,000 unrolled steps of .*: [\d,]+ steps would fit; choose fewer"
+    ):
+        within(5, get_method("mtt", syn_steps=10**8), task_of(tiny))
+
+
 def test_minutes_and_steps_say_the_same_twice(tiny_file: Path) -> None:
     with pytest.raises(BadInput, match="--steps 3 and --minutes 1 both say how long"):
         condensery.condense(tiny_file, "dm", minutes=1, steps=3)

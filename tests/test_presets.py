@@ -12,7 +12,7 @@ import pytest
 
 import condensery
 from condensery import METHODS, BadInput, ImageData, get_method
-from condensery.presets import PRESETS, preset_settings, run_command, with_tiles_that_suit
+from condensery.presets import PRESETS, preset_settings, preset_whitening, run_command, with_tiles_that_suit
 from condensery.records import ImageSpec, LabeledImages
 
 ENTRIES = [
@@ -23,7 +23,17 @@ ENTRIES = [
             k: v
             for k, v in entry.items()
             if k
-            not in ("data", "network", "ipc", "least_ipc", "most_ipc", "least_side", "steps", "whitening")
+            not in (
+                "data",
+                "network",
+                "ipc",
+                "least_ipc",
+                "most_ipc",
+                "least_side",
+                "when",
+                "steps",
+                "whitening",
+            )
         },
     )
     for preset, methods in tomllib.loads(
@@ -64,6 +74,19 @@ def test_every_entry_is_a_setting_of_a_method(preset: str, method: str, fields: 
 )
 def test_paper_is_what_was_published(method, data, ipc, network, expected) -> None:
     assert preset_settings("paper", method, spec(data), ipc, network) == (expected, None)
+
+
+def test_a_variant_has_its_own_settings() -> None:
+    """TESLA's README: 1000 for the images, and half of the gradient in its code."""
+    where = ("paper", "mtt", spec("cifar10"), 1, "convnet")
+    mtt, tesla = ({**preset_settings(*where, {"gradient": one})[0]} for one in ("exact", "tesla"))
+    assert (
+        "image_lr" not in mtt and tesla["image_lr"] == 500.0 and tesla["syn_steps"] == mtt["syn_steps"] == 50
+    )
+    assert preset_settings(*where, {"gradient": "tesla"})[1] == 10_000
+    assert (
+        preset_whitening(*where) == "zca-kornia" and preset_whitening(*where, {"gradient": "tesla"}) is None
+    )
 
 
 @pytest.mark.parametrize(

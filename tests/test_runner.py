@@ -351,7 +351,7 @@ def test_a_taken_folder_is_refused_and_left_alone(tiny_file: Path, tmp_path: Pat
         ({"protocol": "slow"}, "unknown protocol 'slow'"),
         ({"init": "zeros"}, "unknown initialisation 'zeros'"),
         ({"augmentation": "blur"}, "no augmentation is called 'blur'"),
-        ({"image_lr": "fast"}, "must be float"),
+        ({"image_lr": "fast"}, "must be a number"),
         ({"lr": 1.0}, "dm has no field 'lr'"),
     ],
     ids=str,

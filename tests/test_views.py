@@ -224,7 +224,7 @@ BOXES = some_views().boxes
         ),
         ({"flips": torch.full((M, V), 2, dtype=torch.uint8)}, "flips of views must be 0 or 1, not 2"),
         ({"flips": torch.zeros(M, V)}, "flips of views must be uint8, not torch.float32"),
-        ({"partners": None}, "views have partners and patches, or neither"),
+        ({"partners": None}, "views need partners with their patches"),
         ({"partners": torch.full((M, V), 4, dtype=torch.uint8)}, "patches of images 4 to 4, but there are 4"),
         ({"partners": torch.full((M, V), -1, dtype=torch.int32)}, "patches of images -1 to -1"),
         (

@@ -141,7 +141,7 @@ def test_a_file_without_its_numbers_is_refused_and_one_without_whitening_says_no
     tensors, header = artifact.read_tensors(path)
     del tensors["whitening.mean"], tensors["whitening.upper"]
     safetensors.torch.save_file(tensors, path, {"condensery": json.dumps(header)})
-    with pytest.raises(BadFile, match="its images are whitened, and what with is missing"):
+    with pytest.raises(BadFile, match="its images are whitened, but its whitening is missing"):
         artifact.load(path)
     assert "whitening" not in replace(white.spec, whitening=None).to_json()
 

@@ -95,7 +95,7 @@ def _set(tensors: dict[str, Tensor], header: Mapping[str, Any]) -> SyntheticSet:
     """Raises KeyError, TypeError, ValueError or BadInput where something is missing or does not fit."""
     whitening = _under(_WHITENING, tensors)
     if "whitening" in header["spec"] and not whitening:
-        raise BadInput("its images are whitened, and what with is missing")
+        raise BadInput("its images are whitened, but its whitening is missing")
     spec = ImageSpec.from_json(header["spec"], whitening)
     if header["format"] == 1:
         return SyntheticSet(tensors["images"], tensors["labels"], spec, header["record"])

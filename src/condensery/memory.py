@@ -71,9 +71,7 @@ def bytes_within(memory: int | str) -> int:
     if size is None:
         raise BadInput(f"--memory takes a size such as 3GiB or 1500MB, not {memory!r:.40}")
     if size < LEAST_BYTES:
-        raise BadInput(
-            f"--memory {memory} is too little: the program alone takes a third of the least that works, 1GiB"
-        )
+        raise BadInput(f"--memory {memory} is too little for the program itself: give 1GiB or more")
     return size
 
 

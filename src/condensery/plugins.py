@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from condensery.errors import BadInput, did_you_mean
 
 T = TypeVar("T")
+KINDS = {int: "a whole number", float: "a number", str: "a text"}  # as people say them
 
 
 def find(path: Iterable[str], package: str, function: str) -> dict[str, type[Any]]:
@@ -50,7 +51,7 @@ def configure(kind: str, known: Mapping[str, type[T]], name: str, settings: Mapp
             has = f"it has {', '.join(kinds)}{did_you_mean(key, kinds)}" if kinds else "it has none"
             raise BadInput(f"{name} has no field {key!r}; {has}")
         if not isinstance(value, kinds[key] if kinds[key] is not float else (int, float)):
-            raise BadInput(f"{name}.{key} must be {kinds[key].__name__}, not {value!r}")
+            raise BadInput(f"{name}.{key} must be {KINDS[kinds[key]]}, not {value!r}")
         least = 1 if kinds[key] is int and defaults[key] > 0 else 0
         if kinds[key] is not str and not least <= value < math.inf:
             raise BadInput(f"{name}.{key} must be a number of {least} or more, not {value!r}")

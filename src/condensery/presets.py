@@ -32,14 +32,15 @@ from condensery.text import count
 
 PRESETS = ("fast", "paper")
 _DEFAULTS = {"network": "convnet", "seed": 0}  # of every command that makes a set
-_CONDITIONS = ("data", "network", "ipc", "least_ipc", "most_ipc", "least_side")
+_CONDITIONS = ("data", "network", "ipc", "least_ipc", "most_ipc", "least_side", "when")
 LEAST_DETAIL = 0.7
 """Of the variance within images, what tiles of more than 2x2 must keep to be worth their number (docs/minutes.md)."""
+_NOTHING: Mapping[str, Any] = {}
 _OF_DATA = ("whitening",)  # options of the images, not of a method
 
 
 def preset_settings(
-    preset: str, method: str, spec: ImageSpec, ipc: int, network: str
+    preset: str, method: str, spec: ImageSpec, ipc: int, network: str, given: Mapping[str, Any] = _NOTHING
 ) -> tuple[dict[str, Any], int | None]:
     """What a preset sets.
 
@@ -49,6 +50,7 @@ def preset_settings(
         spec: of the images.
         ipc: images per class.
         network: kind of the architecture, as `NetworkFactory.kind`.
+        given: fields of the method as they are; some settings hold for a variant alone.
 
     Returns:
         Fields of the method, and updates of the set; None for as many as the method makes by itself.
@@ -60,21 +62,27 @@ def preset_settings(
         raise BadInput(
             f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}{did_you_mean(preset, PRESETS)}"
         )
-    found = {k: v for k, v in _holding(preset, method, spec, ipc, network).items() if k not in _OF_DATA}
+    all_of_it = _holding(preset, method, spec, ipc, network, given)
+    found = {k: v for k, v in all_of_it.items() if k not in _OF_DATA}
     steps = found.pop("steps", None)
     return found, steps
 
 
-def preset_whitening(preset: str, method: str, spec: ImageSpec, ipc: int, network: str) -> str | None:
-    """How a preset whitens the images, see `condensery.whitening`; None where it says nothing. Args as above."""
-    return _holding(preset, method, spec, ipc, resolve(network).kind).get("whitening")
+def preset_whitening(
+    preset: str, method: str, spec: ImageSpec, ipc: int, network: str, given: Mapping[str, Any] = _NOTHING
+) -> str | None:
+    """How a preset whitens the images, see `condensery.whitening`; None where it does not. Args as above."""
+    found = _holding(preset, method, spec, ipc, resolve(network).kind, given).get("whitening")
+    return None if found == "none" else found
 
 
-def _holding(preset: str, method: str, spec: ImageSpec, ipc: int, network: str) -> dict[str, Any]:
+def _holding(
+    preset: str, method: str, spec: ImageSpec, ipc: int, network: str, given: Mapping[str, Any]
+) -> dict[str, Any]:
     """All that the entries which hold here set."""
     found: dict[str, Any] = {}
     for entry in _file().get(preset, {}).get(method, ()):
-        if _holds(entry, spec, ipc, network):
+        if _holds(entry, spec, ipc, network) and entry.get("when", {}).items() <= given.items():
             found |= {name: value for name, value in entry.items() if name not in _CONDITIONS}
     return found
 
@@ -105,12 +113,13 @@ def with_preset(
         announce: told what the images do not allow.
     """
     spec = images.spec
-    chosen, steps = preset_settings(preset, method.name, spec, ipc, resolve(network).kind)
+    values = asdict(method)  # type: ignore[call-overload]
+    chosen, steps = preset_settings(preset, method.name, spec, ipc, resolve(network).kind, values)
     chosen = {name: value for name, value in chosen.items() if name not in given}
     chosen, smaller = with_tiles_that_suit(chosen, images, ipc, getattr(method, "init", "real"))
     if smaller:
         announce(smaller)
-    return get_method(method.name, **{**asdict(method), **chosen}), steps  # type: ignore[call-overload]
+    return get_method(method.name, **{**values, **chosen}), steps
 
 
 def with_tiles_that_suit(

@@ -79,7 +79,8 @@ def condense(
         seed: decides every random draw.
         device: "auto", "cpu" or "cuda".
         precision: in which networks compute: "float32", or "bfloat16", which is faster on processors that have
-            instructions for it and gives other images of the same worth (docs/speed.md).
+            instructions for it and gives other images of the same worth, or "float32-compiled", which rounds
+            elsewhere (docs/speed.md).
         out: a new folder for checkpoints and result; None keeps everything in memory.
         resume: go on if `out` holds this run already, to the same bits as if it had never stopped.
         checkpoint_every: seconds between checkpoints.
@@ -133,7 +134,8 @@ def condense(
     wanted = None
     if preset or (minutes is not None and not configured):
         method, wanted = with_preset(preset or "fast", method, fields, images, typical, network, announce)
-        if kind := preset_whitening(preset or "fast", method.name, images.spec, typical, network):
+        values = asdict(method)  # type: ignore[call-overload]
+        if kind := preset_whitening(preset or "fast", method.name, images.spec, typical, network, values):
             images = _whitened_by_preset(kind, images, how_to_load, announce)
             start = None if given is None else _start(given, start_record, method, images, silent)
     if going_on:  # a run keeps its number of steps, and what minutes chose for it
@@ -147,6 +149,7 @@ def condense(
         if minutes is not None:
             announce(f"timing steps, to see what fits into {minutes:g} minutes")
             task = _task(images, network, precision, counts, pick_device(device), start)
+            method.check(task)  # refuses what cannot work before anything is timed
             found = within(
                 minutes,
                 method,

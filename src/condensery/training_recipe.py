@@ -278,7 +278,9 @@ def own_recipe(training: Mapping[str, Any]) -> tuple[OwnRecipe, str]:
         elif type(value) is kinds[key] or (kinds[key] is float and type(value) is int):
             values[key] = value
         else:
-            raise BadInput(f"the set wants to be trained with {key} = {value!r:.40}")
+            raise BadInput(
+                f"the set wants to be trained with {key} = {value!r:.40}, which is of the wrong type"
+            )
     if made is Recipe and "epochs" not in values:
         raise BadInput("the set does not say for how many epochs it wants to be trained")
     strategy = training.get("augmentation", "none")

@@ -128,7 +128,7 @@ class Views:
 
     def _check_patches(self, count: tuple[int, ...]) -> None:
         if (self.partners is None) != (self.patches is None):
-            raise BadInput("views have partners and patches, or neither")
+            raise BadInput("views need partners with their patches")
         if self.partners is None or self.patches is None:
             return
         _require("partners", self.partners, count, _INDICES)

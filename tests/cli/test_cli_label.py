@@ -117,6 +117,4 @@ def test_the_folder_of_a_run_that_is_named_by_dots(condense, demo, monkeypatch):
 def test_settings_of_views_without_views(condense, demo):
     done = condense(f"label demo --views 0 --epochs 5 --label-bits 16 {TEACHER}")
     assert done.code == 2
-    assert (
-        "--label-bits, --epochs and --views 0, which is one label an image: leave out one of them" in done.err
-    )
+    assert "--views 0 gives each image one label, without views: leave out --label-bits, --epochs" in done.err

@@ -159,7 +159,7 @@ def test_settings_for_one_win_over_those_for_all() -> None:
         (["dm"], {"dsa.init": "real"}, None, ["'dsa' is not compared", "dm"]),
         (["dm"], {"dm.outer_loop": 2}, None, ["dm has no field 'outer_loop'"]),
         (["dm"], {"dm.real_batch": 0}, None, ["dm.real_batch", "1 or more", "0"]),
-        (["dm"], {"dm.real_batch": "many"}, None, ["dm.real_batch must be int", "'many'"]),
+        (["dm"], {"dm.real_batch": "many"}, None, ["dm.real_batch must be a whole number", "'many'"]),
         (["dm", "random"], {}, {"random": 3}, ["'random'", "dm"]),
         (["dm"], {}, {"dsa": 3}, ["dsa=3", "dm"]),
         (["dm"], {}, 0, ["--steps must be at least 1"]),

@@ -508,7 +508,7 @@ ROWS = [
     Row(
         "a list that names missing files",
         lambda r: listed(r, "{name},{label}", "file,label", names=[*m.flat(r / "images", 15), "gone.png"]),
-        refused=("names 1 images that are not in", "gone.png"),
+        refused=("names 1 image absent from", "gone.png"),
     ),
     Row(
         "a list that misses files",

@@ -141,7 +141,7 @@ def test_the_notes_say_what_was_trained_on_and_name_the_plainest_rival(digits: I
     labels, recipe, teacher = json.loads(json.dumps(result.to_json()))["notes"]
     assert labels.startswith("labels: 3 views an image stored with the set (")
     assert recipe == (
-        "own recipe: 6 epochs in batches of 10, adamw at 0.001, cosine, kl at temperature 4, augmentation none"
+        "own recipe: 6 epochs in batches of 2, adamw at 0.001, cosine, kl at temperature 4, augmentation none"
     )
     assert (
         "of weights. Who needs only a network of that kind should take it; who trains other networks"
@@ -237,7 +237,7 @@ def test_random_images_beside_labelled_tiles_have_the_bytes_and_steps_of_the_set
 def test_a_teacher_that_only_its_owner_has(digits: ImageData, tmp_path: Path) -> None:
     taught = condensery.teaching.get_teacher(digits, TEACHER, CPU)
     torch.save(taught.network.state_dict(), tmp_path / "own.pt")
-    settings = LabelSettings(ViewSampling(2))
+    settings = LabelSettings(ViewSampling(2), epochs=6)
     given = TeacherSettings(TEACHER.network, weights=tmp_path / "own.pt")
     made = condensery.label(a_set(digits), digits, settings=settings, teacher=given, device="cpu")
     without = judge(made, digits, baselines=["random"])

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 import condensery
 from condensery import PROTOCOLS, BadInput, FailedWork, ImageData, Rng, State, Task, driver, get_method
 from condensery.augment import SiameseAugmentation
 from condensery.evaluation.scores import EQUAL_BYTES
 from condensery.matching.layers import layer_features
-from condensery.methods.adversary import codes_for, drawn_images
+from condensery.methods.adversary import balance, codes_for, drawn_images
 from condensery.methods.associates import Eye
 from condensery.methods.generative import Generative
 from condensery.pretraining import FeatureDiscriminator, ImageDiscriminator
@@ -387,7 +387,7 @@ def test_a_class_with_a_single_image(tiny: ImageData, tmp_path: Path) -> None:
     "name",
     [
         *("associates", "condition", "codes", "codebook", "generator", "optimizer", "matched", "judged"),
-        *("centre", "soft_labels"),
+        *("centre", "soft_labels", "projection"),
     ],
 )
 def test_unknown_words_are_refused(name: str, make_task: Maker) -> None:
@@ -410,6 +410,29 @@ def test_refusals_before_any_work(make_task: Maker) -> None:
         quick(codes="gaussian", generator="fixed").check(make_task())
     with pytest.raises(BadInput, match="--codes truncated are drawn anew: use --inversion-steps 0"):
         quick(codes="truncated", inversion_steps=1).check(make_task())
+    with pytest.raises(BadInput, match="--inversion-steps 9 leaves none of 9 steps to learn in: use fewer"):
+        quick(inversion_steps=9, iterations=9).check(make_task())
+    assert "the first 8 steps fit" in quick(inversion_steps=8, iterations=9, **ONE_HOT).check(make_task())[0]
+
+
+def test_what_cannot_work_is_refused_before_it_is_timed(tiny_file: Path) -> None:
+    with pytest.raises(BadInput, match="TB at once, more than half"):
+        condensery.condense(tiny_file, "generative", minutes=1, code_length=100_000_000_000, ipc=1)
+
+
+@pytest.mark.parametrize("what", ["one-hot", "features", "near"])
+def test_the_projection_balances_classes_with_codes(what: str) -> None:
+    """Each class becomes the same standard normal vector, however near the classes are."""
+    classes = torch.eye(4) if what == "one-hot" else torch.randn(4, 9, generator=Rng(0).torch())
+    if what == "near":
+        classes[1] = classes[0] + 0.1 * classes[1]
+    projections = [nn.Linear(classes.shape[1], 50) for _ in range(2)]
+    for projection in projections:
+        balance(projection, classes, Rng(1))
+    vectors = [projection(classes).detach() for projection in projections]
+    assert torch.equal(vectors[0], vectors[1])
+    wanted = torch.randn(4, 50, generator=Rng(1).torch())
+    torch.testing.assert_close(vectors[0], wanted, atol=1e-3, rtol=1e-3)
 
 
 def test_images_that_overflow_end_a_run_with_the_fix(tiny: ImageData, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_how_a_set_with_views_wants_to_be_trained(teacher: Teacher, chosen: Synt
         "cosine",
     )
     assert [view_recipe(n, 4.0).epochs for n in (10, 50, 100, 5000)] == [1000, 600, 300, 300]
-    assert [view_recipe(n, 4.0).batch_size for n in (10, 400, 410)] == [10, 10, 50]
+    assert [view_recipe(n, 4.0).batch_size for n in (10, 40, 41, 400, 410)] == [2, 2, 10, 10, 50]
 
 
 @pytest.mark.parametrize(

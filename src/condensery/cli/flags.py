@@ -22,6 +22,7 @@ from typing import (
 
 from condensery.cli.declared import Field, algorithms, field_docs, flag_of, owners
 from condensery.errors import BadInput
+from condensery.plugins import KINDS
 
 _NAMED = 3  # methods in the title of the fields that they share
 _METAVARS = {int: "N", float: "X", str: "NAME", Path: "PATH"}
@@ -162,7 +163,7 @@ class Options:
             try:
                 settings[owned] = kind(value)
             except ValueError as error:
-                raise BadInput(f"{flag} of {name} must be {kind.__name__}, not {value!r}") from error
+                raise BadInput(f"{flag} of {name} must be {KINDS[kind]}, not {value!r}") from error
         return settings
 
 

@@ -30,8 +30,9 @@ class Making(Options, panel="Run"):
     network: str = "convnet"
     """Architecture that the method looks through, see condense networks. A name with options, such as
     convnet+depth=4, or your own as package.module:factory."""
-    precision: Annotated[str, Flag("float32|bfloat16")] = "float32"
-    """What networks compute in. bfloat16 is faster where the processor has instructions for it, see docs/speed.md."""
+    precision: Annotated[str, Flag("float32|bfloat16|float32-compiled")] = "float32"
+    """What networks compute in. bfloat16 is faster where the processor has instructions for it; float32-compiled is
+    for long runs and needs a C++ compiler, see docs/speed.md."""
     steps: int | None = None
     """Updates of the images (default: the preset's)."""
     preset: str | None = None
@@ -229,7 +230,7 @@ class Label(Real, Labels, Taught, Draws, Output, panel="Run"):
         unused = [flag_of(name) for name in _OF_VIEWS if name in self.typed]
         if unused and not self.views:
             raise BadInput(
-                f"{', '.join(unused)} and --views 0, which is one label an image: leave out one of them"
+                f"--views 0 gives each image one label, without views: leave out {', '.join(unused)}"
             )
         views = ViewSampling(self.views, self.smallest_crop, self.patches) if self.views else None
         settings = LabelSettings(**self.of(LabelSettings, views=views, bits=self.label_bits))

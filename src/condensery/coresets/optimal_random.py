@@ -44,8 +44,8 @@ class OptimalRandom:
         ):
             if not 0 < judges <= count - ipc:
                 raise BadInput(
-                    f"--held-out {self.held_out:g} sets {judges} of the {count} images of class {name!r} aside, and "
-                    f"--ipc {ipc} are selected of the rest: choose another share, or fewer"
+                    f"--held-out {self.held_out:g} leaves {judges} of the {count} images of class {name!r} to judge "
+                    f"and {count - judges} to select --ipc {ipc} from: choose another share, or a smaller --ipc"
                 )
         return [
             f"{self.selections} random selections, judged by {self.networks} x {task.network.name} on "

@@ -358,9 +358,14 @@ def _teacher_settings(said: dict[str, Any], weights: str | Path | None) -> Teach
     """Which teacher a record names. What a file says decides neither which code runs nor which file is read."""
     network = said.get("network")
     if not isinstance(network, str):
-        raise BadInput("the set does not say whose labels it holds")
+        raise BadInput(
+            "the set does not say whose labels it holds: leave out random images with --baselines none"
+        )
     if ":" in network:
-        raise BadInput(f"the set was labelled by a network of its maker's, {network}")
+        raise BadInput(
+            f"the set was labelled by a network of its maker's, {network}: leave random images out "
+            "with --baselines none"
+        )
     if "weights" in said:
         if weights is None:
             file = said["weights"].get("file")

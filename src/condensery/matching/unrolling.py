@@ -32,6 +32,7 @@ StepLoss = Callable[[Weights, int], Tensor]
 
 
 MOST_RATE, MOST_MOMENTUM = 1e6, 10.0  # that a recipe can hold
+_SLOWER = "begin with a smaller one, or learn it more slowly"
 
 
 class Diverged(FailedWork):
@@ -277,7 +278,7 @@ def _require_finite(losses: Sequence[Tensor], rates: Sequence[float]) -> None:
         if not math.isfinite(loss):
             raise Diverged(
                 f"unrolled training diverges: its loss is {loss:g} at step {step + 1} of {len(rates)}, "
-                f"with a learned rate of {rates[max(0, step - 1)]:.3g}"
+                f"with a learned rate of {rates[max(0, step - 1)]:.3g}: {_SLOWER}"
             )
 
 
@@ -287,7 +288,7 @@ def require_good_end(value: Tensor, rates: Sequence[float]) -> None:
         steps = count(len(rates), "step")
         raise Diverged(
             f"unrolled training diverges: what it is judged by is {float(value):g} after {steps}, with a learned rate "
-            f"of {max(rates):.3g}"
+            f"of {max(rates):.3g}: {_SLOWER}"
         )
 
 

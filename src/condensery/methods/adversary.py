@@ -35,6 +35,7 @@ class GanSettings:
         steps: of the training.
         class_weight: of the auxiliary classifier.
         classes: words that say what stands for the classes.
+        balanced: whether the projection of classes starts as `balance` makes it.
     """
 
     code_length: int
@@ -43,6 +44,7 @@ class GanSettings:
     steps: int
     class_weight: float
     classes: tuple[str, ...]
+    balanced: bool = True
 
     def training(self, task: Task, embeddings: Callable[[], Tensor], rng: Rng) -> GeneratorTraining:
         """The training as a conditional GAN, kept in the cache.
@@ -57,6 +59,8 @@ class GanSettings:
                 generator = GeneratorNetwork(
                     self.code_length, classes.shape[1], self.width, self.blocks, shape
                 )
+            if self.balanced:
+                balance(generator.projection, classes, rng.fork("projection"))
             return ConditionalGan(
                 generator.to(task.device),
                 classes,
@@ -71,6 +75,20 @@ class GanSettings:
         return GeneratorTraining(
             task, make, steps=self.steps, batch=GAN_BATCH, words=words, rng=rng, width=self.width
         )
+
+
+@torch.no_grad()
+def balance(projection: nn.Linear, classes: Tensor, rng: Rng) -> None:
+    """Set `projection` so that it makes of each of `classes` (classes, E) a standard normal vector, as a code is.
+
+    "A projection layer is applied to make it balance with z code" (Zhang et al., section 3.2). As it comes, a linear
+    layer makes a third of that or less, and of classes that a teacher takes for each other nearly the same.
+    """
+    wanted = torch.randn(len(classes), projection.out_features, generator=rng.torch()).to(classes.device)
+    mean = classes.mean(0)
+    weight = (torch.linalg.pinv(classes - mean, rtol=1e-3) @ (wanted - wanted.mean(0))).T
+    projection.weight.copy_(weight)
+    projection.bias.copy_(wanted.mean(0) - weight @ mean)
 
 
 def codes_for(synthetic: Generated, labels: Tensor, rng: Rng) -> Tensor:

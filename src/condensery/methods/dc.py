@@ -26,7 +26,7 @@ class DC(GradientMatching):
 
     name: ClassVar[str] = "dc"
     summary: ClassVar[str] = (
-        "gradient matching (Zhao, Mopuri & Bilen, 2021): best at 1 image per class on digits"
+        "gradient matching (Zhao, Mopuri & Bilen, 2021), while a network trains on the set"
     )
     published_loops: ClassVar = PUBLISHED_LOOPS
 

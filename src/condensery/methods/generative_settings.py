@@ -55,6 +55,8 @@ class GenerativeSettings:
     """doublings of the sides in the generator; 0 for 3 at 28 and 32 pixels, 4 at 64, and so on"""
     condition: str = "class"
     """what stands for a class: "class" (a teacher's mean features), "online" (the feature network's), or "one-hot" """
+    projection: str = "balanced"
+    """of what stands for a class, at first: "balanced" with the codes, each class as far from others, or "default" """
     codes: str = "learned"
     """"learned" codebook, or codes drawn anew at each step: "gaussian", or "truncated" at 0.7"""
     codebook: str = "shared"
@@ -123,7 +125,9 @@ class GenerativeSettings:
         taken = 4 * sum(math.prod(shape) for shape in shapes.values())
         what = f"{count(codes, 'code')} of --code-length {self.code_length} and a generator of --generator-width "
         require_memory(taken, f"{what}{self.generator_width}", "ask for smaller ones, or for fewer images")
+        first = [f"the first {count(self.inversion_steps, 'step')} fit the images to real ones"]
         return [
+            *(first if self.inversion_steps else []),
             f"{count(blocks, 'block')}: generator and codes take {taken:,} bytes; as pixels the images take {pixels:,}",
             f"classes by {self.condition}; soft labels {'yes' if self._soft(task) else 'no'}; Siamese augmentation "
             f"{self._augmentation(task).strategy or 'none'}",
@@ -147,6 +151,10 @@ class GenerativeSettings:
             )
         if self.inversion_steps and self.codes != "learned":
             raise BadInput(f"--codes {self.codes} are drawn anew: use --inversion-steps 0")
+        if self.inversion_steps >= (steps := task.steps or self.steps(task.ipc)):
+            raise BadInput(
+                f"--inversion-steps {self.inversion_steps} leaves none of {count(steps, 'step')} to learn in: use fewer"
+            )
         if self._taught(task) and ":" in task.network.canonical:
             raise BadInput(
                 f"{task.network.name} is a network of your own, which may change, and what it knows of the classes is "
@@ -181,6 +189,7 @@ class GenerativeSettings:
             steps=self.gan_steps,
             class_weight=self.class_weight,
             classes=("one-hot",) if self.condition == "one-hot" else taught,
+            balanced=self.projection == "balanced",
         )
         return settings.training(
             task, lambda: self._embeddings(task, self._known(task)), rng.fork("pretraining")
@@ -242,6 +251,7 @@ class GenerativeSettings:
 _CHOICES = {
     "associates": ("clusters", "dealt", "class"),
     "condition": ("class", "online", "one-hot"),
+    "projection": ("balanced", "default"),
     "codes": ("learned", "gaussian", "truncated"),
     "codebook": ("shared", "own"),
     "generator": ("learned", "fixed"),

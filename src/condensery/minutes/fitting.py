@@ -68,6 +68,7 @@ def within(
         BadInput: not even one update fits; the line says how many minutes do.
     """
     require_minutes(minutes)
+    method.check(task)  # what is refused is refused before anything is timed
     clock = Clock(task, 60 * minutes * SHARE)
     published = method.steps(task.ipc)
     if teaches(method):

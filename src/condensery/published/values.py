@@ -20,7 +20,7 @@ from typing import Any
 from condensery.errors import BadInput, did_you_mean
 from condensery.models.registry import resolve
 
-FILES = ("dc", "dsa", "dm", "dcc", "generative", "frepo", "figures", "applications")
+FILES = ("dc", "dsa", "dm", "dcc", "cafe", "mtt", "generative", "frepo", "figures", "applications")
 """One for each paper in order; figures are those that print no numbers, applications those of studies."""
 WHOLE = "whole"  # the method of cells that stand for training on the whole set
 ACCURACY = "test accuracy in %"
@@ -54,6 +54,7 @@ class PublishedCell:
         network: the network that was trained and tested.
         protocol: how; the nearest of ours.
         own: whether the network was trained as the set itself wants to be, in place of that protocol.
+        whitening: of the images of a method that is judged so, "none" for none; "" for that of the preset "paper".
         value: what the paper found; None where it says nothing.
         part: what of a study it is, see `applications.toml`; "" in other tables.
     """
@@ -69,6 +70,7 @@ class PublishedCell:
     protocol: str
     value: Published | None
     own: bool = False
+    whitening: str = ""
     part: str = ""
 
     @property
@@ -226,6 +228,7 @@ def _cell(
             value["value"], document["source"], known["protocol"], _is_plain(known.get("part", ""))
         ),
         own=known.get("own", False),
+        whitening=known.get("whitening", ""),
         part=known.get("part", ""),
     )
 

@@ -186,7 +186,9 @@ def _other_whitening(recipe: Recipe, images: ImageData) -> list[str]:
     for cell in recipe.cells:
         if cell.method in METHODS and cell.ipc and cell.condensed_with:
             named = replace(images.spec, name=cell.data)
-            theirs = preset_whitening("paper", cell.method, named, cell.ipc, cell.condensed_with)
+            known = cell.method, named, cell.ipc, cell.condensed_with, dict(cell.fields)
+            theirs = cell.whitening or preset_whitening("paper", *known)
+            theirs = None if theirs == "none" else theirs
             if theirs != ours and cell.own:
                 found.setdefault((cell.method, theirs), []).append(str(cell.ipc))
     return [

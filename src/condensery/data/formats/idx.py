@@ -126,8 +126,9 @@ def _shape(file: File, dimensions: int) -> tuple[int, ...]:
             )  # gzip notes the length in 32 bits
         require_plausible(declared, file.size, f"images of {file.path}")
     if declared % modulus != there:
+        holds = "ends on a note of" if file.suffix == ".gz" else "holds"
         raise BadFile(
-            f"{file.path} is damaged or cut off: it declares {declared:,} bytes and holds {there:,}; fetch it again"
+            f"{file.path} is damaged or cut off: it declares {declared:,} bytes and {holds} {there:,}; fetch it again"
         )
     return shape
 

@@ -11,6 +11,7 @@ from condensery.data.columns import LABEL_NAMES
 from condensery.data.files import File
 from condensery.data.parts import TRAIN, role
 from condensery.errors import BadFile, BadInput, one_line
+from condensery.text import count
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl")
 LARGEST_BYTES = 256 << 20
@@ -207,7 +208,7 @@ def _labels(
         )
     if unknown:
         raise BadInput(
-            f"{path} names {len(unknown):,} images that are not in {images[0].path.parent}, the first is "
+            f"{path} names {count(len(unknown), 'image')} absent from {images[0].path.parent}, the first is "
             f"{unknown[0]:.100}; fetch them or remove their lines"
         )
     if empty := next((image for image in images if not named[image.name]), None):
