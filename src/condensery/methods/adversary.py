@@ -44,7 +44,7 @@ class GanSettings:
     steps: int
     class_weight: float
     classes: tuple[str, ...]
-    balanced: bool
+    balanced: bool = True
 
     def training(self, task: Task, embeddings: Callable[[], Tensor], rng: Rng) -> GeneratorTraining:
         """The training as a conditional GAN, kept in the cache.

@@ -184,6 +184,10 @@ def resolve(name: str) -> NetworkFactory:
         BadInput: unknown name, option or value; the message lists what there is.
     """
     base, *settings = name.strip().split("+")
+    if "," in name and ":" not in base:
+        raise BadInput(
+            f"one network is wanted here, not {name!r}; dm takes several, see its --other-networks"
+        )
     if ":" in base:
         constructor = custom.import_factory(base)
         options = {key: custom.guess(text) for key, text in _split_options(name, settings).items()}
