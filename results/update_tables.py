@@ -257,15 +257,15 @@ def minutes() -> list[str]:
     row("patches of real images, labels of views", score("patches"), True)
     row("random images, labels of views", score("random set"), True)
     row("bytes of either", lambda run: size("patches")(run) or size("random set")(run), True)
-    row("their teacher itself; bytes; minutes to train it", lambda run: teacher(run["labelled_by"]), True)
+    row("their teacher itself; its bytes and minutes", lambda run: teacher(run["labelled_by"]), True)
     return lines
 
 
 def teacher(record: dict[str, Any]) -> str:
-    """ "82.0 (n = 1); 347 kB; 8.1", "?" where the record does not say the minutes."""
+    """ "82.0 (n = 1); 347 kB; 8.1 min", without the minutes where the record does not say them."""
     seconds = record.get("training_seconds")
     said = [f"{100 * record['accuracy']:.1f} (n = 1)", readable_bytes(record["bytes"])]
-    return "; ".join([*said, "?" if seconds is None else f"{seconds / 60:.1f}"])
+    return "; ".join([*said, *([] if seconds is None else [f"{seconds / 60:.1f} min"])])
 
 
 def photos() -> list[str]:
