@@ -275,11 +275,18 @@ def contests(task: Task, real_batch: int, folder: Path) -> Iterator[Callable[[],
 
 
 def peak_flops(device: torch.device, clock: Callable[[], float]) -> float:
-    """Floating point operations a second of float32 matrices, the best of several products."""
-    side = 1024 if device.type == "cpu" else 8192
+    """Floating point operations a second in float32, the most of several products of matrices and convolutions.
+
+    Both, since they come from two libraries, of which either may be the faster one.
+    """
+    side, images = (1024, 16) if device.type == "cpu" else (8192, 1024)
     a, b = (torch.rand(side, side, device=device) for _ in range(2))
-    times = [seconds(lambda _: _ignore(a @ b), 0, clock, device) for _ in range(6)]
-    return 2 * side**3 / min(times)
+    x, w = torch.rand(images, 128, 32, 32, device=device), torch.rand(128, 128, 3, 3, device=device)
+    product = min(seconds(lambda _: _ignore(a @ b), 0, clock, device) for _ in range(6))
+    convolution = min(
+        seconds(lambda _: _ignore(torch.conv2d(x, w, padding=1)), 0, clock, device) for _ in range(6)
+    )
+    return max(2 * side**3 / product, 2 * images * 32**2 * w.numel() / convolution)
 
 
 def seconds(call: Callable[[int], None], k: int, clock: Callable[[], float], device: torch.device) -> float:

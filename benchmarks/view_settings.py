@@ -1,9 +1,12 @@
 """Which temperature, crops and patches suit labels of views, measured on held-out training images alone.
 
     python benchmarks/view_settings.py --data mnist --ipc 10 --epochs 100
+    python benchmarks/view_settings.py --data mnist --ipc 1 --epochs 1000 --repeats 1 --tried batch_size=2+count=160
 
-Random images of each class get 30 views each, labelled by the default teacher, which sees neither the held-out images
-nor the test images. A narrow ConvNet is trained on the views by their own recipe, and tested on the held-out images.
+Random images of each class, or those of --set, get 30 views each, labelled by the default teacher, which sees neither
+the held-out images nor the test images. A narrow ConvNet is trained on the views by their own recipe, and tested on the
+held-out images. Settings are fields of the views, of their labels and of their recipe; stage=N takes the teacher after
+its epoch N, and count=0+classes=X gives each image one label, X of it the class's, on which the protocol quick trains.
 """
 
 from __future__ import annotations
@@ -11,17 +14,29 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 import condensery
-from condensery import ImageData, LabeledImages, LabelSettings, Rng, TeacherSettings, ViewSampling
+from condensery import (
+    PROTOCOLS,
+    ImageData,
+    LabeledImages,
+    LabelSettings,
+    Rng,
+    SyntheticSet,
+    TeacherSettings,
+    ViewSampling,
+)
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
 from condensery.models.registry import resolve
-from condensery.teaching import get_teacher, label_images
-from condensery.training import ViewImages, accuracy_on_test, train_network
+from condensery.teaching import Teacher, get_teacher, label_images
+from condensery.training import TensorImages, ViewImages, accuracy_on_test, train_network
 from condensery.training_recipe import own_recipe
 from condensery.views import Views
 
@@ -39,45 +54,58 @@ def without_test(data: ImageData) -> ImageData:
     return replace(data, train=train, test=test)
 
 
+def accuracy(
+    chosen: SyntheticSet, data: ImageData, teacher: Teacher, changes: dict[str, float], k: int, asked: Any
+) -> float:
+    """Of one network on the held-out images, after training on `chosen` with the teacher's labels."""
+    changes, rng, network = dict(changes), Rng(k).fork("view settings"), resolve(asked.network)
+    view_fields = {name: changes.pop(name) for name in ("smallest", "patches") if name in changes}
+    count, of_class = int(changes.pop("count", 30)), changes.pop("classes", 0.0)
+    views = ViewSampling(count, **view_fields) if count else None
+    settings = LabelSettings(views, temperature=changes.pop("temperature", None), seed=k)
+    made = label_images(chosen, teacher, settings)
+    if isinstance(made.targets, Tensor):
+        protocol, classes = PROTOCOLS["quick"], F.one_hot(made.labels, data.spec.num_classes)
+        images = TensorImages(made.images, of_class * classes + (1 - of_class) * made.targets)
+        recipe, augment = protocol.recipe(data.spec, network), protocol.augment(data.spec, network)
+    else:
+        assert isinstance(made.targets, Views)
+        given = {name: int(v) if name == "batch_size" else v for name, v in changes.items()}
+        recipe = replace(own_recipe(made.training)[0], epochs=asked.epochs, **given)
+        images, augment = ViewImages(made.images, made.targets, recipe.temperature), None
+    trained = train_network(network, data.spec, images, recipe, rng, augment=augment, device=CPU)
+    return accuracy_on_test(trained, network, data, CPU)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Settings of views, tried on held-out training images")
     parser.add_argument("--data", default="mnist")
     parser.add_argument("--ipc", type=int, default=10)
+    parser.add_argument("--set", help="a set in place of random images")
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--network", default="convnet+width=32")
     parser.add_argument(
         "--tried", default=TRIED, help="settings, joined by commas; each changes some fields, with +"
     )
-    options = parser.parse_args()
-    data, factory = without_test(condensery.load_images(options.data)), resolve(options.network)
-    teacher = get_teacher(data, TeacherSettings(), CPU)
-    print(
-        f"teacher {teacher.name}: {teacher.accuracy:.4f} of {len(data.test)} held-out images, {teacher.seconds:.0f} s"
-    )
+    asked = parser.parse_args()
+    data = without_test(condensery.load_images(asked.data))
     pool = ClassPool(data.train, data.spec, CPU)
-    usual = ViewSampling()
-    for name in options.tried.split(","):
+    for name in asked.tried.split(","):
         changes = {
             key: float(value) for key, _, value in (c.partition("=") for c in name.split("+")) if value
         }
-        views = {key: changes.pop(key) for key in ("smallest", "patches") if key in changes}
-        settings = LabelSettings(replace(usual, **views), temperature=changes.pop("temperature", None))
-        recipe_changes = {k: int(v) if k == "batch_size" else v for k, v in changes.items()}
+        stage = changes.pop("stage", None)
+        teacher = get_teacher(data, TeacherSettings(stage=None if stage is None else int(stage)), CPU)
         found, started = [], time.process_time()
-        for k in range(options.repeats):
-            rng = Rng(k).fork("view settings")
-            chosen = random_selection(pool, options.ipc, rng.fork("images"))
-            made = label_images(chosen, teacher, replace(settings, seed=k))
-            assert isinstance(made.targets, Views)
-            recipe = replace(own_recipe(made.training)[0], epochs=options.epochs, **recipe_changes)
-            images = ViewImages(made.images, made.targets, recipe.temperature)
-            network = train_network(factory, data.spec, images, recipe, rng, augment=None, device=CPU)
-            found.append(accuracy_on_test(network, factory, data, CPU))
-        mean, spread = np.mean(found), np.std(found)
-        seconds = time.process_time() - started
+        for k in range(asked.repeats):
+            drawn = Rng(k).fork("view settings").fork("images")
+            chosen = condensery.load(asked.set) if asked.set else random_selection(pool, asked.ipc, drawn)
+            found.append(accuracy(chosen, data, teacher, changes, k, asked))
         print(
-            f"{name:32} {100 * mean:.2f} ± {100 * spread:.2f} (n = {len(found)}), {seconds:.0f} s", flush=True
+            f"{name:32} {100 * np.mean(found):.2f} ± {100 * np.std(found):.2f} (n = {len(found)}), "
+            f"{time.process_time() - started:.0f} s; teacher {100 * teacher.accuracy:.1f} %",
+            flush=True,
         )
 
 

@@ -21,7 +21,8 @@ from condensery.text import readable_bytes
 
 HERE = Path(__file__).parent
 PAGES = tuple(
-    HERE.parent / page for page in ("README.md", "docs/results.md", "docs/minutes.md", "results/README.md")
+    HERE.parent / page
+    for page in ("README.md", "docs/results.md", "docs/minutes.md", "docs/making.md", "results/README.md")
 )
 NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "digits"}
 SUBJECTS = {
@@ -47,6 +48,8 @@ SUBJECTS = {
     "vae": "VAE",
     "gmmn": "GMMN",
     "mmd": "MMD",
+    "it-gan": "IT-GAN",
+    "dim": "DiM",
     "patches": "patches",
     "whole": "the whole set",
 }
@@ -70,9 +73,10 @@ MINUTES = "minutes.jsonl"  # sets made in minutes, by benchmarks/minutes.py: a t
 CURVES = (
     "curves.jsonl"  # sets of one run after several numbers of updates: the picture of accuracy over minutes
 )
+PHOTOS = "photos.jsonl"  # photos of hand signs: likewise
 METHODS_TABLE = "methods.jsonl"  # every method for the same minutes, by benchmarks/methods.py: likewise
 _OTHER = ("speed.jsonl", "size.jsonl", "fast_settings.jsonl", "generators.jsonl", "generative.jsonl")
-_NO_SCORES = (MINUTES, METHODS_TABLE, CURVES, *_OTHER)
+_NO_SCORES = (MINUTES, PHOTOS, METHODS_TABLE, CURVES, *_OTHER)
 
 
 def rows() -> list[dict[str, Any]]:
@@ -251,18 +255,43 @@ def minutes() -> list[str]:
         lambda run: f"{sum(run['condense_seconds']) / len(run['condense_seconds']) / 60:.1f}",
         False,
     )
+    row("condensed images, labels of views", score("dm"), True)
     row("patches of real images, labels of views", score("patches"), True)
     row("random images, labels of views", score("random set"), True)
-    row("bytes of either", lambda run: size("patches")(run) or size("random set")(run), True)
-    row("their teacher itself; bytes; minutes to train it", lambda run: teacher(run["labelled_by"]), True)
+    row(
+        "bytes of each",
+        lambda run: next((s for of in ("dm", "patches", "random set") if (s := size(of)(run))), None),
+        True,
+    )
+    row("their teacher itself; its bytes and minutes", lambda run: teacher(run["labelled_by"]), True)
     return lines
 
 
 def teacher(record: dict[str, Any]) -> str:
-    """ "82.0 (n = 1); 347 kB; 8.1", "?" where the record does not say the minutes."""
+    """ "82.0 (n = 1); 347 kB; 8.1 min", without the minutes where the record does not say them."""
     seconds = record.get("training_seconds")
     said = [f"{100 * record['accuracy']:.1f} (n = 1)", readable_bytes(record["bytes"])]
-    return "; ".join([*said, "?" if seconds is None else f"{seconds / 60:.1f}"])
+    return "; ".join([*said, *([] if seconds is None else [f"{seconds / 60:.1f} min"])])
+
+
+def photos() -> list[str]:
+    """Sets of photos: one line for each score, the best first, with all the minutes that it took, teacher included."""
+    runs = [json.loads(line) for line in (HERE / PHOTOS).read_text(encoding="utf-8").splitlines()]
+    last = {(s["subject"].removesuffix(" set"), s["labels"]): (s, run) for run in runs for s in run["scores"]}
+    scores = sorted(last.values(), key=lambda pair: -pair[0]["mean"])
+    lines = ["| trained on | test accuracy, % | bytes | minutes to make |", "|---|---|---|---|"]
+    for score, run in scores:
+        teacher = run["labelled_by"] or {}
+        seconds = sum(run["condense_seconds"]) / len(run["condense_seconds"])
+        seconds += teacher.get("training_seconds", 0) + teacher.get("seconds", 0)
+        made = score["subject"] not in ("random", "whole")
+        name = SUBJECTS.get(score["subject"], "random images")
+        labels = "" if score["labels"] == "hard" else f", labels of {score['labels']} by a teacher"
+        lines.append(
+            f"| {name}{labels} | {accuracy(score)} (n = {score['n']}) | {readable_bytes(score['bytes'])} | "
+            f"{f'{seconds / 60:.0f}' if made else ''} |"
+        )
+    return lines
 
 
 def methods() -> list[str]:
@@ -283,13 +312,15 @@ def methods() -> list[str]:
         lines += [f"{budget:g} minutes for each set:", ""]
         lines += [f"| test accuracy, % | {' | '.join(heads)} |", "|---|" + "---|" * len(columns)]
         for method, name in SUBJECTS.items():
+            if method not in METHODS and method != "random":
+                continue
             cells = {  # the last line on a cell counts
                 (row["cell"]["data"], row["cell"]["ipc"]): _method_cell(row)
                 for row in of_budget
                 if row["cell"]["method"] == method
             }
-            if cells:
-                lines.append(f"| {name} | " + " | ".join(cells.get(column, "") for column in columns) + " |")
+            said = (cells.get(column, "not measured") for column in columns)
+            lines.append(f"| {name} | " + " | ".join(said) + " |")
         lines.append("")
     return [*lines, *_method_commands(rows)]
 
@@ -302,19 +333,41 @@ def _method_cell(row: dict[str, Any]) -> str:
     """Accuracy by each recipe, what is published, minutes, bytes and n, a line each; or why there is no set."""
     if "failed" in row:
         return f"not made: {row['failed']}"
-    cell = row["cell"]
-    lines = [
-        f"{'own recipe' if s['recipe'] == 'own recipe' else 'common'} {accuracy(s)}" for s in row["scores"]
-    ]
-    if found := own_paper(cell["data"], cell["method"], cell["ipc"]):
+    cell, scores = row["cell"], row["scores"]
+    own = [s for s in scores if s["recipe"] == "own recipe"]
+    common = [s for s in scores if s["recipe"] != "own recipe"]
+    learned = [s for s in common if s["labels"] == "learned"]
+    shown = learned[0] if learned else common[0]
+    classes = f"; with classes {_mean(common[0])}" if learned and common[0] is not shown else ""
+    lines = [f"own recipe {_mean(own[0]) if own else '-'}", f"common {_mean(shown)}{classes}"]
+    found = own_paper(cell["data"], cell["method"], cell["ipc"])
+    if not found:
+        lines.append("published -")
+    else:
         value, network = found
         with_it = "" if network == MAIN else f" with {network}"
-        lines.append(
-            f"published {in_percent(value)}{with_it}{share(row, cell['method']) if row['steps'] else ''}"
-        )
-    first, minutes = row["scores"][0], sum(row["wall_seconds"]) / len(row["wall_seconds"]) / 60
-    lines.append(f"{minutes:.1f} min, {readable_bytes(first['bytes'])}, n = {first['n']}")
+        again = judged_again(cell["data"], cell["method"], cell["ipc"])
+        more = f", judged again {in_percent(again)}" if again else ""
+        part = share(row, cell["method"]) if row["steps"] else ""
+        lines.append(f"published {in_percent(value)}{with_it}{more}{part}")
+    minutes = sum(row["wall_seconds"]) / len(row["wall_seconds"]) / 60
+    narrow = "" if row["condensed_with"] in (MAIN, None) else f", {row['condensed_with']}"
+    lines.append(f"{minutes:.1f} min{narrow}, {readable_bytes(shown['bytes'])}, n = {shown['n']}")
     return "<br>".join(lines)
+
+
+def _mean(score: dict[str, Any]) -> str:
+    """With its spread, where there is more than one network."""
+    return accuracy(score) if score["n"] > 1 else f"{100 * score['mean']:.1f}"
+
+
+def judged_again(data: str, method: str, ipc: int) -> Published | None:
+    """What others found who trained on the sets that a method's authors published."""
+    for table in tables():
+        for one in table.cells:
+            if (one.data, one.method, one.ipc, one.column) == (data, method, ipc, "Its sets judged again"):
+                return one.value
+    return None
 
 
 def own_paper(data: str, method: str, ipc: int) -> tuple[Published, str] | None:
@@ -445,6 +498,7 @@ def render() -> dict[str, str]:
         "summary": "\n".join(summary(found)),
         "minutes": "\n".join(minutes()),
         "curves": "\n".join(curves_table()),
+        "photos": "\n".join(photos()),
         "methods": "\n".join(methods()),
         "contrast": "\n".join(contrast(found)),
         "cross-architecture": "\n".join(cross_architecture(found)),

@@ -113,7 +113,7 @@ def test_training_that_diverges_names_the_step_and_the_rate() -> None:
 
     with pytest.raises(
         Diverged,
-        match=r"its loss is inf at step 2 of 3, with a learned rate of -500: begin with a smaller one",
+        match="its loss is inf at step 2 of 3, with a learned rate of -500: begin",
     ):
         descend(loss, (torch.zeros(1),), [-500.0, 1.0, 1.0])
 

@@ -79,7 +79,8 @@ def condense(
         seed: decides every random draw.
         device: "auto", "cpu" or "cuda".
         precision: in which networks compute: "float32", or "bfloat16", which is faster on processors that have
-            instructions for it and gives other images of the same worth (docs/speed.md).
+            instructions for it and gives other images of the same worth, or "float32-compiled", which rounds
+            elsewhere (docs/speed.md).
         out: a new folder for checkpoints and result; None keeps everything in memory.
         resume: go on if `out` holds this run already, to the same bits as if it had never stopped.
         checkpoint_every: seconds between checkpoints.

@@ -174,7 +174,9 @@ _ACCURACY = Fields(
         **dict.fromkeys(("protocol", "network", "data"), TEXT),
     }
 )
-PRECISION = Value("float32 or bfloat16", lambda x: x in ("float32", "bfloat16"))
+PRECISION = Value(
+    "float32, bfloat16 or float32-compiled", lambda x: x in ("float32", "bfloat16", "float32-compiled")
+)
 """In which networks compute; float32 where a record does not say."""
 START = Value("null, or texts called set and sha256", _is_start)
 """The set that a run started from: its file and its digest, see `condensery.artifact.digest`."""

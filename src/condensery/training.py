@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from condensery.data.pool import batches
 from condensery.errors import BadInput
 from condensery.models.batch_norm import mixes_samples
-from condensery.models.precision import FLOAT32, precision_of
+from condensery.models.precision import BFLOAT16, FLOAT32, precision_of
 from condensery.models.registry import NetworkFactory
 from condensery.records import ImageData, ImageSpec
 from condensery.rng import Rng
@@ -35,7 +35,7 @@ def default_chunk(device: torch.device, precision: str = FLOAT32) -> int | None:
     """Images per pass: few on a CPU, where activations should stay in cache; whole batches on a GPU."""
     if device.type != "cpu":
         return None
-    return CPU_CHUNK if precision == FLOAT32 else _LOW_CHUNK
+    return _LOW_CHUNK if precision == BFLOAT16 else CPU_CHUNK
 
 
 def forward_layout(images: Tensor) -> Tensor:

@@ -94,6 +94,17 @@ def test_a_search(four: ImageData, tmp_path: Path) -> None:
     assert sum("whole set: " in line for line in said) == 4
 
 
+def test_networks_are_ranked_by_the_whole_set_too(four: ImageData, tmp_path: Path) -> None:
+    asked = {**SMALL, "settings": {}, "steps": None, "estimate": False, "whole": True}
+    found = condensery.search(four, ["random", "early"], out=tmp_path / "s", **asked)
+    *_, stopped, whole = found.rankings
+    assert whole.proxy == "whole set" and whole.validation == found.whole and whole.images == 36
+    assert whole.chosen == max(found.whole, key=lambda name: found.whole[name])
+    assert set(whole.correlations) == {3, 4} and set(whole.correlations.values()) <= {1.0, None}
+    assert stopped.images == 36 < 2 * 250  # all that there are: two iterations would see more
+    assert html(found.report()).count("from the whole training part, %") == 2  # no plot against itself
+
+
 def test_a_stopped_search_goes_on_network_by_network(
     four: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,7 +143,7 @@ def test_a_stopped_search_goes_on_network_by_network(
         ({"sample": 5}, "--sample must be from 2 to the 4 networks of the grid, not 5"),
         ({"proxies": []}, "name a proxy with --proxies"),
         ({"proxies": ["dmm"]}, "unknown proxy 'dmm'; there are early, .*did you mean 'dm'"),
-        ({"grid": {"depth": [1]}}, "--sample 4 of one network: give the grid more values"),
+        ({"grid": {"depth": [1]}, "sample": 4}, "--sample 4 of one network: give the grid more values"),
         ({"grid": None, "network": "resnet18"}, "one of ConvNets: give resnet18 its own with --grid"),
         ({"whole_epochs": -1}, "--whole-epochs must be 0, for none, or more, not -1"),
         ({"ipc": 10}, "the class '0' has 10 training images, 1 of them for validation: lower --ipc 10"),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from condensery.cli.output import SPARE, Output
+from condensery.cli.output import SPARE, Output, table
 from condensery.cli.tables import accuracy_table, measurement_table
 from condensery.evaluation import OWN, Evaluation, Score
 from condensery.report.contents import Measurement
@@ -83,3 +83,18 @@ def test_a_narrow_terminal_shows_methods_and_accuracies_whole_and_names_what_it_
     for name in ("to make", "images", "steps", "size"):
         assert (name in shown) != (name in last and "columns have no room for" in last), name
     assert ("no room" in last) == (columns < 100)
+
+
+def test_heads_of_numbers_are_not_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    row = {
+        "set": "dm",
+        "network": "convnet+width=8+depth=3",
+        ">augmentation": "protocol",
+        ">accuracy %": "11.2 ± 0.9",
+    }
+    Output().show(table([{**row, ">±sets": "1.1", ">±nets": "0.6", ">epochs": "301", ">time": "1 min 36 s"}]))
+    head = capsys.readouterr().out.splitlines()[0]
+    assert head.split()[-4:] == ["±sets", "±nets", "epochs", "time"] and len(head) <= 80

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,26 @@ from condensery.training_recipe import Recipe
 
 RNG = Rng(3)
 Maker = Callable[..., Any]
+
+
+# ---- features
+
+
+def test_features_of_one_class_are_held_at_a_time(make_selection: Maker) -> None:
+    """A set of a thousand classes would not fit otherwise."""
+    made: list[weakref.ref[Tensor]] = []
+    held = []
+
+    @dataclass(frozen=True)
+    class Spy(Herding):
+        @staticmethod
+        def order(found: Tensor, count: int) -> Tensor:
+            made.append(weakref.ref(found))
+            held.append(sum(one() is not None for one in made))
+            return herd(found, count)
+
+    Spy(weights="random").select(make_selection(), RNG)
+    assert len(made) == 3 and max(held) == 1
 
 
 # ---- herding

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 import condensery
-from condensery import BadInput, Rng, driver, get_method
+from condensery import BadInput, Rng, Task, driver, get_method
 from condensery.errors import FailedWork
 from condensery.matching import unrolling
 from condensery.training_recipe import own_recipe
@@ -53,6 +54,30 @@ def test_images_and_rates_are_those_of_a_graph_through_the_whole_training(make_t
         network = task.new_network(rng.fork("advance").fork("network"))
     torch.testing.assert_close(state.synthetic.images.detach(), images.detach(), rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(state.synthetic.rates.detach(), raw.detach(), rtol=1e-3, atol=1e-4)
+
+
+def test_gradients_are_those_of_finite_differences_in_double_precision(make_task, monkeypatch) -> None:
+    """Of images and of what the rates are made of, in a random direction each."""
+    task, method, state = begun(make_task)
+    real, classes = task.real_batch(9, RNG)
+    monkeypatch.setattr(Task, "real_batch", lambda *_: (real.double(), classes))
+    leaves = [t.detach().double().requires_grad_() for t in state.leaves()]
+    synthetic = replace(state.synthetic, images=leaves[0], rates=leaves[1])
+    state = replace(state, synthetic=synthetic, networks={"network": state.network.double()})
+    (term,) = method.terms(task, state, RNG)
+    found = torch.autograd.grad(term, leaves)
+    for leaf, gradient in zip(leaves, found, strict=True):
+        direction = torch.randn(leaf.shape, generator=RNG.torch(), dtype=torch.float64)
+        around = []
+        for step in (1e-5, -1e-5):
+            with torch.no_grad():
+                leaf += step * direction
+            (term,) = method.terms(task, state, RNG)
+            around.append(float(term.detach()))
+            with torch.no_grad():
+                leaf -= step * direction
+        slope = (around[0] - around[1]) / 2e-5
+        assert float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-5)
 
 
 def test_the_set_is_trained_in_its_order_at_its_rates(make_task) -> None:

@@ -71,6 +71,23 @@ def test_one_image_and_a_rate_of_a_half_give_the_class_mean(make_task) -> None:
         )
 
 
+@pytest.mark.parametrize("at_once", [16, 1 << 14])
+def test_classes_that_go_through_the_network_together_give_the_same_gradient(
+    make_task, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """Whole batches, as on a GPU: two classes of 8 real images and one, or all three."""
+    monkeypatch.setattr("condensery.methods.dm._AT_ONCE", at_once)
+    found = []
+    for chunk in (4, None):
+        method, task = get_method("dm", real_batch=8), make_task(ipc=3, chunk=chunk)
+        state = driver.begin(method, task, RNG)
+        terms = list(method.terms(task, state, RNG.fork("step")))
+        found.append((len(terms), *torch.autograd.grad(sum(terms), state.leaves())))
+    (alone, expected), (together, gradient) = found
+    assert (alone, together) == (3, 2 if at_once == 16 else 1)
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_fewer_real_images_are_drawn_if_asked(make_task) -> None:
     """With one real image the target is that image, which differs from step to step."""
     task, method, state = begun(make_task, ipc=1, image_lr=0.5, image_momentum=0.0, real_batch=1)

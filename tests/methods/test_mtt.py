@@ -80,6 +80,27 @@ def test_loss_and_gradients_are_those_of_autograd(gradient: str, labels: str, ma
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * scale)
 
 
+def test_gradients_are_those_of_finite_differences_in_double_precision(make_task) -> None:
+    """Of images and rate, with all augmentations, in a random direction each."""
+    task, method, state = begun(make_task, augmentation="auto", syn_batch=3)
+    images, rate = (t.detach().double().requires_grad_() for t in state.leaves())
+    synthetic = replace(state.synthetic, images=images, rates=rate)
+    state = replace(state, synthetic=synthetic, networks={"network": state.network.double()})
+    _, found = gradients(method, task, state)
+    for leaf, gradient in zip((images, rate), found, strict=True):
+        direction = torch.randn(leaf.shape, generator=RNG.torch(), dtype=torch.float64)
+        around = []
+        for step in (1e-5, -1e-5):
+            with torch.no_grad():
+                leaf += step * direction
+            (term,) = method.terms(task, state, RNG)
+            around.append(float(term.detach()))
+            with torch.no_grad():
+                leaf -= step * direction
+        slope = (around[0] - around[1]) / 2e-5
+        assert float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-5)
+
+
 def test_teslas_gradient_is_not_the_exact_one_but_near_it(make_task) -> None:
     """At small rates the two agree; at large ones they part: an approximation, and measured here as one."""
     apart = []

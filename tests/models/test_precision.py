@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import cast
 
 import pytest
@@ -127,7 +128,9 @@ def test_accuracy_is_near(digits: ImageData) -> None:
 
 
 def test_an_unknown_precision_is_refused() -> None:
-    with pytest.raises(BadInput, match="unknown precision 'float16'; choose float32 or bfloat16"):
+    with pytest.raises(
+        BadInput, match="unknown precision 'float16'; choose float32, bfloat16 or float32-compiled"
+    ):
         resolve("convnet").computing_in("float16")
 
 
@@ -137,3 +140,24 @@ def test_a_processor_without_instructions_is_told(monkeypatch: pytest.MonkeyPatc
     assert "has no instructions for bfloat16" in (slow_note("bfloat16", CPU) or "")
     monkeypatch.setattr(precision, "_has_instructions", lambda device: True)
     assert slow_note("bfloat16", CPU) is None
+
+
+def test_compiled_passes_are_near_and_gradients_are_those_of_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All networks of a kind share the code. Here without C++, which takes 20 seconds to compile."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    precision._compiled.cache_clear()
+    factory, found = resolve("convnet+width=8+depth=1"), []
+    for seed in range(2):
+        plain = factory.build(SPEC, Rng(seed))
+        fast = factory.computing_in("float32-compiled").build(SPEC, Rng(seed))
+        assert precision_of(fast) == "float32-compiled"
+        assert torch.equal(fast(images()), plain(images())), "with gradients it is the network itself"
+        with torch.no_grad():
+            ours, theirs = (cast(Embedding, network.embed)(images()) for network in (fast, plain))
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+        found.append(ours)
+    assert not torch.equal(*found)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(BadInput, match="--precision float32-compiled needs a C"):
+        factory.computing_in("float32-compiled").build(SPEC, Rng(0))
+    precision._compiled.cache_clear()

@@ -149,6 +149,7 @@ def test_without_batch_norm(name: str, plain: str) -> None:
     ("name", "said"),
     [
         ("convnt", "did you mean 'convnet'"),
+        ("convnet+width=8,mlp", "one network is wanted here, not 'convnet.width=8,mlp'; dm takes several"),
         ("", "there are convnet, mlp"),
         ("ConvNetX", "convnet, mlp, lenet"),
         ("convnet+dept=3", "did you mean 'depth'"),

@@ -30,8 +30,9 @@ class Making(Options, panel="Run"):
     network: str = "convnet"
     """Architecture that the method looks through, see condense networks. A name with options, such as
     convnet+depth=4, or your own as package.module:factory."""
-    precision: Annotated[str, Flag("float32|bfloat16")] = "float32"
-    """What networks compute in. bfloat16 is faster where the processor has instructions for it, see docs/speed.md."""
+    precision: Annotated[str, Flag("float32|bfloat16|float32-compiled")] = "float32"
+    """What networks compute in. bfloat16 is faster where the processor has instructions for it; float32-compiled is
+    for long runs and needs a C++ compiler, see docs/speed.md."""
     steps: int | None = None
     """Updates of the images (default: the preset's)."""
     preset: str | None = None

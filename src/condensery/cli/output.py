@@ -68,8 +68,12 @@ def table(rows: Iterable[Mapping[str, str | Sequence[str]]], title: str = "") ->
     names = list(dict.fromkeys(name for row in texts for name in row))
     for name in names:
         flush = {"justify": "right", "no_wrap": True} if name.startswith(">") else {"overflow": "fold"}
-        least = min(_NARROWEST, max(row[name].cell_len for row in texts if name in row))
-        found.add_column(plain(*name.lstrip(">").split("\n")), min_width=least, **flush)  # type: ignore[arg-type]
+        head = plain(*name.lstrip(">").split("\n"))
+        every = [head, *(row[name] for row in texts if name in row)]
+        widest = max(line.cell_len for cell in every for line in cell.split("\n"))
+        # numbers and their heads are not cut
+        least = widest if name.startswith(">") else min(_NARROWEST, widest)
+        found.add_column(head, min_width=least, **flush)  # type: ignore[arg-type]
     for row in texts:
         found.add_row(*(row.get(name, "") for name in names))
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import ClassVar, cast
 
 import torch
@@ -23,6 +24,8 @@ from condensery.optimizers import SGD
 from condensery.pretraining import NetworkPool, pool_preparation, require_keepable, trained_networks
 from condensery.rng import Rng
 from condensery.text import count
+
+_AT_ONCE = 1 << 14  # real images
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,9 @@ class DM:
         if mixes_samples(network):
             yield self._joint_gap(embed, *zip(*pairs, strict=True))
             return
+        if task.chunk is None:
+            yield from self._gaps_of_many(task, embed, classes, pairs, rng)
+            return
         for c, (real, synthetic) in zip(classes, pairs, strict=True):
             with rng.fork("layers", c).seeded(task.device):  # dropout must not depend on the classes before
                 with torch.no_grad():
@@ -192,6 +198,20 @@ class DM:
             f"networks of {wanted} validation accuracy, from {self.trained_networks} that are first trained on the "
             f"real images for {count(self.trained_epochs, 'epoch')} each, unless the cache has them"
         ]
+
+    def _gaps_of_many(
+        self,
+        task: Task,
+        embed: Embedding,
+        classes: Sequence[int],
+        pairs: Iterator[tuple[Tensor, Tensor]],
+        rng: Rng,
+    ) -> Iterator[Tensor]:
+        """The same terms, added up for as many classes as a GPU embeds at once: there each call costs time."""
+        many = max(1, _AT_ONCE // self.real_batch)
+        for first in range(0, len(classes), many):
+            with rng.fork("layers", classes[first]).seeded(task.device):
+                yield self._joint_gap(embed, *zip(*islice(pairs, many), strict=True))
 
     @staticmethod
     def _joint_gap(embed: Embedding, real: tuple[Tensor, ...], synthetic: tuple[Tensor, ...]) -> Tensor:

@@ -20,7 +20,7 @@ from condensery.models import custom
 from condensery.models.classic import MLP, VGG11, AlexCifarNet, AlexNet, LeNet
 from condensery.models.convnet import ConvNet, published_depth
 from condensery.models.custom import Constructor
-from condensery.models.precision import FLOAT32, computing_in, require_precision
+from condensery.models.precision import BFLOAT16, FLOAT32, computing_in, require_precision
 from condensery.models.resnet import ResNet18, ResNet18AP
 from condensery.records import ImageSpec
 from condensery.rng import Rng
@@ -118,7 +118,7 @@ class NetworkFactory:
 
         Nothing is known of a user's own network. In bfloat16 that layout takes twice the time.
         """
-        return self.kind in _NETWORKS and self.precision == FLOAT32
+        return self.kind in _NETWORKS and self.precision != BFLOAT16
 
     def build(self, spec: ImageSpec, rng: Rng) -> nn.Module:
         """A new network on the CPU, in training mode, with torch's default initialisation drawn from `rng`.
@@ -184,6 +184,10 @@ def resolve(name: str) -> NetworkFactory:
         BadInput: unknown name, option or value; the message lists what there is.
     """
     base, *settings = name.strip().split("+")
+    if "," in name and ":" not in base:
+        raise BadInput(
+            f"one network is wanted here, not {name!r}; dm takes several, see its --other-networks"
+        )
     if ":" in base:
         constructor = custom.import_factory(base)
         options = {key: custom.guess(text) for key, text in _split_options(name, settings).items()}

@@ -109,7 +109,7 @@ class Search:
             tuple(self._facts()),
             (),
             tables=(Table(said, columns, tuple(map(_row, self.rankings))),) if self.rankings else (),
-            plots=tuple(self._plot(one) for one in self.rankings),
+            plots=tuple(self._plot(one) for one in self.rankings if one.proxy != WHOLE_SET),
             skipped=(*self.left_out.items(), *self.problems),
             command=self.command,
         )
