@@ -40,7 +40,7 @@ def require_shared(method: Method, processes: int) -> None:
     if processes < 1:
         raise BadInput(f"--processes must be at least 1, not {processes}")
     if processes > 1 and not getattr(method, "splits", ""):
-        able = ", ".join(name for name, one in METHODS.items() if getattr(one, "splits", ""))
+        able = ", ".join(sorted(name for name, one in METHODS.items() if getattr(one, "splits", "")))
         raise BadInput(f"--processes {processes} is for {able}: {method.name} works in one process")
 
 

@@ -90,7 +90,7 @@ def test_what_the_images_hold_is_said_first(condense, photos) -> None:
         "Images of 8x8 pixels, colour, values 0 to 255 of 255",
         "Not used: cat/notes.txt",
     ]
-    assert done.code == 0 and lines[at + 4].startswith("about ")
+    assert done.code == 0 and lines[at + 4].startswith("timing ") and lines[at + 5].startswith("about ")
 
 
 def test_a_dry_run(condense) -> None:
