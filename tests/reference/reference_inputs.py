@@ -9,10 +9,26 @@ import torch
 from torch import Tensor, nn
 
 
-def wave(*shape: int, phase: float = 0.0) -> Tensor:
-    """Values in -1..1 without a pattern that a network could see."""
+def double_wave(*shape: int, phase: float = 0.0) -> Tensor:
+    """Values in -1..1 without a pattern that a network could see, in double precision."""
     k = torch.arange(math.prod(shape), dtype=torch.float64)
-    return torch.sin((k * k % 997) * 0.37 + phase).view(shape).float()
+    return torch.sin((k * k % 997) * 0.37 + phase).view(shape)
+
+
+def wave(*shape: int, phase: float = 0.0) -> Tensor:
+    """The same in single precision."""
+    return double_wave(*shape, phase=phase).float()
+
+
+def double_filled(network: nn.Module, number: int = 0, about: float = 1.0) -> nn.Module:
+    """The network with this number of those drawn: biases and norms about a value, weights scaled by their inputs."""
+    network = network.double()
+    with torch.no_grad():
+        for i, parameter in enumerate(network.parameters()):
+            values = double_wave(*parameter.shape, phase=1.0 + i + 10 * number)
+            flat = parameter.ndim == 1
+            parameter.copy_(about + 0.2 * values if flat else values / math.sqrt(parameter[0].numel()))
+    return network
 
 
 def fill(network: nn.Module) -> nn.Module:

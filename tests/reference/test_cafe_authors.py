@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 
 import pytest
 import torch
+from reference_inputs import double_filled
+from reference_inputs import double_wave as wave
 from torch import Tensor, nn
 
 from condensery import ImageSpec, Rng, State, Task, driver, get_method
@@ -28,20 +29,8 @@ SPEC = ImageSpec(3, SIDE, SIDE, tuple("abcdefghij"), (0.0,) * 3, (1.0,) * 3)
 FACTORY, CPU, RNG = resolve("convnet+width=3"), torch.device("cpu"), Rng(0)
 
 
-def wave(*shape: int, phase: float) -> Tensor:
-    """As in reference_inputs, in double precision."""
-    k = torch.arange(math.prod(shape), dtype=torch.float64)
-    return torch.sin((k * k % 997) * 0.37 + phase).view(shape)
-
-
 def network() -> nn.Module:
-    made = FACTORY.build(SPEC, RNG).double()
-    with torch.no_grad():
-        for i, parameter in enumerate(made.parameters()):
-            values = wave(*parameter.shape, phase=1.0 + i)
-            scaled = 1 + 0.2 * values if parameter.ndim == 1 else values / math.sqrt(parameter[0].numel())
-            parameter.copy_(scaled)
-    return made
+    return double_filled(FACTORY.build(SPEC, RNG))
 
 
 class Pool:

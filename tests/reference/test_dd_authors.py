@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 import torch
+from reference_inputs import double_filled
+from reference_inputs import double_wave as wave
 from torch import Tensor, nn
 
 from condensery import ImageSpec, Rng, State, Task, driver, get_method
@@ -26,20 +28,8 @@ SPEC = ImageSpec(1, 28, 28, tuple("0123456789"), (0.0,), (1.0,))
 FACTORY, CPU, RNG = resolve("lenet"), torch.device("cpu"), Rng(0)
 
 
-def wave(*shape: int, phase: float) -> Tensor:
-    """As in reference_inputs, in double precision."""
-    k = torch.arange(math.prod(shape), dtype=torch.float64)
-    return torch.sin((k * k % 997) * 0.37 + phase).view(shape)
-
-
 def network(number: int) -> nn.Module:
-    made = FACTORY.build(SPEC, RNG).double()
-    with torch.no_grad():
-        for i, parameter in enumerate(made.parameters()):
-            values = wave(*parameter.shape, phase=1.0 + i + 10 * number)
-            scaled = 0.2 * values if parameter.ndim == 1 else values / math.sqrt(parameter[0].numel())
-            parameter.copy_(scaled)
-    return made
+    return double_filled(FACTORY.build(SPEC, RNG), number, about=0.0)
 
 
 class NoPool:

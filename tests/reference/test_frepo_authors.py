@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from reference_inputs import double_wave as wave
 from torch import Tensor, nn
 
 from condensery import ImageSpec, Rng, State, Task, driver, get_method
@@ -26,12 +27,6 @@ from condensery.synthetic import Pixels
 THEIRS = json.loads((Path(__file__).parent / "frepo_authors.json").read_text("utf-8"))
 CLASSES, CPU, RNG = 6, torch.device("cpu"), Rng(0)
 SPEC = ImageSpec(1, 4, 5, tuple("abcdef"), (0.0,), (1.0,))
-
-
-def wave(*shape: int, phase: float) -> Tensor:
-    """As in reference_inputs, in double precision."""
-    k = torch.arange(math.prod(shape), dtype=torch.float64)
-    return torch.sin((k * k % 997) * 0.37 + phase).view(shape)
 
 
 class Features(nn.Module):

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 import torch
+from reference_inputs import double_filled
+from reference_inputs import double_wave as wave
 from torch import Tensor, nn
 
 from condensery import ImageSpec, Rng, State, Task, driver, get_method
@@ -40,12 +42,6 @@ SHAPES = {
 }
 
 
-def wave(*shape: int, phase: float) -> Tensor:
-    """As in reference_inputs, in double precision."""
-    k = torch.arange(math.prod(shape), dtype=torch.float64)
-    return torch.sin((k * k % 997) * 0.37 + phase).view(shape)
-
-
 def scaled(shape: tuple[int, ...], phase: float, about: float) -> Tensor:
     """A bias or norm about a value, or weights over the root of their inputs."""
     values = wave(*shape, phase=phase)
@@ -53,11 +49,7 @@ def scaled(shape: tuple[int, ...], phase: float, about: float) -> Tensor:
 
 
 def network(number: int) -> nn.Module:
-    made = FACTORY.build(SPEC, RNG).double()
-    with torch.no_grad():
-        for i, parameter in enumerate(made.parameters()):
-            parameter.copy_(scaled(tuple(parameter.shape), 1.0 + i + 10 * number, 1.0))
-    return made
+    return double_filled(FACTORY.build(SPEC, RNG), number)
 
 
 @pytest.mark.parametrize("judged", ["every", "last"])

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from reference_inputs import double_wave as wave
 from torch import Tensor
 
 from condensery import ImageSpec, Rng, State, Task, driver, get_method
@@ -24,12 +24,6 @@ from condensery.synthetic import Pixels
 THEIRS = json.loads((Path(__file__).parent / "kip_authors.json").read_text("utf-8"))
 SPEC = ImageSpec(1, 4, 5, ("a", "b", "c"), (0.0,), (1.0,))
 CPU, RNG = torch.device("cpu"), Rng(0)
-
-
-def wave(*shape: int, phase: float) -> Tensor:
-    """As in reference_inputs, in double precision."""
-    k = torch.arange(math.prod(shape), dtype=torch.float64)
-    return torch.sin((k * k % 997) * 0.37 + phase).view(shape)
 
 
 @pytest.mark.parametrize("case", ["ntk1", "ntk3", "nngp1", "nngp3"])

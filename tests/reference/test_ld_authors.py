@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from reference_inputs import double_filled
+from reference_inputs import double_wave as wave
 from torch import Tensor, nn
 
 from condensery import ImageSpec, Rng, State, Task, driver, get_method
@@ -26,21 +27,8 @@ SPEC = ImageSpec(3, 8, 8, tuple("abc"), (0.0,) * 3, (1.0,) * 3)
 FACTORY, CPU, RNG = resolve("convnet+width=4+depth=1+norm=none"), torch.device("cpu"), Rng(0)
 
 
-def wave(*shape: int, phase: float) -> Tensor:
-    """As in reference_inputs, in double precision."""
-    k = torch.arange(math.prod(shape), dtype=torch.float64)
-    return torch.sin((k * k % 997) * 0.37 + phase).view(shape)
-
-
 def network(number: int) -> nn.Module:
-    """The network with this number of all that were drawn."""
-    made = FACTORY.build(SPEC, RNG).double()
-    with torch.no_grad():
-        for i, parameter in enumerate(made.parameters()):
-            values = wave(*parameter.shape, phase=1.0 + i + 10 * number)
-            flat = parameter.ndim == 1
-            parameter.copy_(0.2 * values if flat else values / math.sqrt(parameter[0].numel()))
-    return made
+    return double_filled(FACTORY.build(SPEC, RNG), number, about=0.0)
 
 
 @pytest.mark.parametrize("variant", ["second-order", "ridge"])

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 import torch
+from reference_inputs import double_filled
+from reference_inputs import double_wave as wave
 from torch import Tensor, nn
 
 from condensery import ImageSpec, Rng, State, Task, driver, get_method
@@ -30,20 +32,8 @@ SPEC = ImageSpec(3, 8, 8, ("a", "b", "c"), (0.0,) * 3, (1.0,) * 3)
 FACTORY, CPU, RNG = resolve("convnet+width=4+depth=2"), torch.device("cpu"), Rng(0)
 
 
-def wave(*shape: int, phase: float) -> Tensor:
-    """As in reference_inputs, in double precision."""
-    k = torch.arange(math.prod(shape), dtype=torch.float64)
-    return torch.sin((k * k % 997) * 0.37 + phase).view(shape)
-
-
 def network(expert: int = 0) -> nn.Module:
-    made = FACTORY.build(SPEC, RNG).double()
-    with torch.no_grad():
-        for i, parameter in enumerate(made.parameters()):
-            values = wave(*parameter.shape, phase=1.0 + i + 10 * expert)
-            scaled = 1 + 0.2 * values if parameter.ndim == 1 else values / math.sqrt(parameter[0].numel())
-            parameter.copy_(scaled)
-    return made
+    return double_filled(FACTORY.build(SPEC, RNG), expert)
 
 
 def transforms(recorded: list[dict[str, Any]]) -> list[Parameters]:
@@ -110,33 +100,53 @@ def test_three_updates_of_images_and_rate(case: str, monkeypatch: pytest.MonkeyP
         first = theirs["start_epochs"][now["update"]]
         return stages[first], stages[first + asked["expert_epochs"]]
 
-    def picked(self: MTT, task: Task, step: int, rng: Rng) -> Tensor:
-        per_pass, size = (1, 6) if asked["no_aug"] is False else (2, 4)
-        passes = math.ceil(asked["syn_steps"] / per_pass)
-        order = torch.tensor(theirs["orders"][now["update"] * passes + step // per_pass])
-        return order.split(size)[::-1][step % per_pass]  # they take the last part first
-
     def augmented(self: SiameseAugmentation, images: Tensor, rng: Rng) -> Tensor:
         step = int(rng.path.rpartition(":")[2])
         drawn = transforms(theirs["augmentations"])[5 * now["update"] + step] if self.groups else None
         return self.apply(images, drawn) if drawn else images
 
     monkeypatch.setattr(MTT, "_segment", segment)
-    monkeypatch.setattr(MTT, "_picked", picked)
     monkeypatch.setattr(SiameseAugmentation, "__call__", augmented)
-    counts = uniform(IPC, CLASSES)
-    images = wave(CLASSES * IPC, 3, 8, 8, phase=20.0).requires_grad_()
+    three_updates(
+        method, given_images(IPC, asked), theirs, now, 6 if asked["no_aug"] is False else 4, monkeypatch
+    )
+
+
+def given_images(ipc: int, asked: dict[str, Any]) -> Pixels:
+    """Images, and the rate that theirs begin with."""
+    images = wave(CLASSES * ipc, 3, 8, 8, phase=20.0).requires_grad_()
     rate = torch.tensor([asked["lr_teacher"]], dtype=torch.float64, requires_grad=True)
-    groups = [{"params": [images], "lr": asked["lr_img"]}, {"params": [rate], "lr": asked["lr_lr"]}]
-    optimizer = torch.optim.SGD(groups, momentum=method.image_momentum)  # type: ignore[attr-defined]
-    state = State.of(replace(Pixels(images, counts), rates=rate), optimizer, network())
-    task = Task(NoPool(), FACTORY, counts, CPU)  # type: ignore[arg-type]
+    return replace(Pixels(images, uniform(ipc, CLASSES)), rates=rate)
+
+
+def three_updates(
+    method: Any,
+    synthetic: Pixels,
+    theirs: dict[str, Any],
+    now: dict[str, int],
+    batch: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Losses, rates and images are theirs. `now` holds the number of the update; a step trains on `batch` images."""
+    images, rate, asked = synthetic.images, synthetic.rates, theirs["settings"]
+    assert rate is not None
+
+    def picked(self: MTT, task: Task, step: int, rng: Rng) -> Tensor:
+        per_pass = math.ceil(len(images) / batch)
+        passes = math.ceil(asked["syn_steps"] / per_pass)
+        order = torch.tensor(theirs["orders"][now["update"] * passes + step // per_pass])
+        return order.split(batch)[::-1][step % per_pass]  # they take the last part first
+
+    monkeypatch.setattr(MTT, "_picked", picked)
+    groups = [{"params": [images], "lr": method.image_lr}, {"params": [rate], "lr": method.rate_lr}]
+    state = State.of(synthetic, torch.optim.SGD(groups, momentum=method.image_momentum), network())
+    task = Task(NoPool(), FACTORY, synthetic.counts, CPU)  # type: ignore[arg-type]
     for update in range(3):
         now["update"] = update
         state, loss = driver.advance(method, task, state, RNG)
         assert loss == pytest.approx(theirs["losses"][update], rel=1e-12)
         assert float(rate.detach()) == pytest.approx(theirs["rates"][update], rel=1e-12)
-    close(images.detach().flatten()[::5], theirs["images"])
+    close(images.detach().flatten()[:: theirs.get("stride", 5)], theirs["images"])
 
 
 class NoPool:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from reference_inputs import double_wave as wave
 from torch import Tensor, nn
 
 from condensery import ImageSpec, Rng, State, Task, driver, get_method
@@ -27,12 +28,6 @@ THEIRS = json.loads((Path(__file__).parent / "rfad_authors.json").read_text("utf
 CLASSES, IPC, NETWORKS = 4, 2, 2
 SPEC = ImageSpec(3, 8, 8, tuple("abcd"), (0.0,) * 3, (1.0,) * 3)
 FACTORY, CPU, RNG = resolve("convnet+width=4+depth=2+norm=none"), torch.device("cpu"), Rng(0)
-
-
-def wave(*shape: int, phase: float) -> Tensor:
-    """As in reference_inputs, in double precision."""
-    k = torch.arange(math.prod(shape), dtype=torch.float64)
-    return torch.sin((k * k % 997) * 0.37 + phase).view(shape)
 
 
 def network(number: int) -> nn.Module:
