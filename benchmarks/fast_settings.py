@@ -11,24 +11,24 @@ the preset. With --views N a teacher labels N views of each image, and the set i
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from rows import measure
 from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor, nn
 from view_settings import without_test
 
 import condensery
-from condensery import BadInput, ImageData, LabelSettings, Rng, TeacherSettings, ViewSampling
+from condensery import ImageData, LabelSettings, Rng, TeacherSettings, ViewSampling
 from condensery.augment import SiameseAugmentation, augment_pair, resolve_strategy
 from condensery.matching.moments import segment_means, squared_gap
 from condensery.memory import keep_freed_memory
@@ -238,8 +238,9 @@ class Prepared:
         return network.state_dict()
 
 
-def tried(name: str, key: dict[str, Any], data: ImageData) -> dict[str, Any]:
+def tried(data: ImageData, key: dict[str, Any]) -> dict[str, Any]:
     """The row of a try."""
+    name = key["tried"]
     changes = dict(TRIED[name])
     steps, network = changes.pop("steps", 300), key["network"]
     accuracies, seconds = [], []
@@ -282,18 +283,9 @@ def main() -> None:
     same = {"data": Path(asked.data).name, "size": asked.size, "ipc": asked.ipc, "network": asked.network}
     if asked.views:
         same["views"] = asked.views
-    done = asked.results.read_text().splitlines() if asked.results.exists() else []
     for name in asked.tried.split(","):
         key = {**same, "seeds": asked.seeds, "tried": name}
-        if any(json.loads(line)["key"] == key for line in done):
-            continue
-        try:
-            row = tried(name, key, data)
-        except BadInput as error:
-            print(f"{name}: {error}")
-            continue
-        with asked.results.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        measure(asked.results, key, partial(tried, data))
 
 
 if __name__ == "__main__":

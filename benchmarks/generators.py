@@ -14,15 +14,17 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from rows import measure
 from view_settings import without_test
 
 import condensery
-from condensery import BadInput, ImageData
+from condensery import ImageData
 from condensery.memory import keep_freed_memory
 from condensery.methods import get_method
 from condensery.provenance import environment
@@ -164,9 +166,8 @@ def main() -> None:
         "--table", action="store_true", help="print what is in --results, and measure nothing"
     )
     asked = parser.parse_args()
-    done = asked.results.read_text().splitlines() if asked.results.exists() else []
     if asked.table:
-        print(table([json.loads(line) for line in done], asked.group))
+        print(table([json.loads(line) for line in asked.results.read_text().splitlines()], asked.group))
         return
     keep_freed_memory()
     data = condensery.load_images(asked.data)
@@ -175,16 +176,8 @@ def main() -> None:
     same = {"data": Path(asked.data).name, **{name: getattr(asked, name) for name in names}}
     for name, changes in TRIED[asked.group].items():
         key = {"group": asked.group, "tried": name, **same}
-        known = any(json.loads(line)["key"] == key for line in done)
-        if known or (asked.only and name not in asked.only.split(",")):
-            continue
-        try:
-            found = row(name, changes, data, key)
-        except BadInput as error:
-            print(f"{name}: {error}")
-            continue
-        with asked.results.open("a") as file:
-            file.write(json.dumps(found) + "\n")
+        if not asked.only or name in asked.only.split(","):
+            measure(asked.results, key, partial(row, name, changes, data))
 
 
 if __name__ == "__main__":
