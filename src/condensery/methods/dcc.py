@@ -11,19 +11,20 @@ networks and inner_warmup updates of each; scheme is of DSA.
 
 Differences from the paper and from the authors' code:
 
-1. Distance and batch norm as in DC (condense methods dc); the transformations of DSAC as in DSA (condense methods dsa).
-2. Ends of the warm-up. Algorithm 1: after 251 networks or 11 updates (>). Their code and ours: 250 and 10 (>=).
-3. Sum or mean. Algorithm 1 adds the classes' gradients up; their code and ours take means. Cosine distances agree but
+1. Ends of the warm-up. Algorithm 1: after 251 networks or 11 updates (>). Their code and ours: 250 and 10 (>=).
+2. Sum or mean. Algorithm 1 adds the classes' gradients up; their code and ours take means. Cosine distances agree but
    for the 1e-6; `euclidean` changes by the square of the number of classes.
-4. Scale of the loss. One distance takes the place of one for each class at the same learning rate, as in their code.
-5. The simple warm-up is not in their code, and the paper gives no length. The default of 10 updates fills all updates
+3. Scale of the loss. One distance takes the place of one for each class at the same learning rate, as in their code.
+4. The simple warm-up is not in their code, and the paper gives no length. The default of 10 updates fills all updates
    at 1 and 10 images per class, which Table 5 cannot have measured: give --inner-warmup.
-6. Loops at other budgets. Their code ends there. We interpolate as DC does: 2 gives (10, 10), 5 (10, 25), 100 (50, 10).
-7. Mirrored digits. Their command line mirrors SVHN unless told otherwise, `auto` does not. Expected: published DSAC
+5. Loops at other budgets. Their code ends there. We interpolate as DC does: 2 gives (10, 10), 5 (10, 25), 100 (50, 10).
+6. Mirrored digits. Their command line mirrors SVHN unless told otherwise, `auto` does not. Expected: published DSAC
    numbers on SVHN may be with mirroring.
-8. A flag. Without `--contrast` their program is DC or DSA with these loops: here --method dc --init real --outer-loop
+7. A flag. Without `--contrast` their program is DC or DSA with these loops: here --method dc --init real --outer-loop
    10 --inner-loop 5 at 1 image per class.
-9. The fine-grained sets of Table 1 (ImageNet at 32 pixels): give a folder of such images.
+8. The fine-grained sets of Table 1 (ImageNet at 32 pixels): give a folder of such images.
+9. Those of DC on distance and batch norm hold too (condense methods dc), for DSAC those of DSA on the transformations
+   (condense methods dsa).
 """
 
 from __future__ import annotations

@@ -8,21 +8,21 @@ Fields: as in DC, but augmentation from thesis section 4.4.4 and scheme from Tab
 
 Differences from the paper and from the authors' code:
 
-1. All of DC (condense methods dc).
-2. Parameters. They seed the global generator from the clock for every class, equally for both calls, and overwrite a
+1. Parameters. They seed the global generator from the clock for every class, equally for both calls, and overwrite a
    vector with its first element, which newer PyTorch refuses. We draw once, on the CPU, and apply twice.
-3. Grid of `scale` and `rotate`. `align_corners` is true, as in DM (condense methods dm).
-4. Saturation and contrast of `SiameseAugmentation` are the width and half the width of an interval around 1, theirs a
+2. Grid of `scale` and `rotate`. `align_corners` is true, as in DM (condense methods dm).
+3. Saturation and contrast of `SiameseAugmentation` are the width and half the width of an interval around 1, theirs a
    factor and a term of a uniform number. At the defaults the distributions are equal. Strengths are no fields.
-5. Images that are not square. Their rotation shears them; ours keeps the aspect ratio.
-6. CIFAR-100 at 50 images per class. The published 42.8 has loops of 10 and 10 (appendix B.1): the preset `paper` sets
+4. Images that are not square. Their rotation shears them; ours keeps the aspect ratio.
+5. CIFAR-100 at 50 images per class. The published 42.8 has loops of 10 and 10 (appendix B.1): the preset `paper` sets
    them. The default is (50, 10).
-7. Not the augmentation of later papers. IDC and its relatives always apply flip, color and cutout, and one of the
+6. Not the augmentation of later papers. IDC and its relatives always apply flip, color and cutout, and one of the
    others.
-8. Schemes. Their code has the Siamese one only. Ours for the rest: the network trains on transformed images in all
+7. Schemes. Their code has the Siamese one only. Ours for the rest: the network trains on transformed images in all
    schemes but `real`; with several groups, `independent` draws one for each side; rows (A) and (E) of Table 4.4 train
    for the 301 epochs of plain images.
-9. Batch norm. The real images that set the statistics are not transformed.
+8. Batch norm. The real images that set the statistics are not transformed.
+9. All of DC hold too (condense methods dc).
 """
 
 from __future__ import annotations
