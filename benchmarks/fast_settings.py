@@ -59,6 +59,8 @@ TRIED: dict[str, dict[str, Any]] = {
     "matched in views": {"views": True},
     "matched in views that a teacher classifies": {"views": True, "taught": 10.0},
     "matched as ever and classified by a teacher": {"taught": 10.0},
+    "16 tiles classified by a teacher": {"factor": 4, "taught": 10.0},
+    "16 tiles classified by a teacher a third as much": {"factor": 4, "taught": 3.0},
 }
 """What each try changes."""
 
