@@ -28,6 +28,7 @@ from condensery.run_folder import RunFolder, RunSettings
 from condensery.session import Options, Session, StepReport
 from condensery.synthetic import GIVEN, Start, start_of
 from condensery.synthetic.pixels import INITS
+from condensery.team import Team
 from condensery.text import count
 from condensery.training import default_chunk
 
@@ -50,7 +51,7 @@ def condense(
     checkpoint_every: float = 60.0,
     time_limit: float | None = None,
     memory: int | str | None = None,
-    processes: int = 1,
+    processes: int | Team = 1,
     evaluate_at: Sequence[int] = (),
     protocol: str | Protocol = "quick",
     callback: Callable[[StepReport], None] | None = None,
@@ -87,7 +88,8 @@ def condense(
         time_limit: seconds after which the run stops cleanly with what it has.
         memory: bytes, or text such as "3GiB", that the run may take in memory, or on a GPU there; a step is tried
             before anything is written. None for no bound.
-        processes: of this machine that share each step, for methods that can be shared; see docs/cluster.md.
+        processes: of this machine that share each step, for methods that can be shared, or the team that
+            `condensery.together.launched` found; see docs/cluster.md.
         evaluate_at: numbers of updates after which the set is evaluated, by `protocol`.
         callback: called after every step.
         announce: called with lines of text for a person.

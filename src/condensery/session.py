@@ -27,6 +27,7 @@ from condensery.provenance import environment, origin, peak_memory, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.run_folder import Curve, RunFolder, RunSettings
 from condensery.synthetic import Learned, Start
+from condensery.team import LostProcess, Team
 from condensery.text import count, readable_seconds
 from condensery.training import default_chunk
 
@@ -71,7 +72,7 @@ class Options:
         announce: called with lines of text for a person.
         memory: bytes, or text such as "3GiB", that the run may take, see `condensery.memory.at_most`; None for no
             bound. A step is tried before anything is written.
-        processes: of this machine that share each step, see `condensery.together`.
+        processes: of this machine that share each step, see `condensery.together`; or a `together.launched` team.
     """
 
     device: str = "auto"
@@ -82,7 +83,7 @@ class Options:
     callback: Callable[[StepReport], None] | None = None
     announce: Callable[[str], None] = silent
     memory: int | str | None = None
-    processes: int = 1
+    processes: int | Team = 1
 
     def __post_init__(self) -> None:
         if self.memory is not None:
@@ -211,6 +212,12 @@ class Session:
                 self._loop(signals)
             except (_Stop, Interrupted, FailedWork) as reason:
                 stopped = reason
+            if not isinstance(stopped, FailedWork):
+                self.task.team.leave()
+            elif (
+                isinstance(stopped, LostProcess) and signals and self.folder
+            ):  # the same Ctrl-C, at another process
+                stopped = self._interrupted(self.folder)
             self._save(stopped)
             if self.folder:
                 self.folder.save_picture(self.result(), self.options.announce)
@@ -252,10 +259,13 @@ class Session:
 
     def _stop_if_asked(self, signals: Sequence[int]) -> None:
         if signals and self.folder:
-            raise Interrupted(
-                f"stopped after step {self.state.step} of {self.settings.steps}; nothing is lost: "
-                f"continue with condense run --resume --out {self.folder.path}"
-            )
+            raise self._interrupted(self.folder)
+
+    def _interrupted(self, folder: RunFolder) -> Interrupted:
+        return Interrupted(
+            f"stopped after step {self.state.step} of {self.settings.steps}; nothing is lost: "
+            f"continue with condense run --resume --out {folder.path}"
+        )
 
     def _stop_if_out_of_time(self, seconds: float) -> None:
         limit = self.options.time_limit
@@ -351,7 +361,7 @@ class Session:
             "seconds": round(curve.seconds, 1),
             "memory": peak_memory(self.task.device),
             "accuracies": [*curve.accuracy, *self.noted],
-            **({"processes": self.options.processes} if self.options.processes > 1 else {}),
+            **({"processes": self.task.team.size} if self.task.team.size > 1 else {}),
             **environment(self.task.device),
         }
 
