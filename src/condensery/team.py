@@ -67,7 +67,7 @@ class Team:
         """
         gloo, how = dist.ProcessGroupGloo, TO_MEET
         if host is not None:
-            how = gloo._Options()
+            how = gloo._Options()  # pyright: ignore[reportAttributeAccessIssue]
             how._timeout, how._devices = TO_MEET, [gloo.create_device(hostname=host)]
         return Team(number, size, gloo(place, number, size, how), lost)
 

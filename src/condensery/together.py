@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,10 +22,10 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from condensery import driver
 from condensery.data import load
@@ -72,10 +73,10 @@ def launched(processes: int = 1) -> Team:
         )
     try:
         with _ended_by_signals():
-            place, number, size = next(dist.rendezvous("env://", timeout=TO_MEET))
+            place, number, size = next(rendezvous("env://", timeout=TO_MEET))
             _require_alike(place, number, size)
-            return Team.joined(number, size, place, lambda: _LEFT, None)
-    except (RuntimeError, ValueError) as error:
+            return Team.joined(number, size, place, lambda: _LEFT, _own_address())
+    except (RuntimeError, ValueError, OSError) as error:
         at = ":".join(os.environ[name] for name in _OF_LAUNCHERS[1:])
         raise FailedWork(
             f"the {told} processes of this run did not meet at {at}: {one_line(error)}; see docs/cluster.md"
@@ -91,6 +92,17 @@ def _ended_by_signals() -> Iterator[None]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def _own_address() -> str | None:
+    """That from which this machine reaches the first one; None where GLOO_SOCKET_IFNAME names a network."""
+    if os.environ.get("GLOO_SOCKET_IFNAME"):
+        return None
+    host, port = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
+    family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind) as asked:
+        asked.connect(place)  # sends nothing
+        return str(asked.getsockname()[0])
 
 
 def _require_alike(place: Any, number: int, size: int) -> None:
