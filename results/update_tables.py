@@ -296,13 +296,8 @@ def photos() -> list[str]:
 
 def methods() -> list[str]:
     """Every method for the same minutes: methods down, data sets and budgets across; a table for each time."""
-    file = HERE / METHODS_TABLE
-    rows = (
-        [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
-    )
-    if not rows:
-        return ["Not measured yet."]
-    lines = []
+    rows = method_rows()
+    lines = [] if rows else ["Not measured yet.", ""]
     for budget in sorted({row["cell"]["minutes"] for row in rows}):
         of_budget = [row for row in rows if row["cell"]["minutes"] == budget]
         columns = list(
@@ -322,7 +317,11 @@ def methods() -> list[str]:
             said = (cells.get(column, "not measured") for column in columns)
             lines.append(f"| {name} | " + " | ".join(said) + " |")
         lines.append("")
-    return [*lines, *_method_commands(rows)]
+    return lines[:-1]
+
+
+def method_rows() -> list[dict[str, Any]]:
+    return lines_of(METHODS_TABLE) if (HERE / METHODS_TABLE).exists() else []
 
 
 def _cell_place(row: dict[str, Any]) -> tuple[bool, int]:
@@ -381,11 +380,11 @@ def own_paper(data: str, method: str, ipc: int) -> tuple[Published, str] | None:
     return None
 
 
-def _method_commands(rows: list[dict[str, Any]]) -> list[str]:
-    """The commands behind the cells, once for each machine and commit, and what each method was made with."""
-    made = [row for row in rows if "failed" not in row]
+def method_commands() -> list[str]:
+    """Where the cells of `methods` were measured, and what each set was made with."""
+    made = [row for row in method_rows() if "failed" not in row]
     if not made:
-        return []
+        return ["Not measured yet."]
     places = dict.fromkeys((row["hardware"], row["commit"]) for row in made)
     where = "; ".join(f"{hardware}, commit `{commit}`" for hardware, commit in places)
     judged = ", ".join(dict.fromkeys(f"`{row['protocol']}`" for row in made))
@@ -405,7 +404,7 @@ def _place(run: dict[str, Any]) -> tuple[bool, int]:
 def contrast(found: list[dict[str, Any]]) -> list[str]:
     """Runs at 1 image per class on CIFAR-10 beside the same with other loops, updates and rates."""
     lines = [
-        "| method | start | updates | loops | image rate | classes at once | accuracy, % |",
+        "| method | start | updates | loops | image rate | classes at once | accuracy, % (n) |",
         "|---|---|---|---|---|---|---|",
     ]
     methods = ("dc", "dcc", "dsa", "dsac")
@@ -424,7 +423,7 @@ def contrast(found: list[dict[str, Any]]) -> list[str]:
                 f"{outer}, {inner}" if outer > 1 else "1, -",
                 fields["image_lr"],
                 at_once(fields),
-                accuracy(score) + f" (n = {score['n']})",
+                f"{narrow(score)} ({score['n']})",
             )
             lines.append(f"| {' | '.join(map(str, cells))} |")
     return lines
@@ -500,6 +499,7 @@ def render() -> dict[str, str]:
         "curves": "\n".join(curves_table()),
         "photos": "\n".join(photos()),
         "methods": "\n".join(methods()),
+        "method-commands": "\n".join(method_commands()),
         "contrast": "\n".join(contrast(found)),
         "cross-architecture": "\n".join(cross_architecture(found)),
         "details": "\n".join([f"All on {machines(found)}.", "", *details(found)]),

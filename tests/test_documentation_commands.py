@@ -19,7 +19,7 @@ from condensery.methods import get_method
 ROOT = Path(__file__).parents[1]
 NARROW = "convnet+width=8+depth=1"
 PAGES = [
-    *("README", "use", "evaluation", "minutes", "report", "file-format"),
+    *("README", "use", "evaluation", "../results/README", "report", "file-format"),
     *(
         f"methods/{page.stem}"
         for page in sorted((ROOT / "docs/methods").glob("*.md"))

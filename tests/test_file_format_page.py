@@ -1,4 +1,4 @@
-"""The code of docs/file-format.md, and the loop of docs/use.md, run on a file with labels of views."""
+"""The code of docs/file-format.md and its example, and the loop of docs/use.md, run on a file with labels of views."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import read_labels_of_views
 import torch
 
 import condensery
@@ -17,7 +18,7 @@ from condensery.views import Views
 
 pytestmark = pytest.mark.usefixtures("fresh_cache")
 PAGE = (Path(__file__).parents[1] / "docs" / "file-format.md").read_text(encoding="utf-8")
-READING, ALONE = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+(READING,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 USE = (Path(__file__).parents[1] / "docs" / "use.md").read_text(encoding="utf-8")
 PLAIN = re.findall(r"^```python\n(.*?)^```", USE, re.MULTILINE | re.DOTALL)[-1]
 
@@ -60,12 +61,13 @@ def test_the_plain_loop_learns(labelled: condensery.SyntheticSet, digits: ImageD
 
 
 def test_the_code_without_condensery_makes_the_same_views(labelled: condensery.SyntheticSet) -> None:
-    names = run(ALONE)
-    assert "condensery" not in names and "import condensery" not in ALONE
+    source = Path(read_labels_of_views.__file__).read_text(encoding="utf-8")
+    assert "import condensery" not in source and "from condensery" not in source
+    tensors, header = read_labels_of_views.read("labelled/set.safetensors")
     assert isinstance(labelled.targets, Views)
     every = torch.arange(len(labelled))
     for v in range(4):
-        views, probabilities = names["view"](v)
+        views, probabilities = read_labels_of_views.view(tensors, header, v)
         torch.testing.assert_close(views, labelled.targets.of(labelled.images, every, v), rtol=0, atol=1e-6)
         torch.testing.assert_close(probabilities, labelled.targets.probabilities(every, v), rtol=0, atol=1e-7)
 
@@ -76,3 +78,11 @@ def test_reading_a_plain_set(digits: ImageData, tmp_path: Path, monkeypatch: pyt
     condensery.save(chosen, "set.safetensors")
     names = run(READING)
     assert torch.equal(names["images"], chosen.images) and len(names["dataset"]) == 20
+
+
+def test_the_example_prints_a_line_for_each_view(
+    labelled: condensery.SyntheticSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert read_labels_of_views.main("labelled/set.safetensors") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [f"view {v}" for v in range(4)]

@@ -6,6 +6,23 @@ if a network is trained towards more than classes; `whitening.*` where normalise
 key `condensery` holds a JSON object with `format` (2), `spec` (see `ImageSpec.to_json`), `record`, `training`, `views`
 (step and temperature of their labels) and `sha256` (hex), which covers all of these and every tensor. Files of format
 1, without `training`, `views` and what they describe, are read as ever; their `sha256` covers images and labels alone.
+
+Keys of `record`, of which none decides how a set is trained on:
+
+method, fields, network, precision, seed  what made it; every field; precision `float32` where nothing is said
+ipc                        images per class: a number, or a list with one for each class where they differ
+start                      the set that it started from: `set`, its file, and `sha256` over images, classes and targets
+step, steps, loss          updates made and asked for, the last loss
+seconds, memory            of all sessions; most bytes held (on a GPU torch's)
+data                       `source`, `options` of `load_images`, `fingerprint` (SHA-256 over pixels, labels and class
+                           names), `prints` (the same of the parts `train` and `test`)
+accuracies                 of evaluations; one with `data` was measured on test images of another source
+labels                     who labelled it: `teacher` (network, epochs, stage, weights or size of what it sees, test
+                           accuracy, bytes), `views`, `temperature`, `bits`, `seed`
+time, hardware, versions, commit  where and when
+indices                    of a selection: where in the training set each image is, counted from 0
+files                      of an imported set; its method is `imported`
+drawn                      of a set that a generator drew: its `set` and `sha256`, `ipc`, `seed`
 """
 
 from __future__ import annotations

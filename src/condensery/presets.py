@@ -34,7 +34,7 @@ PRESETS = ("fast", "paper")
 _DEFAULTS = {"network": "convnet", "seed": 0}  # of every command that makes a set
 _CONDITIONS = ("data", "network", "ipc", "least_ipc", "most_ipc", "least_side", "when")
 LEAST_DETAIL = 0.7
-"""Of the variance within images, what tiles of more than 2x2 must keep to be worth their number (docs/minutes.md)."""
+"""Of the variance within images, what tiles beyond 2x2 must keep to be worth their number (benchmarks/README.md)."""
 _NOTHING: Mapping[str, Any] = {}
 _OF_DATA = ("whitening",)  # options of the images, not of a method
 

@@ -58,7 +58,8 @@ class Learning(Options, panel="How it is learned"):
         Mapping[str, Any], Flag("NAME=VALUE", arguments.settings, list[str], names=("--learning",))
     ] = field(default_factory=dict)
     """A setting of learners, such as eeil.steps=500. Without a learner's name it is for all that have it. Can be
-    repeated."""
+    repeated. eeil has steps=5000 lr=.01 balanced_steps=500 balanced_lr=.001 weight=1 temperature=2 batch_size=256;
+    gdumb has epochs=1000; er has passes=1 lr=.03 batch_size=10."""
     network: str = "convnet"
     """Architecture of learners and methods, see condense networks."""
     augmentation: str = "auto"

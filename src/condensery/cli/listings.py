@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from typing import Annotated, Any
 
 from condensery.cli import declared
@@ -26,7 +28,7 @@ class Methods(Output):
     """List methods and selections, or the options of one.
 
     Methods make images, with condense run. Selections take real ones, with
-    condense select.
+    condense select. Of one, also its source and what differs from it are shown.
 
     Examples:
 
@@ -36,7 +38,7 @@ class Methods(Output):
     """
 
     name: Annotated[str | None, Flag("NAME", positional=True)] = None
-    """A method or selection, whose options are then shown."""
+    """A method or selection, whose options, source and differences are then shown."""
 
     def work(self) -> None:
         if self.name is not None:
@@ -46,7 +48,7 @@ class Methods(Output):
             self.show(table({kind: one.name, "what it is": one.summary} for one in known.values()))
             self.say()
         self.say("Methods make images, with condense run; a selection holds real ones, by condense select.")
-        self.say("Fields and defaults of one: condense methods NAME")
+        self.say("Fields of one, and what differs from its paper: condense methods NAME")
         listed = [(kind, one) for kind, known in kinds.items() for one in known.values()]
         self.result([{"name": one.name, "kind": kind, "summary": one.summary} for kind, one in listed])
 
@@ -70,9 +72,29 @@ class Methods(Output):
             self.show(
                 table({"flag": f.flag, "default": str(f.default), "what it does": f.doc} for f in fields)
             )
+        source, differences = _origin(sys.modules[type(method).__module__].__doc__ or "")
+        self._show_origin(source, differences)
+        facts |= {"source": source, "differences": differences}
         self.result(
             {**facts, "fields": [{**vars(f), "flag": f.flag, "type": f.kind.__name__} for f in fields]}
         )
+
+    def _show_origin(self, source: list[str], differences: list[str]) -> None:
+        if source:
+            self.say()
+            self.show(table({"where it comes from": paragraph} for paragraph in source))
+        if differences:
+            rows = enumerate(differences, 1)
+            self.say()
+            self.show(table({">": str(i), "what differs from the publication": told} for i, told in rows))
+
+
+def _origin(docstring: str) -> tuple[list[str], list[str]]:
+    """Of a module's docstring: the paragraphs below its title, and the numbered differences that end it."""
+    told, _, counted = docstring.partition("\nDifferences from the paper")
+    paragraphs = [" ".join(part.split()) for part in told.split("\n\n")[1:]]
+    found = re.split(r"^\d+\. ", counted, flags=re.MULTILINE)[1:]
+    return [part for part in paragraphs if part], [" ".join(one.split()) for one in found]
 
 
 class Networks(Output):

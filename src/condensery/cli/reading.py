@@ -159,6 +159,7 @@ class Export(Output):
     Formats:
 
       npz          numpy: images (normalised), labels, class_names, mean, std
+                   record (JSON text), perhaps targets or views.*, training
       pt           the same as a dict for torch.load(path, weights_only=True)
       parquet      a folder for datasets.load_dataset (8-bit PNG inside)
       png          a folder per class of 8-bit PNG files

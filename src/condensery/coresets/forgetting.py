@@ -3,6 +3,14 @@
 M. Toneva et al., "An empirical study of example forgetting during deep neural network learning", ICLR 2019; thesis
 section 2.1, equation 2.3. What counts for images that are never learned, and how runs are added up, is that of the
 authors' `order_examples_by_forgetting.py`.
+
+An image is forgotten when it is wrong after it was right, looked at once an epoch before its step. One that was never
+right counts as the number of epochs, so few epochs keep what was never learned.
+
+Differences from the papers:
+
+1. Training is SGD at 0.01, momentum 0.9, weight decay 5e-4, batches of 256, no augmentation; each paper has its own.
+2. Images are ranked class by class, as the thesis does; Toneva et al. rank the whole training set.
 """
 
 from __future__ import annotations

@@ -2,6 +2,14 @@
 
 M. Welling, "Herding dynamical weights to learn", ICML 2009; S.-A. Rebuffi et al., "iCaRL", CVPR 2017,
 Algorithm 4; thesis section 2.1, equation 2.1, class by class.
+
+x_k = argmin over the x not yet chosen of | mu - (phi(x) + sum_{i<k} phi(x_i)) / k |, where phi is the input of the last
+layer and mu its mean over the class.
+
+Differences from the papers:
+
+1. Training is SGD at 0.01, momentum 0.9, weight decay 5e-4, batches of 256, no augmentation; each paper has its own.
+2. Features are not scaled to unit length, as in equation 2.1; iCaRL scales them.
 """
 
 from __future__ import annotations

@@ -2,6 +2,12 @@
 
 G. W. Wolf, "Facility location", 2011; O. Sener and S. Savarese, "Active learning for convolutional neural networks: a
 core-set approach", ICLR 2018, Algorithm 1; thesis section 2.1, equation 2.2. Which image comes first: thesis A.3.
+
+x_k = argmax over x of min_{j<k} | phi(x) - phi(x_j) |, where phi is the input of the last layer.
+
+Differences from the papers:
+
+1. Training is SGD at 0.01, momentum 0.9, weight decay 5e-4, batches of 256, no augmentation; each paper has its own.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Tongzhou Wang and Phillip Isola, "Understanding contrastive representation learning through alignment and uniformity
 on the hypersphere", ICML 2020; used on condensed sets by Lee et al. (ICML 2022, Figure 6: CIFAR-10, 50 images per
-class, DC beside DCC, features of six ResNet-18 and VGG-11 trained on the real images). Lower is better in both.
+class, DC beside DCC, features of six ResNet-18 and VGG-11 trained on the real images). Lower is better in both. Open
+there, and ours: networks are trained as DM's; pairs are all of a class, once (Wang and Isola: two views of an image).
 """
 
 from __future__ import annotations

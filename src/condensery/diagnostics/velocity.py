@@ -4,7 +4,8 @@ Lee et al., ICML 2022, section 3.3 and Figure 4, after Stanislav Fort et al., Ne
 learning". The kernel is the Gram matrix of the Jacobian of the matching loss with respect to the synthetic images:
 K[i, j] is the inner product of the loss gradients of images i and j. Its velocity between two updates is one
 minus the cosine of the two kernels. Lee et al. find peaks wherever a new network begins, higher in DCC than in DC,
-which is why DCC warms up; to see those of DCC itself measure it with warmup="none".
+which is why DCC warms up; to see those of DCC itself measure it with warmup="none". The number of images, which the
+figure does not name, is the set's. A step is one update, so real batches change too; Fort et al. keep the images.
 """
 
 from __future__ import annotations

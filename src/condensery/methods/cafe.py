@@ -3,6 +3,20 @@
 Kai Wang, Bo Zhao, Xiangyu Peng, Zheng Zhu, Shuo Yang, Shuo Wang, Guan Huang, Hakan Bilen, Xinchao Wang and Yang You,
 "CAFE: Learning to Condense Dataset by Aligning Features", CVPR 2022, arXiv 2203.01531; constants that the paper leaves
 out are those of the authors' code (kaiwang960112/CAFE, b718ff5).
+
+Fields: the paper gives augmentation (`auto` is CAFE+DSA); ours are most_updates and most_epochs; the authors' code
+gives all others.
+
+Differences from the paper and from the authors' code:
+
+1. Bounds. Neither loop of theirs has one, and either can run for ever. Ours stop at `most_updates` and `most_epochs`.
+2. Accuracy window. Theirs adds each accuracy to a tenth of the last: the window holds a running sum.
+3. Cross entropy of the network's own head on real images, which they add, has no gradient to the images: left out.
+4. Steps are image updates here, not networks.
+5. Any number of classes, size and depth. Their code is for ten classes and 32x32 colour images.
+6. Evaluation is the common protocol; theirs trains 600 epochs without augmentation, 1,000 with.
+7. Weights of layers. 0.1 for all blocks but the last, 1 for the last, 2 for the embedding: they count the last pooling
+   and its flattened form.
 """
 
 from __future__ import annotations

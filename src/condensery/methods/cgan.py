@@ -2,6 +2,10 @@
 
 Bo Zhao's thesis (2022), appendix A.3 and Table T8, after Mehdi Mirza and Simon Osindero, "Conditional Generative
 Adversarial Nets", arXiv 1411.1784.
+
+Differences from the paper:
+
+1. Classes are one-hot vectors, and there is no classifier.
 """
 
 from __future__ import annotations

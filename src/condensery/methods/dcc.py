@@ -1,9 +1,30 @@
 """DCC and DSAC: dataset condensation with contrastive signals.
 
-Saehyung Lee, Sanghyuk Chun, Sangwon Jung, Sangdoo Yun and Sungroh Yoon, ICML 2022, arXiv 2202.02916, Algorithm 1
-and equation 10. DC measures a distance for each class and adds them up, which lets features that all classes share
+Saehyung Lee, Sanghyuk Chun, Sangwon Jung, Sangdoo Yun and Sungroh Yoon, ICML 2022, arXiv 2202.02916, Algorithm 1 and
+equation 10. DC measures a distance for each class and adds them up, which lets features that all classes share
 dominate; DCC adds up the gradients of the classes and measures one distance. DSAC is DCC with Siamese augmentation.
-Constants that the paper leaves out are those of the authors' `main.py`.
+Constants that the paper leaves out are those of the authors' `main.py` (Saehyung-Lee/DCC, 5073a44).
+
+Fields: section 4.1 gives iterations, outer_loop (which the paper calls the inner one), inner_loop and image_lr;
+Algorithm 1 init; section 3.3 and Table 5 warmup; the authors' code all others. The bilevel warm-up lasts outer_warmup
+networks and inner_warmup updates of each; scheme is of DSA.
+
+Differences from the paper and from the authors' code:
+
+1. Ends of the warm-up. Algorithm 1: after 251 networks or 11 updates (>). Their code and ours: 250 and 10 (>=).
+2. Sum or mean. Algorithm 1 adds the classes' gradients up; their code and ours take means. Cosine distances agree but
+   for the 1e-6; `euclidean` changes by the square of the number of classes.
+3. Scale of the loss. One distance takes the place of one for each class at the same learning rate, as in their code.
+4. The simple warm-up is not in their code, and the paper gives no length. The default of 10 updates fills all updates
+   at 1 and 10 images per class, which Table 5 cannot have measured: give --inner-warmup.
+5. Loops at other budgets. Their code ends there. We interpolate as DC does: 2 gives (10, 10), 5 (10, 25), 100 (50, 10).
+6. Mirrored digits. Their command line mirrors SVHN unless told otherwise, `auto` does not. Expected: published DSAC
+   numbers on SVHN may be with mirroring.
+7. A flag. Without `--contrast` their program is DC or DSA with these loops: here --method dc --init real --outer-loop
+   10 --inner-loop 5 at 1 image per class.
+8. The fine-grained sets of Table 1 (ImageNet at 32 pixels): give a folder of such images.
+9. Those of DC on distance and batch norm hold too (condense methods dc), for DSAC those of DSA on the transformations
+   (condense methods dsa).
 """
 
 from __future__ import annotations

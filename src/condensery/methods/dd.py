@@ -2,6 +2,21 @@
 
 Tongzhou Wang, Jun-Yan Zhu, Antonio Torralba and Alexei A. Efros, "Dataset Distillation", 2018, arXiv 1811.10959,
 algorithm 1; constants that the paper leaves out are those of the authors' code (ssnl/dataset-distillation, 98e4894).
+
+Fields: section 3 gives weights; the authors' code for MNIST all others. iterations are 400 passes over MNIST; the
+preset `paper` sets what they take for CIFAR-10.
+
+Differences from the paper and from the authors' code:
+
+1. Initial weights. Theirs: Xavier's rule, biases of 0. Ours are torch's. Expected: a few points either way.
+2. Memory. They keep the graph of every step's gradient, we compute each again: the same gradient in half more time.
+3. The last loss is computed in evaluation mode, as theirs, except for batch norm, whose statistics nothing has
+   measured.
+4. Real batches are drawn anew for each update; theirs go through the shuffled data.
+5. Networks at once. They can average over several per update (`--sample_n_nets`); their default is one, as ours.
+6. More images per class than steps. With `per_step` 1 our 10 per class are their 10 steps. Where classes differ in
+   number, the last steps hold those that have more.
+7. Poisoning and adaptation (sections 3.5, 3.6) are not offered.
 """
 
 from __future__ import annotations

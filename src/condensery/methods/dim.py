@@ -2,8 +2,13 @@
 
 Kai Wang, Jianyang Gu, Daquan Zhou, Zheng Zhu, Wei Jiang and Yang You, "DiM: Distilling Dataset into Generative Model",
 arXiv 2303.04707: a conditional GAN first, then logits of images from random noise are matched with those of real ones
-by networks of a pool. There networks are trained on new draws in every epoch. Here a set holds one draw, so that its
-number of images is what it says; `condense draw` makes others.
+by networks of a pool.
+
+Differences from the paper:
+
+1. Their networks are trained on new draws in every epoch. Here a set holds one draw, so that its number of images is
+   what it says; `condense draw` makes others.
+2. There is no pool of trained networks: the feature network is that of `generative`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,28 @@
 """DM: dataset condensation with distribution matching.
 
-Bo Zhao and Hakan Bilen, WACV 2023, arXiv 2110.04181; thesis chapter 5, Algorithm 3, equations 5.5 and 5.6.
-Constants that the paper leaves out are those of the authors' `main_DM.py`.
+Bo Zhao and Hakan Bilen, WACV 2023, arXiv 2110.04181; thesis chapter 5, Algorithm 3, equations 5.5 and 5.6. Constants
+that the paper leaves out are those of the authors' `main_DM.py` (VICO-UoE/DatasetCondensation, 53f63a6).
+
+Fields: thesis section 5.3.1 gives iterations (for TinyImageNet 10,000, with convnet+depth=4), real_batch, image_lr,
+init and augmentation; section 5.3.4 weights and trained_networks; the authors' code image_momentum. Ours:
+trained_epochs, factor (the tiles of IDC), classes_per_step, other_networks, coarse and coarse_steps.
+
+Differences from the paper and from the authors' code:
+
+1. Number of updates. Theirs 20,001, ours 20,000 as in the paper.
+2. What the file holds. They evaluate at iteration 20,000, update once more and save. We save what is evaluated.
+3. Momentum of the images. The paper has none (Algorithm 3, line 6); their code and ours 0.5.
+4. Grid of `scale` and `rotate`. They leave `align_corners` unset: true in torch 1.2, their reference, false from 1.3
+   on. Ours is true.
+5. Class by class. They backpropagate the sum of all classes, we each class before one step: the same gradient in the
+   memory of one class.
+6. Batch norm. All real images go through the network in one pass, all synthetic ones in another. They choose this by
+   `BN` in the model's name and fail for a class of fewer than 256 images, we by the layers, for any number.
+7. Learning rate for large sets. The paper has 10 from 100 images per class on, their commands 1 for CIFAR-100 up to
+   125. Our default stays 1 with a hint; the preset `paper` takes 10 on CIFAR-10.
+8. Trained networks. The paper has no code for Table 5.4. Ours: SGD of 0.01, momentum 0.9, weight decay 5e-4, batches of
+   256, no augmentation, 20 epochs; a tenth of each class validates. States are kept untrained, after 1, 2, 4, 8, ...
+   updates of the first epoch, and after every epoch.
 """
 
 from __future__ import annotations

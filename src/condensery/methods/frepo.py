@@ -2,6 +2,35 @@
 
 Yongchao Zhou, Ehsan Nezhadarya and Jimmy Ba, "Dataset Distillation using Neural Feature Regression", NeurIPS 2022,
 arXiv 2206.00719; constants that the paper leaves out are those of the authors' code (yongchaoz/FRePo, 43e028a).
+
+The images move by LAMB: a step of Adam (0.9, 0.999, epsilon 1e-6), scaled for each tensor to the rate times the
+tensor's length. The rate falls to a tenth in half a cosine wave over all steps. The networks of the pool have ages 0,
+10, ..., 90 at first.
+
+Fields: the authors' README gives iterations and mirror (`auto` gives their settings: CIFAR-10 always, CIFAR-100 and
+TinyImageNet at 1 per class, MNIST never); their code all others, of which network_init `lecun` is flax's. Ours: factor
+(the tiles of IDC).
+
+Differences from the paper and from the authors' code:
+
+1. Whitening. They whiten colour images (ZCA). So does --whitening zca, which the preset `paper` sets for CIFAR. Their
+   whitening of 128-pixel images in blocks is not offered.
+2. Network. Theirs has 128, 256, 512 filters and batch norm at the beginning of the second and third block;
+   convnet+growth=2+norm=batch has their filters, with batch norm after each convolution.
+3. No norm in evaluation. They evaluate without any norm: --networks convnet+norm=none.
+4. Initial weights in evaluation. Theirs are LeCun-normal, ours torch's.
+5. Augmentation in evaluation. Theirs: jitter 0.25, holes of a quarter of the side, zoom 0.8 to 1.25. Ours is that of
+   DSA. Expected: stronger, which costs accuracy at few steps.
+6. Which accuracy. They keep running means of weights and the checkpoint of best test accuracy, we the last.
+7. Real batches. They go through shuffled data; we draw 1,024 anew for each step.
+8. Mirroring. They switch it by hand. `auto` mirrors Fashion-MNIST, which they do not.
+9. Margin. They add -min(greatest - second, 1 / classes) of a label: the same gradient.
+10. Fixed labels are centred classes, not divided by the root of classes / 10.
+11. Precision. They compute in single precision.
+12. First network. They begin with the first of the pool, we with a random one.
+13. Optimiser. Adam, their alternative to LAMB, is not offered.
+14. Steps of the evaluation. 1,000 for 10 images in all, 2,000 for 100, 20,000 for 200, 5,000 for 400 and 500, 10,000
+   for 1,000, 40,000 for 2,000 and 5,000, as theirs. Other numbers take the nearest by ratio.
 """
 
 from __future__ import annotations

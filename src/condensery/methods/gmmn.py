@@ -2,6 +2,11 @@
 
 Bo Zhao's thesis (2022), equation 2.6, appendix B.2 and Table T1, after Yujia Li, Kevin Swersky and Richard Zemel,
 "Generative Moment Matching Networks", ICML 2015.
+
+Differences from the paper:
+
+1. Moments are matched class by class, with five Gaussian kernels, widths of 1/4 to 4 mean squared distances.
+2. The factor 2, which equation 2.6 lacks, is there.
 """
 
 from __future__ import annotations

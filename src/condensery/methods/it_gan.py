@@ -1,9 +1,12 @@
 """IT-GAN: the codes of a generator that stays as it was pretrained are learned, a baseline.
 
 Bo Zhao and Hakan Bilen, "Synthesizing Informative Training Samples with GAN", arXiv 2204.07513, as Zhang et al. (arXiv
-2309.07698, section 4.5) take it for their comparison: a code for each image, no relations between images. Their
-generator knows no classes; ours gets what stands for them. The first codes are drawn, not found by inverting the
-generator on real images.
+2309.07698, section 4.5) take it for their comparison: a code for each image, no relations between images.
+
+Differences from the paper:
+
+1. Their generator knows no classes; ours gets what stands for them.
+2. The first codes are drawn. Theirs are found by inverting the generator on real images, as --inversion-steps does.
 """
 
 from __future__ import annotations

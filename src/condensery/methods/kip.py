@@ -3,6 +3,19 @@
 Timothy Nguyen, Zhourong Chen and Jaehoon Lee, "Dataset Meta-Learning from Kernel Ridge-Regression", ICLR 2021, arXiv
 2011.00050, algorithm 1; constants that the paper leaves out are those of the authors' notebook
 (google-research/google-research, kip/KIP.ipynb).
+
+Fields: all are the notebook's; it has "1000+" iterations "for full convergence".
+
+Differences from the paper and from the authors' code:
+
+1. Kernels of fully connected networks only. For convolutional ones RFAD takes random features.
+2. Whitening (ZCA): --whitening zca, set by the preset `paper` for CIFAR, as for the sets that they published; their
+   notebook standardises alone. Ours takes the mean away before whitening.
+3. Evaluation. Published figures are of kernel regression, our own recipe, or of wide networks with tuned rates.
+4. Images alike. Where two images are parallel the angle has no derivative; its part of the gradient is zero.
+5. Augmentation and label noise of the paper are not offered.
+6. The first updates. Their notebook numbers them from 1 where JAX's Adam begins at 0: the first ones are shorter, the
+   very first by a quarter.
 """
 
 from __future__ import annotations

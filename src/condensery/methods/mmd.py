@@ -1,8 +1,11 @@
 """MMD: the mean image of each class is matched, a baseline of distribution matching.
 
-Bo Zhao's thesis (2022), appendix B.2 ("MMD"): maximum mean discrepancy with a linear kernel on pixels, without networks
-and without augmentation. It is DM's objective (eq. 5.5) with pixels for features. The thesis gives no settings; steps,
-batch, rate and start are those of DM.
+Bo Zhao's thesis (2022), appendix B.2 ("MMD") and Table T1: maximum mean discrepancy with a linear kernel on pixels,
+without networks and without augmentation. It is DM's objective (eq. 5.5) with pixels for features.
+
+Differences from the paper:
+
+1. The thesis gives no settings; steps, batch, rate and start are those of DM.
 """
 
 from __future__ import annotations

@@ -4,6 +4,26 @@ George Cazenavette, Tongzhou Wang, Antonio Torralba, Alexei A. Efros and Jun-Yan
 Training Trajectories", CVPR 2022, arXiv 2203.11932, algorithm 1; constants that the paper leaves out are those of the
 authors' code (GeorgeCazenavette/mtt-distillation, 50dccea). "tesla" is the gradient of Cui et al., "Scaling Up Dataset
 Distillation to ImageNet-1K with Constant Memory", ICML 2023, arXiv 2211.10586 (justincui03/tesla, 488842e).
+
+Fields: the paper gives experts, augmentation and init; the authors' code all others, of which expert_epochs,
+max_start_epoch and syn_steps are for CIFAR-10 at 10 per class. TESLA gives gradient, and labels `expert`
+(`--teacher_label`).
+
+Differences from the paper and from the authors' code:
+
+1. Whitening. They whiten CIFAR for some budgets (ZCA): --whitening zca-kornia, which the preset `paper` sets for
+   CIFAR-10 at 1 and 10 and CIFAR-100 at 1 and 50.
+2. Which accuracy. They report the best of evaluations every 100 steps, chosen on test images, we the last set.
+3. Experts are drawn uniformly for each step and stop at the last target; theirs come in shuffled order and have 50
+   epochs.
+4. Augmentation of digits. Theirs mirrors everything, ours where it keeps the meaning.
+5. CIFAR-10 at 10 per class. They call the pixels' rate in their table a misprint without giving another; ours is 100 as
+   printed.
+6. TESLA's image gradient. Their code multiplies a Python tuple by 2, not the gradient in it, so their images move half
+   as far as their equation says: their `lr_img` 1000 is our 500.
+7. TESLA's soft labels are the target expert's on the images before the update, as in their code. The file holds those
+   of the last update.
+8. Batches of a pass. Where `syn_batch` does not divide the set, theirs take the smaller batch first, ours last.
 """
 
 from __future__ import annotations

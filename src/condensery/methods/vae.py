@@ -1,7 +1,10 @@
 """VAE: images drawn from a conditional variational autoencoder, a baseline.
 
-Bo Zhao's thesis (2022), appendix B.2 and Table T1, which takes a DC-VAE; ours is the plain one of
-`condensery.pretraining.vae`.
+Bo Zhao's thesis (2022), appendix B.2 and Table T1.
+
+Differences from the paper:
+
+1. Theirs is a DC-VAE; ours is the plain one of `condensery.pretraining.vae`.
 """
 
 from __future__ import annotations

@@ -91,6 +91,7 @@ class PublishedTable:
         main: whether its cells answer `lookup`.
         quantity: what is measured; all but accuracy is measured by `condensery.diagnostics`.
         sets, networks: with different seeds, and trained on each; what all papers report if nothing else is said.
+        differs: what our filling of it always differs in; differences by the numbers that `condense methods` prints.
         study: what `continual` or `search` (its "kind") is asked for, and the names of its "data"; None for the others.
     """
 
@@ -102,6 +103,7 @@ class PublishedTable:
     quantity: str = ACCURACY
     sets: int = 5
     networks: int = 20
+    differs: str = ""
     study: Mapping[str, Any] | None = None
 
     @property
@@ -177,7 +179,7 @@ def _canonical(network: str | None) -> str | None:
 
 def _split(document: dict[str, Any], cells: tuple[PublishedCell, ...]) -> Iterator[PublishedTable]:
     """The table, or one for each of its data sets."""
-    names = ("main", "quantity", "sets", "networks", "study")
+    names = ("main", "quantity", "sets", "networks", "differs", "study")
     optional = {key: document[key] for key in names if key in document}
     whole = PublishedTable(document["name"], document["source"], document["title"], cells, **optional)
     if not document.get("split", False):

@@ -80,7 +80,7 @@ def _cost_of_study(recipe: Recipe, study: Mapping[str, Any]) -> Cost:
 
 def to_json(recipe: Recipe) -> dict[str, Any]:
     """What it is and takes, as plain values."""
-    names = ("name", "title", "source", "quantity", "data", "rows", "columns")
+    names = ("name", "title", "source", "quantity", "differs", "data", "rows", "columns")
     return {
         **{name: getattr(recipe, name) for name in names},
         **({"all_data": recipe.all_data} if recipe.study else {}),

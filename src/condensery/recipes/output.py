@@ -85,6 +85,11 @@ class Reproduction:
         return tuple(dict.fromkeys((*self.impossible, *met, *of_study)))
 
     @property
+    def told(self) -> tuple[str, ...]:
+        """Beside the remarks what every run of the recipe differs in."""
+        return (*self.remarks, *([self.recipe.differs] if self.recipe.differs else []))
+
+    @property
     def complete(self) -> bool:
         """Whether every cell that could be foreseen to work has its number."""
         return all(one.complete for one in self.comparisons) and not (self.study and self.study.problems)
@@ -97,7 +102,7 @@ class Reproduction:
     def report(self) -> Report:
         """One report of all comparisons, with the published values of this table; or that of its study."""
         facts = [("Table", f"{self.recipe.source}: {self.recipe.title}")]
-        facts += [("Not as published", line) for line in self.remarks]
+        facts += [("Not as published", line) for line in self.told]
         if self.study:
             page = self.study.report(f"{self.recipe.name}: {self.recipe.title}")
             return replace(page, facts=(*facts, *page.facts), tables=(self._table(), *page.tables))
@@ -156,6 +161,7 @@ def to_json(done: Reproduction) -> dict[str, Any]:
         "folder": str(done.folder),
         "data": done.images,
         "not_as_published": list(done.remarks),
+        "differs": done.recipe.differs,
         "cells": [_record(done, one) for one in done.cells],
         "findings": list(done.findings),
         "problems": [vars(problem) for problem in done.problems],
@@ -255,7 +261,7 @@ def caption(done: Reproduction) -> list[str]:
     return [
         f"{recipe.name}: {recipe.title}",
         f"{recipe.quantity[0].upper()}{recipe.quantity[1:]}, {each}",
-        *(f"Not as published: {line}" for line in done.remarks),
+        *(f"Not as published: {line}" for line in done.told),
     ]
 
 

@@ -141,7 +141,7 @@ def view_recipe(images: int, temperature: float) -> Recipe:
     AdamW at 0.001 with weight decay 0.01, down to 0 in half a cosine wave, and the Kullback-Leibler divergence at the
     labels' temperature, as RDED's validation/main.py; batches of 2 for at most 40 images, of 10 for at most 400, or
     else 50; as many epochs as show 30,000 images, between 300 and 1,000. Temperature and batches are ours, from
-    held-out training images (docs/minutes.md): more steps, and a temperature that few steps can follow.
+    held-out training images (benchmarks/README.md): more steps, and a temperature that few steps can follow.
 
     Args:
         images: in the set.

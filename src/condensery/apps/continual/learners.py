@@ -1,6 +1,7 @@
 """Learners: how a network takes up a new task without losing the earlier ones.
 
 Each is a frozen dataclass whose fields are its settings. `learn` gets the network as it was after the step before.
+Outputs of classes to come exist from the start; loss and choice leave them out.
 """
 
 from __future__ import annotations
