@@ -22,6 +22,7 @@ from condensery.errors import FailedWork
 _Items = TypeVar("_Items", Sequence[int], Tensor)
 _HOST = "127.0.0.1"
 TO_MEET, _TO_ANSWER = timedelta(minutes=5), timedelta(days=30)  # others wait while the first one evaluates
+_A_WHILE = timedelta(seconds=1)
 
 
 class LostProcess(FailedWork):
@@ -35,6 +36,14 @@ def meeting(port: int | None = None) -> Any:
     listening = socket.create_server((_HOST, 0))  # one of torch's own would be open to the network
     port, opened = listening.getsockname()[1], listening.detach()
     return dist.TCPStore(_HOST, port, is_master=True, wait_for_workers=False, master_listen_fd=opened)  # pyright: ignore
+
+
+def _done(work: Any) -> bool:
+    """Whether it is, after a second at most: Python hears of Ctrl-C between two calls only. Raises what went wrong."""
+    try:
+        return bool(work.wait(_A_WHILE))
+    except RuntimeError:
+        return bool(work.is_completed() and work.wait())
 
 
 def _somebody() -> str:
@@ -99,7 +108,9 @@ class Team:
         options = dist.AllreduceOptions()
         options.timeout = _TO_ANSWER
         try:
-            self.group.allreduce([total], options).wait()
+            work = self.group.allreduce([total], options)
+            while not _done(work):
+                pass
         except RuntimeError as error:
             raise LostProcess(self.lost()) from error
         return total.to(tensor.device)

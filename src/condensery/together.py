@@ -35,7 +35,6 @@ from condensery.method import Method
 from condensery.methods import METHODS, get_method
 from condensery.models.batch_norm import mixes_samples
 from condensery.provenance import environment, hardware
-from condensery.records import SyntheticSet
 from condensery.run_folder import RunSettings
 from condensery.session import Options, Session, stopping_signals
 from condensery.synthetic import Start
@@ -139,24 +138,25 @@ def _asked(processes: int | Team) -> tuple[int, str]:
     return processes, f"--processes {processes}"
 
 
-def run(session: Session) -> SyntheticSet:
-    """`session.run()` on as many processes as its options say."""
+@contextmanager
+def shared(session: Session) -> Iterator[None]:
+    """While the processes that its options ask for are there, to share each step of the run."""
     processes = session.options.processes
     size, asked = _asked(processes)
     if size == 1:
-        return session.run()
+        yield
+        return
     if session.method.splits == "terms" and any(map(mixes_samples, session.state.networks.values())):  # type: ignore[attr-defined]
         raise BadInput(
             f"batch norm in {session.settings.network} looks at the images of all classes at once, which {asked} "
             "would part: leave that out, or choose a network without batch norm"
         )
-    if isinstance(processes, Team):
-        session.options.announce(
-            f"{size} processes share each step, as WORLD_SIZE says; this is the first one"
-        )
-    with nullcontext(processes) if isinstance(processes, Team) else _started(size, session.method) as team:
+    started = isinstance(processes, int)
+    if not started:
+        session.options.announce(f"{asked}: {size} processes share each step, of which this is the first")
+    with _started(size, session.method) if started else nullcontext(processes) as team:
         _lead(session, team)
-        return session.run()
+        yield
 
 
 def _lead(session: Session, team: Team) -> None:
@@ -197,17 +197,16 @@ def follow(team: Team, data: str | None = None, method: Method | None = None) ->
         start = Start(given["stored"], tuple(start["counts"]), given.get("targets"), start["labels"])
     torch.set_num_threads(told["threads"])
     session, refused = None, ""
-    with _ended_by_signals():
-        try:
-            session = _session(settings, method, data, Options(**told["options"]), start, team.number)
-        except Exception as error:
-            refused = one_line(error)
-        _agree(team, session, refused)
-        assert session
-        state = session.state.restored(_tensors(team), told["step"])
-        task = replace(session.task, team=team)
-        for _ in driver.trajectory(session.method, task, state, session.rng, sys.maxsize):
-            pass
+    try:
+        session = _session(settings, method, data, Options(**told["options"]), start, team.number)
+    except Exception as error:
+        refused = one_line(error)
+    _agree(team, session, refused)
+    assert session
+    state = session.state.restored(_tensors(team), told["step"])
+    task = replace(session.task, team=team)
+    for _ in driver.trajectory(session.method, task, state, session.rng, sys.maxsize):
+        pass
 
 
 def _session(
