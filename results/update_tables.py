@@ -279,16 +279,16 @@ def photos() -> list[str]:
     runs = [json.loads(line) for line in (HERE / PHOTOS).read_text(encoding="utf-8").splitlines()]
     last = {(s["subject"].removesuffix(" set"), s["labels"]): (s, run) for run in runs for s in run["scores"]}
     scores = sorted(last.values(), key=lambda pair: -pair[0]["mean"])
-    lines = ["| trained on | test accuracy, % | bytes | minutes to make |", "|---|---|---|---|"]
+    lines = ["| trained on | test accuracy, % (n) | bytes | minutes to make |", "|---|---|---|---|"]
     for score, run in scores:
         teacher = run["labelled_by"] or {}
         seconds = sum(run["condense_seconds"]) / len(run["condense_seconds"])
         seconds += teacher.get("training_seconds", 0) + teacher.get("seconds", 0)
         made = score["subject"] not in ("random", "whole")
         name = SUBJECTS.get(score["subject"], "random images")
-        labels = "" if score["labels"] == "hard" else f", labels of {score['labels']} by a teacher"
+        labels = "" if score["labels"] == "hard" else f", labels of {score['labels']}"
         lines.append(
-            f"| {name}{labels} | {accuracy(score)} (n = {score['n']}) | {readable_bytes(score['bytes'])} | "
+            f"| {name}{labels} | {narrow(score)} ({score['n']}) | {readable_bytes(score['bytes'])} | "
             f"{f'{seconds / 60:.0f}' if made else ''} |"
         )
     return lines

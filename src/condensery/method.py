@@ -3,6 +3,19 @@
 A method is a frozen dataclass whose fields are its hyper-parameters. It owns no loop: the driver calls
 `terms`, backpropagates each term as it arrives, steps the optimiser once and calls `advance`. All that changes
 lives in `State`, so checkpoint, resume, time limit and progress exist once, in the driver.
+
+More than pixels:
+
+* Other things to learn: a class with `images`, `labels`, `of_class(c)`, `leaves()` and `content()`, which is saved
+  (`synthetic/learned.py`); `Pixels` has learned labels too (`targets`), `Tiles` stores tiles.
+* Several networks, optimisers, counters: `State(synthetic, optimizers, networks, memory)` takes each by name, and a
+  checkpoint has all. The driver steps `optimizers["synthetic"]`, the method its own.
+* Long work before the first step that runs share: `preparation`. It is announced, estimated, interruptible and cached.
+* An own recipe: `Content.training`, a `Recipe` as JSON, with rates for each step and an order of the images if asked.
+  Where it is learned (`methods/dd.py`, `ld.py`, `mtt.py`), `training(task, state)` gives it.
+* Differentiated training: `matching/unrolling.py` takes any number of steps with the graph of one in memory.
+* Networks along their training: `pretraining.trained_experts` keeps them at every epoch.
+* Nothing to minimise (`methods/patches.py`): `terms` yields nothing, and `advance` does the work.
 """
 
 from __future__ import annotations

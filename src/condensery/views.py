@@ -6,6 +6,8 @@ Its parameters take a few bytes and no random generator, and its label is what a
 Source: labels stored for each view, Shen & Xing, "A Fast Knowledge Distillation Framework for Visual Recognition" (FKD,
 ECCV 2022, arXiv 2112.01528); for condensed sets, Sun et al., RDED, CVPR 2024 (arXiv 2312.03526); patches of another
 image, Yun et al., CutMix, ICCV 2019. The bytes are ours; docs/file-format.md has them for other programs.
+A level rounds the logarithm of a probability by 0.1 / temperature at most in one byte; logits more than 25.5 below the
+largest are stored as 25.5 below.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, asdict, fields, replace
 from typing import Any
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from condensery import METHODS, SELECTORS, BadInput, ImageData, Rng, get_selector
+from condensery.cli.main import main
 from condensery.coresets import as_set
 from condensery.coresets.ranking import KEEP
 from condensery.models.registry import NetworkFactory
@@ -231,3 +234,15 @@ def test_bad_fields_refused(name: str, field: str, value: Any) -> None:
 def test_unknown_selector_refused_with_the_nearest(name: str) -> None:
     with pytest.raises(BadInput, match=f"unknown selector '{name}x'; there are .*did you mean '{name}'"):
         get_selector(name + "x")
+
+
+@pytest.mark.parametrize("name", [name for name in SELECTORS if name != "random"])
+def test_what_differs_from_its_papers_is_printed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["methods", name, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    listed = (sys.modules[SELECTORS[name].__module__].__doc__ or "").partition("Differences from the paper")[
+        2
+    ]
+    assert (
+        told["source"] and len(told["differences"]) == len(re.findall(r"^\d+\. ", listed, re.MULTILINE)) > 0
+    )
