@@ -2,8 +2,10 @@
 
     python benchmarks/processes.py --data cifar10 --processes 2                  # wants as many idle cores
     python benchmarks/processes.py --data cifar10 --methods dm --clock cpu       # where others keep the cores busy
+    torchrun --nnodes 2 ... benchmarks/processes.py --data cifar10               # several machines beside the first
 
-Seconds of a step at 10 images per class by the 128-wide ConvNet, the first step left out. Every process has one thread.
+Seconds of a step at 10 images per class by the 128-wide ConvNet, the first step left out. Every process has one thread,
+those of torchrun as many as OMP_NUM_THREADS says.
 With --clock cpu the seconds are the first process's own, which is what it has left to do, without the waiting.
 """
 
@@ -20,12 +22,14 @@ import torch
 from condensery import condense
 from condensery.memory import keep_freed_memory
 from condensery.provenance import environment
+from condensery.team import Team
+from condensery.together import follow, launched
 
 FIELDS = {"dm": {}, "frepo": {"pool_size": 2}, "rfad": {}, "kip": {}}
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
-def step(method: str, processes: int, options: argparse.Namespace) -> list[float]:
+def step(method: str, processes: int | Team, options: argparse.Namespace) -> list[float]:
     """Seconds of each step but the first."""
     now, times = CLOCKS[options.clock], []
     fields = {"real_batch": options.real_batch} if options.real_batch else {}
@@ -50,23 +54,31 @@ def main() -> None:
     parser.add_argument("--json", help="append one line per method to this file")
     options = parser.parse_args()
     keep_freed_memory()
+    team = launched()
+    size = team.size if team.size > 1 else options.processes
     for method in options.methods.split(","):
-        times: dict[int, list[float]] = {1: [], options.processes: []}
+        times: dict[int, list[float]] = {1: [], size: []}
         for _ in range(options.rounds):
+            if team.number:
+                follow(team, options.data)
+                continue
             for processes, found in times.items():
-                torch.set_num_threads(processes)  # which the processes share
-                found += step(method, processes, options)
+                if team.size == 1:
+                    torch.set_num_threads(processes)  # which the processes share
+                found += step(method, team if processes == team.size else processes, options)
+        if team.number:
+            continue
         one, shared = (statistics.median(found) for found in times.values())
         faster = one / shared
         row = {
             "name": f"{method} step",
-            "processes": options.processes,
+            "processes": size,
             "clock": options.clock,
             "times": times,
         }
-        row |= {"ratio": faster, "efficiency": faster / options.processes, **environment(torch.device("cpu"))}
-        print(f"{method}: {1000 * one:,.0f} ms alone, {1000 * shared:,.0f} ms on {options.processes} processes, "
-              f"{faster:.2f} times faster, efficiency {faster / options.processes:.0%}", flush=True)  # fmt: skip
+        row |= {"ratio": faster, "efficiency": faster / size, **environment(torch.device("cpu"))}
+        print(f"{method}: {1000 * one:,.0f} ms alone, {1000 * shared:,.0f} ms on {size} processes, "
+              f"{faster:.2f} times faster, efficiency {faster / size:.0%}", flush=True)  # fmt: skip
         if options.json:
             with open(options.json, "a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")

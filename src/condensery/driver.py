@@ -91,8 +91,8 @@ def advance(method: Method, task: Task, state: State, rng: Rng) -> tuple[State, 
 def trajectory(
     method: Method, task: Task, state: State, rng: Rng, steps: int
 ) -> Iterator[tuple[State, float]]:
-    """The states and losses of the steps from `state.step` up to `steps`."""
-    while state.step < steps:
+    """The states and losses of the steps from `state.step` up to `steps`, unless the first process ends them before."""
+    while state.step < steps and task.team.goes_on():
         state, loss = advance(method, task, state, rng)
         yield state, loss
 

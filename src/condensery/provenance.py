@@ -73,7 +73,7 @@ def environment(device: torch.device) -> dict[str, Any]:
     """JSON-able facts about this moment, machine and code."""
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "hardware": _hardware(device),
+        "hardware": hardware(device),
         "versions": {
             "condensery": _condensery_version(),
             "torch": torch.__version__,
@@ -105,7 +105,8 @@ def reset_peak_memory(device: torch.device) -> bool:
     return True
 
 
-def _hardware(device: torch.device) -> str:
+def hardware(device: torch.device) -> str:
+    """What computes, in words."""
     if device.type == "cuda":
         return f"1 x {torch.cuda.get_device_name(device)}"
     return f"{count(torch.get_num_threads(), 'thread')} of {_cpu_name()}, {os.cpu_count()} cores"

@@ -28,6 +28,7 @@ from condensery.run_folder import RunFolder, RunSettings
 from condensery.session import Options, Session, StepReport
 from condensery.synthetic import GIVEN, Start, start_of
 from condensery.synthetic.pixels import INITS
+from condensery.team import Team
 from condensery.text import count
 from condensery.training import default_chunk
 
@@ -50,7 +51,7 @@ def condense(
     checkpoint_every: float = 60.0,
     time_limit: float | None = None,
     memory: int | str | None = None,
-    processes: int = 1,
+    processes: int | Team = 1,
     evaluate_at: Sequence[int] = (),
     protocol: str | Protocol = "quick",
     callback: Callable[[StepReport], None] | None = None,
@@ -87,7 +88,7 @@ def condense(
         time_limit: seconds after which the run stops cleanly with what it has.
         memory: bytes, or text such as "3GiB", that the run may take in memory, or on a GPU there; a step is tried
             before anything is written. None for no bound.
-        processes: of this machine that share each step, for methods that can be shared; see docs/cluster.md.
+        processes: of this machine that share each step, or the team of `together.launched`; see docs/cluster.md.
         evaluate_at: numbers of updates after which the set is evaluated, by `protocol`.
         callback: called after every step.
         announce: called with lines of text for a person.
@@ -162,7 +163,6 @@ def condense(
             method, network, steps = found.method, found.network, found.steps
             for line in found.lines:
                 announce(line)
-    wanted_steps = method.steps(typical) if steps is None else steps
     settings = RunSettings(
         source=absolute_source(images.source),
         options={**how_to_load, **images.options},
@@ -172,7 +172,7 @@ def condense(
         ipc=recorded(counts),
         network=network,
         seed=seed,
-        steps=wanted_steps,
+        steps=method.steps(typical) if steps is None else steps,
         start=start_record,
         precision=precision,
     )
@@ -181,11 +181,12 @@ def condense(
         asked = {k: v for k, v in asdict(settings).items() if k not in about_data}
         return resume_run(out, steps=steps, options=options, asked=asked, images=images)
     session = Session(settings, method, images, options, start)
-    if out is not None:  # only now, when nothing was refused
-        session.folder = RunFolder.create(out, settings)
+    with together.shared(session):
+        if out is None:
+            return session.run()
+        session.folder = RunFolder.create(out, settings)  # only now, when nothing was refused
         with session.folder.locked():
-            return together.run(session)
-    return together.run(session)
+            return session.run()
 
 
 def resume_run(
@@ -226,15 +227,15 @@ def resume_run(
             f"{settings.source} has changed since the run in {out} began: start a new run with another --out"
         )
     if ipc is not None or budget is not None:
-        counts = counts_for(ipc, budget, images, silent)
-        _require_same(settings, {"ipc": recorded(counts)}, folder)
+        _require_same(settings, {"ipc": recorded(counts_for(ipc, budget, images, silent))}, folder)
     method = get_method(settings.method, **settings.fields)
     together.require_shared(method, options.processes)
     session = Session(settings, method, images, options, _start_again(settings, method, images, folder))
     with folder.locked():
         session.resume(folder)
         folder.write_settings(settings)
-        return together.run(session)
+        with together.shared(session):
+            return session.run()
 
 
 def _whitened_by_preset(
@@ -280,8 +281,8 @@ def _task(
 def _chosen(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
     """What a preset set: fields that nobody gave and that are not at their defaults."""
     default = asdict(get_method(method.name))  # type: ignore[call-overload]  # methods are dataclasses
-    own = asdict(method)  # type: ignore[call-overload]
-    return {name: value for name, value in own.items() if name not in given and value != default[name]}
+    own = asdict(method).items()  # type: ignore[call-overload]
+    return {name: value for name, value in own if name not in given and value != default[name]}
 
 
 def _as_it_began(

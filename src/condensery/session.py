@@ -27,6 +27,7 @@ from condensery.provenance import environment, origin, peak_memory, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.run_folder import Curve, RunFolder, RunSettings
 from condensery.synthetic import Learned, Start
+from condensery.team import LostProcess, Team
 from condensery.text import count, readable_seconds
 from condensery.training import default_chunk
 
@@ -71,7 +72,7 @@ class Options:
         announce: called with lines of text for a person.
         memory: bytes, or text such as "3GiB", that the run may take, see `condensery.memory.at_most`; None for no
             bound. A step is tried before anything is written.
-        processes: of this machine that share each step, see `condensery.together`.
+        processes: of this machine that share each step, see `condensery.together`; or a `together.launched` team.
     """
 
     device: str = "auto"
@@ -82,7 +83,7 @@ class Options:
     callback: Callable[[StepReport], None] | None = None
     announce: Callable[[str], None] = silent
     memory: int | str | None = None
-    processes: int = 1
+    processes: int | Team = 1
 
     def __post_init__(self) -> None:
         if self.memory is not None:
@@ -209,14 +210,19 @@ class Session:
         with _stop_signals(self.folder is not None) as signals:
             try:
                 self._loop(signals)
+            except LostProcess as reason:  # perhaps by the same Ctrl-C
+                stopped = self._interrupted() if signals else reason
             except (_Stop, Interrupted, FailedWork) as reason:
                 stopped = reason
+            if not isinstance(stopped, FailedWork):
+                self.task.team.leave()
             self._save(stopped)
             if self.folder:
                 self.folder.save_picture(self.result(), self.options.announce)
-        where = f" in {self.folder.path}" if self.folder else ""
         if isinstance(stopped, FailedWork):
-            kept = f"; the set after step {self.state.step} is kept{where}" if where else ""
+            kept = (
+                f"; the set after step {self.state.step} is kept in {self.folder.path}" if self.folder else ""
+            )
             raise type(stopped)(f"{stopped}{kept}") from stopped
         if isinstance(stopped, Interrupted):
             raise stopped
@@ -230,9 +236,8 @@ class Session:
         left = self.settings.steps - self.state.step
         self._evaluate_if_due(signals)
         step_began = time.perf_counter()
-        for state, loss in driver.trajectory(
-            self.method, self.task, self.state, self.rng, self.settings.steps
-        ):
+        steps = driver.trajectory(self.method, self.task, self.state, self.rng, self.settings.steps)
+        for state, loss in steps:
             now = time.perf_counter()
             self.state = state
             self.curve.loss.append(loss)
@@ -251,11 +256,13 @@ class Session:
             step_began = time.perf_counter()
 
     def _stop_if_asked(self, signals: Sequence[int]) -> None:
-        if signals and self.folder:
-            raise Interrupted(
-                f"stopped after step {self.state.step} of {self.settings.steps}; nothing is lost: "
-                f"continue with condense run --resume --out {self.folder.path}"
-            )
+        if signals:  # which are noted for runs that have a folder
+            raise self._interrupted()
+
+    def _interrupted(self) -> Interrupted:
+        place = self.folder.path if self.folder else ""
+        done = f"stopped after step {self.state.step} of {self.settings.steps}"
+        return Interrupted(f"{done}; nothing is lost: continue with condense run --resume --out {place}")
 
     def _stop_if_out_of_time(self, seconds: float) -> None:
         limit = self.options.time_limit
@@ -272,8 +279,7 @@ class Session:
 
     def _announce_time(self, seconds: float, steps: int) -> None:
         """How long the `steps` of this session take: by the first of a few, by the second, a warm one, of many."""
-        device, left = self.task.device, self.settings.steps - self.state.step
-        few = steps < _WORTH_ESTIMATING
+        device, left, few = self.task.device, self.settings.steps - self.state.step, steps < _WORTH_ESTIMATING
         if not left or steps - left != (1 if few else 2):
             return
         each = f"({seconds:.3g} s each)"
@@ -294,14 +300,13 @@ class Session:
         def stop_if_asked(epoch: int) -> None:
             self._stop_if_asked(signals)
 
-        factory = self.task.network
         protocol = self.options.protocol
         protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
         evaluation = evaluate(
             self.result(),
             self.images,
             protocol=protocol,
-            networks=[protocol.network(factory).name],
+            networks=[protocol.network(self.task.network).name],
             baselines=(),
             seed=self.settings.seed,
             device=str(self.task.device),
@@ -309,9 +314,8 @@ class Session:
         )
         score = evaluation.scores[0]
         self.curve.accuracy.append({"step": step, "protocol": protocol.name, **score.to_json()})
-        self.options.announce(
-            f"step {step}: {100 * score.mean:.1f} ± {100 * score.std:.1f} % (n = {score.n}, {protocol.name})"
-        )
+        found = f"{100 * score.mean:.1f} ± {100 * score.std:.1f} % (n = {score.n}, {protocol.name})"
+        self.options.announce(f"step {step}: {found}")
 
     def _save(self, stopped: BaseException | None = None) -> None:
         if not self.folder:
@@ -351,7 +355,7 @@ class Session:
             "seconds": round(curve.seconds, 1),
             "memory": peak_memory(self.task.device),
             "accuracies": [*curve.accuracy, *self.noted],
-            **({"processes": self.options.processes} if self.options.processes > 1 else {}),
+            **({"processes": self.task.team.size} if self.task.team.size > 1 else {}),
             **environment(self.task.device),
         }
 

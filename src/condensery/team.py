@@ -6,7 +6,9 @@ Nothing is rounded where they put their parts together: what belongs to others i
 from __future__ import annotations
 
 import math
+import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -19,7 +21,8 @@ from condensery.errors import FailedWork
 
 _Items = TypeVar("_Items", Sequence[int], Tensor)
 _HOST = "127.0.0.1"
-_TO_MEET, _TO_ANSWER = timedelta(minutes=5), timedelta(days=30)  # others wait while the first one evaluates
+TO_MEET, _TO_ANSWER = timedelta(minutes=5), timedelta(days=30)  # others wait while the first one evaluates
+_A_WHILE = timedelta(seconds=1)
 
 
 class LostProcess(FailedWork):
@@ -27,8 +30,20 @@ class LostProcess(FailedWork):
 
 
 def meeting(port: int | None = None) -> Any:
-    """Where the processes of a run meet: a new place, with its `port`, or the one at a port."""
-    return dist.TCPStore(_HOST, port or 0, is_master=port is None, wait_for_workers=False)  # pyright: ignore
+    """Where the processes of one machine meet: a new place, with its `port`, or the one at a port."""
+    if port is not None:
+        return dist.TCPStore(_HOST, port, is_master=False, wait_for_workers=False)  # pyright: ignore
+    listening = socket.create_server((_HOST, 0))  # one of torch's own would be open to the network
+    port, opened = listening.getsockname()[1], listening.detach()
+    return dist.TCPStore(_HOST, port, is_master=True, wait_for_workers=False, master_listen_fd=opened)  # pyright: ignore
+
+
+def _done(work: Any) -> bool:
+    """Whether it is, after a second at most: Python hears of Ctrl-C between two calls only. Raises what went wrong."""
+    try:
+        return bool(work.wait(_A_WHILE))
+    except RuntimeError:
+        return bool(work.is_completed() and work.wait())
 
 
 def _somebody() -> str:
@@ -52,9 +67,34 @@ class Team:
     lost: Callable[[], str] = _somebody
 
     @staticmethod
-    def joined(number: int, size: int, place: Any, lost: Callable[[], str] = _somebody) -> Team:
-        """A process of a run; returns when all of them have come to a `meeting`."""
-        return Team(number, size, dist.ProcessGroupGloo(place, number, size, _TO_MEET), lost)
+    def joined(
+        number: int, size: int, place: Any, lost: Callable[[], str] = _somebody, host: str | None = _HOST
+    ) -> Team:
+        """A process of a run; returns when all of them have come to a `meeting`.
+
+        The others reach it at the address `host`; None for the one that gloo finds, see GLOO_SOCKET_IFNAME.
+        """
+        gloo, how = dist.ProcessGroupGloo, TO_MEET
+        if host is not None:
+            how = gloo._Options()  # pyright: ignore[reportAttributeAccessIssue]
+            how._timeout, how._devices = TO_MEET, [gloo.create_device(hostname=host)]
+        return Team(number, size, gloo(place, number, size, how), lost)
+
+    def goes_on(self, wanted: bool = True) -> bool:
+        """Whether all make another step, as the first one says before each. Raises LostProcess."""
+        return self.size == 1 or bool(self.summed(torch.tensor(int(wanted and self.number == 0))))
+
+    def leave(self) -> None:
+        """There are no more steps, says the first one, in place of making one."""
+        with suppress(LostProcess):
+            self.goes_on(False)
+
+    def told(self, words: bytes = b"", by: int = 0) -> bytes:
+        """What one of the processes says to all; the words of the others do not count. Raises LostProcess."""
+        words = words if self.number == by else b""
+        told = bytearray(int(self.summed(torch.tensor(len(words)))))
+        told[: len(words)] = words
+        return self.summed(torch.frombuffer(told, dtype=torch.uint8)).numpy().tobytes() if told else b""
 
     def share(self, items: _Items) -> _Items:
         """The items at `number`, `number + size`, ...: all of them where it is alone."""
@@ -68,7 +108,9 @@ class Team:
         options = dist.AllreduceOptions()
         options.timeout = _TO_ANSWER
         try:
-            self.group.allreduce([total], options).wait()
+            work = self.group.allreduce([total], options)
+            while not _done(work):
+                pass
         except RuntimeError as error:
             raise LostProcess(self.lost()) from error
         return total.to(tensor.device)

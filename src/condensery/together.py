@@ -1,88 +1,264 @@
-"""One run on several processes of this machine: they are started, watched and ended here.
+"""One run on several processes: of this machine, which are started, watched and ended here, or of several, which
+torchrun or another launcher has started.
 
-The first process, this one, does all that a run does. The others load the same images, take its state and make every
-step with it, see `condensery.team`; they are ended when it is done.
+The first process does all that a run does. The others load the same images, take its state and make every step with
+it, see `condensery.team`, until it says that there are no more.
 """
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
+import socket
+import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict, replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
+from safetensors.torch import load as from_bytes
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from condensery import driver
 from condensery.data import load
-from condensery.errors import BadInput, one_line
+from condensery.errors import BadInput, FailedWork, one_line
 from condensery.memory import keep_freed_memory
 from condensery.method import Method
-from condensery.methods import METHODS
+from condensery.methods import METHODS, get_method
 from condensery.models.batch_norm import mixes_samples
-from condensery.records import SyntheticSet
+from condensery.provenance import environment, hardware
 from condensery.run_folder import RunSettings
-from condensery.session import Options, Session
+from condensery.session import Options, Session, stopping_signals
 from condensery.synthetic import Start
-from condensery.team import LostProcess, Team, meeting
+from condensery.team import ALONE, TO_MEET, LostProcess, Team, meeting
 
 _FROM_TERMINALS = {signal.SIGINT, signal.SIGHUP}
+_OF_LAUNCHERS = ("RANK", "MASTER_ADDR", "MASTER_PORT")  # beside WORLD_SIZE
+_LEFT = "another process of this run has ended, and this one with it"
 
 
-def require_shared(method: Method, processes: int) -> None:
-    """Raises BadInput where a run by `method` cannot have so many processes."""
-    if processes < 1:
-        raise BadInput(f"--processes must be at least 1, not {processes}")
-    if processes > 1 and not getattr(method, "splits", ""):
-        able = ", ".join(sorted(name for name, one in METHODS.items() if getattr(one, "splits", "")))
-        raise BadInput(f"--processes {processes} is for {able}: {method.name} works in one process")
+def launched(processes: int = 1) -> Team:
+    """The team that the environment tells of, as torchrun sets it: WORLD_SIZE, RANK, MASTER_ADDR and MASTER_PORT.
 
+    Returns when all are there; at once, with a team of one, where WORLD_SIZE is 1 or not set.
 
-def run(session: Session) -> SyntheticSet:
-    """`session.run()` on as many processes as its options say."""
-    processes = session.options.processes
-    if processes == 1:
-        return session.run()
-    if session.method.splits == "terms" and any(map(mixes_samples, session.state.networks.values())):  # type: ignore[attr-defined]
+    Args:
+        processes: asked for otherwise.
+
+    Raises:
+        BadInput: the environment tells too little; processes are asked for in both ways; another process has another
+            version of condensery or torch.
+        FailedWork: the others do not come.
+    """
+    told = os.environ.get("WORLD_SIZE") or "1"
+    if told == "1":
+        return ALONE
+    if missing := [name for name in _OF_LAUNCHERS if not os.environ.get(name)]:
         raise BadInput(
-            f"batch norm in {session.settings.network} looks at the images of all classes at once, which --processes "
-            f"{processes} would part: leave that out, or choose a network without batch norm"
+            f"WORLD_SIZE is {told}, but {missing[0]} is not set: start every process with torchrun, or unset WORLD_SIZE"
         )
-    with _team(session, processes) as team:
-        session.task = replace(session.task, team=team)
-        return session.run()
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What another process is told."""
-
-    settings: RunSettings
-    method: Method
-    start: Start | None
-    options: Options
-    threads: int
-    size: int
+    if processes != 1:
+        raise BadInput(
+            f"--processes {processes} and WORLD_SIZE={told} are two ways to share a run: leave out --processes, and "
+            "ask torchrun for that many (--nproc-per-node)"
+        )
+    try:
+        with _ended_by_signals():
+            place, number, size = next(rendezvous("env://", timeout=TO_MEET))
+            _require_alike(place, number, size)
+            return Team.joined(number, size, place, lambda: _LEFT, _own_address())
+    except (RuntimeError, ValueError, OSError) as error:
+        at = ":".join(os.environ[name] for name in _OF_LAUNCHERS[1:])
+        raise FailedWork(
+            f"the {told} processes of this run did not meet at {at}: {one_line(error)}; see docs/cluster.md"
+        ) from error
 
 
 @contextmanager
-def _team(session: Session, size: int) -> Iterator[Team]:
-    """The first process's team, while the others are there. They share the threads that torch has here."""
-    threads = torch.get_num_threads()
-    options = Options(session.options.device, memory=session.options.memory)
-    each = max(1, threads // size)
-    work = _Work(session.settings, session.method, session.task.start, options, each, size)
-    place = meeting()
-    others = [_begin(number, place.port, work) for number in range(1, size)]
-    torch.set_num_threads(each)
+def _ended_by_signals() -> Iterator[None]:
+    """Ctrl-C and the like end this process at once. Python would hear of them only when torch has done waiting."""
+    old = {number: signal.signal(number, signal.SIG_DFL) for number in stopping_signals()}
     try:
-        _meet(others, session, size)
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def _own_address() -> str | None:
+    """That from which this machine reaches the first one; None where GLOO_SOCKET_IFNAME names a network."""
+    if os.environ.get("GLOO_SOCKET_IFNAME"):
+        return None
+    host, port = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
+    family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind) as asked:
+        asked.connect(place)  # sends nothing
+        return str(asked.getsockname()[0])
+
+
+def _require_alike(place: Any, number: int, size: int) -> None:
+    """Raises BadInput where another process has other versions than the first one, at both."""
+    key, own = "condensery/versions/{}", _versions()
+    place.set(key.format(number), own)
+    for other in range(1, size) if number == 0 else [0]:
+        if (theirs := place.get(key.format(other)).decode()) != own:
+            raise BadInput(
+                f"process {other + 1} of {size} has {theirs}, process {number + 1} has {own}: install the same on all"
+            )
+
+
+def _versions() -> str:
+    """condensery and torch; whether that is torch for a GPU does not matter."""
+    found = environment(torch.device("cpu"))["versions"]
+    return f"condensery {found['condensery']} and torch {found['torch'].partition('+')[0]}"
+
+
+def require_shared(method: Method, processes: int | Team) -> None:
+    """Raises BadInput where a run by `method` cannot have so many processes."""
+    size, asked = _asked(processes)
+    if size < 1:
+        raise BadInput(f"--processes must be at least 1, not {size}")
+    if size > 1 and not getattr(method, "splits", ""):
+        able = ", ".join(sorted(name for name, one in METHODS.items() if getattr(one, "splits", "")))
+        raise BadInput(f"{asked} is for {able}: {method.name} works in one process")
+
+
+def _asked(processes: int | Team) -> tuple[int, str]:
+    """How many, and how a person asked for them."""
+    if isinstance(processes, Team):
+        return processes.size, f"WORLD_SIZE={processes.size}"
+    return processes, f"--processes {processes}"
+
+
+@contextmanager
+def shared(session: Session) -> Iterator[None]:
+    """While the processes that its options ask for are there, to share each step of the run."""
+    processes = session.options.processes
+    size, asked = _asked(processes)
+    if size == 1:
+        yield
+        return
+    if session.method.splits == "terms" and any(map(mixes_samples, session.state.networks.values())):  # type: ignore[attr-defined]
+        raise BadInput(
+            f"batch norm in {session.settings.network} looks at the images of all classes at once, which {asked} "
+            "would part: leave that out, or choose a network without batch norm"
+        )
+    started = isinstance(processes, int)
+    if not started:
+        session.options.announce(f"{asked}: {size} processes share each step, of which this is the first")
+    with _started(size, session.method) if started else nullcontext(processes) as team:
+        _lead(session, team)
+        yield
+
+
+def _lead(session: Session, team: Team) -> None:
+    """Tell the others what run it is, and give them its state. Raises BadInput for what one of them refuses."""
+    start, options = session.task.start, session.options
+    told = {
+        "settings": asdict(session.settings),
+        "options": {"device": options.device, "memory": options.memory},
+        "threads": torch.get_num_threads(),
+        "step": session.state.step,
+        "start": start and {"counts": start.counts, "labels": start.labels},
+    }
+    team.told(json.dumps(told).encode())
+    if start:
+        _tensors(
+            team, {"stored": start.stored, **({} if start.targets is None else {"targets": start.targets})}
+        )
+    _agree(team, session)
+    _tensors(team, session.state.tensors())
+    session.task = replace(session.task, team=team)
+
+
+def follow(team: Team, data: str | None = None, method: Method | None = None) -> None:
+    """Make every step of a run with the first process, which says what run it is and when it ends.
+
+    Args:
+        data: where the images are on this machine; None for where they are on that of the first process.
+        method: that of the run, if it is no registered one.
+
+    Raises:
+        BadInput: one of the processes cannot do that.
+        LostProcess: another process has ended before.
+    """
+    told = json.loads(team.told())
+    settings, start = RunSettings(**told["settings"]), told["start"]
+    if start:
+        given = _tensors(team)
+        start = Start(given["stored"], tuple(start["counts"]), given.get("targets"), start["labels"])
+    torch.set_num_threads(told["threads"])
+    session, refused = None, ""
+    try:
+        session = _session(settings, method, data, Options(**told["options"]), start, team.number)
+    except Exception as error:
+        refused = one_line(error)
+    _agree(team, session, refused)
+    assert session
+    state = session.state.restored(_tensors(team), told["step"])
+    task = replace(session.task, team=team)
+    for _ in driver.trajectory(session.method, task, state, session.rng, sys.maxsize):
+        pass
+
+
+def _session(
+    settings: RunSettings,
+    method: Method | None,
+    data: str | None,
+    options: Options,
+    start: Start | None,
+    number: int,
+) -> Session:
+    """What the first process has, made again. Raises BadInput where that cannot be done."""
+    source, method = data or settings.source, method or get_method(settings.method, **settings.fields)
+    images = load(source, progress=False, **settings.options)
+    if images.fingerprint != settings.fingerprint:
+        raise BadInput(f"{source} holds other images than the run began with")
+    if options.device in ("auto", "cuda") and torch.cuda.is_available():
+        local = int(os.environ.get("LOCAL_RANK", number))
+        options = replace(options, device=f"cuda:{local % torch.cuda.device_count()}")
+    return Session(settings, method, images, options, start)
+
+
+def _agree(team: Team, session: Session | None, refused: str = "") -> None:
+    """Raises BadInput at all processes for what one of them refuses."""
+    own = hardware(session.task.device) if session else ""
+    for number in range(1, team.size):
+        words, theirs = json.loads(team.told(json.dumps([refused, own]).encode(), number))
+        if words:
+            raise BadInput(f"process {number + 1} of {team.size}: {words}")
+        if session and theirs != own:
+            session.options.announce(
+                f"process {number + 1} of {team.size} works with {theirs}, this one with {own}: rounding may differ"
+            )
+
+
+def _tensors(team: Team, own: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """Tensors of the first process, on the CPU."""
+    words = to_bytes({name: tensor.cpu().contiguous() for name, tensor in own.items()}) if own else b""
+    return from_bytes(team.told(words))
+
+
+@contextmanager
+def _started(size: int, method: Method) -> Iterator[Team]:
+    """The first process's team, while the others are there. They share the threads that torch has here."""
+    threads, place = torch.get_num_threads(), meeting()
+    others = [_begin(number, size, place.port, method) for number in range(1, size)]
+    torch.set_num_threads(max(1, threads // size))
+    try:
+        for _, pipe in others:
+            try:
+                pipe.recv()
+            except (EOFError, OSError) as error:
+                raise LostProcess(_ended(others, size)) from error
         yield Team.joined(0, size, place, lambda: _ended(others, size))
     finally:
         torch.set_num_threads(threads)
@@ -95,32 +271,19 @@ def _team(session: Session, size: int) -> Iterator[Team]:
 _Other = tuple[Any, Connection]  # a process of multiprocessing, and what it says
 
 
-def _begin(number: int, port: int, work: _Work) -> _Other:
+def _begin(number: int, size: int, port: int, method: Method) -> _Other:
     resource_tracker.ensure_running()  # it lets Ctrl-C through again when it starts, so it must not do so below
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _FROM_TERMINALS)
     try:
         forks = multiprocessing.get_context("forkserver")
         forks.set_forkserver_preload([__name__])
         ours, theirs = forks.Pipe()
-        process = forks.Process(target=_help, args=(theirs, number, port, work), daemon=True)
+        process = forks.Process(target=_help, args=(theirs, number, size, port, method), daemon=True)
         process.start()
         theirs.close()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return process, ours
-
-
-def _meet(others: Sequence[_Other], session: Session, size: int) -> None:
-    """Give the others the state of the run. Raises BadInput for what one of them refuses, LostProcess for its end."""
-    state = {name: tensor.cpu().numpy() for name, tensor in session.state.tensors().items()}
-    for number, (_, pipe) in enumerate(others, 2):
-        try:
-            refused = pipe.recv()
-            if refused:
-                raise BadInput(f"process {number} of {size}: {refused}")
-            pipe.send((state, session.state.step))
-        except (EOFError, OSError) as error:
-            raise LostProcess(_ended(others, size)) from error
 
 
 def _ended(others: Sequence[_Other], size: int) -> str:
@@ -137,38 +300,18 @@ def _ended(others: Sequence[_Other], size: int) -> str:
     return "another process of the run does not answer"
 
 
-def _help(pipe: Connection, number: int, port: int, work: _Work) -> None:
+def _help(pipe: Connection, number: int, size: int, port: int, method: Method) -> None:
     """What another process does, until it is ended."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _FROM_TERMINALS)
     threading.Thread(target=end_with_parent, daemon=True).start()
-    torch.set_num_threads(work.threads)
     keep_freed_memory()
     try:
-        session = _session(work, number)
         pipe.send("")
-        tensors, step = pipe.recv()
-        state = session.state.restored(
-            {name: torch.from_numpy(values) for name, values in tensors.items()}, step
-        )
-        team = Team.joined(number, work.size, meeting(port))
-        task = replace(session.task, team=team)
-        for _ in driver.trajectory(session.method, task, state, session.rng, work.settings.steps):
-            pass
+        follow(Team.joined(number, size, meeting(port)), method=method)
     except LostProcess:  # the first one says what is to be said
         return
     except Exception as error:
         pipe.send(one_line(error))
-
-
-def _session(work: _Work, number: int) -> Session:
-    """What the first process has, made again. Raises BadInput where that cannot be done."""
-    settings, options = work.settings, work.options
-    images = load(settings.source, progress=False, **settings.options)
-    if images.fingerprint != settings.fingerprint:
-        raise BadInput(f"{settings.source} holds other images than the run began with")
-    if options.device in ("auto", "cuda") and torch.cuda.is_available():
-        options = replace(options, device=f"cuda:{number % torch.cuda.device_count()}")
-    return Session(settings, work.method, images, options, work.start)
 
 
 def end_with_parent() -> None:

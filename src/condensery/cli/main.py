@@ -26,7 +26,7 @@ from condensery.cli.declared import owners
 from condensery.cli.evaluate import Evaluate
 from condensery.cli.help import NAMES, Command, Commands, Shown, as_function
 from condensery.cli.search import Search
-from condensery.errors import CondenseryError, Interrupted
+from condensery.errors import BadInput, CondenseryError, Interrupted
 from condensery.memory import keep_freed_memory
 
 OK, FAILED, BAD_INPUT = 0, 1, 2
@@ -138,6 +138,7 @@ def _run(arguments: list[str]) -> tuple[int, str]:
     try:
         typed = shlex.join(["condense", *arguments])
         arguments = _spread(arguments)
+        _require_alone(arguments[0])
         code = application(arguments)(arguments, prog_name="condense", standalone_mode=False, obj=typed)
         return (BAD_INPUT, "interrupted") if code == _INTERRUPTED_TYPER else (code or OK, "")
     except Interrupted as stop:
@@ -159,6 +160,16 @@ def _run(arguments: list[str]) -> tuple[int, str]:
         return (
             BAD_INPUT if machine else FAILED
         ), f"error: {error if machine else _unforeseen(error, arguments)}"
+
+
+def _require_alone(command: str) -> None:
+    """Raises BadInput where torchrun has started several processes of a command that they cannot share."""
+    size = os.environ.get("WORLD_SIZE") or "1"
+    if size != "1" and command in COMMANDS and COMMANDS[command] is not making.Run:
+        raise BadInput(
+            f"WORLD_SIZE is {size}, and condense {command} works in one process: start it once, without torchrun, or "
+            "unset WORLD_SIZE"
+        )
 
 
 def _usage_error(error: typer.TyperException, arguments: list[str]) -> str:

@@ -80,9 +80,14 @@ class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods
         from condensery.run_folder import RunFolder
         from condensery.runner import condense, resume_run
         from condensery.session import Options as SessionOptions
+        from condensery.together import follow, launched
 
+        team = launched(self.processes)
+        if team.number:
+            return follow(team, self.data)
+        processes = team if team.size > 1 else self.processes
         with Progress(self) as progress:
-            heard = {"callback": progress.condensing, "announce": progress.say}
+            heard = {"callback": progress.condensing, "announce": progress.say, "processes": processes}
             if self.resume and RunFolder(out).exists:
                 asked = self._asked(RunFolder(out).settings())
                 for name in ("preset", "minutes"):
