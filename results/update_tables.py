@@ -75,7 +75,14 @@ CURVES = (
 )
 PHOTOS = "photos.jsonl"  # photos of hand signs: likewise
 METHODS_TABLE = "methods.jsonl"  # every method for the same minutes, by benchmarks/methods.py: likewise
-_OTHER = ("speed.jsonl", "students.jsonl", "size.jsonl", "fast_settings.jsonl", "generators.jsonl", "generative.jsonl")
+_OTHER = (
+    "speed.jsonl",
+    "students.jsonl",
+    "size.jsonl",
+    "fast_settings.jsonl",
+    "generators.jsonl",
+    "generative.jsonl",
+)
 _NO_SCORES = (MINUTES, PHOTOS, METHODS_TABLE, CURVES, *_OTHER)
 
 
