@@ -367,7 +367,7 @@ def main() -> None:
         "--real-batch", type=int, default=256, help="fewer real images a class take less time"
     )
     parser.add_argument(
-        "--longest", type=float, default=30, help="seconds after which a row starts no other round"
+        "--longest", type=float, help="seconds after which a row starts no other round (30; 15 on a GPU)"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--threads", type=int, help="of torch; its own choice if left out")
@@ -381,13 +381,14 @@ def main() -> None:
     device, clock = pick_device(options.device), CLOCKS[options.clock]
     data = random_data() if options.data == "random" else load_images("cifar10")
     facts, rows = environment(device), []
+    longest = options.longest or (30 if device.type == "cpu" else 15)
     peak = peak_flops(device, clock)
     with tempfile.TemporaryDirectory() as folder:
         for make in contests(make_task(data, device), options.real_batch, Path(folder)):
             contest = make()
             if options.only.lower() not in contest.name.lower():
                 continue
-            row = measure(contest, options.repeats, clock, device, options.longest)
+            row = measure(contest, options.repeats, clock, device, longest)
             asked = {key: getattr(options, key) for key in ("data", "clock", "real_batch")}
             rows.append({**row, "peak_flops": peak, **asked})
             print(f"{contest.name}: {row['ratio']:.2f}", file=sys.stderr, flush=True)
