@@ -1,8 +1,8 @@
 """Teachers: networks trained on the whole training set, which say what views of images show.
 
-One is trained as `condensery.teaching.epochs` says; or it is the user's own, with weights from a file. An early epoch of the same
-training is a weaker teacher, which suits few images (Qin et al., "A Label is Worth a Thousand Images in Dataset
-Distillation", NeurIPS 2024, arXiv 2406.10485).
+One is trained as `condensery.teaching.epochs` says; or it is the user's own, with weights from a file. An early epoch
+of the same training is a weaker teacher, which suits few images (Qin et al., "A Label is Worth a Thousand Images in
+Dataset Distillation", NeurIPS 2024, arXiv 2406.10485).
 """
 
 from __future__ import annotations
