@@ -20,10 +20,7 @@ from condensery.published import Published, lookup, tables
 from condensery.text import readable_bytes
 
 HERE = Path(__file__).parent
-PAGES = tuple(
-    HERE.parent / page
-    for page in ("README.md", "docs/results.md", "docs/minutes.md", "docs/making.md", "results/README.md")
-)
+PAGES = tuple(HERE.parent / page for page in ("README.md", "docs/results.md", "results/README.md"))
 NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "digits"}
 SUBJECTS = {
     "random": "random images",
