@@ -26,7 +26,13 @@ PAGES = [
         if page.stem != "README"
     ),
 ]
-ELSEWHERE = ("--minutes", "--ipc 400", "comparisons/")  # long, large, and tests/comparison
+ELSEWHERE = (
+    "--minutes",
+    "--ipc 400",
+    "comparisons/",
+    "continual",
+    "search",
+)  # long, large, and in tests/{comparison,apps}
 TEACHER = f"--teacher={NARROW}+norm=batch --teacher-epochs=20"
 FIELDS = {  # what makes a method quick
     "dm": "--trained-networks=1 --trained-epochs=1",
