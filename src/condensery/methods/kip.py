@@ -4,6 +4,8 @@ Timothy Nguyen, Zhourong Chen and Jaehoon Lee, "Dataset Meta-Learning from Kerne
 2011.00050, algorithm 1; constants that the paper leaves out are those of the authors' notebook
 (google-research/google-research, kip/KIP.ipynb).
 
+The loss is |K_XS (K_SS + lambda tr(K_SS)/n I)^-1 Y - y|^2 / (2 B C), with the symbols of `condensery.methods.frepo`.
+
 Fields: all are the notebook's; it has "1000+" iterations "for full convergence".
 
 Differences from the paper and from the authors' code:
