@@ -3,11 +3,8 @@
 Yongchao Zhou, Ehsan Nezhadarya and Jimmy Ba, "Dataset Distillation using Neural Feature Regression", NeurIPS 2022,
 arXiv 2206.00719; constants that the paper leaves out are those of the authors' code (yongchaoz/FRePo, 43e028a).
 
-The loss is 1/(2B) sum_i |psi(X_i) F' (F F' + lambda tr(F F')/n I)^-1 Y - y_i|^2
-+ 1/n sum_j max(0, 1/C - (Y_j1 - Y_j2)). F are the features psi of the n synthetic images with labels Y, X are B real
-images with y of 1 - 1/C at the class and -1/C elsewhere, lambda is 1e-6, Y_j1 and Y_j2 are a label's two greatest
-values.
-
+The loss is 1/(2B) sum_i |psi(X_i) F' (F F' + lambda tr(F F')/n I)^-1 Y - y_i|^2 and `missing_margin`. F are the
+features psi of the n synthetic images with labels Y, X are B real images with y of 1 - 1/C at the class, -1/C beside.
 The images move by LAMB: a step of Adam (0.9, 0.999, epsilon 1e-6), scaled for each tensor to the rate times the
 tensor's length. The rate falls to a tenth in half a cosine wave over all steps. The networks of the pool have ages 0,
 10, ..., 90 at first.
