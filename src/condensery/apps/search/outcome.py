@@ -123,7 +123,7 @@ class Search:
         passes = f"{asked['epochs']} epochs, batches of {asked['batch_size']}"
         yield "On proxies", f"{passes}, augmentation {asked['augmentation']}, {times}"
         seconds = f"{count(len(self.whole), 'network')} in {readable_seconds(self.whole_seconds)}"
-        yield "On the whole", f"{asked['whole_epochs']} epochs: {seconds}"
+        yield "On the whole", f"{count(asked['whole_epochs'], 'epoch')}: {seconds}"
         yield "Seed", str(asked["seed"])
 
     def _plot(self, one: Ranking) -> Plot:
