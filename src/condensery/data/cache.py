@@ -18,6 +18,7 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from condensery.errors import BadInput
 FORMAT = 1
 ARRAYS = ("train.npy", "train_labels.npy", "test.npy", "test_labels.npy")
 STALE_SECONDS = 24 * 3600
+_ONE_AT_A_TIME = threading.Lock()  # Python 3.11 may fail to parse the headers of two arrays at once (its issue 106905)
 
 
 @dataclass(frozen=True)
@@ -93,13 +95,14 @@ class Cache:
             info = json.loads((folder / "info.json").read_text())
             if any((folder / name).stat().st_size != info["bytes"][name] for name in ARRAYS):
                 return None
-            return Entry(
-                info,
-                train=np.load(folder / "train.npy", mmap_mode="r", allow_pickle=False),
-                train_labels=np.load(folder / "train_labels.npy", allow_pickle=False),
-                test=np.load(folder / "test.npy", mmap_mode="r", allow_pickle=False),
-                test_labels=np.load(folder / "test_labels.npy", allow_pickle=False),
-            )
+            with _ONE_AT_A_TIME:
+                return Entry(
+                    info,
+                    train=np.load(folder / "train.npy", mmap_mode="r", allow_pickle=False),
+                    train_labels=np.load(folder / "train_labels.npy", allow_pickle=False),
+                    test=np.load(folder / "test.npy", mmap_mode="r", allow_pickle=False),
+                    test_labels=np.load(folder / "test_labels.npy", allow_pickle=False),
+                )
         except (OSError, ValueError, KeyError, TypeError, EOFError):
             return None  # the caller builds it anew
 
