@@ -33,9 +33,8 @@ from condensery.errors import BadInput
 FORMAT = 1
 ARRAYS = ("train.npy", "train_labels.npy", "test.npy", "test_labels.npy")
 STALE_SECONDS = 24 * 3600
-_ONE_AT_A_TIME = (
-    threading.Lock()
-)  # Python 3.11 may fail to parse the headers of two arrays at once (its issue 106905)
+# Python 3.11 may fail to parse the headers of two arrays at once (its issue 106905).
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
