@@ -61,6 +61,9 @@ TRIED: dict[str, dict[str, Any]] = {
     "matched as ever and classified by a teacher": {"taught": 10.0},
     "16 tiles classified by a teacher": {"factor": 4, "taught": 10.0},
     "16 tiles classified by a teacher a third as much": {"factor": 4, "taught": 3.0},
+    "16 tiles classified by a teacher thrice as much": {"factor": 4, "taught": 30.0},
+    "16 tiles classified by a teacher of 3 epochs": {"factor": 4, "taught": 10.0, "teacher_epochs": 3},
+    "16 tiles classified by a teacher of 1 epoch": {"factor": 4, "taught": 10.0, "teacher_epochs": 1},
 }
 """What each try changes."""
 
@@ -96,6 +99,8 @@ class Tried:
     """real and synthetic images are matched in views of the labelled kind: crops, patches of other images"""
     taught: float = 0.0
     """weight of a teacher's cross entropy on views of the synthetic images"""
+    teacher_epochs: int | None = None
+    """that it is trained for; None for as many as by default"""
 
     def steps(self, ipc: int) -> int:
         return self.iterations
@@ -223,8 +228,9 @@ class Prepared:
 
     @cached_property
     def teacher(self) -> nn.Module:
-        """The default teacher."""
-        return teacher_network(self.task.pool, TeacherSettings(), self.task.device).requires_grad_(False)
+        """The default teacher, but for its epochs."""
+        settings = TeacherSettings(epochs=self.tried.teacher_epochs)
+        return teacher_network(self.task.pool, settings, self.task.device).requires_grad_(False)
 
     def of_each_cluster(self, c: int, rng: Rng) -> Tensor:
         draws = rng.numpy()

@@ -16,7 +16,7 @@ KINDS = {int: "a whole number", float: "a number", str: "a text"}  # as people s
 
 
 def find(path: Iterable[str], package: str, function: str) -> dict[str, type[Any]]:
-    """Every class with `function` that a module of `package` defines, by its `name`.
+    """Every class with `function` that a module of `package` defines, by its `name`; those called _... are its own.
 
     Args:
         path, package: `__path__` and `__name__` of the package.
@@ -24,10 +24,10 @@ def find(path: Iterable[str], package: str, function: str) -> dict[str, type[Any
     """
     found: dict[str, type[Any]] = {}
     for module in pkgutil.iter_modules(path, f"{package}."):
-        for value in vars(importlib.import_module(module.name)).values():
-            if isinstance(value, type) and value.__module__ == module.name and hasattr(value, function):
-                if hasattr(value, "name"):  # a protocol only says that there will be one
-                    found[value.name] = value
+        for key, value in vars(importlib.import_module(module.name)).items():
+            own = isinstance(value, type) and value.__module__ == module.name and not key.startswith("_")
+            if own and hasattr(value, function) and hasattr(value, "name"):  # a protocol has none yet
+                found[value.name] = value
     return found
 
 

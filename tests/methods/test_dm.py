@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import condensery
 from condensery import BadInput, Rng, driver, get_method
-from condensery.methods.dm import accuracy_range
+from condensery.models.registry import resolve
+from condensery.pretraining import accuracy_range
 from condensery.runner import resume_run
 from condensery.session import Options
+from condensery.teaching import TeacherSettings, teacher_network
+from condensery.teaching.sampling import random_crops
 
 RNG = Rng(1)
 SMALL = "convnet+width=8+depth=2"
@@ -187,7 +191,7 @@ def weights_seen(method, task, steps: int) -> list[bytes]:
 def test_networks_are_drawn_from_the_pool_in_every_step(make_task, cache: Path) -> None:
     task, method = make_task(), get_method("dm", weights="all", **TRAINED)
     seen = weights_seen(method, task, 12)
-    pool = driver.begin(method, task, RNG).prepared
+    pool = driver.begin(method, task, RNG).prepared.pool
     known = set()
     for stage in pool.stages:
         network = task.new_network(RNG)
@@ -199,11 +203,11 @@ def test_networks_are_drawn_from_the_pool_in_every_step(make_task, cache: Path) 
 
 def test_only_networks_of_the_range_are_drawn(make_task, cache: Path) -> None:
     task = make_task()
-    pool = driver.begin(get_method("dm", weights="0-100", **TRAINED), task, RNG).prepared
+    pool = driver.begin(get_method("dm", weights="0-100", **TRAINED), task, RNG).prepared.pool
     assert len(pool.stages) == 6  # trained ones alone
     best = max(stage.accuracy for stage in pool.stages)
     low = int(100 * best)
-    drawn = driver.begin(get_method("dm", weights=f"{low}-100", **TRAINED), task, RNG).prepared
+    drawn = driver.begin(get_method("dm", weights=f"{low}-100", **TRAINED), task, RNG).prepared.pool
     assert {stage.accuracy for stage in drawn.stages} == {best}
 
 
@@ -225,7 +229,7 @@ def test_resume_is_bit_for_bit(
 
 def test_random_weights_train_nothing(make_task, cache: Path) -> None:
     state = driver.begin(get_method("dm", **TRAINED), make_task(), RNG)
-    assert state.prepared is None and not cache.exists()
+    assert state.prepared == (None, None) and not cache.exists()
 
 
 @pytest.mark.parametrize(
@@ -299,3 +303,67 @@ def test_coarse_steps_see_averages_and_resume_at_either_size(tiny_file: Path, tm
 def test_impossible_coarse_steps_are_refused(make_task, network: str, fields, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         get_method("dm", **fields).check(make_task(network))
+
+
+# ---- a teacher
+
+TAUGHT = {"real_batch": 8, "augmentation": "none", "teacher_epochs": 8}
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Teachers of 8 filters."""
+    monkeypatch.setattr(TeacherSettings, "factory", lambda settings, spec: resolve(SMALL))
+
+
+def recognised(task, images: Tensor) -> float:
+    """Cross entropy of the teacher on the images as they are."""
+    teacher = teacher_network(task.pool, TeacherSettings(epochs=8), task.device)
+    labels = torch.arange(10).repeat_interleave(len(images) // 10)
+    return F.cross_entropy(teacher(images), labels).item()
+
+
+def test_the_teachers_terms_are_the_weighted_loss_of_each_class(
+    make_task, digits, cache: Path, narrow
+) -> None:
+    task = make_task(SMALL, ipc=2, data=digits)
+    found = {}
+    for weight in (0.0, 1.0, 3.0):
+        method = get_method("dm", **TAUGHT, teacher_weight=weight)
+        state = driver.begin(method, task, RNG)
+        found[weight] = torch.stack(list(method.terms(task, state, RNG))).detach()
+    plain, once, thrice = (found[weight] for weight in (0.0, 1.0, 3.0))
+    assert len(once) == 20 and torch.equal(once[10:], plain) and torch.equal(thrice[10:], plain)
+    torch.testing.assert_close(thrice[:10], 3 * once[:10])
+    images = state.synthetic.of_class(4)
+    crops = random_crops(images, task.spec.flip, RNG.fork("teacher").fork(4))
+    said = F.log_softmax(state.prepared.teacher(crops), 1)[:, 4]
+    torch.testing.assert_close(once[4], -said.mean().detach())
+
+
+def test_the_teacher_takes_the_images_for_their_class(make_task, digits, cache: Path, narrow) -> None:
+    task, seen = make_task(SMALL, ipc=2, data=digits), []
+    for weight in (0.0, 10.0):
+        method = get_method("dm", **TAUGHT, init="noise", teacher_weight=weight)
+        steps = driver.trajectory(method, task, driver.begin(method, task, RNG), RNG, 20)
+        *_, (state, _) = steps
+        seen.append(recognised(task, state.synthetic.images.detach()))
+    assert seen[1] < 0.5 * seen[0]
+
+
+def test_resume_with_a_teacher_is_bit_for_bit(tiny_file: Path, tmp_path: Path, cache: Path, narrow) -> None:
+    settings = {**TAUGHT, "teacher_weight": 1.0, "ipc": 2, "network": SMALL, "seed": 11, "device": "cpu"}
+    whole = condensery.condense(tiny_file, "dm", steps=5, **settings)
+    condensery.condense(tiny_file, "dm", steps=2, out=tmp_path / "run", **settings)
+    shutil.rmtree(cache)
+    resumed = resume_run(tmp_path / "run", steps=5, options=Options(device="cpu"))
+    assert torch.equal(whole.images, resumed.images)
+
+
+def test_an_estimate_trains_no_teacher(make_task, cache: Path) -> None:
+    task, method = make_task(SMALL), get_method("dm", **TAUGHT, teacher_weight=1.0)
+    needed = driver.preparation(method, task, RNG)
+    assert needed and needed.piece == "teacher epoch" and len(needed.missing) == 8 and needed.without
+    driver.advance(needed.without, task, driver.begin(needed.without, task, RNG), RNG)
+    assert not list(cache.rglob("*.safetensors"))
+    assert driver.preparation(method, task, RNG).missing == needed.missing

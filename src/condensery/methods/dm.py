@@ -5,7 +5,8 @@ that the paper leaves out are those of the authors' `main_DM.py` (VICO-UoE/Datas
 
 Fields: thesis section 5.3.1 gives iterations (for TinyImageNet 10,000, with convnet+depth=4), real_batch, image_lr,
 init and augmentation; section 5.3.4 weights and trained_networks; the authors' code image_momentum. Ours:
-trained_epochs, factor (the tiles of IDC), classes_per_step, other_networks, coarse and coarse_steps.
+trained_epochs, factor (the tiles of IDC), classes_per_step, other_networks, coarse, coarse_steps, teacher_weight and
+teacher_epochs.
 
 Differences from the paper and from the authors' code:
 
@@ -23,14 +24,16 @@ Differences from the paper and from the authors' code:
 8. Trained networks. The paper has no code for Table 5.4. Ours: SGD of 0.01, momentum 0.9, weight decay 5e-4, batches of
    256, no augmentation, 20 epochs; a tenth of each class validates. States are kept untrained, after 1, 2, 4, 8, ...
    updates of the first epoch, and after every epoch.
+9. Teacher. The paper has none. With teacher_weight, a network trained on the real images classifies random crops of the
+   synthetic ones, and its cross entropy is added to each class's gap (see `condensery.teaching.guide`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from typing import ClassVar, cast
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -42,11 +45,26 @@ from condensery.method import Preparation, State, Task
 from condensery.models.batch_norm import mixes_samples
 from condensery.models.registry import NetworkFactory
 from condensery.optimizers import SGD
-from condensery.pretraining import NetworkPool, pool_preparation, require_keepable, trained_networks
+from condensery.pretraining import (
+    NetworkPool,
+    accuracy_range,
+    joined,
+    pool_preparation,
+    require_keepable,
+    trained_networks,
+)
 from condensery.rng import Rng
+from condensery.teaching import Guide, TeacherSettings
 from condensery.text import count
 
 _AT_ONCE = 1 << 14  # real images
+
+
+class Prepared(NamedTuple):
+    """What is trained first; None where it is not asked for."""
+
+    pool: NetworkPool | None
+    teacher: nn.Module | None
 
 
 @dataclass(frozen=True)
@@ -61,6 +79,8 @@ class DM:
         "coarse",
         "coarse_steps",
         "other_networks",
+        "teacher_weight",
+        "teacher_epochs",
     )
     splits: ClassVar[str] = "terms"
 
@@ -92,6 +112,10 @@ class DM:
     """epochs that each of them is trained for"""
     other_networks: str = ""
     """architectures that take turns with --network, an update each: names joined by commas"""
+    teacher_weight: float = 0.0
+    """of a teacher's cross entropy on random crops of the images, beside the gap of each class; 0 needs no teacher"""
+    teacher_epochs: int = 0
+    """epochs that it is trained for on the real images; 0 for 3 (grey) or 10 (colour), at least 1,000 steps"""
 
     def steps(self, ipc: int) -> int:
         return self.iterations
@@ -104,29 +128,30 @@ class DM:
                     f"dm matches embeddings and {network.name} has none: "
                     "choose a network with embed(), such as convnet"
                 )
-        notes += [
-            f"Siamese augmentation {self._augmentation(task).strategy or 'none'}",
-            *self._coarse_notes(task),
-        ]
+        notes.append(f"Siamese augmentation {self._augmentation(task).strategy or 'none'}")
         if self.other_networks:
             notes.append(f"updates take turns at {', '.join(n.name for n in self._networks(task))}")
         if task.ipc >= 100 and self.image_lr < 10:
             notes.append(
                 f"the paper uses --image-lr 10 for CIFAR-10 from 100 images per class on, this run {self.image_lr:g}"
             )
-        return notes + self._weights_notes(task)
+        return notes + self._coarse_notes(task) + self._weights_notes(task) + self._guide.notes(task.spec)
 
     def preparation(self, task: Task, rng: Rng) -> Preparation | None:
+        without = replace(self, weights="random")
+        if self.teacher_weight:
+            without = _WithStandIn(**asdict(without))
+        teacher = self._guide.preparation(task.pool, task.device, without)
         if self.weights == "random":
-            return None
+            return teacher
         pool = self.trained_networks, self.trained_epochs, rng.fork("trained networks")
-        return pool_preparation(task, *pool, without=replace(self, weights="random"))
+        return joined(teacher, pool_preparation(task, *pool, without=without))
 
     def start(self, task: Task, rng: Rng) -> State:
         synthetic = task.start_images(self.init, self.factor, rng.fork("images"))
         optimizer = SGD(synthetic.leaves().values(), self.image_lr, self.image_momentum)
-        pool = self._pool(task, rng.fork("trained networks"))
-        state = State.of(synthetic, optimizer, self._network(task, pool, rng), prepared=pool)
+        prepared = Prepared(self._pool(task, rng.fork("trained networks")), self._teacher(task))
+        state = State.of(synthetic, optimizer, self._network(task, prepared.pool, rng), prepared=prepared)
         for turn in range(1, len(self._networks(task))):  # a checkpoint may hold any of them
             state = self._drawn(task, state, turn, rng)
         return state
@@ -135,6 +160,7 @@ class DM:
         network = state.networks[_place(state.step % len(self._networks(task)))].requires_grad_(False)
         embed = cast(Embedding, network.embed)
         augmentation, classes = self._augmentation(task), task.team.share(self._classes(task, rng))
+        yield from self._taught(task, state, classes, rng.fork("teacher"))
         smaller = self.coarse if state.step < self.coarse_steps else 1
         pairs = (
             task.pair(state.synthetic, c, self.real_batch, augmentation, rng, smaller=smaller)
@@ -156,13 +182,19 @@ class DM:
     def advance(self, task: Task, state: State, rng: Rng) -> State:
         turn = (state.step + 1) % len(self._networks(task))
         if turn == 0:
-            return state.next(self._network(task, state.prepared, rng))
+            return state.next(self._network(task, state.prepared.pool, rng))
         return self._drawn(task, state.next(), turn, rng)
 
     def _drawn(self, task: Task, state: State, turn: int, rng: Rng) -> State:
         """The state with a random network of the architecture that has this turn, counted from 0."""
         network = task.new_network(rng.fork("network"), self._networks(task)[turn])
         return replace(state, networks={**state.networks, _place(turn): network})
+
+    def _taught(self, task: Task, state: State, classes: Sequence[int], rng: Rng) -> Iterator[Tensor]:
+        """What the teacher says of each class."""
+        if teacher := state.prepared.teacher:
+            for c in classes:
+                yield self._guide.loss(teacher, state.synthetic.of_class(c), c, task.spec.flip, rng.fork(c))
 
     def _networks(self, task: Task) -> list[NetworkFactory]:
         """Those that take turns."""
@@ -220,6 +252,13 @@ class DM:
             f"real images for {count(self.trained_epochs, 'epoch')} each, unless the cache has them"
         ]
 
+    @property
+    def _guide(self) -> Guide:
+        return Guide(self.teacher_weight, TeacherSettings(epochs=self.teacher_epochs or None))
+
+    def _teacher(self, task: Task) -> nn.Module | None:
+        return self._guide.teacher(task.pool, task.device)
+
     def _gaps_of_many(
         self,
         task: Task,
@@ -248,14 +287,14 @@ class DM:
         return SiameseAugmentation(resolve_strategy(self.augmentation, task.spec.flip))
 
 
+@dataclass(frozen=True)
+class _WithStandIn(DM):
+    """For estimates: steps that cost the same, without a trained teacher."""
+
+    def _teacher(self, task: Task) -> nn.Module:
+        return self._guide.stand_in(task.pool, task.device)
+
+
 def _place(turn: int) -> str:
     """The name in the state of the network that has this turn."""
     return f"network {turn}" if turn else "network"
-
-
-def accuracy_range(text: str) -> tuple[float, float]:
-    """ "30-40", in percent as in thesis Table 5.4 -> (0.3, 0.4). BadInput if it is no range."""
-    low, _, high = text.partition("-")
-    if low.isdecimal() and high.isdecimal() and int(low) < int(high) <= 100:
-        return int(low) / 100, int(high) / 100
-    raise BadInput(f"weights must be 'random', 'all' or a range of percent such as '30-40', not {text!r}")

@@ -13,6 +13,7 @@ from condensery.pretraining.kept import KeptNetwork, kept_network
 from condensery.pretraining.pool import (
     NetworkPool,
     Stage,
+    accuracy_range,
     pool_preparation,
     require_keepable,
     trained_networks,
@@ -29,6 +30,7 @@ __all__ = [
     "KeptNetwork",
     "NetworkPool",
     "Stage",
+    "accuracy_range",
     "discriminator_loss",
     "expert_preparation",
     "generator_loss",

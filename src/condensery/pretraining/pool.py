@@ -101,6 +101,14 @@ class NetworkPool:
         return network
 
 
+def accuracy_range(text: str) -> tuple[float, float]:
+    """ "30-40", in percent as in thesis Table 5.4 -> (0.3, 0.4). BadInput if it is no range."""
+    low, _, high = text.partition("-")
+    if low.isdecimal() and high.isdecimal() and int(low) < int(high) <= 100:
+        return int(low) / 100, int(high) / 100
+    raise BadInput(f"weights must be 'random', 'all' or a range of percent such as '30-40', not {text!r}")
+
+
 def require_keepable(network: NetworkFactory) -> None:
     """Raises BadInput for a user's own network: the cache knows networks by name, and its code may change."""
     if ":" in network.canonical:

@@ -2,6 +2,7 @@
 
 from condensery.teaching.cost import seconds_per_image
 from condensery.teaching.epochs import teacher_recipe
+from condensery.teaching.guide import Guide
 from condensery.teaching.labels import LabelSettings, label_images, view_recipe
 from condensery.teaching.sampling import ViewSampling, random_boxes
 from condensery.teaching.settings import TeacherSettings
@@ -13,6 +14,7 @@ from condensery.teaching.teacher import (
 )
 
 __all__ = [
+    "Guide",
     "LabelSettings",
     "Teacher",
     "TeacherSettings",

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from condensery.errors import BadInput
 from condensery.rng import Rng
-from condensery.views import FULL, index_dtype
+from condensery.views import FULL, crop_and_enlarge, index_dtype
 
 _NARROWEST = 3 / 4  # width of a crop by its height, and the inverse
 
@@ -76,6 +76,18 @@ def random_boxes(shape: tuple[int, ...], smallest: float, rng: Rng) -> Tensor:
     sides = (FULL * sides).round().clamp(min=1)
     corners = (torch.stack([down, right], -1) * (FULL + 1 - sides)).floor()
     return torch.cat([corners, sides], -1).to(torch.uint8)
+
+
+def random_crops(images: Tensor, flip: bool, rng: Rng, smallest: float = 0.5) -> Tensor:
+    """A random crop of each image, enlarged, without patches: float (N, C, H, W), differentiable in `images`.
+
+    Args:
+        flip: whether about half of them are mirrored.
+        smallest: least share of the area.
+    """
+    drawn = ViewSampling(1, smallest, patches=0).draw(len(images), flip, rng)
+    parts = {name: parameters[:, 0].to(images.device) for name, parameters in drawn.items()}
+    return crop_and_enlarge(images, **parts)
 
 
 def _patches(shape: tuple[int, int], share: float, rng: Rng) -> Tensor:
