@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import fields, replace
 from typing import Any
@@ -16,7 +17,7 @@ from condensery.text import count
 SHARE = 0.5
 """Of the time is for this, where steps need the rest."""
 
-_CUTS: tuple[tuple[str, int], ...] = (
+_CUTS: tuple[tuple[str, float], ...] = (
     ("experts", 4),
     ("max_start_epoch", 2),
     ("experts", 10),
@@ -28,8 +29,9 @@ _CUTS: tuple[tuple[str, int], ...] = (
     ("experts", 100),
     *((name, part) for part in (2, 4, 10) for name in ("gan_steps", "training_steps")),
     *((name, part) for part in (2, 5, 20) for name in ("trained_networks", "trained_epochs")),
+    ("teacher_weight", math.inf),
 )
-"""What is given up, in this order: a field, and what its value is divided by."""
+"""What is given up, in this order: a field, and what its value is divided by; a weight of 0 needs nothing."""
 
 
 def seconds_to_prepare(needed: Preparation | None, task: Task, each: float | None = None) -> float:
@@ -80,11 +82,14 @@ class Preparing:
             known = {f.name for f in fields(rung.method)}
             if name in fixed or name not in known:
                 continue
-            less: Any = replace(found.method, **{name: max(1, getattr(rung.method, name) // part)})
+            value = getattr(rung.method, name)
+            fewer = value / part if isinstance(value, float) else max(1, int(value // part))
+            less: Any = replace(found.method, **{name: fewer})
             changed = replace(found, method=less)
             try:
                 less.check(self.clock.task(changed))
             except BadInput:
                 continue
-            found, seconds = changed, self.seconds(changed)
+            if (needed := self.seconds(changed)) < seconds:
+                found, seconds = changed, needed
         return found, seconds
