@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +21,8 @@ from condensery.training_recipe import Loss, Recipe, cross_entropy
 from condensery.views import Views
 
 Augment = Callable[[Tensor, Rng], Tensor]
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Indices (n,) of images, the images (n, C, H, W) as a network sees them, and their labels."""
 OnBatch = Callable[[Tensor, Tensor], None]
 """Gets the indices (n,) of a training batch and the network's logits (n, classes) for it, from before the step."""
 
@@ -147,29 +149,57 @@ def fit(
     on_batch: OnBatch | None = None,
 ) -> None:
     """Train `network` in place by `recipe`. Raises BadInput if its order is one of another number of images."""
+    epochs = draws(images, recipe, rng, augment)
+    loss = recipe.loss_function
+    follow(network, recipe, len(images), epochs, loss, chunk=chunk, on_epoch=on_epoch, on_batch=on_batch)
+
+
+def draws(
+    images: Images, recipe: Recipe, rng: Rng, augment: Augment | None
+) -> Callable[[int], Iterator[Batch]]:
+    """What a network is shown by `recipe` in each epoch, by its number.
+
+    Raises:
+        BadInput: the recipe has an order of another number of images.
+    """
     if recipe.order and len(recipe.order) != len(images):
         raise BadInput(f"the recipe has an order of {len(recipe.order)} images, not of {len(images)}")
+
+    def epoch(number: int) -> Iterator[Batch]:
+        shown = images.in_epoch(number) if isinstance(images, ViewImages) else images
+        return _drawn(shown, recipe.batch_size, rng.fork(number), augment, recipe.order)
+
+    return epoch
+
+
+def follow(
+    network: nn.Module,
+    recipe: Recipe,
+    count: int,
+    epochs: Callable[[int], Iterator[Batch]],
+    loss: Loss,
+    *,
+    chunk: int | None = None,
+    on_epoch: Callable[[int], None] | None = None,
+    on_batch: OnBatch | None = None,
+) -> None:
+    """The optimiser and the learning rates of `recipe`, with the batches of `epochs`, `count` images in each."""
     lr = recipe.lr
     optimizer = recipe.make_optimizer(network, lr)
-    per_epoch = math.ceil(len(images) / recipe.batch_size)
+    per_epoch = math.ceil(count / recipe.batch_size)
     for epoch in range(recipe.epochs):
-        train_epoch(
+        steps = range(epoch * per_epoch, (epoch + 1) * per_epoch)
+        _train_on(
             network,
             optimizer,
-            images.in_epoch(epoch) if isinstance(images, ViewImages) else images,
-            recipe.batch_size,
-            rng.fork(epoch),
-            augment=augment,
-            chunk=chunk,
-            on_batch=on_batch,
-            loss=recipe.loss_function,
+            epochs(epoch),
+            chunk,
+            loss,
             rate=None
             if recipe.schedule == "step" and not recipe.rates
-            else _rate(recipe, epoch * per_epoch, recipe.epochs * per_epoch),
-            momenta=[recipe.momenta[(epoch * per_epoch + i) % len(recipe.momenta)] for i in range(per_epoch)]
-            if recipe.momenta
-            else (),
-            order=recipe.order,
+            else _rate(recipe, steps.start, recipe.epochs * per_epoch),
+            momenta=[recipe.momenta[i % len(recipe.momenta)] for i in steps] if recipe.momenta else (),
+            on_batch=on_batch,
         )
         if epoch + 1 in recipe.decay_after:
             lr *= 0.1
@@ -190,10 +220,17 @@ def train_network(
     on_epoch: Callable[[int], None] | None = None,
 ) -> nn.Module:
     """A fresh network, trained by `recipe` on `images`, which are drawn on `device`."""
-    source = rng.fork("network") if recipe.weights < 0 else Rng(recipe.weights)
-    network = factory.build(spec, source).to(device, non_blocking=True)
+    network = untrained(factory, spec, recipe, rng, device)
     train(network, images, recipe, rng, augment=augment, device=device, on_epoch=on_epoch)
     return network
+
+
+def untrained(
+    factory: NetworkFactory, spec: ImageSpec, recipe: Recipe, rng: Rng, device: torch.device
+) -> nn.Module:
+    """A fresh network with the weights that `recipe` starts from."""
+    source = rng.fork("network") if recipe.weights < 0 else Rng(recipe.weights)
+    return factory.build(spec, source).to(device, non_blocking=True)
 
 
 def train(
@@ -226,32 +263,49 @@ def train_epoch(
     *,
     augment: Augment | None = None,
     chunk: int | None = None,
-    on_batch: OnBatch | None = None,
-    loss: Loss = cross_entropy,
     rate: Callable[[int], float] | None = None,
-    momenta: Sequence[float] = (),
-    order: Sequence[int] = (),
 ) -> None:
     """One pass over `images` in random order: mean loss per batch, one optimiser step per batch.
 
     Args:
         rate: the learning rate of each batch, by its number; None leaves the optimiser's.
-        momenta: the momentum of each batch; () leaves the optimiser's.
-        order: indices of all images in place of a random order.
     """
-    network.train()
+    _train_on(network, optimizer, _drawn(images, batch_size, rng, augment), chunk, rate=rate)
+
+
+def _drawn(
+    images: Images, batch_size: int, rng: Rng, augment: Augment | None, order: Sequence[int] = ()
+) -> Iterator[Batch]:
+    """The batches of one epoch; `order` is that of all images in place of a random one."""
     shuffled = torch.randperm(len(images), generator=rng.fork("order").torch())
     for i, indices in enumerate((torch.tensor(order) if order else shuffled).split(batch_size)):
         batch, labels = images.batch(indices)
         if augment is not None:
             batch = augment(batch, rng.fork("augment", i))
+        yield indices, batch, labels
+
+
+def _train_on(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[Batch],
+    chunk: int | None,
+    loss: Loss = cross_entropy,
+    *,
+    rate: Callable[[int], float] | None = None,
+    momenta: Sequence[float] = (),
+    on_batch: OnBatch | None = None,
+) -> None:
+    """One optimiser step per batch; `rate` and `momenta` are those of each batch in place of the optimiser's."""
+    network.train()
+    for i, (indices, images, labels) in enumerate(batches):
         if rate is not None:
             for group in optimizer.param_groups:
                 group["lr"] = rate(i)
         if momenta:
             for group in optimizer.param_groups:
                 group["momentum"] = momenta[i]
-        logits = train_step(network, optimizer, batch, labels, chunk, loss)
+        logits = train_step(network, optimizer, images, labels, chunk, loss)
         if on_batch is not None:
             on_batch(indices, logits)
 

@@ -18,7 +18,7 @@ import condensery
 from condensery import PROTOCOLS, BadInput, Evaluation, ImageData, Rng, SyntheticSet, evaluate, training
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
-from condensery.evaluation import evaluator
+from condensery.evaluation import evaluator, stacked
 from condensery.training import Images
 from condensery.training_recipe import Recipe
 
@@ -39,7 +39,7 @@ def judge(sets: Any, data: Any, **options: Any) -> Evaluation:
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[nn.Module, Images, Recipe]]:
-    """Every call of the real `fit`."""
+    """Every call of the real `fit`, with networks trained one after the other."""
     calls: list[tuple[nn.Module, Images, Recipe]] = []
     real = training.fit
 
@@ -48,6 +48,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[nn.Module, Images, Re
         real(network, images, recipe, rng, **options)
 
     monkeypatch.setattr(training, "fit", spy)
+    monkeypatch.setattr(stacked, "MOST", 1)
     return calls
 
 

@@ -25,6 +25,7 @@ from condensery import (
 )
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
+from condensery.evaluation import stacked
 from condensery.synthetic import decoded, with_pixels
 from condensery.teaching import LabelSettings, TeacherSettings, ViewSampling
 from condensery.training import Images, ViewImages
@@ -61,7 +62,7 @@ def rows(result: Evaluation) -> list[tuple[str, str, str, int]]:
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Every call of the real `fit`."""
+    """Every call of the real `fit`, with networks trained one after the other."""
     calls: list[dict[str, Any]] = []
     real = training.fit
 
@@ -71,6 +72,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         real(network, images, recipe, rng, **options)
 
     monkeypatch.setattr(training, "fit", spy)
+    monkeypatch.setattr(stacked, "MOST", 1)
     return calls
 
 

@@ -24,7 +24,7 @@ from condensery import (
 )
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
-from condensery.evaluation import train_teacher
+from condensery.evaluation import stacked, train_teacher
 from condensery.evaluation.scoring import Trained
 from condensery.evaluation.soft_labels import Teacher
 from condensery.models.registry import resolve
@@ -54,7 +54,7 @@ def rows(result: Evaluation) -> list[tuple[str, str, str, int]]:
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Every call of the real `fit`, with the first weights of the network."""
+    """Every call of the real `fit`, networks one after the other, with the first weights of each."""
     calls: list[dict[str, Any]] = []
     real = training.fit
 
@@ -64,6 +64,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         real(network, images, recipe, rng, **options)
 
     monkeypatch.setattr(training, "fit", spy)
+    monkeypatch.setattr(stacked, "MOST", 1)
     return calls
 
 

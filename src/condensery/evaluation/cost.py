@@ -16,12 +16,13 @@ from condensery.evaluation.protocols import Protocol
 from condensery.evaluation.scores import EQUAL_BYTES
 from condensery.evaluation.scoring import Scorer
 from condensery.evaluation.soft_labels import SoftLabels, teacher_to_train
+from condensery.evaluation.stacked import Job, at_once, train_together
 from condensery.matching.regression import fitted
 from condensery.models.registry import NetworkFactory
 from condensery.pretraining import KeptNetwork
 from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
-from condensery.training import Augment, TensorImages, accuracy, default_chunk, fit, forward_layout
+from condensery.training import Augment, TensorImages, accuracy, default_chunk, forward_layout
 from condensery.training_recipe import OwnRecipe, Recipe, Regression
 
 _TEST_BATCH = 256
@@ -66,13 +67,12 @@ class EvaluationTimer:
         scorer = Scorer(self.images, self.protocol, seed, self.device, soft_labels)
         settings = scorer.settings(network, augmentation_robustness, like, recipe)
         each = [
-            (repeats if one.draws else 1)
-            * self.network(network, len(like), *scorer.training_of(network, one))
+            self.networks(repeats if one.draws else 1, network, len(like), *scorer.training_of(network, one))
             for one in settings
         ]
         if EQUAL_BYTES in baselines and like.counts_of_equal_bytes != like.stored_counts:
             how = scorer.training_of(network, settings[0])
-            each.append(repeats * self.network(network, sum(like.counts_of_equal_bytes), *how))
+            each.append(self.networks(repeats, network, sum(like.counts_of_equal_bytes), *how))
         teacher = self._teacher(network, soft_labels, seed) if soft_labels else 0.0
         return teacher + sum(each)
 
@@ -81,25 +81,25 @@ class EvaluationTimer:
         spec = self.images.spec
         recipe = replace(self.protocol.recipe(spec, network), epochs=epochs)
         augment = self.protocol.augment(spec, network)
-        return repeats * self.network(network, len(self.images.train), recipe, augment)
+        return repeats * self.networks(1, network, len(self.images.train), recipe, augment)
 
     def per_image(self, network: NetworkFactory) -> float:
         """Seconds of training for an image, without augmentation."""
         size = min(Recipe(1).batch_size, len(self.images.train))
-        return self._step(network, Recipe(1), size, None) / size
+        return self._step(1, network, Recipe(1), size, None) / size
 
-    def network(
-        self, network: NetworkFactory, count: int, recipe: OwnRecipe, augment: Augment | None
+    def networks(
+        self, number: int, network: NetworkFactory, count: int, recipe: OwnRecipe, augment: Augment | None
     ) -> float:
-        """To train one network on `count` images, and to test it."""
+        """To train so many networks on `count` images each, and to test them."""
         if isinstance(recipe, Regression):
             kind = ("regression", network.canonical, recipe, count)
-            return self._once(kind, lambda: self._time_regression(network, count, recipe))
+            return number * self._once(kind, lambda: self._time_regression(network, count, recipe))
         network = network.computing_in(self.protocol.precision)
         full, rest = divmod(count, recipe.batch_size)
-        epoch = full * self._step(network, recipe, recipe.batch_size, augment) if full else 0.0
-        epoch += self._step(network, recipe, rest, augment) if rest else 0.0
-        return recipe.epochs * epoch + self._test(network)
+        epoch = full * self._step(number, network, recipe, recipe.batch_size, augment) if full else 0.0
+        epoch += self._step(number, network, recipe, rest, augment) if rest else 0.0
+        return number * (recipe.epochs * epoch + self._test(network))
 
     def _teacher(self, network: NetworkFactory, settings: SoftLabels, seed: int) -> float:
         """To train a teacher that is not kept, and to test it."""
@@ -108,30 +108,33 @@ class EvaluationTimer:
         images = epochs * len(self.images.train) if self.to_train(kept) else 0
         return (images * self.per_image(factory) if images else 0.0) + self._test(factory)
 
-    def _step(self, network: NetworkFactory, recipe: Recipe, size: int, augment: Augment | None) -> float:
-        kind = ("train", network.kept_as, recipe.optimizer, recipe.loss, size, augment is not None)
-        return self._once(kind, lambda: self._time_step(network, recipe, size, augment))
+    def _step(
+        self, number: int, network: NetworkFactory, recipe: Recipe, size: int, augment: Augment | None
+    ) -> float:
+        if number > 1:
+            number = min(number, at_once(network, self.images.spec, size, self.device))
+        kind = ("train", number, network.kept_as, recipe.optimizer, recipe.loss, size, augment is not None)
+        return self._once(kind, lambda: self._time_step(number, network, recipe, size, augment))
 
     def _test(self, network: NetworkFactory) -> float:
         return self._once(("test", network.kept_as), lambda: self._time_test(network))
 
     def _time_step(
-        self, network: NetworkFactory, recipe: Recipe, size: int, augment: Augment | None
+        self, number: int, network: NetworkFactory, recipe: Recipe, size: int, augment: Augment | None
     ) -> float:
-        """Seconds of one optimiser step on `size` images; a first one warms up."""
+        """Seconds for each of so many networks of one optimiser step on `size` images; a first one warms up."""
         count = min(size, len(self.images.train))
         labels = torch.tensor(self.images.train.labels[:count], device=self.device)
         images = TensorImages(self.pool.images_at(torch.arange(count).numpy()), labels)
-        module = network.build(self.images.spec, self.rng.fork("network")).to(self.device)
-        chunk = default_chunk(self.device, network.precision)
 
-        def epochs(number: int) -> None:
-            with self.rng.seeded(self.device):
-                once = replace(recipe, epochs=number, decay_after=())
-                fit(module, images, once, self.rng.fork("training"), augment=augment, chunk=chunk)
+        def epochs(steps: int) -> None:
+            once = replace(recipe, epochs=steps, decay_after=())
+            train_together(modules, jobs, once, augment=augment, device=self.device)
 
+        modules = [network.build(self.images.spec, self.rng.fork("network")).to(self.device)] * number
+        jobs = [Job(images, recipe, self.rng)] * number
         epochs(1)
-        return self._seconds(lambda: epochs(3)) / 3
+        return self._seconds(lambda: epochs(3)) / 3 / number
 
     def _time_regression(self, network: NetworkFactory, count: int, recipe: Regression) -> float:
         """Seconds to solve it on `count` images, and of a pass over all test images."""

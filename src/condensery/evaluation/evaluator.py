@@ -119,7 +119,8 @@ def evaluate(
         seed: decides weights, order, augmentation, random selections and teachers.
         device: "auto", "cpu" or "cuda".
         callback: called after every trained network.
-        every_epoch: called after every epoch of every network, with its number; what it raises ends the work.
+        every_epoch: called after every epoch of a network, or of several that train at once, with its number; what
+            it raises ends the work.
         recipe: "common" leaves out the sets' own recipe, "own" all but that; "both" shows both.
         teacher_weights: the file of weights that labelled the set, if it was labelled so, for random images.
         precision: in which networks compute, "float32" or "bfloat16"; None takes the protocol's, float32 unless it says

@@ -75,11 +75,11 @@ class Plan:
         total, networks = 0.0, len(self.sets) * self.repeats
         for factory, setting in ((factory, one) for factory, ways in settings.items() for one in ways):
             recipe, augment = scorer.training_of(factory, setting)
-            each = timer.network(factory, len(self.sets[0]), recipe, augment)
-            total += len(self.sets) * self.of_each(setting) * each
+            trained = len(self.sets) * self.of_each(setting)
+            total += timer.networks(trained, factory, len(self.sets[0]), recipe, augment)
             for name in self._random(setting):
                 images = sum(self.random_counts[name])
-                total += networks * timer.network(factory, images, recipe, augment)
+                total += timer.networks(networks, factory, images, recipe, augment)
             if self._whole(setting):
                 common = scorer.protocol.recipe(scorer.data.spec, factory)
                 as_long = equal_epochs(common, len(self.sets[0]), len(scorer.data.train))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from condensery.coresets import random_selection
 from condensery.data import ClassPool, PoolImages
@@ -18,13 +18,13 @@ from condensery.errors import BadInput
 from condensery.evaluation.protocols import Protocol, SiameseGroups
 from condensery.evaluation.scores import BASELINES, COMMON, EQUAL_BYTES, OWN, Score
 from condensery.evaluation.soft_labels import SoftLabels, train_teacher
-from condensery.matching.regression import fitted
+from condensery.evaluation.stacked import Job, train_all
 from condensery.models.registry import NetworkFactory
 from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
 from condensery.synthetic import with_pixels
 from condensery.teaching import LabelSettings, Teacher, TeacherSettings, get_teacher, label_images
-from condensery.training import Augment, Images, TensorImages, ViewImages, accuracy_on_test, train_network
+from condensery.training import Augment, Images, TensorImages, ViewImages, accuracy_on_test
 from condensery.training_recipe import OwnRecipe, Recipe, Regression, own_recipe
 from condensery.views import Views
 
@@ -258,9 +258,8 @@ class Scorer:
     def _images(
         self, synthetic: SyntheticSet, factory: NetworkFactory, setting: TrainingSetting, recipe: OwnRecipe
     ) -> TensorImages | ViewImages:
-        images = synthetic.images.to(
-            self.device
-        ).contiguous()  # convolutions round differently on other layouts
+        # Convolutions round differently on other layouts; the view gives images of one channel the strides of NCHW too.
+        images = synthetic.images.to(self.device).contiguous().flatten().view(synthetic.images.shape)
         if setting.held and isinstance(synthetic.targets, Views):
             # The common protocol has no temperature: its cross entropy gets the labels at 1.
             degrees = recipe.temperature if isinstance(recipe, Recipe) and recipe.loss == "kl" else 1.0
@@ -292,38 +291,31 @@ class Scorer:
         size: int,
     ) -> Score:
         started = time.perf_counter()
-        rows = []
-        for i, (images, recipe) in enumerate(zip(sets, recipes, strict=True)):
-            row = []
-            for k in range(repeats):
-                rng = self.rng.fork(subject, factory.canonical, i, k)
-                row.append(self._train_and_test(factory, images, recipe, rng, augment))
-                self._report(subject, factory, row[-1])
-            rows.append(tuple(row))
+        if not isinstance(recipes[0], Regression):
+            factory = factory.computing_in(self.protocol.precision)
+        jobs = [
+            Job(images, recipe, self.rng.fork(subject, factory.canonical, i, k))
+            for i, (images, recipe) in enumerate(zip(sets, recipes, strict=True))
+            for k in range(repeats)
+        ]
+        how = {"augment": augment, "device": self.device, "on_epoch": self.every_epoch}
+        found = []
+        for network in train_all(factory, self.data.spec, jobs, **how):
+            found.append(accuracy_on_test(network, factory, self.data, self.device))
+            self._report(subject, factory, found[-1])
+        rows = tuple(tuple(found[i : i + repeats]) for i in range(0, len(found), repeats))
         return Score(
             subject=subject,
             network=factory.name,
             images=len(sets[0]),
             bytes=size,
-            accuracies=tuple(rows),
+            accuracies=rows,
             epochs=recipes[0].epochs,
             seconds=time.perf_counter() - started,
             labels=setting.labels,
             augmentation=setting.augmentation,
             recipe=setting.recipe,
         )
-
-    def _train_and_test(
-        self, factory: NetworkFactory, images: Images, recipe: OwnRecipe, rng: Rng, augment: Augment | None
-    ) -> float:
-        spec = self.data.spec
-        if isinstance(recipe, Regression):
-            network: nn.Module = fitted(recipe, factory, spec, images, rng, self.device)
-        else:
-            factory = factory.computing_in(self.protocol.precision)
-            how = {"augment": augment, "device": self.device, "on_epoch": self.every_epoch}
-            network = train_network(factory, spec, images, recipe, rng, **how)
-        return accuracy_on_test(network, factory, self.data, self.device)
 
     def _report(self, subject: str, factory: NetworkFactory, value: float) -> None:
         self.done += 1
