@@ -137,7 +137,7 @@ class GradientMatching:
         return state.next()
 
     def distance_of_each_class(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
-        """The objective of DC and DSA, class by class: thesis equations 3.9 and 4.3."""
+        """The objective of DC and DSA: thesis equations 3.9 and 4.3. A term for each class, or for several on a GPU."""
         distance = get_distance(self.distance)
         network = state.network.train()
         self.freeze_batch_norm(task, network, rng)
@@ -165,7 +165,7 @@ class GradientMatching:
             for c in task.classes[first : first + many]:
                 real, own = self.pair(task, state, c, rng)
                 synthetic.append(own)
-                # Large batches keep a GPU busy: one pass over all would move twice the memory.
+                # Real batches keep a GPU busy, and one pass over all would move twice the memory.
                 targets.append(gradient(state.network, real, task.labels(c, len(real))))
             yield sum_of_distances(state.network, get_distance(self.distance), synthetic, targets, first)
 
