@@ -192,9 +192,9 @@ class DM:
 
     def _taught(self, task: Task, state: State, classes: Sequence[int], rng: Rng) -> Iterator[Tensor]:
         """What the teacher says of each class."""
-        if teacher := state.prepared.teacher:
-            for c in classes:
-                yield self._guide.loss(teacher, state.synthetic.of_class(c), c, task.spec.flip, rng.fork(c))
+        for c in classes if self.teacher_weight else ():
+            images, teacher = state.synthetic.of_class(c), state.prepared.teacher
+            yield self._guide.loss(teacher, images, c, task.spec.flip, rng.fork(c))
 
     def _networks(self, task: Task) -> list[NetworkFactory]:
         """Those that take turns."""
