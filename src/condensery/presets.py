@@ -113,7 +113,7 @@ def with_preset(
         announce: told what the images do not allow.
     """
     spec = images.spec
-    values = asdict(method)  # type: ignore[call-overload]
+    values = asdict(method)
     chosen, steps = preset_settings(preset, method.name, spec, ipc, resolve(network).kind, values)
     chosen = {name: value for name, value in chosen.items() if name not in given}
     chosen, smaller = with_tiles_that_suit(chosen, images, ipc, getattr(method, "init", "real"))

@@ -131,11 +131,11 @@ def condense(
     start = None if given is None else _start(given, start_record, method, images, announce)
     counts = counts_for(ipc, budget, images, announce, default=start.counts if start else None)
     typical = average(counts)
-    typed = asdict(method) if configured else fields  # type: ignore[call-overload]  # methods are dataclasses
+    typed = asdict(method) if configured else fields
     wanted = None
     if preset or (minutes is not None and not configured):
         method, wanted = with_preset(preset or "fast", method, fields, images, typical, network, announce)
-        values = asdict(method)  # type: ignore[call-overload]
+        values = asdict(method)
         if kind := preset_whitening(preset or "fast", method.name, images.spec, typical, network, values):
             images = _whitened_by_preset(kind, images, how_to_load, announce)
             start = None if given is None else _start(given, start_record, method, images, silent)
@@ -168,7 +168,7 @@ def condense(
         options={**how_to_load, **images.options},
         fingerprint=images.fingerprint,
         method=method.name,
-        fields=asdict(method),  # type: ignore[call-overload]  # methods are dataclasses
+        fields=asdict(method),
         ipc=recorded(counts),
         network=network,
         seed=seed,
@@ -280,8 +280,8 @@ def _task(
 
 def _chosen(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
     """What a preset set: fields that nobody gave and that are not at their defaults."""
-    default = asdict(get_method(method.name))  # type: ignore[call-overload]  # methods are dataclasses
-    own = asdict(method).items()  # type: ignore[call-overload]
+    default = asdict(get_method(method.name))
+    own = asdict(method).items()
     return {name: value for name, value in own if name not in given and value != default[name]}
 
 
@@ -363,7 +363,7 @@ def _require_same(settings: RunSettings, asked: Mapping[str, Any], folder: RunFo
     method = get_method(
         settings.method, **settings.fields
     )  # with the defaults of fields that are newer than the run
-    started = {**asdict(settings), **asdict(method)}  # type: ignore[call-overload]  # methods are dataclasses
+    started = {**asdict(settings), **asdict(method)}
     wanted = {**{key: value for key, value in asked.items() if key != "fields"}, **asked.get("fields", {})}
     for key, value in wanted.items():
         if value != started.get(key):

@@ -130,7 +130,7 @@ class Team:
         if self.size == 1:
             return torch.cat([embed(part) for part in images.split(chunk or len(images))])
         chunk = chunk or math.ceil(len(images) / self.size)
-        return _Shared.apply(images, self, embed, chunk)  # type: ignore[no-any-return]
+        return _Shared.apply(images, self, embed, chunk)
 
     def rows(self, count: int, chunk: int) -> slice:
         """Those of this process, of `count` rows that are taken `chunk` at a time."""

@@ -76,7 +76,7 @@ def _fitting(
     counts = max((in_record(ipc, classes) for ipc in plan.budgets), key=sum)
     methods = sum(one.method in METHODS for one in plan.entries)
     share = minutes / (methods * len(plan.budgets) * len(plan.condense_with) * len(plan.seeds))
-    defaults = asdict(get_method(entry.method))  # type: ignore[call-overload]  # methods are dataclasses
+    defaults = asdict(get_method(entry.method))
     given = {name for name, value in entry.fields.items() if value != defaults[name]}
     network = plan.condense_with[0]
     method, wanted = with_preset(
@@ -86,7 +86,7 @@ def _fitting(
     task = Task(pool, resolve(network), counts, where, default_chunk(where))
     found = made_within(share, method, task, fixed={*given, "network"}, wanted=wanted, seed=plan.seeds[0])
     announce(f"{entry.label}: {found.lines[0]}")
-    settings = asdict(found.method)  # type: ignore[call-overload]
+    settings = asdict(found.method)
     return replace(entry, fields=all_fields(entry.method, **settings), steps=found.steps)
 
 

@@ -106,7 +106,7 @@ def continual(
     augmenter(augmentation, stream)
     common = {
         "data": sets, "scenario": scenario, "tasks": tasks, "order": list(order), "shuffled": shuffled,
-        "learners": {label: (one.name, asdict(one)) for label, one in students.items()},  # type: ignore[call-overload]
+        "learners": {label: (one.name, asdict(one)) for label, one in students.items()},
         "network": network, "augmentation": augmentation, "test_images": test_images,
     }  # fmt: skip
     jobs: dict[tuple[str, int], Job] = {}
