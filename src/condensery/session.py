@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -26,6 +24,7 @@ from condensery.models.registry import resolve
 from condensery.provenance import environment, origin, peak_memory, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.run_folder import Curve, RunFolder, RunSettings
+from condensery.signals import noted
 from condensery.synthetic import Learned, Start
 from condensery.team import LostProcess, Team
 from condensery.text import count, readable_seconds
@@ -207,7 +206,7 @@ class Session:
         stopped: BaseException | None = None
         if self.folder and self.state.step == 0:
             self.folder.save_initial(self.result())
-        with _stop_signals(self.folder is not None) as signals:
+        with noted() if self.folder else nullcontext([]) as signals:
             try:
                 self._loop(signals)
             except LostProcess as reason:  # perhaps by the same Ctrl-C
@@ -358,39 +357,6 @@ class Session:
             **({"processes": self.task.team.size} if self.task.team.size > 1 else {}),
             **environment(self.task.device),
         }
-
-
-@contextmanager
-def _stop_signals(wanted: bool) -> Iterator[list[int]]:
-    """Collect the first Ctrl-C or termination signal instead of raising; the second one stops at once.
-
-    Signals can only be caught in the main thread; elsewhere, and if not `wanted`, nothing changes.
-    """
-    received: list[int] = []
-    if not wanted or threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-
-    def note(number: int, frame: object) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    old = {number: signal.signal(number, note) for number in stopping_signals()}
-    try:
-        yield received
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-
-
-def stopping_signals() -> list[signal.Signals]:
-    """Ctrl-C, termination, and a terminal that is gone, unless whoever started us wants us to outlive it (nohup)."""
-    found = [signal.SIGINT, signal.SIGTERM]
-    hang_up: signal.Signals | None = getattr(signal, "SIGHUP", None)  # not on every system
-    if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
-        found.append(hang_up)
-    return found
 
 
 def _require_reached(evaluate_at: Sequence[int], steps: int) -> None:

@@ -8,16 +8,13 @@ it, see `condensery.team`, until it says that there are no more.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, replace
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -30,17 +27,17 @@ from torch.distributed.rendezvous import rendezvous
 from condensery import driver
 from condensery.data import load
 from condensery.errors import BadInput, FailedWork, one_line
-from condensery.memory import keep_freed_memory
 from condensery.method import Method
 from condensery.methods import METHODS, get_method
 from condensery.models.batch_norm import mixes_samples
+from condensery.processes import begun, starting
 from condensery.provenance import environment, hardware
 from condensery.run_folder import RunSettings
-from condensery.session import Options, Session, stopping_signals
+from condensery.session import Options, Session
+from condensery.signals import answered, stopping_signals
 from condensery.synthetic import Start
 from condensery.team import ALONE, TO_MEET, LostProcess, Team, meeting
 
-_FROM_TERMINALS = {signal.SIGINT, signal.SIGHUP}
 _OF_LAUNCHERS = ("RANK", "MASTER_ADDR", "MASTER_PORT")  # beside WORLD_SIZE
 _LEFT = "another process of this run has ended, and this one with it"
 
@@ -71,7 +68,8 @@ def launched(processes: int = 1) -> Team:
             "ask torchrun for that many (--nproc-per-node)"
         )
     try:
-        with _ended_by_signals():
+        # Python would hear of signals only when torch has done waiting
+        with answered(stopping_signals(), signal.SIG_DFL):
             place, number, size = next(rendezvous("env://", timeout=TO_MEET))
             _require_alike(place, number, size)
             return Team.joined(number, size, place, lambda: _LEFT, _own_address())
@@ -80,17 +78,6 @@ def launched(processes: int = 1) -> Team:
         raise FailedWork(
             f"the {told} processes of this run did not meet at {at}: {one_line(error)}; see docs/cluster.md"
         ) from error
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Ctrl-C and the like end this process at once. Python would hear of them only when torch has done waiting."""
-    old = {number: signal.signal(number, signal.SIG_DFL) for number in stopping_signals()}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 def _own_address() -> str | None:
@@ -272,17 +259,11 @@ _Other = tuple[Any, Connection]  # a process of multiprocessing, and what it say
 
 
 def _begin(number: int, size: int, port: int, method: Method) -> _Other:
-    resource_tracker.ensure_running()  # it lets Ctrl-C through again when it starts, so it must not do so below
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _FROM_TERMINALS)
-    try:
-        forks = multiprocessing.get_context("forkserver")
-        forks.set_forkserver_preload([__name__])
-        ours, theirs = forks.Pipe()
-        process = forks.Process(target=_help, args=(theirs, number, size, port, method), daemon=True)
+    with starting(__name__) as server:
+        ours, theirs = server.Pipe()
+        process = server.Process(target=_help, args=(theirs, number, size, port, method), daemon=True)
         process.start()
         theirs.close()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return process, ours
 
 
@@ -302,9 +283,7 @@ def _ended(others: Sequence[_Other], size: int) -> str:
 
 def _help(pipe: Connection, number: int, size: int, port: int, method: Method) -> None:
     """What another process does, until it is ended."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _FROM_TERMINALS)
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    keep_freed_memory()
+    begun()
     try:
         pipe.send("")
         follow(Team.joined(number, size, meeting(port)), method=method)
@@ -312,11 +291,3 @@ def _help(pipe: Connection, number: int, size: int, port: int, method: Method) -
         return
     except Exception as error:
         pipe.send(one_line(error))
-
-
-def end_with_parent() -> None:
-    """Nobody waits for an orphan, which could run for days."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGKILL)
