@@ -88,7 +88,7 @@ def condense(
         time_limit: seconds after which the run stops cleanly with what it has.
         memory: bytes, or text such as "3GiB", that the run may take in memory, or on a GPU there; a step is tried
             before anything is written. None for no bound.
-        processes: of this machine that share each step, or the team of `together.launched`; see docs/cluster.md.
+        processes: of this machine that share each step, or the team of `team.launched`; see docs/cluster.md.
         evaluate_at: numbers of updates after which the set is evaluated, by `protocol`.
         callback: called after every step.
         announce: called with lines of text for a person.

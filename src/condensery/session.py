@@ -71,7 +71,7 @@ class Options:
         announce: called with lines of text for a person.
         memory: bytes, or text such as "3GiB", that the run may take, see `condensery.memory.at_most`; None for no
             bound. A step is tried before anything is written.
-        processes: of this machine that share each step, see `condensery.together`; or a `together.launched` team.
+        processes: of this machine that share each step, see `condensery.together`; or a `team.launched` team.
     """
 
     device: str = "auto"

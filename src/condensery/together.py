@@ -1,5 +1,4 @@
-"""One run on several processes: of this machine, which are started, watched and ended here, or of several, which
-torchrun or another launcher has started.
+"""One run on several processes: what the first one tells the others, and what they do.
 
 The first process does all that a run does. The others load the same images, take its state and make every step with
 it, see `condensery.team`, until it says that there are no more.
@@ -9,103 +8,27 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
-from multiprocessing.connection import Connection
-from typing import Any
 
 import torch
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor
-from torch.distributed.rendezvous import rendezvous
 
 from condensery import driver
 from condensery.data import load
-from condensery.errors import BadInput, FailedWork, one_line
+from condensery.errors import BadInput, one_line
 from condensery.method import Method
 from condensery.methods import METHODS, get_method
 from condensery.models.batch_norm import mixes_samples
-from condensery.processes import begun, starting
-from condensery.provenance import environment, hardware
+from condensery.provenance import hardware
 from condensery.run_folder import RunSettings
 from condensery.session import Options, Session
-from condensery.signals import answered, stopping_signals
 from condensery.synthetic import Start
-from condensery.team import ALONE, TO_MEET, LostProcess, Team, meeting
-
-_OF_LAUNCHERS = ("RANK", "MASTER_ADDR", "MASTER_PORT")  # beside WORLD_SIZE
-_LEFT = "another process of this run has ended, and this one with it"
-
-
-def launched(processes: int = 1) -> Team:
-    """The team that the environment tells of, as torchrun sets it: WORLD_SIZE, RANK, MASTER_ADDR and MASTER_PORT.
-
-    Returns when all are there; at once, with a team of one, where WORLD_SIZE is 1 or not set.
-
-    Args:
-        processes: asked for otherwise.
-
-    Raises:
-        BadInput: the environment tells too little; processes are asked for in both ways; another process has another
-            version of condensery or torch.
-        FailedWork: the others do not come.
-    """
-    told = os.environ.get("WORLD_SIZE") or "1"
-    if told == "1":
-        return ALONE
-    if missing := [name for name in _OF_LAUNCHERS if not os.environ.get(name)]:
-        raise BadInput(
-            f"WORLD_SIZE is {told}, but {missing[0]} is not set: start every process with torchrun, or unset WORLD_SIZE"
-        )
-    if processes != 1:
-        raise BadInput(
-            f"--processes {processes} and WORLD_SIZE={told} are two ways to share a run: leave out --processes, and "
-            "ask torchrun for that many (--nproc-per-node)"
-        )
-    try:
-        # Python would hear of signals only when torch has done waiting
-        with answered(stopping_signals(), signal.SIG_DFL):
-            place, number, size = next(rendezvous("env://", timeout=TO_MEET))
-            _require_alike(place, number, size)
-            return Team.joined(number, size, place, lambda: _LEFT, _own_address())
-    except (RuntimeError, ValueError, OSError) as error:
-        at = ":".join(os.environ[name] for name in _OF_LAUNCHERS[1:])
-        raise FailedWork(
-            f"the {told} processes of this run did not meet at {at}: {one_line(error)}; see docs/cluster.md"
-        ) from error
-
-
-def _own_address() -> str | None:
-    """That from which this machine reaches the first one; None where GLOO_SOCKET_IFNAME names a network."""
-    if os.environ.get("GLOO_SOCKET_IFNAME"):
-        return None
-    host, port = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
-    family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-    with socket.socket(family, kind) as asked:
-        asked.connect(place)  # sends nothing
-        return str(asked.getsockname()[0])
-
-
-def _require_alike(place: Any, number: int, size: int) -> None:
-    """Raises BadInput where another process has other versions than the first one, at both."""
-    key, own = "condensery/versions/{}", _versions()
-    place.set(key.format(number), own)
-    for other in range(1, size) if number == 0 else [0]:
-        if (theirs := place.get(key.format(other)).decode()) != own:
-            raise BadInput(
-                f"process {other + 1} of {size} has {theirs}, process {number + 1} has {own}: install the same on all"
-            )
-
-
-def _versions() -> str:
-    """condensery and torch; whether that is torch for a GPU does not matter."""
-    found = environment(torch.device("cpu"))["versions"]
-    return f"condensery {found['condensery']} and torch {found['torch'].partition('+')[0]}"
+from condensery.team import Team, started
 
 
 def require_shared(method: Method, processes: int | Team) -> None:
@@ -138,10 +61,12 @@ def shared(session: Session) -> Iterator[None]:
             f"batch norm in {session.settings.network} looks at the images of all classes at once, which {asked} "
             "would part: leave that out, or choose a network without batch norm"
         )
-    started = isinstance(processes, int)
-    if not started:
+    if isinstance(processes, Team):
         session.options.announce(f"{asked}: {size} processes share each step, of which this is the first")
-    with _started(size, session.method) if started else nullcontext(processes) as team:
+        ready = nullcontext(processes)
+    else:
+        ready = started(size, follow, method=session.method)
+    with ready as team:
         _lead(session, team)
         yield
 
@@ -232,62 +157,3 @@ def _tensors(team: Team, own: Mapping[str, Tensor] | None = None) -> dict[str, T
     """Tensors of the first process, on the CPU."""
     words = to_bytes({name: tensor.cpu().contiguous() for name, tensor in own.items()}) if own else b""
     return from_bytes(team.told(words))
-
-
-@contextmanager
-def _started(size: int, method: Method) -> Iterator[Team]:
-    """The first process's team, while the others are there. They share the threads that torch has here."""
-    threads, place = torch.get_num_threads(), meeting()
-    others = [_begin(number, size, place.port, method) for number in range(1, size)]
-    torch.set_num_threads(max(1, threads // size))
-    try:
-        for _, pipe in others:
-            try:
-                pipe.recv()
-            except (EOFError, OSError) as error:
-                raise LostProcess(_ended(others, size)) from error
-        yield Team.joined(0, size, place, lambda: _ended(others, size))
-    finally:
-        torch.set_num_threads(threads)
-        for process, pipe in others:
-            process.kill()
-            process.join()
-            pipe.close()
-
-
-_Other = tuple[Any, Connection]  # a process of multiprocessing, and what it says
-
-
-def _begin(number: int, size: int, port: int, method: Method) -> _Other:
-    with starting(__name__) as server:
-        ours, theirs = server.Pipe()
-        process = server.Process(target=_help, args=(theirs, number, size, port, method), daemon=True)
-        process.start()
-        theirs.close()
-    return process, ours
-
-
-def _ended(others: Sequence[_Other], size: int) -> str:
-    """What became of the first of the others that has ended."""
-    for number, (process, pipe) in enumerate(others, 2):
-        process.join(1)
-        if process.exitcode is not None:
-            with suppress(EOFError, OSError):
-                if pipe.poll() and (said := pipe.recv()):
-                    return f"process {number} of {size} ended the run: {said}"
-            code = process.exitcode
-            how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-            return f"process {number} of {size} {how}, and the run with it"
-    return "another process of the run does not answer"
-
-
-def _help(pipe: Connection, number: int, size: int, port: int, method: Method) -> None:
-    """What another process does, until it is ended."""
-    begun()
-    try:
-        pipe.send("")
-        follow(Team.joined(number, size, meeting(port)), method=method)
-    except LostProcess:  # the first one says what is to be said
-        return
-    except Exception as error:
-        pipe.send(one_line(error))

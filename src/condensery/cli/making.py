@@ -80,7 +80,8 @@ class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods
         from condensery.run_folder import RunFolder
         from condensery.runner import condense, resume_run
         from condensery.session import Options as SessionOptions
-        from condensery.together import follow, launched
+        from condensery.team import launched
+        from condensery.together import follow
 
         team = launched(self.processes)
         if team.number:

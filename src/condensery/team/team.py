@@ -1,4 +1,4 @@
-"""Processes that share every step of one run: each does a part of the work, and all hold the same numbers.
+"""What processes that share every step say to each other: each does a part of the work, and all hold the same numbers.
 
 Nothing is rounded where they put their parts together: what belongs to others is zero, to which a sum adds nothing.
 """
