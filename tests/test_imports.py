@@ -49,6 +49,7 @@ ROOMS = (
     "diagnostics",
     "minutes",
     "run_folder",
+    "beginning",
     "session",
     "together",
     "runner",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 
@@ -19,14 +19,17 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from condensery import driver
+from condensery.beginning import begin
 from condensery.data import load
+from condensery.data.sources import silent
 from condensery.errors import BadInput, one_line
 from condensery.method import Method
 from condensery.methods import METHODS, get_method
 from condensery.models.batch_norm import mixes_samples
-from condensery.provenance import hardware
+from condensery.provenance import hardware, pick_device
+from condensery.records import ImageData
 from condensery.run_folder import RunSettings
-from condensery.session import Options, Session
+from condensery.session import Session
 from condensery.synthetic import Start
 from condensery.team import Team, started
 
@@ -76,7 +79,8 @@ def _lead(session: Session, team: Team) -> None:
     start, options = session.task.start, session.options
     told = {
         "settings": asdict(session.settings),
-        "options": {"device": options.device, "memory": options.memory},
+        "device": options.device,
+        "memory": options.memory,
         "threads": torch.get_num_threads(),
         "step": session.state.step,
         "start": start and {"counts": start.counts, "labels": start.labels},
@@ -86,7 +90,7 @@ def _lead(session: Session, team: Team) -> None:
         _tensors(
             team, {"stored": start.stored, **({} if start.targets is None else {"targets": start.targets})}
         )
-    _agree(team, session)
+    _agree(team, session.task.device, announce=options.announce)
     _tensors(team, session.state.tensors())
     session.task = replace(session.task, team=team)
 
@@ -108,47 +112,51 @@ def follow(team: Team, data: str | None = None, method: Method | None = None) ->
         given = _tensors(team)
         start = Start(given["stored"], tuple(start["counts"]), given.get("targets"), start["labels"])
     torch.set_num_threads(told["threads"])
-    session, refused = None, ""
+    begun, refused = None, ""
     try:
-        session = _session(settings, method, data, Options(**told["options"]), start, team.number)
+        method = method or get_method(settings.method, **settings.fields)
+        images = _images(settings, data or settings.source)
+        device = _device(told["device"], team.number)
+        begun = begin(settings, method, images, start, device, told["memory"], silent)
     except Exception as error:
         refused = one_line(error)
-    _agree(team, session, refused)
-    assert session
-    state = session.state.restored(_tensors(team), told["step"])
-    task = replace(session.task, team=team)
-    for _ in driver.trajectory(session.method, task, state, session.rng, sys.maxsize):
+    _agree(team, begun[0].device if begun else None, refused)
+    assert begun and method
+    task, state = replace(begun[0], team=team), begun[1].restored(_tensors(team), told["step"])
+    for _ in driver.trajectory(method, task, state, driver.source(settings.seed), sys.maxsize):
         pass
 
 
-def _session(
-    settings: RunSettings,
-    method: Method | None,
-    data: str | None,
-    options: Options,
-    start: Start | None,
-    number: int,
-) -> Session:
-    """What the first process has, made again. Raises BadInput where that cannot be done."""
-    source, method = data or settings.source, method or get_method(settings.method, **settings.fields)
+def _images(settings: RunSettings, source: str) -> ImageData:
+    """Raises BadInput where the run began with others."""
     images = load(source, progress=False, **settings.options)
     if images.fingerprint != settings.fingerprint:
         raise BadInput(f"{source} holds other images than the run began with")
-    if options.device in ("auto", "cuda") and torch.cuda.is_available():
+    return images
+
+
+def _device(asked: str, number: int) -> torch.device:
+    """That of process `number`: processes of one machine take its GPUs in turn."""
+    if asked in ("auto", "cuda") and torch.cuda.is_available():
         local = int(os.environ.get("LOCAL_RANK", number))
-        options = replace(options, device=f"cuda:{local % torch.cuda.device_count()}")
-    return Session(settings, method, images, options, start)
+        return pick_device(f"cuda:{local % torch.cuda.device_count()}")
+    return pick_device(asked)
 
 
-def _agree(team: Team, session: Session | None, refused: str = "") -> None:
+def _agree(
+    team: Team,
+    device: torch.device | None,
+    refused: str = "",
+    announce: Callable[[str], None] = silent,
+) -> None:
     """Raises BadInput at all processes for what one of them refuses."""
-    own = hardware(session.task.device) if session else ""
+    own = hardware(device) if device else ""
     for number in range(1, team.size):
         words, theirs = json.loads(team.told(json.dumps([refused, own]).encode(), number))
         if words:
             raise BadInput(f"process {number + 1} of {team.size}: {words}")
-        if session and theirs != own:
-            session.options.announce(
+        if device and theirs != own:
+            announce(
                 f"process {number + 1} of {team.size} works with {theirs}, this one with {own}: rounding may differ"
             )
 
