@@ -22,7 +22,7 @@ from condensery import driver
 from condensery.beginning import begin
 from condensery.data import load
 from condensery.data.sources import silent
-from condensery.errors import BadInput, one_line
+from condensery.errors import BadInput, one_line, require_count
 from condensery.method import Method
 from condensery.methods import METHODS, get_method
 from condensery.models.batch_norm import mixes_samples
@@ -37,8 +37,7 @@ from condensery.team import Team, started
 def require_shared(method: Method, processes: int | Team) -> None:
     """Raises BadInput where a run by `method` cannot have so many processes."""
     size, asked = _asked(processes)
-    if size < 1:
-        raise BadInput(f"--processes must be at least 1, not {size}")
+    require_count("processes", size)
     if size > 1 and not getattr(method, "splits", ""):
         able = ", ".join(sorted(name for name, one in METHODS.items() if getattr(one, "splits", "")))
         raise BadInput(f"{asked} is for {able}: {method.name} works in one process")

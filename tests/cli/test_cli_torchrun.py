@@ -17,7 +17,7 @@ from processes import Command, Ended
 import condensery
 from condensery import BadInput, condense
 from condensery.artifact import read_tensors
-from condensery.runner import resume_run
+from condensery.resuming import resume_run
 from condensery.session import Options
 from condensery.team import launchers
 

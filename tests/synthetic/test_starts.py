@@ -11,8 +11,8 @@ import torch
 import condensery
 from condensery import BadInput, ImageSpec, Rng, SyntheticSet, artifact
 from condensery.records import ImageData
+from condensery.resuming import resume_run
 from condensery.run_folder import RunFolder
-from condensery.runner import resume_run
 from condensery.synthetic import start_of, with_pixels
 
 RNG = Rng(5)

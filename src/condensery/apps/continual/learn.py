@@ -19,14 +19,13 @@ from condensery.comparison.entries import Steps, entries
 from condensery.comparison.jobs import Entry
 from condensery.coresets import Selector
 from condensery.data.sources import given_options
-from condensery.errors import BadInput
+from condensery.errors import BadInput, require_count
 from condensery.jobs.job import Job
 from condensery.jobs.work import Running, Where
 from condensery.method import Method
 from condensery.models.registry import resolve
 from condensery.provenance import pick_device
 from condensery.records import ImageData
-from condensery.runner import require_count
 from condensery.text import count, readable_seconds
 
 
@@ -89,8 +88,7 @@ def continual(
     """
     chosen, students = _entries(memories, settings or {}, steps), configured(learners, learning or {})
     require_count("ipc", ipc)
-    if test_images is not None:
-        require_count("test-images", test_images)
+    require_count("test-images", test_images)
     if budget not in BUDGETS:
         raise BadInput(f"unknown budget {budget!r}; choose one of {', '.join(BUDGETS)}")
     if not seeds:

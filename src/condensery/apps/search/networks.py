@@ -21,14 +21,13 @@ from condensery.comparison.jobs import Entry
 from condensery.coresets import Selector
 from condensery.data import load
 from condensery.data.sources import absolute_source, given_options
-from condensery.errors import BadInput
+from condensery.errors import BadInput, require_count
 from condensery.jobs.images import remember
 from condensery.jobs.job import Job
 from condensery.jobs.work import Running, Where
 from condensery.method import Method
 from condensery.models.registry import resolve
 from condensery.records import ImageData, ImageSpec
-from condensery.runner import require_count
 from condensery.text import count, readable_seconds
 
 EARLY = "early"
