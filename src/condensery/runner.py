@@ -129,7 +129,8 @@ def condense(
     typed = asdict(method) if configured else fields
     wanted = None
     if preset or (minutes is not None and not configured):
-        method, wanted = with_preset(preset or "fast", method, fields, images, typical, network, announce)
+        kept = [*fields, "factor"] if given else fields  # images of a set that is started from stay whole
+        method, wanted = with_preset(preset or "fast", method, kept, images, typical, network, announce)
         values = asdict(method)
         if kind := preset_whitening(preset or "fast", method.name, images.spec, typical, network, values):
             images = _whitened_by_preset(kind, images, how_to_load, announce)
