@@ -209,6 +209,29 @@ def test_experts_get_half_of_the_time_and_what_is_given_up_is_said(tiny: ImageDa
         within(0.01, method, task_of(tiny, NETWORK))
 
 
+def test_a_teacher_that_does_not_fit_is_left_out_and_it_is_said(
+    tiny: ImageData, monkeypatch, fresh_cache: Path
+) -> None:
+    """36 images at .01 s: an epoch takes .36 s, so 200 of them 72 s."""
+    method = get_method("dm", teacher_weight=1.0, teacher_epochs=200)
+    timed(monkeypatch, 1.0 / work_of(Rung(method, NETWORK), clock_of(tiny)))
+    monkeypatch.setattr(preparing, "seconds_per_image", lambda *_: 0.01)
+    found = within(5, method, task_of(tiny, NETWORK), wanted=100)
+    assert found.method.teacher_weight == 1 and found.lines[0].startswith(
+        "5 minutes: 200 teacher epochs in about 1 min 12 s, then 100 steps"
+    )
+    half = within(2.5, method, task_of(tiny, NETWORK), wanted=100)
+    assert half.method.teacher_epochs == 100
+    assert half.lines[0].endswith("; cut to fit: teacher_epochs 100 in place of 200")
+    left = within(0.7, method, task_of(tiny, NETWORK), wanted=100)
+    assert (left.method.teacher_weight, left.method.teacher_epochs) == (0, 200)
+    assert "teacher_weight 0.0 in place of 1.0" in left.lines[0] and "epochs" not in left.lines[0]
+    usual = within(8, replace(method, teacher_epochs=0), task_of(tiny, NETWORK), wanted=100)
+    assert usual.method.teacher_epochs == 500 and "500 in place of as many as by default" in usual.lines[0]
+    fixed = ["teacher_weight", "teacher_epochs"]
+    assert within(2.5, method, task_of(tiny, NETWORK), wanted=100, fixed=fixed).method == method
+
+
 def test_experts_that_are_there_take_no_time(tiny: ImageData, monkeypatch, fresh_cache: Path) -> None:
     method = get_method("mtt", experts=1, max_start_epoch=1, syn_steps=2, expert_batch=12)
     monkeypatch.setattr(preparing, "seconds_per_image", lambda *_: 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import fields, replace
 from typing import Any
@@ -10,13 +11,13 @@ from condensery import driver
 from condensery.errors import BadInput
 from condensery.method import Preparation, Task
 from condensery.minutes.clock import Clock, Rung
-from condensery.teaching import TeacherSettings, seconds_per_image
+from condensery.teaching import TeacherSettings, seconds_per_image, teacher_recipe
 from condensery.text import count
 
 SHARE = 0.5
 """Of the time is for this, where steps need the rest."""
 
-_CUTS: tuple[tuple[str, int], ...] = (
+_CUTS: tuple[tuple[str, float], ...] = (
     ("experts", 4),
     ("max_start_epoch", 2),
     ("experts", 10),
@@ -28,8 +29,10 @@ _CUTS: tuple[tuple[str, int], ...] = (
     ("experts", 100),
     *((name, part) for part in (2, 4, 10) for name in ("gan_steps", "training_steps")),
     *((name, part) for part in (2, 5, 20) for name in ("trained_networks", "trained_epochs")),
+    *(("teacher_epochs", part) for part in (2, 3)),
+    ("teacher_weight", math.inf),
 )
-"""What is given up, in this order: a field, and what its value is divided by."""
+"""What is given up, in this order: a field, and what its value is divided by; a weight of 0 needs nothing."""
 
 
 def seconds_to_prepare(needed: Preparation | None, task: Task, each: float | None = None) -> float:
@@ -80,11 +83,18 @@ class Preparing:
             known = {f.name for f in fields(rung.method)}
             if name in fixed or name not in known:
                 continue
-            less: Any = replace(found.method, **{name: max(1, getattr(rung.method, name) // part)})
+            value = getattr(rung.method, name)
+            if name == "teacher_epochs" and not value:  # as many as a teacher gets by itself
+                pool = self.clock.pool
+                value = teacher_recipe(len(pool.labels), pool.spec).epochs
+            fewer = value / part if isinstance(value, float) else max(1, int(value // part))
+            changes = {name: fewer} if fewer else {name: fewer, "teacher_epochs": rung.method.teacher_epochs}
+            less: Any = replace(found.method, **changes)
             changed = replace(found, method=less)
             try:
                 less.check(self.clock.task(changed))
             except BadInput:
                 continue
-            found, seconds = changed, self.seconds(changed)
+            if (needed := self.seconds(changed)) < seconds:
+                found, seconds = changed, needed
         return found, seconds
