@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if reason and not code:
         code, line = BAD_INPUT, f"error: some of what was printed is lost: {reason}; the work itself is done"
     if line:
-        _say(line)
+        output.complain(line)
     return code
 
 
@@ -188,14 +188,9 @@ def _value_of(flag: str, arguments: Sequence[str]) -> str:
     return ([""] + [word for before, word in pairwise(words) if before == flag])[-1]
 
 
-def _say(message: str) -> None:
-    """Print one line on stderr."""
-    output.say(sys.stderr, f"condense: {' '.join(message.split())}")
-
-
 def _one_line_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     """Warnings of libraries are for developers: one line, where it comes from only with CONDENSERY_DEBUG."""
-    _say(f"warning: {message} ({category.__name__})")
+    output.complain(f"warning: {message} ({category.__name__})")
 
 
 if __name__ == "__main__":

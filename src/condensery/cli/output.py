@@ -139,6 +139,11 @@ def say(stream: TextIO, line: str) -> None:
     write(stream, visible(line) + "\n")
 
 
+def complain(message: str) -> None:
+    """One line on stderr, in the name of the command."""
+    say(sys.stderr, f"condense: {' '.join(message.split())}")
+
+
 def _made_to_fit(found: Table, console: Console, spare: Sequence[str]) -> list[str]:
     """Take columns out of a table that is too wide. Returns their names."""
     left_out, boundless = [], console.options.update(max_width=10_000)
