@@ -12,8 +12,8 @@ from condensery.budgets import Ipc, counts_for, frozen, parsed, recorded
 from condensery.comparison.entries import Steps, entries
 from condensery.comparison.folder import Folder
 from condensery.comparison.given import given_sets
-from condensery.comparison.jobs import Entry, Given, Plan
 from condensery.comparison.perform import perform
+from condensery.comparison.plan import Entry, Given, Plan
 from condensery.comparison.reports import Comparison
 from condensery.comparison.run import Run
 from condensery.comparison.shortened import shortened

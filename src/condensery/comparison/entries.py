@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from condensery.comparison.jobs import Entry
+from condensery.comparison.plan import Entry
 from condensery.coresets import SELECTORS, Selector, get_selector
 from condensery.errors import BadInput, did_you_mean
 from condensery.method import Method

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from condensery import artifact, disk
-from condensery.comparison.jobs import MAKE, Plan, sets
+from condensery.comparison.jobs import MAKE, sets
+from condensery.comparison.plan import Plan
 from condensery.errors import BadFile, BadInput
 from condensery.jobs.folder import (
     JobFolder,

@@ -8,7 +8,8 @@ from dataclasses import asdict, replace
 from condensery.budgets import average, in_record
 from condensery.comparison.entries import all_fields
 from condensery.comparison.estimate import Stopwatch, impossible
-from condensery.comparison.jobs import ComparisonJob, Entry, Plan, cells
+from condensery.comparison.jobs import ComparisonJob, cells
+from condensery.comparison.plan import Entry, Plan
 from condensery.evaluation import Protocol
 from condensery.evaluation.plan import within as judged_within
 from condensery.method import Task

@@ -16,7 +16,7 @@ from condensery.apps.continual.streams import Stream, load_sets, stream_of
 from condensery.apps.estimate import making, training
 from condensery.apps.study import Folder, Found, do_jobs, job_of, require_names
 from condensery.comparison.entries import Steps, entries
-from condensery.comparison.jobs import Entry
+from condensery.comparison.plan import Entry
 from condensery.coresets import Selector
 from condensery.data.sources import given_options
 from condensery.errors import BadInput, require_count

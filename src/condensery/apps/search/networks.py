@@ -17,7 +17,7 @@ from condensery.apps.search.perform import MAKE, TRAIN, WHOLE, perform
 from condensery.apps.study import Folder, do_jobs, job_of, require_names
 from condensery.augment import SiameseAugmentation, resolve_strategy
 from condensery.comparison.entries import Steps, entries
-from condensery.comparison.jobs import Entry
+from condensery.comparison.plan import Entry
 from condensery.coresets import Selector
 from condensery.data import load
 from condensery.data.sources import absolute_source, given_options
