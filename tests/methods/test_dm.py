@@ -14,7 +14,7 @@ import condensery
 from condensery import BadInput, Rng, driver, get_method
 from condensery.models.registry import resolve
 from condensery.pretraining import accuracy_range
-from condensery.runner import resume_run
+from condensery.resuming import resume_run
 from condensery.session import Options
 from condensery.teaching import TeacherSettings, teacher_network
 from condensery.teaching.sampling import random_crops
