@@ -22,8 +22,8 @@ import torch
 from condensery import condense
 from condensery.memory import keep_freed_memory
 from condensery.provenance import environment
-from condensery.team import Team
-from condensery.together import follow, launched
+from condensery.team import Team, launched
+from condensery.together import follow
 
 FIELDS = {"dm": {}, "frepo": {"pool_size": 2}, "rfad": {}, "kip": {}}
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}

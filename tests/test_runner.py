@@ -34,8 +34,8 @@ from condensery import (
 from condensery.methods import METHODS
 from condensery.models.registry import NetworkFactory
 from condensery.presets import run_command
+from condensery.resuming import resume_run
 from condensery.run_folder import RunFolder
-from condensery.runner import resume_run
 from condensery.session import Interrupted, Options
 from condensery.text import readable_seconds
 

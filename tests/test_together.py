@@ -21,7 +21,7 @@ from condensery.budgets import uniform
 from condensery.data import ClassPool
 from condensery.errors import Interrupted
 from condensery.models.registry import resolve
-from condensery.runner import resume_run
+from condensery.resuming import resume_run
 from condensery.session import Options
 from condensery.team import ALONE, Team, meeting
 

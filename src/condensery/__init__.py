@@ -18,7 +18,7 @@ if typing.TYPE_CHECKING:
     from condensery.apps.search.outcome import Search
     from condensery.artifact import load, save
     from condensery.comparison.compare import compare
-    from condensery.comparison.jobs import Entry
+    from condensery.comparison.plan import Entry
     from condensery.comparison.reports import Comparison
     from condensery.coresets import SELECTORS, SelectionTask, Selector, get_selector
     from condensery.data import load as load_images
@@ -96,7 +96,7 @@ _HOMES = {
     "apps.search.outcome": "Search",
     "artifact": "load save",
     "comparison.compare": "compare",
-    "comparison.jobs": "Entry",
+    "comparison.plan": "Entry",
     "comparison.reports": "Comparison",
     "coresets": "SELECTORS SelectionTask Selector get_selector",
     "data": "load_images",

@@ -6,15 +6,17 @@ import contextlib
 import errno
 import fcntl
 import itertools
+import json
 import os
 import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
-from condensery.errors import BadInput, one_line
+from condensery.errors import BadFile, BadInput, one_line
 
 _TEMPORARY = re.compile(
     r"\.condensery-(\d+)-.*\.tmp|\..+\.(\d+)\.tmp"
@@ -70,6 +72,19 @@ def _is_alive(process: str) -> bool:
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file atomically. Raises BadInput if the path cannot be written or the disk is full."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | Path, content: Any, indent: int | None = 1) -> None:
+    """Write a JSON file atomically. Raises BadInput if the path cannot be written or the disk is full."""
+    write_text(path, json.dumps(content, indent=indent) + "\n")
+
+
+def read_json(path: Path, fix: str) -> Any:
+    """What a JSON file holds. Raises BadFile, with the `fix`, if it holds anything else or is not there."""
+    try:
+        return json.loads(read_plain(path).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadFile(f"{path} is damaged: {fix}") from error
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

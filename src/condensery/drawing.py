@@ -11,7 +11,7 @@ import torch
 from condensery import artifact
 from condensery.data.bounded import require_memory
 from condensery.data.sources import silent
-from condensery.errors import BadInput
+from condensery.errors import require_count
 from condensery.provenance import environment
 from condensery.records import SyntheticSet
 from condensery.run_folder import RunFolder
@@ -43,8 +43,7 @@ def draw(
     """
     if out is not None:
         RunFolder(Path(out)).require_free()
-    if ipc is not None and ipc < 1:
-        raise BadInput(f"--ipc must be at least 1, not {ipc}")
+    require_count("ipc", ipc)
     found = synthetic if isinstance(synthetic, SyntheticSet) else artifact.load(synthetic)
     counts = found.counts if ipc is None else (ipc,) * found.spec.num_classes
     taken = 4 * sum(counts) * math.prod(found.spec.shape)

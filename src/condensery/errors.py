@@ -48,3 +48,9 @@ def did_you_mean(given: str, names: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the name nearest to `given`, or nothing."""
     near = difflib.get_close_matches(given.lower(), list(names), n=1)
     return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def require_count(name: str, value: int | None) -> None:
+    """Raises BadInput unless `value` of the flag `name` is 1 or more; None, for a flag that is not given, is fine."""
+    if value is not None and value < 1:
+        raise BadInput(f"--{name} must be at least 1, not {value}")

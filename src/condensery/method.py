@@ -32,12 +32,13 @@ from condensery.augment import SiameseAugmentation, augment_pair
 from condensery.budgets import Counts, average
 from condensery.data.pool import ClassPool
 from condensery.errors import BadFile, BadInput
+from condensery.models.precision import FLOAT32
 from condensery.models.registry import NetworkFactory, resolve
-from condensery.records import ImageSpec
+from condensery.records import ImageData, ImageSpec
 from condensery.rng import Rng
 from condensery.synthetic import Learned, Pixels, Start, Tiles, start_images, start_notes
 from condensery.team import ALONE, Team
-from condensery.training import forward_layout
+from condensery.training import default_chunk, forward_layout
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,20 @@ class Task:
     steps: int | None = None
     start: Start | None = None
     team: Team = ALONE
+
+    @staticmethod
+    def on(
+        images: ImageData,
+        network: str,
+        counts: Counts,
+        device: torch.device,
+        precision: str = FLOAT32,
+        steps: int | None = None,
+        start: Start | None = None,
+    ) -> Task:
+        """A task on loaded images. Raises BadInput if there is no such network or precision."""
+        pool, factory = ClassPool(images.train, images.spec, device), resolve(network).computing_in(precision)
+        return Task(pool, factory, counts, device, default_chunk(device, precision), steps, start)
 
     @property
     def spec(self) -> ImageSpec:

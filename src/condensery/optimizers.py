@@ -44,7 +44,7 @@ class _Moments(_light(torch.optim.Optimizer)):
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """One update of every tensor that has a gradient."""
         loss = None
         if closure is not None:

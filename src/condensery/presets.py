@@ -113,7 +113,7 @@ def with_preset(
         announce: told what the images do not allow.
     """
     spec = images.spec
-    values = asdict(method)  # type: ignore[call-overload]
+    values = asdict(method)
     chosen, steps = preset_settings(preset, method.name, spec, ipc, resolve(network).kind, values)
     chosen = {name: value for name, value in chosen.items() if name not in given}
     chosen, smaller = with_tiles_that_suit(chosen, images, ipc, getattr(method, "init", "real"))
@@ -134,7 +134,12 @@ def with_tiles_that_suit(
     while factor > 1 and (reason := _against_tiles(factor, images, ipc, init)):
         reasons.append(f"no tiles of {factor}x{factor}: {reason}")
         factor //= 2
-    return ({**chosen, "factor": factor}, "; ".join(reasons)) if reasons else (chosen, None)
+    if not reasons:
+        return chosen, None
+    fewer = {**chosen, "factor": factor}
+    if fewer.pop("teacher_weight", None):  # it gains nothing where 16 tiles do not (benchmarks/README.md)
+        reasons.append("no teacher either")
+    return fewer, "; ".join(reasons)
 
 
 def _against_tiles(factor: int, images: ImageData, ipc: int, init: str) -> str | None:
@@ -161,12 +166,18 @@ def has_preset(preset: str, method: str) -> bool:
     return method in _file().get(preset, {})
 
 
-def preset_line(preset: str, method: str, fields: dict[str, Any], steps: int, ipc: int) -> str:
-    """One line for people: what was chosen for them, and how to choose otherwise."""
-    said = ", ".join([count(steps, "step"), *(f"{name} {value}" for name, value in fields.items())])
+def preset_line(preset: str, method: Method, given: Container[str], steps: int, ipc: int) -> str:
+    """One line for people: what was chosen for them, and how to choose otherwise.
+
+    Args:
+        method: with what the preset set: fields that are not `given` and not at their defaults.
+    """
+    plain = get_method(method.name)
+    default, own = asdict(plain), asdict(method).items()
+    chosen = [f"{name} {value}" for name, value in own if name not in given and value != default[name]]
+    said = ", ".join([count(steps, "step"), *chosen])
     if preset == "fast":
-        published = get_method(method).steps(ipc)
-        return f"preset fast: {said}; --preset paper is as published, {published:,} steps"
+        return f"preset fast: {said}; --preset paper is as published, {plain.steps(ipc):,} steps"
     return f"preset paper: {said}"
 
 

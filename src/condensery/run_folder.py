@@ -11,7 +11,6 @@ lock                     while a session writes; a kill may leave it, and it the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
@@ -65,11 +64,13 @@ class Curve:
         loss: one value per step.
         accuracy: JSON-able evaluations, each with its "step".
         seconds: spent on steps alone, over all sessions of the run.
+        seconds_before: spent in its first session on what the method trains first, where the cache did not have it.
     """
 
     loss: list[float] = field(default_factory=list)
     accuracy: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
+    seconds_before: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -160,12 +161,9 @@ class RunFolder:
     def settings(self) -> RunSettings:
         """Raises BadInput if there is no run here, BadFile if run.json is damaged."""
         path, fix = self._settings_path, ": start a new run in another folder"
-        try:
-            record = json.loads(disk.read_plain(path).decode("utf-8"))
-        except FileNotFoundError as error:
-            raise BadInput(f"{self.path} holds no run to resume: there is no run.json in it") from error
-        except (OSError, ValueError, RecursionError) as error:
-            raise BadFile(f"{path} is damaged: it is not JSON{fix}") from error
+        if not self.exists:
+            raise BadInput(f"{self.path} holds no run to resume: there is no run.json in it")
+        record = disk.read_json(path, f"it is not JSON{fix}")
         if isinstance(record, dict) and record.get("shard") == []:
             del record["shard"]  # version 0.1 could split a run over classes, and said so of whole ones too
         schema.require(path, record, schema.SETTINGS, "settings", fix)
@@ -174,7 +172,7 @@ class RunFolder:
     def write_settings(self, settings: RunSettings) -> None:
         optional = {"start": None, "precision": FLOAT32}  # left out where they say nothing, as ever
         record = {k: v for k, v in asdict(settings).items() if k not in optional or v != optional[k]}
-        disk.write_text(self._settings_path, json.dumps(record, indent=2) + "\n")
+        disk.write_json(self._settings_path, record, 2)
 
     def save(self, tensors: dict[str, Tensor], step: int, curve: Curve, result: SyntheticSet) -> None:
         """Write the checkpoint, then the result: where only one of them fits on the disk, the run can go on."""
@@ -183,7 +181,7 @@ class RunFolder:
             self._checkpoint_path, {name: tensor.cpu() for name, tensor in tensors.items()}, header
         )
         self.save_set(result)
-        disk.write_text(self.path / "curve.json", json.dumps(asdict(curve)) + "\n")
+        disk.write_json(self.path / "curve.json", asdict(curve), None)
 
     def save_set(self, result: SyntheticSet) -> None:
         """Write the result alone, as for a set that was selected at once."""

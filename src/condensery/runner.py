@@ -1,4 +1,4 @@
-"""Condense from a name or a folder to a set: `condense` starts a run, `resume_run` goes on with one."""
+"""Condense from a name or a folder to a set: `condense`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from condensery import artifact, together
-from condensery.budgets import Counts, Ipc, average, counts_for, per_class, recorded, require_budget
+from condensery import starting_set, together
+from condensery.budgets import Ipc, average, counts_for, recorded, require_budget
 from condensery.coresets import SELECTORS
-from condensery.data import ClassPool, load, whitened
+from condensery.data import load, whitened
 from condensery.data.sources import absolute_source, given_options, silent
-from condensery.errors import BadInput
+from condensery.errors import BadInput, require_count
 from condensery.evaluation import Protocol
 from condensery.method import Method, Task
 from condensery.methods import get_method
@@ -24,13 +22,10 @@ from condensery.models.registry import resolve
 from condensery.presets import preset_line, preset_whitening, with_preset
 from condensery.provenance import pick_device
 from condensery.records import ImageData, SyntheticSet
+from condensery.resuming import resume_run
 from condensery.run_folder import RunFolder, RunSettings
 from condensery.session import Options, Session, StepReport
-from condensery.synthetic import GIVEN, Start, start_of
-from condensery.synthetic.pixels import INITS
 from condensery.team import Team
-from condensery.text import count
-from condensery.training import default_chunk
 
 
 def condense(
@@ -88,7 +83,7 @@ def condense(
         time_limit: seconds after which the run stops cleanly with what it has.
         memory: bytes, or text such as "3GiB", that the run may take in memory, or on a GPU there; a step is tried
             before anything is written. None for no bound.
-        processes: of this machine that share each step, or the team of `together.launched`; see docs/cluster.md.
+        processes: of this machine that share each step, or the team of `team.launched`; see docs/cluster.md.
         evaluate_at: numbers of updates after which the set is evaluated, by `protocol`.
         callback: called after every step.
         announce: called with lines of text for a person.
@@ -116,7 +111,7 @@ def condense(
         memory,
         processes,
     )
-    fields, given, start_record = _split_start(fields)
+    fields, given = starting_set.split(fields)
     configured = not isinstance(method, str)
     method = _configured(method, fields, preset)
     require_budget(ipc, budget)
@@ -128,29 +123,28 @@ def condense(
     if out is not None and not going_on:
         RunFolder(Path(out)).require_free()
     images = load(data, announce=announce, **how_to_load)
-    start = None if given is None else _start(given, start_record, method, images, announce)
-    counts = counts_for(ipc, budget, images, announce, default=start.counts if start else None)
+    start = given and given.start(method, images.spec, announce)
+    counts = counts_for(ipc, budget, images, announce, default=start and start.counts)
     typical = average(counts)
-    typed = asdict(method) if configured else fields  # type: ignore[call-overload]  # methods are dataclasses
+    typed = asdict(method) if configured else fields
     wanted = None
     if preset or (minutes is not None and not configured):
-        method, wanted = with_preset(preset or "fast", method, fields, images, typical, network, announce)
-        values = asdict(method)  # type: ignore[call-overload]
+        kept = [*fields, "factor"] if given else fields  # images of a set that is started from stay whole
+        method, wanted = with_preset(preset or "fast", method, kept, images, typical, network, announce)
+        values = asdict(method)
         if kind := preset_whitening(preset or "fast", method.name, images.spec, typical, network, values):
             images = _whitened_by_preset(kind, images, how_to_load, announce)
-            start = None if given is None else _start(given, start_record, method, images, silent)
+            start = given and given.start(method, images.spec, silent)
     if going_on:  # a run keeps its number of steps, and what minutes chose for it
         if minutes is not None:
             method, network = _as_it_began(RunFolder(Path(out or "")).settings(), method, network, typed)
     else:
         steps = steps or wanted
         if preset:
-            taken = _chosen(method, typed)
-            announce(preset_line(preset, method.name, taken, steps or method.steps(typical), typical))
+            announce(preset_line(preset, method, typed, steps or method.steps(typical), typical))
         if minutes is not None:
             announce(f"timing steps, to see what fits into {minutes:g} minutes")
-            task = _task(images, network, precision, counts, pick_device(device), start)
-            method.check(task)  # refuses what cannot work before anything is timed
+            task = Task.on(images, network, counts, pick_device(device), precision, start=start)
             found = within(
                 minutes,
                 method,
@@ -168,12 +162,12 @@ def condense(
         options={**how_to_load, **images.options},
         fingerprint=images.fingerprint,
         method=method.name,
-        fields=asdict(method),  # type: ignore[call-overload]  # methods are dataclasses
+        fields=asdict(method),
         ipc=recorded(counts),
         network=network,
         seed=seed,
         steps=method.steps(typical) if steps is None else steps,
-        start=start_record,
+        start=given and given.record,
         precision=precision,
     )
     if out is not None and going_on:
@@ -186,55 +180,6 @@ def condense(
             return session.run()
         session.folder = RunFolder.create(out, settings)  # only now, when nothing was refused
         with session.folder.locked():
-            return session.run()
-
-
-def resume_run(
-    out: str | Path,
-    *,
-    steps: int | None = None,
-    options: Options | None = None,
-    asked: Mapping[str, Any] | None = None,
-    images: ImageData | None = None,
-) -> SyntheticSet:
-    """Go on with the run in folder `out`, to the same bits as if it had never stopped.
-
-    Args:
-        out: the run folder.
-        steps: a new total, if the method's steps do not depend on it; None keeps the run's.
-        options: device, checkpoints, time limit, ...; they may differ from the first session's.
-        asked: settings that the run must have been started with.
-        images: the run's data, if they are loaded already.
-
-    Raises:
-        BadInput: there is no such run, it was started with other settings, or its data have changed.
-    """
-    options = options or Options()
-    folder = RunFolder(Path(out))
-    settings = folder.settings()
-    ipc, budget, asked = _split_budget(asked or {})
-    _require_same(settings, asked, folder)
-    if steps is not None:
-        require_count("steps", steps)
-        _require_open_end(settings, steps, folder)
-        settings = replace(settings, steps=steps)
-    if images is None:
-        images = load(settings.source, announce=options.announce, **settings.options)
-    elif images.spec.whitening is None:  # the run's, which a preset may have chosen
-        images = whitened(images, settings.options.get("whitening", "none"), options.announce)
-    if images.fingerprint != settings.fingerprint:
-        raise BadInput(
-            f"{settings.source} has changed since the run in {out} began: start a new run with another --out"
-        )
-    if ipc is not None or budget is not None:
-        _require_same(settings, {"ipc": recorded(counts_for(ipc, budget, images, silent))}, folder)
-    method = get_method(settings.method, **settings.fields)
-    together.require_shared(method, options.processes)
-    session = Session(settings, method, images, options, _start_again(settings, method, images, folder))
-    with folder.locked():
-        session.resume(folder)
-        folder.write_settings(settings)
-        with together.shared(session):
             return session.run()
 
 
@@ -270,21 +215,6 @@ def _check(method: Method, steps: int | None, minutes: float | None, network: st
             raise BadInput(f"--steps {steps} and --minutes {minutes:g} both say how long: give one of them")
 
 
-def _task(
-    images: ImageData, network: str, precision: str, counts: Counts, device: torch.device, start: Start | None
-) -> Task:
-    """What a method works on, for measurements."""
-    pool, factory = ClassPool(images.train, images.spec, device), resolve(network).computing_in(precision)
-    return Task(pool, factory, counts, device, default_chunk(device, precision), start=start)
-
-
-def _chosen(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What a preset set: fields that nobody gave and that are not at their defaults."""
-    default = asdict(get_method(method.name))  # type: ignore[call-overload]  # methods are dataclasses
-    own = asdict(method).items()  # type: ignore[call-overload]
-    return {name: value for name, value in own if name not in given and value != default[name]}
-
-
 def _as_it_began(
     kept: RunSettings, method: Method, network: str, given: Mapping[str, Any]
 ) -> tuple[Method, str]:
@@ -292,108 +222,3 @@ def _as_it_began(
     if kept.method == method.name:
         method = get_method(method.name, **{**kept.fields, **given})
     return method, kept.network if network == "convnet" else network
-
-
-def _split_budget(asked: Mapping[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
-    """Images per class and bytes, which need the images to be understood, and all else; a start as it is recorded."""
-    others = {name: value for name, value in asked.items() if name not in ("ipc", "budget")}
-    fields, _, start = _split_start(asked.get("fields", {}))
-    if start:
-        others |= {"fields": fields, "start": start}
-    return asked.get("ipc"), asked.get("budget"), others
-
-
-def _split_start(
-    fields: Mapping[str, Any],
-) -> tuple[dict[str, Any], SyntheticSet | None, dict[str, str] | None]:
-    """Fields of a method; where `init` is another set, that set and how a run records it too.
-
-    Raises:
-        BadInput: there is no set in the file.
-    """
-    init, others = fields.get("init"), dict(fields)
-    if isinstance(init, SyntheticSet):
-        given, file = init, ""
-    elif isinstance(init, str | Path) and str(init) not in INITS and Path(init).exists():
-        given, file = artifact.load(init), str(artifact.set_path(init).resolve())
-    else:
-        return others, None, None
-    return {**others, "init": GIVEN}, given, {"set": file, "sha256": artifact.digest(given)}
-
-
-def _start(
-    given: SyntheticSet,
-    record: Mapping[str, str] | None,
-    method: Method,
-    images: ImageData,
-    announce: Callable[[str], None],
-) -> Start:
-    """What a run starts from, with a line about it."""
-    name = record["set"] if record and record["set"] else "the set to start from"
-    start = start_of(given, images.spec, getattr(method, "factor", 1), name, announce)
-    made_by = given.record.get("method", "another program")
-    announce(
-        f"starts from {name}: {count(len(given), 'image')} by {made_by}, {per_class(recorded(start.counts))}"
-    )
-    return start
-
-
-def _start_again(settings: RunSettings, method: Method, images: ImageData, folder: RunFolder) -> Start | None:
-    """What a run started from: as the run kept it, or else the set that it names.
-
-    Raises:
-        BadInput: the set is gone or has changed, and the run was stopped before its first step.
-    """
-    if not settings.start:
-        return None
-    file = settings.start["set"]
-    if folder.initial_path.exists():
-        given = artifact.load(folder.initial_path)
-    else:
-        given = artifact.load(file)
-        if artifact.digest(given) != settings.start["sha256"]:
-            raise BadInput(
-                f"{file} has changed since the run in {folder.path} began: start a new run with another --out"
-            )
-    return start_of(given, images.spec, getattr(method, "factor", 1), file, silent)
-
-
-def _require_same(settings: RunSettings, asked: Mapping[str, Any], folder: RunFolder) -> None:
-    """Refuse to go on with a run under other settings, or to run code that only its files name."""
-    method = get_method(
-        settings.method, **settings.fields
-    )  # with the defaults of fields that are newer than the run
-    started = {**asdict(settings), **asdict(method)}  # type: ignore[call-overload]  # methods are dataclasses
-    wanted = {**{key: value for key, value in asked.items() if key != "fields"}, **asked.get("fields", {})}
-    for key, value in wanted.items():
-        if value != started.get(key):
-            raise BadInput(
-                f"the run in {folder.path} was started with {key} {started.get(key)}, not {value}: "
-                "leave that out to go on with it, or choose another --out"
-            )
-    if ":" in settings.network and "network" not in asked:
-        raise BadInput(
-            f"the run in {folder.path} uses a network of your own: repeat --network {settings.network} to run its code"
-        )
-    for field, value in settings.fields.items():
-        if isinstance(value, str) and ":" in value and field not in asked.get("fields", {}):
-            flag = f"--{field.replace('_', '-')}"
-            raise BadInput(
-                f"the run in {folder.path} uses a {field} of your own: repeat {flag} {value} to run its code"
-            )
-
-
-def _require_open_end(settings: RunSettings, steps: int, folder: RunFolder) -> None:
-    """Refuse another number of steps where the steps that were made depend on it."""
-    method = get_method(settings.method, **settings.fields)
-    if steps != settings.steps and getattr(method, "scheduled", False):
-        raise BadInput(
-            f"the run in {folder.path} was started with --steps {settings.steps}, on which every step of "
-            f"{method.name} depends: leave out --steps {steps} to go on with it, or choose another --out"
-        )
-
-
-def require_count(name: str, value: int) -> None:
-    """Raises BadInput unless `value` of the flag `name` is 1 or more."""
-    if value < 1:
-        raise BadInput(f"--{name} must be at least 1, not {value}")

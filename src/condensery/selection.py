@@ -108,7 +108,7 @@ def select(
             announce(note)
     record = {
         "method": selector.name,
-        "fields": asdict(selector),  # type: ignore[call-overload]  # selectors are dataclasses
+        "fields": asdict(selector),
         "ipc": recorded(counts),
         "network": network,
         "seed": seed,

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from condensery import driver
-from condensery.budgets import in_record
-from condensery.data import ClassPool
+from condensery.beginning import begin, within_memory
 from condensery.data.sources import silent
 from condensery.errors import BadInput, FailedWork, Interrupted
 from condensery.evaluation import Protocol, evaluate, get_protocol
-from condensery.memory import at_most, bytes_within
-from condensery.method import Method, Task
-from condensery.minutes import seconds_to_prepare
-from condensery.models.precision import slow_note
-from condensery.models.registry import resolve
+from condensery.memory import bytes_within
+from condensery.method import Method
 from condensery.provenance import environment, origin, peak_memory, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.run_folder import Curve, RunFolder, RunSettings
+from condensery.signals import noted
 from condensery.synthetic import Learned, Start
 from condensery.team import LostProcess, Team
 from condensery.text import count, readable_seconds
-from condensery.training import default_chunk
 
-_NEWS_EVERY = 60.0  # seconds between lines on what is prepared
 _WORTH_ESTIMATING = 10  # steps; a shorter run is estimated by its first
 
 
@@ -72,7 +63,7 @@ class Options:
         announce: called with lines of text for a person.
         memory: bytes, or text such as "3GiB", that the run may take, see `condensery.memory.at_most`; None for no
             bound. A step is tried before anything is written.
-        processes: of this machine that share each step, see `condensery.together`; or a `together.launched` team.
+        processes: of this machine that share each step, see `condensery.together`; or a `team.launched` team.
     """
 
     device: str = "auto"
@@ -109,70 +100,19 @@ class Session:
         options: Options,
         start: Start | None = None,
     ) -> None:
+        for step in options.evaluate_at:
+            if step > settings.steps:
+                raise BadInput(f"--evaluate-at {step} is never reached: the run makes {settings.steps} steps")
         self.settings, self.method, self.images, self.options = settings, method, images, options
-        device = pick_device(options.device)
-        with self._within_memory(device):
-            self._begin(start, device)
-
-    def _begin(self, start: Start | None, device: torch.device) -> None:
-        settings, method, images, options = self.settings, self.method, self.images, self.options
-        pool = ClassPool(images.train, images.spec, device)
-        pool.require_real()
-        _require_reached(options.evaluate_at, settings.steps)
-        network = resolve(settings.network).computing_in(settings.precision)
-        chunk = default_chunk(device, network.precision)
-        counts = in_record(settings.ipc, images.spec.num_classes)
-        self.task = Task(pool, network, counts, device, chunk, settings.steps, start)
-        slow = slow_note(network.precision, device)
-        for note in (*method.check(self.task), network.depth_note(images.spec), slow):
-            if note:
-                options.announce(note)
+        self.task, self.state, before = begin(
+            settings, method, images, start, pick_device(options.device), options.memory, options.announce
+        )
         self.rng = driver.source(settings.seed)
-        self.curve = Curve()
+        self.curve = Curve(seconds_before=before)
         self.folder: RunFolder | None = None
         # accuracies that `condense evaluate` wrote into the set's record
         self.noted: list[dict[str, Any]] = []
-        self._prepare()
-        if options.memory is not None:
-            self._try_step()
-        self.state = driver.begin(method, self.task, self.rng)
-
-    def _within_memory(self, device: torch.device) -> AbstractContextManager[None]:
-        """The bound of `Options.memory`. Raises BadInput where more is needed."""
-        known = {field.name for field in fields(self.method)}
-        less = [
-            f"--{name.replace('_', '-')}"
-            for name in ("factor", "real_batch", "classes_per_step")
-            if name in known
-        ]
-        needs_less = ", ".join(["a smaller --ipc", *less])
-        return at_most(
-            self.options.memory, device, f"{needs_less} or --size or a narrower --network needs less"
-        )
-
-    def _prepare(self) -> None:
-        """What the method needs before it starts, piece by piece. Raises Interrupted after Ctrl-C."""
-        needed = driver.preparation(self.method, self.task, self.rng)
-        if needed is None or not needed.missing:
-            return
-        if (expected := seconds_to_prepare(needed, self.task)) >= _NEWS_EVERY:
-            pieces = f"{count(len(needed.missing), needed.piece)} that are needed first"
-            self.options.announce(f"about {readable_seconds(expected)} for {pieces}")
-        total, started, said = len(needed.missing), time.perf_counter(), 0.0
-        try:
-            for k in range(total):
-                needed.make(k)
-                seconds = time.perf_counter() - started
-                if k == 0 or k + 1 == total or seconds - said >= _NEWS_EVERY:
-                    said = seconds
-                    left = readable_seconds(seconds / (k + 1) * (total - k - 1))
-                    self.options.announce(
-                        f"trained {k + 1:,} of {count(total, needed.piece)} that are needed first, about {left} left"
-                    )
-        except KeyboardInterrupt as stop:
-            raise Interrupted(
-                f"stopped before the first step; every finished {needed.piece} is kept: the same command goes on"
-            ) from stop
+        self.signals: Sequence[int] = ()  # that ask to stop, for runs that have a folder
 
     def resume(self, folder: RunFolder) -> None:
         """Pick up the checkpoint in `folder`, if there is one already.
@@ -200,18 +140,18 @@ class Session:
             FailedWork: a step failed, such as by a loss that is no longer finite; the last good set is saved.
             Interrupted: by a signal; everything is saved.
         """
-        with self._within_memory(self.task.device):
+        with within_memory(self.options.memory, self.task.device, self.method):
             return self._run()
 
     def _run(self) -> SyntheticSet:
         stopped: BaseException | None = None
         if self.folder and self.state.step == 0:
             self.folder.save_initial(self.result())
-        with _stop_signals(self.folder is not None) as signals:
+        with noted() if self.folder else nullcontext(()) as self.signals:
             try:
-                self._loop(signals)
+                self._loop()
             except LostProcess as reason:  # perhaps by the same Ctrl-C
-                stopped = self._interrupted() if signals else reason
+                stopped = self._interrupted() if self.signals else reason
             except (_Stop, Interrupted, FailedWork) as reason:
                 stopped = reason
             if not isinstance(stopped, FailedWork):
@@ -230,11 +170,11 @@ class Session:
             self.options.announce(str(stopped))
         return self.result()
 
-    def _loop(self, signals: Sequence[int]) -> None:
+    def _loop(self) -> None:
         """Step until done. Raises _Stop at the time limit and Interrupted after a signal."""
         started = saved = time.perf_counter()
         left = self.settings.steps - self.state.step
-        self._evaluate_if_due(signals)
+        self._evaluate_if_due()
         step_began = time.perf_counter()
         steps = driver.trajectory(self.method, self.task, self.state, self.rng, self.settings.steps)
         for state, loss in steps:
@@ -246,8 +186,8 @@ class Session:
             if self.options.callback:
                 report = StepReport(state.step, self.settings.steps, loss, now - started, state.synthetic)
                 self.options.callback(report)
-            self._stop_if_asked(signals)
-            self._evaluate_if_due(signals)
+            self._stop_if_asked()
+            self._evaluate_if_due()
             now = time.perf_counter()
             self._stop_if_out_of_time(now - started)
             if now - saved >= self.options.checkpoint_every:
@@ -255,8 +195,8 @@ class Session:
                 saved = time.perf_counter()
             step_began = time.perf_counter()
 
-    def _stop_if_asked(self, signals: Sequence[int]) -> None:
-        if signals:  # which are noted for runs that have a folder
+    def _stop_if_asked(self) -> None:
+        if self.signals:
             raise self._interrupted()
 
     def _interrupted(self) -> Interrupted:
@@ -272,11 +212,6 @@ class Session:
                 "--resume goes on"
             )
 
-    def _try_step(self) -> None:
-        """See whether there is memory for a step. If it fails otherwise, the run will say so, and keep what it has."""
-        with suppress(FailedWork):
-            driver.estimate(self.method, self.task, self.rng, 1)
-
     def _announce_time(self, seconds: float, steps: int) -> None:
         """How long the `steps` of this session take: by the first of a few, by the second, a warm one, of many."""
         device, left, few = self.task.device, self.settings.steps - self.state.step, steps < _WORTH_ESTIMATING
@@ -290,16 +225,12 @@ class Session:
             line = f"about {readable_seconds(seconds * steps)} for {count(steps, 'step')} {each} and {memory}"
         self.options.announce(line)
 
-    def _evaluate_if_due(self, signals: Sequence[int]) -> None:
+    def _evaluate_if_due(self) -> None:
         """Evaluate at the chosen steps. An evaluation that is interrupted is made anew when the run is resumed."""
         step = self.state.step
         if step not in self.options.evaluate_at or any(e["step"] == step for e in self.curve.accuracy):
             return
         self._save()  # an evaluation can take longer than many steps
-
-        def stop_if_asked(epoch: int) -> None:
-            self._stop_if_asked(signals)
-
         protocol = self.options.protocol
         protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
         evaluation = evaluate(
@@ -310,7 +241,7 @@ class Session:
             baselines=(),
             seed=self.settings.seed,
             device=str(self.task.device),
-            every_epoch=stop_if_asked,
+            every_epoch=lambda epoch: self._stop_if_asked(),
         )
         score = evaluation.scores[0]
         self.curve.accuracy.append({"step": step, "protocol": protocol.name, **score.to_json()})
@@ -353,47 +284,9 @@ class Session:
             "data": origin(self.images, settings.options),
             "loss": curve.loss[-1] if curve.loss else None,
             "seconds": round(curve.seconds, 1),
+            **({"seconds_before": round(curve.seconds_before, 1)} if curve.seconds_before else {}),
             "memory": peak_memory(self.task.device),
             "accuracies": [*curve.accuracy, *self.noted],
             **({"processes": self.task.team.size} if self.task.team.size > 1 else {}),
             **environment(self.task.device),
         }
-
-
-@contextmanager
-def _stop_signals(wanted: bool) -> Iterator[list[int]]:
-    """Collect the first Ctrl-C or termination signal instead of raising; the second one stops at once.
-
-    Signals can only be caught in the main thread; elsewhere, and if not `wanted`, nothing changes.
-    """
-    received: list[int] = []
-    if not wanted or threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-
-    def note(number: int, frame: object) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    old = {number: signal.signal(number, note) for number in stopping_signals()}
-    try:
-        yield received
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-
-
-def stopping_signals() -> list[signal.Signals]:
-    """Ctrl-C, termination, and a terminal that is gone, unless whoever started us wants us to outlive it (nohup)."""
-    found = [signal.SIGINT, signal.SIGTERM]
-    hang_up: signal.Signals | None = getattr(signal, "SIGHUP", None)  # not on every system
-    if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
-        found.append(hang_up)
-    return found
-
-
-def _require_reached(evaluate_at: Sequence[int], steps: int) -> None:
-    for step in evaluate_at:
-        if step > steps:
-            raise BadInput(f"--evaluate-at {step} is never reached: the run makes {steps} steps")

@@ -1,5 +1,4 @@
-"""One run on several processes: of this machine, which are started, watched and ended here, or of several, which
-torchrun or another launcher has started.
+"""One run on several processes: what the first one tells the others, and what they do.
 
 The first process does all that a run does. The others load the same images, take its state and make every step with
 it, see `condensery.team`, until it says that there are no more.
@@ -8,124 +7,37 @@ it, see `condensery.team`, until it says that there are no more.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal
-import socket
 import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection
-from typing import Any
 
 import torch
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor
-from torch.distributed.rendezvous import rendezvous
 
 from condensery import driver
+from condensery.beginning import begin
 from condensery.data import load
-from condensery.errors import BadInput, FailedWork, one_line
-from condensery.memory import keep_freed_memory
+from condensery.data.sources import silent
+from condensery.errors import BadInput, one_line, require_count
 from condensery.method import Method
 from condensery.methods import METHODS, get_method
 from condensery.models.batch_norm import mixes_samples
-from condensery.provenance import environment, hardware
+from condensery.provenance import hardware, pick_device
+from condensery.records import ImageData
 from condensery.run_folder import RunSettings
-from condensery.session import Options, Session, stopping_signals
+from condensery.session import Session
 from condensery.synthetic import Start
-from condensery.team import ALONE, TO_MEET, LostProcess, Team, meeting
-
-_FROM_TERMINALS = {signal.SIGINT, signal.SIGHUP}
-_OF_LAUNCHERS = ("RANK", "MASTER_ADDR", "MASTER_PORT")  # beside WORLD_SIZE
-_LEFT = "another process of this run has ended, and this one with it"
-
-
-def launched(processes: int = 1) -> Team:
-    """The team that the environment tells of, as torchrun sets it: WORLD_SIZE, RANK, MASTER_ADDR and MASTER_PORT.
-
-    Returns when all are there; at once, with a team of one, where WORLD_SIZE is 1 or not set.
-
-    Args:
-        processes: asked for otherwise.
-
-    Raises:
-        BadInput: the environment tells too little; processes are asked for in both ways; another process has another
-            version of condensery or torch.
-        FailedWork: the others do not come.
-    """
-    told = os.environ.get("WORLD_SIZE") or "1"
-    if told == "1":
-        return ALONE
-    if missing := [name for name in _OF_LAUNCHERS if not os.environ.get(name)]:
-        raise BadInput(
-            f"WORLD_SIZE is {told}, but {missing[0]} is not set: start every process with torchrun, or unset WORLD_SIZE"
-        )
-    if processes != 1:
-        raise BadInput(
-            f"--processes {processes} and WORLD_SIZE={told} are two ways to share a run: leave out --processes, and "
-            "ask torchrun for that many (--nproc-per-node)"
-        )
-    try:
-        with _ended_by_signals():
-            place, number, size = next(rendezvous("env://", timeout=TO_MEET))
-            _require_alike(place, number, size)
-            return Team.joined(number, size, place, lambda: _LEFT, _own_address())
-    except (RuntimeError, ValueError, OSError) as error:
-        at = ":".join(os.environ[name] for name in _OF_LAUNCHERS[1:])
-        raise FailedWork(
-            f"the {told} processes of this run did not meet at {at}: {one_line(error)}; see docs/cluster.md"
-        ) from error
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Ctrl-C and the like end this process at once. Python would hear of them only when torch has done waiting."""
-    old = {number: signal.signal(number, signal.SIG_DFL) for number in stopping_signals()}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-
-
-def _own_address() -> str | None:
-    """That from which this machine reaches the first one; None where GLOO_SOCKET_IFNAME names a network."""
-    if os.environ.get("GLOO_SOCKET_IFNAME"):
-        return None
-    host, port = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
-    family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-    with socket.socket(family, kind) as asked:
-        asked.connect(place)  # sends nothing
-        return str(asked.getsockname()[0])
-
-
-def _require_alike(place: Any, number: int, size: int) -> None:
-    """Raises BadInput where another process has other versions than the first one, at both."""
-    key, own = "condensery/versions/{}", _versions()
-    place.set(key.format(number), own)
-    for other in range(1, size) if number == 0 else [0]:
-        if (theirs := place.get(key.format(other)).decode()) != own:
-            raise BadInput(
-                f"process {other + 1} of {size} has {theirs}, process {number + 1} has {own}: install the same on all"
-            )
-
-
-def _versions() -> str:
-    """condensery and torch; whether that is torch for a GPU does not matter."""
-    found = environment(torch.device("cpu"))["versions"]
-    return f"condensery {found['condensery']} and torch {found['torch'].partition('+')[0]}"
+from condensery.team import Team, started
 
 
 def require_shared(method: Method, processes: int | Team) -> None:
     """Raises BadInput where a run by `method` cannot have so many processes."""
     size, asked = _asked(processes)
-    if size < 1:
-        raise BadInput(f"--processes must be at least 1, not {size}")
+    require_count("processes", size)
     if size > 1 and not getattr(method, "splits", ""):
         able = ", ".join(sorted(name for name, one in METHODS.items() if getattr(one, "splits", "")))
         raise BadInput(f"{asked} is for {able}: {method.name} works in one process")
@@ -151,10 +63,12 @@ def shared(session: Session) -> Iterator[None]:
             f"batch norm in {session.settings.network} looks at the images of all classes at once, which {asked} "
             "would part: leave that out, or choose a network without batch norm"
         )
-    started = isinstance(processes, int)
-    if not started:
+    if isinstance(processes, Team):
         session.options.announce(f"{asked}: {size} processes share each step, of which this is the first")
-    with _started(size, session.method) if started else nullcontext(processes) as team:
+        ready = nullcontext(processes)
+    else:
+        ready = started(size, follow, method=session.method)
+    with ready as team:
         _lead(session, team)
         yield
 
@@ -164,7 +78,8 @@ def _lead(session: Session, team: Team) -> None:
     start, options = session.task.start, session.options
     told = {
         "settings": asdict(session.settings),
-        "options": {"device": options.device, "memory": options.memory},
+        "device": options.device,
+        "memory": options.memory,
         "threads": torch.get_num_threads(),
         "step": session.state.step,
         "start": start and {"counts": start.counts, "labels": start.labels},
@@ -174,7 +89,7 @@ def _lead(session: Session, team: Team) -> None:
         _tensors(
             team, {"stored": start.stored, **({} if start.targets is None else {"targets": start.targets})}
         )
-    _agree(team, session)
+    _agree(team, session.task.device, announce=options.announce)
     _tensors(team, session.state.tensors())
     session.task = replace(session.task, team=team)
 
@@ -196,47 +111,51 @@ def follow(team: Team, data: str | None = None, method: Method | None = None) ->
         given = _tensors(team)
         start = Start(given["stored"], tuple(start["counts"]), given.get("targets"), start["labels"])
     torch.set_num_threads(told["threads"])
-    session, refused = None, ""
+    begun, refused = None, ""
     try:
-        session = _session(settings, method, data, Options(**told["options"]), start, team.number)
+        method = method or get_method(settings.method, **settings.fields)
+        images = _images(settings, data or settings.source)
+        device = _device(told["device"], team.number)
+        begun = begin(settings, method, images, start, device, told["memory"], silent)
     except Exception as error:
         refused = one_line(error)
-    _agree(team, session, refused)
-    assert session
-    state = session.state.restored(_tensors(team), told["step"])
-    task = replace(session.task, team=team)
-    for _ in driver.trajectory(session.method, task, state, session.rng, sys.maxsize):
+    _agree(team, begun[0].device if begun else None, refused)
+    assert begun and method
+    task, state = replace(begun[0], team=team), begun[1].restored(_tensors(team), told["step"])
+    for _ in driver.trajectory(method, task, state, driver.source(settings.seed), sys.maxsize):
         pass
 
 
-def _session(
-    settings: RunSettings,
-    method: Method | None,
-    data: str | None,
-    options: Options,
-    start: Start | None,
-    number: int,
-) -> Session:
-    """What the first process has, made again. Raises BadInput where that cannot be done."""
-    source, method = data or settings.source, method or get_method(settings.method, **settings.fields)
+def _images(settings: RunSettings, source: str) -> ImageData:
+    """Raises BadInput where the run began with others."""
     images = load(source, progress=False, **settings.options)
     if images.fingerprint != settings.fingerprint:
         raise BadInput(f"{source} holds other images than the run began with")
-    if options.device in ("auto", "cuda") and torch.cuda.is_available():
+    return images
+
+
+def _device(asked: str, number: int) -> torch.device:
+    """That of process `number`: processes of one machine take its GPUs in turn."""
+    if asked in ("auto", "cuda") and torch.cuda.is_available():
         local = int(os.environ.get("LOCAL_RANK", number))
-        options = replace(options, device=f"cuda:{local % torch.cuda.device_count()}")
-    return Session(settings, method, images, options, start)
+        return pick_device(f"cuda:{local % torch.cuda.device_count()}")
+    return pick_device(asked)
 
 
-def _agree(team: Team, session: Session | None, refused: str = "") -> None:
+def _agree(
+    team: Team,
+    device: torch.device | None,
+    refused: str = "",
+    announce: Callable[[str], None] = silent,
+) -> None:
     """Raises BadInput at all processes for what one of them refuses."""
-    own = hardware(session.task.device) if session else ""
+    own = hardware(device) if device else ""
     for number in range(1, team.size):
         words, theirs = json.loads(team.told(json.dumps([refused, own]).encode(), number))
         if words:
             raise BadInput(f"process {number + 1} of {team.size}: {words}")
-        if session and theirs != own:
-            session.options.announce(
+        if device and theirs != own:
+            announce(
                 f"process {number + 1} of {team.size} works with {theirs}, this one with {own}: rounding may differ"
             )
 
@@ -245,78 +164,3 @@ def _tensors(team: Team, own: Mapping[str, Tensor] | None = None) -> dict[str, T
     """Tensors of the first process, on the CPU."""
     words = to_bytes({name: tensor.cpu().contiguous() for name, tensor in own.items()}) if own else b""
     return from_bytes(team.told(words))
-
-
-@contextmanager
-def _started(size: int, method: Method) -> Iterator[Team]:
-    """The first process's team, while the others are there. They share the threads that torch has here."""
-    threads, place = torch.get_num_threads(), meeting()
-    others = [_begin(number, size, place.port, method) for number in range(1, size)]
-    torch.set_num_threads(max(1, threads // size))
-    try:
-        for _, pipe in others:
-            try:
-                pipe.recv()
-            except (EOFError, OSError) as error:
-                raise LostProcess(_ended(others, size)) from error
-        yield Team.joined(0, size, place, lambda: _ended(others, size))
-    finally:
-        torch.set_num_threads(threads)
-        for process, pipe in others:
-            process.kill()
-            process.join()
-            pipe.close()
-
-
-_Other = tuple[Any, Connection]  # a process of multiprocessing, and what it says
-
-
-def _begin(number: int, size: int, port: int, method: Method) -> _Other:
-    resource_tracker.ensure_running()  # it lets Ctrl-C through again when it starts, so it must not do so below
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _FROM_TERMINALS)
-    try:
-        forks = multiprocessing.get_context("forkserver")
-        forks.set_forkserver_preload([__name__])
-        ours, theirs = forks.Pipe()
-        process = forks.Process(target=_help, args=(theirs, number, size, port, method), daemon=True)
-        process.start()
-        theirs.close()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return process, ours
-
-
-def _ended(others: Sequence[_Other], size: int) -> str:
-    """What became of the first of the others that has ended."""
-    for number, (process, pipe) in enumerate(others, 2):
-        process.join(1)
-        if process.exitcode is not None:
-            with suppress(EOFError, OSError):
-                if pipe.poll() and (said := pipe.recv()):
-                    return f"process {number} of {size} ended the run: {said}"
-            code = process.exitcode
-            how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-            return f"process {number} of {size} {how}, and the run with it"
-    return "another process of the run does not answer"
-
-
-def _help(pipe: Connection, number: int, size: int, port: int, method: Method) -> None:
-    """What another process does, until it is ended."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _FROM_TERMINALS)
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    keep_freed_memory()
-    try:
-        pipe.send("")
-        follow(Team.joined(number, size, meeting(port)), method=method)
-    except LostProcess:  # the first one says what is to be said
-        return
-    except Exception as error:
-        pipe.send(one_line(error))
-
-
-def end_with_parent() -> None:
-    """Nobody waits for an orphan, which could run for days."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGKILL)

@@ -15,10 +15,11 @@ import torch.distributed as dist
 from processes import Command, Ended
 
 import condensery
-from condensery import BadInput, condense, together
+from condensery import BadInput, condense
 from condensery.artifact import read_tensors
-from condensery.runner import resume_run
+from condensery.resuming import resume_run
 from condensery.session import Options
+from condensery.team import launchers
 
 NETWORK = "convnet+width=8+depth=1"
 RUN = f"run --data images.npz --network {NETWORK} --real-batch 7 --device cpu --out made"
@@ -162,9 +163,9 @@ def test_other_versions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         BadInput, match=r"process 2 of 2 has condensery 0\.1 and torch 1\.13\.1, process 1 has cond"
     ):
-        together._require_alike(place, 0, 2)
-    monkeypatch.setattr(together, "_versions", lambda: "condensery 0.1 and torch 9")
+        launchers._require_alike(place, 0, 2)
+    monkeypatch.setattr(launchers, "_versions", lambda: "condensery 0.1 and torch 9")
     with pytest.raises(
         BadInput, match=r"process 1 of 2 has condensery .*, process 2 has condensery 0\.1 and torch 9"
     ):
-        together._require_alike(place, 1, 2)
+        launchers._require_alike(place, 1, 2)

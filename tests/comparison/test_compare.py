@@ -19,8 +19,8 @@ import pytest
 import condensery
 from condensery import BadFile, BadInput, FailedWork, SoftLabels
 from condensery.comparison.estimate import Stopwatch
-from condensery.comparison.jobs import Entry
 from condensery.comparison.perform import perform
+from condensery.comparison.plan import Entry
 from condensery.comparison.reports import Comparison, report_of
 from condensery.comparison.run import Run as Progress
 from condensery.evaluation.cost import EvaluationTimer

@@ -9,7 +9,8 @@ import pytest
 
 from condensery import PROTOCOLS, BadInput
 from condensery.comparison.entries import entries
-from condensery.comparison.jobs import Entry, Plan, cells, sets
+from condensery.comparison.jobs import cells, sets
+from condensery.comparison.plan import Entry, Plan
 from condensery.evaluation import Protocol, get_protocol
 
 SPEC = {

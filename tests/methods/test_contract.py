@@ -20,7 +20,7 @@ import condensery
 from condensery import METHODS, BadFile, BadInput, ImageData, Method, Rng, State, Task, driver, get_method
 from condensery.errors import Interrupted
 from condensery.matching.distances import DISTANCES
-from condensery.runner import resume_run
+from condensery.resuming import resume_run
 from condensery.session import Options, StepReport
 from condensery.synthetic.pixels import INITS
 from condensery.text import count

@@ -16,7 +16,7 @@ from condensery import BadInput, Rng, Task, driver, get_method
 from condensery.errors import FailedWork
 from condensery.method import State
 from condensery.methods.frepo import lecun_normal, missing_margin, own_training
-from condensery.runner import resume_run
+from condensery.resuming import resume_run
 from condensery.session import Options
 from condensery.training_recipe import own_recipe
 

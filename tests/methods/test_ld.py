@@ -120,7 +120,7 @@ def test_the_state_gets_another_network_and_the_recipe_the_steps(make_task) -> N
 def test_a_finished_run_keeps_labels_and_recipe_when_it_is_resumed(tiny_file: Path, tmp_path: Path) -> None:
     settings = {"ipc": 1, "network": NETWORK, "device": "cpu", "real_batch": 8, "base_batch": 2}
     made = condensery.condense(tiny_file, "ld", steps=6, out=tmp_path / "run", **settings)
-    again = condensery.runner.resume_run(tmp_path / "run")
+    again = condensery.resuming.resume_run(tmp_path / "run")
     assert made.training == again.training and made.training["epochs"] == 3
     assert made.label_kind == "learned"
     scores = condensery.evaluate(made, protocol="quick", repeats=1, baselines=("random",)).scores

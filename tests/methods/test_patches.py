@@ -14,7 +14,7 @@ from PIL import Image
 import condensery
 from condensery import BadInput, ImageData, Rng, driver, get_method
 from condensery.methods.patches import first_of_clusters
-from condensery.runner import resume_run
+from condensery.resuming import resume_run
 from condensery.teaching import TeacherSettings, teacher_network
 
 RNG = Rng(3)

@@ -11,8 +11,8 @@ import torch
 import condensery
 from condensery import BadInput, ImageSpec, Rng, SyntheticSet, artifact
 from condensery.records import ImageData
+from condensery.resuming import resume_run
 from condensery.run_folder import RunFolder
-from condensery.runner import resume_run
 from condensery.synthetic import start_of, with_pixels
 
 RNG = Rng(5)
@@ -75,6 +75,21 @@ def test_tiles_are_taken_as_they_are_stored(make_task, tiny: ImageData) -> None:
     rounded, _ = started(with_pixels(given), tiny.spec, 2)
     assert rounded.stored.dtype == torch.float32
     torch.testing.assert_close(rounded.stored, start.stored, atol=0.05, rtol=0)
+
+
+def test_a_preset_does_not_make_tiles_of_the_images_of_a_set(tiny: ImageData) -> None:
+    """The fast one stores four images in one from 24 pixels on."""
+    larger = {"height": 3 * tiny.spec.height, "width": 3 * tiny.spec.width}
+    train, test = (
+        replace(part, pixels=part.pixels.repeat(3, axis=1).repeat(3, axis=2))
+        for part in (tiny.train, tiny.test)
+    )
+    data = replace(tiny, spec=replace(tiny.spec, **larger), train=train, test=test)
+    given = a_set(data.spec, (2, 2, 2))
+    settings = {"preset": "fast", "network": NARROW, "real_batch": 8, "steps": 1, "device": "cpu"}
+    made = condensery.condense(data, "dm", init=given, image_lr=1e-6, **settings)
+    assert torch.allclose(made.images, given.images, atol=1e-3)
+    assert condensery.condense(data, "dm", **settings).record["fields"]["factor"] == 2
 
 
 def test_a_run_starts_from_a_set_and_resumes_to_the_same_bits(tiny_file: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 import condensery
 from condensery import BadInput, Rng, driver, get_method
-from condensery.runner import resume_run
+from condensery.resuming import resume_run
 from condensery.synthetic import Tiles
 from condensery.synthetic.tiles import joined_tiles
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from condensery.comparison.estimate import Stopwatch
-from condensery.comparison.jobs import Entry, Plan, sets
+from condensery.comparison.jobs import sets
+from condensery.comparison.plan import Entry, Plan
 from condensery.evaluation import get_protocol
 from condensery.evaluation.cost import EvaluationTimer
 from condensery.models.registry import resolve

@@ -25,7 +25,6 @@ from condensery.jobs.folder import (
     require_ours,
     threads_for,
     working_in,
-    write_document,
     write_files,
 )
 from condensery.jobs.job import Job, Perform, Result, key_of
@@ -89,7 +88,7 @@ class Folder(JobFolder):
     def keep(self, job: Job, result: Result) -> None:
         if result.files:
             write_files(self.work_folder(job), result.files)
-        write_document(self.result_file(job), {**result.document, "seconds": result.seconds})
+        disk.write_json(self.result_file(job), {**result.document, "seconds": result.seconds})
 
     @contextmanager
     def opened(self, kind: str, asked: Mapping[str, Any], running: Running, slots: int) -> Iterator[int]:
@@ -106,7 +105,7 @@ class Folder(JobFolder):
         threads = threads_for(self.path, "study", started, running.threads, slots)
         with working_in(self.path, kind, (self.path / _RESULTS, self.path / _WORK)):
             content = {"kind": kind, "threads": threads, "command": running.command, "asked": asked}
-            write_document(settings, content)
+            disk.write_json(settings, content)
             yield threads
 
     def _started(self, settings: Path, kind: str, asked: Mapping[str, Any]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
@@ -12,7 +11,7 @@ from condensery.cli import arguments, options
 from condensery.cli.declared import everything
 from condensery.cli.flags import Flag, Options
 from condensery.cli.options import Jobs, Resize, Settings, Words
-from condensery.cli.output import SPARE, Output, facts, say, table
+from condensery.cli.output import SPARE, Output, complain, facts, table
 from condensery.cli.progress import Progress
 from condensery.errors import BadInput
 
@@ -108,8 +107,7 @@ class Compare(options.Images, Compared, Updates, Judged, Jobs, options.Page, Out
         self.result({**found.to_json(), "files": files})
         if not found.complete:
             failed = [problem for problem in found.problems if not problem.foreseen]
-            line = f"without a number: {len(failed)} cells, first {failed[0].cell}: {failed[0].reason}"
-            say(sys.stderr, f"condense: {' '.join(line.split())}")
+            complain(f"without a number: {len(failed)} cells, first {failed[0].cell}: {failed[0].reason}")
         return 0 if found.complete else 1
 
 

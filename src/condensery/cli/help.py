@@ -86,7 +86,7 @@ class Command(_Unlisted, TyperCommand):
         super().__init__(*args, **kwargs)
         for parameter in self.params:
             if isinstance(parameter, TyperArgument):
-                parameter.display_type_rich = lambda ctx: ""  # type: ignore[method-assign]
+                parameter.display_type_rich = lambda ctx: ""
 
 
 class Commands(_Unlisted, TyperGroup):
@@ -102,7 +102,7 @@ def as_function(command: type[Any], shown: Shown | None) -> Callable[..., Any]:
 
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     call.__doc__ = (shown or Shown()).about(command)
-    call.__signature__ = inspect.Signature([context, *own])  # type: ignore[attr-defined]
+    call.__signature__ = inspect.Signature([context, *own])
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in (context, *own)}
     return call
 

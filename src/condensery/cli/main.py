@@ -9,11 +9,9 @@ import re
 import shlex
 import signal
 import sys
-import threading
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated
 
@@ -28,11 +26,11 @@ from condensery.cli.help import NAMES, Command, Commands, Shown, as_function
 from condensery.cli.search import Search
 from condensery.errors import BadInput, CondenseryError, Interrupted
 from condensery.memory import keep_freed_memory
+from condensery.signals import answered, stopping_signals
 
 OK, FAILED, BAD_INPUT = 0, 1, 2
 _MACHINE_SAYS_NO = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 _TORCH_OUT_OF_MEMORY = "OutOfMemoryError"  # by name: a typing error need not wait for torch
-_TERMINATIONS = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 _MANY = "--sets"  # takes all words up to the next flag
 _INTERRUPTED_TYPER = 130  # what typer makes of a KeyboardInterrupt
 
@@ -91,7 +89,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows "?" instead of failing
-    with warnings.catch_warnings(), _termination_interrupts():
+    # they stop the command as Ctrl-C does: what is done is kept, and a line says how to go on
+    endings = [number for number in stopping_signals() if number != signal.SIGINT]
+    with warnings.catch_warnings(), answered(endings, signal.default_int_handler):
         warnings.showwarning = _one_line_warning
         code, line = _run(arguments)
     output.write(sys.stdout, "")
@@ -99,25 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if reason and not code:
         code, line = BAD_INPUT, f"error: some of what was printed is lost: {reason}; the work itself is done"
     if line:
-        _say(line)
+        output.complain(line)
     return code
-
-
-@contextmanager
-def _termination_interrupts() -> Iterator[None]:
-    """Termination, or a terminal that is gone, stops the command as Ctrl-C does: what is done is kept, and a line
-    says how to go on. Where the signal of a terminal is ignored (nohup), it stays so.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = [n for n in _TERMINATIONS if signal.getsignal(n) is not signal.SIG_IGN]
-    old = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 def _spread(arguments: list[str]) -> list[str]:
@@ -205,14 +188,9 @@ def _value_of(flag: str, arguments: Sequence[str]) -> str:
     return ([""] + [word for before, word in pairwise(words) if before == flag])[-1]
 
 
-def _say(message: str) -> None:
-    """Print one line on stderr."""
-    output.say(sys.stderr, f"condense: {' '.join(message.split())}")
-
-
 def _one_line_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     """Warnings of libraries are for developers: one line, where it comes from only with CONDENSERY_DEBUG."""
-    _say(f"warning: {message} ({category.__name__})")
+    output.complain(f"warning: {message} ({category.__name__})")
 
 
 if __name__ == "__main__":

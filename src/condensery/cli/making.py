@@ -77,10 +77,12 @@ class Run(Images, Making, Made, Stopping, Judge, Curve, Output, package="methods
     def work(self) -> None:
         out = self.out or arguments.default_out(self.source, self.method, self.budget or self.ipc, self.seed)
         from condensery.minutes import chosen_length
+        from condensery.resuming import resume_run
         from condensery.run_folder import RunFolder
-        from condensery.runner import condense, resume_run
+        from condensery.runner import condense
         from condensery.session import Options as SessionOptions
-        from condensery.together import follow, launched
+        from condensery.team import launched
+        from condensery.together import follow
 
         team = launched(self.processes)
         if team.number:

@@ -64,7 +64,7 @@ def table(rows: Iterable[Mapping[str, str | Sequence[str]]], title: str = "") ->
         for row in rows
     ]
     look = {"pad_edge": False, "show_edge": False, "collapse_padding": True, "title_justify": "left"}
-    found = Table(title=plain(title) if title else None, box=SIMPLE_HEAD, **look)  # type: ignore[arg-type]
+    found = Table(title=plain(title) if title else None, box=SIMPLE_HEAD, **look)
     names = list(dict.fromkeys(name for row in texts for name in row))
     for name in names:
         flush = {"justify": "right", "no_wrap": True} if name.startswith(">") else {"overflow": "fold"}
@@ -137,6 +137,11 @@ class Output(Options):
 def say(stream: TextIO, line: str) -> None:
     """One line for a person."""
     write(stream, visible(line) + "\n")
+
+
+def complain(message: str) -> None:
+    """One line on stderr, in the name of the command."""
+    say(sys.stderr, f"condense: {' '.join(message.split())}")
 
 
 def _made_to_fit(found: Table, console: Console, spare: Sequence[str]) -> list[str]:

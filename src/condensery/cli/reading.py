@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from condensery.cli.flags import Flag
 from condensery.cli.options import OneRun, Page, Runs
 from condensery.cli.output import SPARE, Output, facts
-from condensery.errors import BadInput
+from condensery.errors import BadInput, require_count
 from condensery.text import accuracy, percent, readable_bytes, readable_seconds
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ class Show(Output):
     """Say what the SHA-256 in the file covers, and that it holds."""
 
     def work(self) -> None:
-        if self.per_class is not None and self.per_class < 1:
-            raise BadInput(f"--per-class must be at least 1, not {self.per_class}")
+        require_count("per-class", self.per_class)
         from condensery import artifact
         from condensery.export import save_picture
         from condensery.export.picture import value_range

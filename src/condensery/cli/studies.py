@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from condensery.cli import arguments
 from condensery.cli.flags import Flag
 from condensery.cli.options import Jobs, Settings
-from condensery.cli.output import Output, facts, say
+from condensery.cli.output import Output, complain, facts
 
 if TYPE_CHECKING:
     from condensery.apps.continual.outcome import Continual
@@ -42,10 +40,10 @@ class Study(Jobs, Output):
             return 0
         page, numbers = found.folder / "report.html", found.folder / "results.json"
         write_report(found.report(), page)
-        disk.write_text(numbers, json.dumps(found.to_json(), indent=1) + "\n")
+        disk.write_json(numbers, found.to_json())
         files = {"Page": str(page), "Numbers": str(numbers)}
         self.show(facts(files.items()))
         self.result({**found.to_json(), "files": files})
         for what, reason in found.problems:
-            say(sys.stderr, f"condense: without a number: {what}: {reason}")
+            complain(f"without a number: {what}: {reason}")
         return 1 if found.problems else 0

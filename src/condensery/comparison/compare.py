@@ -12,15 +12,15 @@ from condensery.budgets import Ipc, counts_for, frozen, parsed, recorded
 from condensery.comparison.entries import Steps, entries
 from condensery.comparison.folder import Folder
 from condensery.comparison.given import given_sets
-from condensery.comparison.jobs import Entry, Given, Plan
 from condensery.comparison.perform import perform
+from condensery.comparison.plan import Entry, Given, Plan
 from condensery.comparison.reports import Comparison
 from condensery.comparison.run import Run
 from condensery.comparison.shortened import shortened
 from condensery.coresets import SELECTORS, Selector
 from condensery.data import load
 from condensery.data.sources import given_options
-from condensery.errors import BadInput
+from condensery.errors import BadInput, require_count
 from condensery.evaluation import Protocol, SoftLabels, get_protocol
 from condensery.evaluation.evaluator import own_network
 from condensery.evaluation.scores import EQUAL_BYTES
@@ -120,8 +120,7 @@ def compare(
     for one in budgets:
         parsed(one)
     for name, number in one_each.items():
-        if number is not None and number < 1:
-            raise BadInput(f"--{name} must be at least 1, not {number}")
+        require_count(name, number)
     for name, values in (("ipc", budgets), ("seeds", seeds), ("condense-with", condense_with)):
         if not values:
             raise BadInput(f"--{name} is empty: give at least one")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from condensery.comparison.jobs import Entry
+from condensery.comparison.plan import Entry
 from condensery.coresets import SELECTORS, Selector, get_selector
 from condensery.errors import BadInput, did_you_mean
 from condensery.method import Method
@@ -70,7 +70,7 @@ def _asked(one: str | Method | Selector | Entry) -> Entry:
         label, equals, name = (word.strip() for word in one.partition("="))
         one = Entry(label, name if equals else label)
     elif not isinstance(one, Entry):
-        one = Entry(one.name, one.name, asdict(one))  # type: ignore[call-overload]
+        one = Entry(one.name, one.name, asdict(one))
     label, method, known = one.label, one.method, [*sorted(METHODS), *sorted(SELECTORS)]
     if method not in known:
         raise BadInput(
@@ -92,7 +92,7 @@ def _asked(one: str | Method | Selector | Entry) -> Entry:
 
 def field_names(method: str) -> list[str]:
     """Of a method or selector."""
-    return [f.name for f in fields(METHODS.get(method) or SELECTORS[method])]  # type: ignore[arg-type]
+    return [f.name for f in fields(METHODS.get(method) or SELECTORS[method])]
 
 
 def settings_of(label: str, method: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import torch
 from condensery import artifact, driver
 from condensery.budgets import in_record
 from condensery.comparison.folder import Problem
-from condensery.comparison.jobs import MAKE, ON_THE_WAY, ComparisonJob, Plan
+from condensery.comparison.jobs import MAKE, ON_THE_WAY, ComparisonJob
 from condensery.comparison.perform import evaluation_options
+from condensery.comparison.plan import Plan
 from condensery.coresets import SelectionTask, get_selector, random_selection
 from condensery.data import ClassPool
 from condensery.data.sources import silent

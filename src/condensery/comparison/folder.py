@@ -9,7 +9,6 @@ problems.json          cells that were skipped or failed, and why
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,15 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from condensery import artifact, disk
-from condensery.comparison.jobs import MAKE, Plan, sets
+from condensery.comparison.jobs import MAKE, sets
+from condensery.comparison.plan import Plan
 from condensery.errors import BadFile, BadInput
 from condensery.jobs.folder import (
     JobFolder,
+    damaged,
     read_document,
     require_ours,
     threads_for,
     working_in,
-    write_document,
     write_files,
 )
 from condensery.jobs.job import Job, Result
@@ -108,7 +108,7 @@ class Folder(JobFolder):
                 raise TypeError("labels")
             return Asked(plan, settings.get("threads", 0), labels)
         except (KeyError, TypeError, AttributeError) as error:
-            raise BadFile(f"{path} is damaged: {_GO_ON}") from error
+            raise damaged(path, _GO_ON) from error
 
     @contextmanager
     def opened(self, plan: Plan, threads: int | None, slots: int, command: str) -> Iterator[int]:
@@ -133,7 +133,7 @@ class Folder(JobFolder):
         with working_in(where, "compare", (where / CELLS, self.shared or where / SETS)):
             if self.shared and not (where / SETS).is_symlink():
                 os.symlink(os.path.relpath(self.shared, where), where / SETS)
-            write_document(where / _SETTINGS, {**settings, "labels": labels}, 2)
+            disk.write_json(where / _SETTINGS, {**settings, "labels": labels}, 2)
             yield threads
 
     # ---- what came of jobs
@@ -163,7 +163,7 @@ class Folder(JobFolder):
     def keep(self, job: Job, result: Result) -> None:
         write_files(self.result_file(job).parent, result.files)
         document = {**result.document, "record": job.record, "worker": result.worker}
-        write_document(self.result_file(job), document)
+        disk.write_json(self.result_file(job), document)
 
     def work_folder(self, job: Job) -> Path | None:
         """The folder for a set that is to be made, or to be gone on with from its checkpoint."""
@@ -197,11 +197,12 @@ class Folder(JobFolder):
         path = self.path / _PROBLEMS
         if not path.exists():
             return []
+        fix = "delete it, and the next start writes it again"
+        listed = disk.read_json(path, fix)
         try:
-            listed = json.loads(disk.read_plain(path).decode("utf-8"))
             listed = [{**one, "cell": str(one["cell"]), "reason": str(one["reason"])} for one in listed]
-        except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
-            raise BadFile(f"{path} is damaged: delete it, and the next start writes it again") from error
+        except (KeyError, TypeError) as error:
+            raise damaged(path, fix) from error
         done = {file.stem for file in (self.path / CELLS).glob("*.json")}
         return [one for one in listed if not one.get("keys") or not done.issuperset(one["keys"])]
 
@@ -217,7 +218,7 @@ class Folder(JobFolder):
         meant = set(asked)
         others = (one for one in before if (one["cell"], one["reason"]) not in ours)
         kept = [one for one in others if not meant.issuperset(one.get("keys", ()))]
-        write_document(self.path / _PROBLEMS, [*kept, *ours.values()])
+        disk.write_json(self.path / _PROBLEMS, [*kept, *ours.values()])
 
 
 def _require_alike(where: Path, old: Plan, plan: Plan) -> None:

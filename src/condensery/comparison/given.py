@@ -8,7 +8,8 @@ from pathlib import Path
 
 from condensery import artifact, disk
 from condensery.budgets import recorded
-from condensery.comparison.jobs import GIVEN, ComparisonJob, Given
+from condensery.comparison.jobs import GIVEN, ComparisonJob
+from condensery.comparison.plan import Given
 from condensery.errors import BadInput
 from condensery.evaluation.evaluator import load_sets
 from condensery.evaluation.real import real_images

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from condensery.comparison.folder import Folder, Problem
-from condensery.comparison.jobs import ComparisonJob, Plan
+from condensery.comparison.jobs import ComparisonJob
 from condensery.comparison.jobs import sets as sets_of
+from condensery.comparison.plan import Plan
 from condensery.comparison.rows import called, done, measurements
 from condensery.data.sources import silent
 from condensery.errors import BadInput

@@ -10,7 +10,8 @@ import numpy as np
 from condensery.comparison.estimate import Stopwatch, impossible
 from condensery.comparison.folder import CELLS, Folder, Problem
 from condensery.comparison.given import as_made
-from condensery.comparison.jobs import MAKE, ComparisonJob, Plan, cells, sets
+from condensery.comparison.jobs import MAKE, ComparisonJob, cells, sets
+from condensery.comparison.plan import Plan
 from condensery.comparison.reports import Comparison
 from condensery.comparison.rows import measurements
 from condensery.errors import BadInput, Interrupted

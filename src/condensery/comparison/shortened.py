@@ -8,19 +8,17 @@ from dataclasses import asdict, replace
 from condensery.budgets import average, in_record
 from condensery.comparison.entries import all_fields
 from condensery.comparison.estimate import Stopwatch, impossible
-from condensery.comparison.jobs import ComparisonJob, Entry, Plan, cells
-from condensery.data import ClassPool
+from condensery.comparison.jobs import ComparisonJob, cells
+from condensery.comparison.plan import Entry, Plan
 from condensery.evaluation import Protocol
 from condensery.evaluation.plan import within as judged_within
 from condensery.method import Task
 from condensery.methods import METHODS, get_method
 from condensery.minutes import require_minutes
 from condensery.minutes import within as made_within
-from condensery.models.registry import resolve
 from condensery.presets import with_preset
 from condensery.provenance import pick_device
 from condensery.records import ImageData
-from condensery.training import default_chunk
 
 
 def shortened(
@@ -72,21 +70,19 @@ def _fitting(
     announce: Callable[[str], None],
 ) -> Entry:
     """A method's settings and steps for its largest set, in its share of the minutes."""
-    where, classes = pick_device(device), images.spec.num_classes
-    counts = max((in_record(ipc, classes) for ipc in plan.budgets), key=sum)
+    counts = max((in_record(ipc, images.spec.num_classes) for ipc in plan.budgets), key=sum)
     methods = sum(one.method in METHODS for one in plan.entries)
     share = minutes / (methods * len(plan.budgets) * len(plan.condense_with) * len(plan.seeds))
-    defaults = asdict(get_method(entry.method))  # type: ignore[call-overload]  # methods are dataclasses
+    defaults = asdict(get_method(entry.method))
     given = {name for name, value in entry.fields.items() if value != defaults[name]}
     network = plan.condense_with[0]
     method, wanted = with_preset(
         "fast", get_method(entry.method, **entry.fields), given, images, average(counts), network, announce
     )
-    pool = ClassPool(images.train, images.spec, where)
-    task = Task(pool, resolve(network), counts, where, default_chunk(where))
+    task = Task.on(images, network, counts, pick_device(device))
     found = made_within(share, method, task, fixed={*given, "network"}, wanted=wanted, seed=plan.seeds[0])
     announce(f"{entry.label}: {found.lines[0]}")
-    settings = asdict(found.method)  # type: ignore[call-overload]
+    settings = asdict(found.method)
     return replace(entry, fields=all_fields(entry.method, **settings), steps=found.steps)
 
 

@@ -81,13 +81,8 @@ class Cache:
 
     def remember(self, identity: str, key: str, found: dict[str, Any]) -> None:
         """Note that a source of this identity has the content `key`, and what was found in it."""
-        with self.writing():
-            index = self.folder / "index"
-            index.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix="tmp-", dir=index)
-            with os.fdopen(handle, "w") as file:
-                json.dump({"key": key, "found": found}, file)
-            os.replace(name, index / identity)
+        with self.replacing(self.folder / "index" / identity) as file:
+            file.write_text(json.dumps({"key": key, "found": found}))
 
     def open(self, key: str) -> Entry | None:
         """The entry with this key, or None if it is missing, incomplete or damaged."""
@@ -156,6 +151,21 @@ class Cache:
             with _lost_race_is_fine():
                 if time.time() - folder.stat().st_mtime > STALE_SECONDS:
                     shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def replacing(self, path: Path) -> Iterator[Path]:
+        """A new file that takes the place of `path`, in a folder of the cache, when the block ends. See `writing`."""
+        with self.writing():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix="tmp-", dir=path.parent)
+            os.close(handle)
+            yield Path(name)
+            os.replace(name, path)
+
+    def save_array(self, path: Path, array: np.ndarray) -> None:
+        """Write a .npy file in one step."""
+        with self.replacing(path) as temporary, temporary.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
 
     @contextmanager
     def writing(self) -> Iterator[None]:

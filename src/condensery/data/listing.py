@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from condensery.data.files import File, content
+from condensery.data.options import Options
 from condensery.data.parts import choose, role
 from condensery.errors import BadInput, did_you_mean
 from condensery.rng import Rng
@@ -117,21 +118,13 @@ class Listing:
     key: Callable[[], str]
 
 
-def arrange(
-    reading: Reading,
-    source: str,
-    test_fraction: float = 0.2,
-    train_split: str | None = None,
-    test_split: str | None = None,
-) -> Listing:
+def arrange(reading: Reading, options: Options, source: str) -> Listing:
     """Choose the parts, bring their labels to 0..C-1 by the names of classes, and split off a test part otherwise.
 
     Args:
-        test_fraction: share of each class that becomes the test part if there is none.
-        train_split, test_split: names of parts, separated by commas; None to know them by their names.
         source: for messages.
     """
-    train, test = choose(reading.parts, train_split, test_split, source)
+    train, test = choose(reading.parts, options.train_split, options.test_split, source)
     notes, unused = list(reading.notes), list(reading.unused)
     for part in reading.parts:
         if part not in train and part not in test:
@@ -152,7 +145,7 @@ def arrange(
     if test:
         is_test = np.arange(len(labels)) >= count
     else:
-        is_test = stratified_split(labels, test_fraction, source)
+        is_test = stratified_split(labels, options.test_fraction, source)
 
     def items() -> Iterator[Item]:
         for part in (*train, *test):

@@ -119,7 +119,7 @@ def load(
     place = digest(*origin.identity, *options.words)
     remembered = _recall(cache, place)
     if remembered is None:
-        listing = arrange(origin.read(), str(source), test_fraction, train_split, test_split)
+        listing = arrange(origin.read(), options, str(source))
         key = digest(listing.key(), *options.words)
         entry = cache.open(key) or build(listing, options, cache, key, announce, str(source), progress)
         found = _found(listing, entry)
@@ -142,9 +142,7 @@ def _files(
 ) -> tuple[Path, ...] | None:
     """The files of the training images of a source, which is listed again; None if its images are no files."""
     _, origin = find(source, options, silent)
-    listing = arrange(
-        origin.read(), str(source), options.test_fraction, options.train_split, options.test_split
-    )
+    listing = arrange(origin.read(), options, str(source))
     return training_files(listing, found.skipped, classes)
 
 

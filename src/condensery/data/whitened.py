@@ -5,8 +5,6 @@ Layout below the cache folder: whitenings/<key>.npy holds the mean and the matri
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,14 +42,15 @@ def whitened(
     require_whitening(kind, numbers)
     if kind == "zca-kornia":  # pixels from 0 to 1 as they are
         spec = replace(spec, mean=(0.0,) * spec.channels, std=(1.0,) * spec.channels)
-    file = (cache or Cache()).folder / "whitenings" / f"{_key(data, spec, kind)}.npy"
+    cache = cache or Cache()
+    file = cache.folder / "whitenings" / f"{_key(data, spec, kind)}.npy"
     found = _kept(file, kind, numbers)
     if found is None:
         announce(
             f"fitting a {kind} whitening of {numbers:,} numbers to {len(data.train):,} training images (once)"
         )
         found = fit(kind, _Batches(data, spec), numbers)
-        _keep(file, found, cache or Cache())
+        cache.save_array(file, torch.cat([found.mean[None], found.matrix]).numpy())
     return replace(data, spec=replace(spec, whitening=found))
 
 
@@ -81,12 +80,3 @@ def _kept(file: Path, kind: str, numbers: int) -> Whitening | None:
         return Whitening(kind, both[0].clone(), both[1:].clone())
     except (OSError, ValueError, EOFError, BadInput):
         return None  # never fitted, or damaged: fit it
-
-
-def _keep(file: Path, found: Whitening, cache: Cache) -> None:
-    with cache.writing():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix="tmp-", dir=file.parent)
-        with os.fdopen(handle, "wb") as opened:
-            np.save(opened, torch.cat([found.mean[None], found.matrix]).numpy(), allow_pickle=False)
-        os.replace(name, file)

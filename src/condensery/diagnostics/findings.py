@@ -9,14 +9,11 @@ from typing import Any
 import numpy as np
 
 from condensery.budgets import recorded, uniform
-from condensery.data import ClassPool
 from condensery.errors import BadInput
 from condensery.method import Method, Task
 from condensery.methods import get_method
-from condensery.models.registry import resolve
 from condensery.provenance import environment, pick_device
 from condensery.records import ImageData, SyntheticSet
-from condensery.training import default_chunk
 
 
 def spread(values: Iterable[float]) -> dict[str, float | int]:
@@ -33,9 +30,7 @@ def make_task(images: ImageData, sets: Sequence[SyntheticSet], network: str, dev
     """
     if not sets:
         raise BadInput("no set to measure: give at least one")
-    place = pick_device(device)
-    pool, counts = ClassPool(images.train, images.spec, place), uniform(1, images.spec.num_classes)
-    return Task(pool, resolve(network), counts, place, default_chunk(place))
+    return Task.on(images, network, uniform(1, images.spec.num_classes), pick_device(device))
 
 
 def with_budget(task: Task, synthetic: SyntheticSet) -> Task:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -48,10 +47,7 @@ class JobFolder(ABC):
 
 def read_document(path: Path, fix: str = DO_AGAIN) -> dict[str, Any]:
     """A JSON object. Raises BadFile, with the `fix`, if the file holds anything else."""
-    try:
-        document = json.loads(disk.read_plain(path).decode("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise damaged(path, fix) from error
+    document = disk.read_json(path, fix)
     if not isinstance(document, dict):
         raise damaged(path, fix)
     return document
@@ -60,11 +56,6 @@ def read_document(path: Path, fix: str = DO_AGAIN) -> dict[str, Any]:
 def damaged(path: Path, fix: str = DO_AGAIN) -> BadFile:
     """The error for a file that makes no sense, with what to do about it."""
     return BadFile(f"{path} is damaged: {fix}")
-
-
-def write_document(path: Path, content: Any, indent: int = 1) -> None:
-    """Write JSON, atomically."""
-    disk.write_text(path, json.dumps(content, indent=indent) + "\n")
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:

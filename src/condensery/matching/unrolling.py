@@ -244,7 +244,7 @@ def outer_gradient(
 
 def term(value: Tensor, leaves: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
     """A term of an objective with a value and gradients by `leaves` that are known already."""
-    return _Known.apply(value.detach(), list(gradients), *leaves)  # type: ignore[no-any-return]
+    return _Known.apply(value.detach(), list(gradients), *leaves)
 
 
 class _Known(torch.autograd.Function):

@@ -91,7 +91,7 @@ class AveragePool(nn.AvgPool2d):
         )  # weights of 1/4
         if not (vectors and exact and torch.backends.mkldnn.is_available()):
             return super().forward(input)
-        return _Pooled.apply(input, self.side)  # type: ignore[no-any-return]
+        return _Pooled.apply(input, self.side)
 
 
 class _Pooled(torch.autograd.Function):
@@ -109,7 +109,7 @@ class _Pooled(torch.autograd.Function):
         ctx.save_for_backward(images)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (images,), sides = ctx.saved_tensors, [ctx.side] * 2
         if torch.is_grad_enabled():
             how = (sides, sides, [0, 0], False, True, None)

@@ -87,6 +87,6 @@ def discriminator_loss(real: Tensor, generated: Tensor) -> Tensor:
     return F.softplus(-real).mean() + F.softplus(generated).mean()
 
 
-def generator_loss(generated: Tensor, saturating: bool = False) -> Tensor:
-    """-E log D(G(z)) of logits (M,), or as eq. 1 has it, E log(1 - D(G(z))), which fades where D is sure."""
-    return -F.softplus(generated).mean() if saturating else F.softplus(-generated).mean()
+def generator_loss(generated: Tensor) -> Tensor:
+    """-E log D(G(z)) of logits (M,): E log(1 - D(G(z))), as eq. 1 has it, fades where D is sure."""
+    return F.softplus(-generated).mean()

@@ -23,7 +23,7 @@ from condensery.data.cache import Cache, digest
 from condensery.errors import BadInput
 from condensery.method import Method, Preparation, Task
 from condensery.optimizers import SGD
-from condensery.pretraining.kept import flat_weights, restore_weights, write_array
+from condensery.pretraining.kept import flat_weights, restore_weights
 from condensery.pretraining.pool import require_keepable
 from condensery.rng import Rng
 from condensery.training import train_epoch
@@ -155,6 +155,4 @@ def _make(task: Task, folder: Path, i: int, training: ExpertTraining, rng: Rng) 
             raise BadInput(
                 f"expert {i} diverged in epoch {epoch + 1}: choose less than --expert-lr {training.lr:g}"
             )
-    with Cache().writing():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_array(file, np.stack(states))
+    Cache().save_array(file, np.stack(states))

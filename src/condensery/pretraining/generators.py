@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -120,11 +118,11 @@ class GeneratorTraining:
                     f"the training of the generative model diverged: its {name} is not finite after "
                     f"{min(self.steps, PIECE * piece)} steps; another --seed or --generator-width may help"
                 )
-        with Cache().writing():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            _write(self._file(piece), _state(model).tensors())
-            with contextlib.suppress(OSError):
-                self._file(piece - 1).unlink()
+        tensors = _state(model).tensors().items()
+        with Cache().replacing(self._file(piece)) as file:
+            save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors}, file)
+        with contextlib.suppress(OSError):
+            self._file(piece - 1).unlink()
 
     def _file(self, piece: int) -> Path:
         return self.folder / f"{piece:05}.safetensors"
@@ -151,11 +149,3 @@ class _Nothing:
 def _state(model: GenerativeModel) -> State:
     """The model as a state without a set, which knows how to name its tensors and how to take them back."""
     return State(cast(Learned, _Nothing()), model.optimizers, model.networks)
-
-
-def _write(file: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a .safetensors file in one step."""
-    handle, name = tempfile.mkstemp(prefix="tmp-", dir=file.parent)
-    os.close(handle)
-    save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, name)
-    os.replace(name, file)

@@ -7,8 +7,6 @@ weights, float32 (numbers,). A file never changes; the key says what it was made
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,9 +46,7 @@ class KeptNetwork:
             return network
         train()
         if self.file is not None:
-            with Cache().writing():
-                self.file.parent.mkdir(parents=True, exist_ok=True)
-                write_array(self.file, flat_weights(network))
+            Cache().save_array(self.file, flat_weights(network))
         return network
 
     def _recalled(self, network: nn.Module) -> bool:
@@ -95,11 +91,3 @@ def restore_weights(network: nn.Module, flat: torch.Tensor) -> None:
     with torch.no_grad():
         for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(part.reshape(tensor.shape))
-
-
-def write_array(file: Path, array: np.ndarray) -> None:
-    """Write a .npy file in one step."""
-    handle, name = tempfile.mkstemp(prefix="tmp-", dir=file.parent)
-    with os.fdopen(handle, "wb") as opened:
-        np.save(opened, array, allow_pickle=False)
-    os.replace(name, file)

@@ -26,7 +26,7 @@ from condensery.data.cache import Cache, digest
 from condensery.errors import BadInput
 from condensery.method import Method, Preparation, Task
 from condensery.models.registry import NetworkFactory
-from condensery.pretraining.kept import flat_weights, restore_weights, write_array
+from condensery.pretraining.kept import flat_weights, restore_weights
 from condensery.rng import Rng
 from condensery.training import FORWARD, Images, accuracy, train_step
 from condensery.training_recipe import Recipe
@@ -171,10 +171,8 @@ def _missing(folder: Path, count: int) -> list[int]:
 def _make(task: Task, folder: Path, i: int, epochs: int, rng: Rng, stages_between: bool) -> None:
     """Train network `i` and keep it."""
     states, accuracies = _train(task, epochs, rng.fork(i), stages_between)
-    with Cache().writing():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_array(folder / f"{i:05}.npy", states)
-        write_array(folder / f"{i:05}.accuracies.npy", accuracies)
+    Cache().save_array(folder / f"{i:05}.npy", states)
+    Cache().save_array(folder / f"{i:05}.accuracies.npy", accuracies)
 
 
 def _kept_stages(folder: Path, i: int) -> list[Stage]:

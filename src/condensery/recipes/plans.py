@@ -13,7 +13,7 @@ from typing import Any
 
 from condensery.budgets import mean
 from condensery.comparison.entries import entries, field_names, require_known, settings_of
-from condensery.comparison.jobs import Entry, Plan
+from condensery.comparison.plan import Entry, Plan
 from condensery.errors import BadInput
 from condensery.evaluation import OWN, get_protocol
 from condensery.methods import METHODS, get_method

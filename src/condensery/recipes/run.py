@@ -16,7 +16,7 @@ from condensery.comparison.run import NothingToDo, Run
 from condensery.data import KNOWN_SETS, load
 from condensery.data.sources import given_options
 from condensery.errors import BadInput
-from condensery.jobs.folder import read_document, require_ours, write_document
+from condensery.jobs.folder import read_document, require_ours
 from condensery.jobs.work import Running, Where
 from condensery.methods import METHODS
 from condensery.presets import preset_whitening
@@ -137,7 +137,7 @@ def _mark(out: Path, recipe: Recipe) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise disk.unwritable(out, error) from error
-    write_document(out / _MARK, {"recipe": recipe.name})
+    disk.write_json(out / _MARK, {"recipe": recipe.name})
 
 
 @contextmanager

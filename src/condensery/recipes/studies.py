@@ -142,7 +142,7 @@ def _learning(recipe: Recipe, changes: Changes) -> Iterator[tuple[str, int]]:
     """Fields of learners that differ from what is published."""
     for label, one in learners(_learners(recipe), {}).items():
         for name in _COUNTS:
-            published = getattr(one, name) if name in {f.name for f in fields(one)} else None  # type: ignore[arg-type]
+            published = getattr(one, name) if name in {f.name for f in fields(one)} else None
             if published is not None and changes.count(published) != published:
                 yield f"{label}.{name}", changes.count(published)
 

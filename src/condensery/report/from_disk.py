@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -164,10 +163,7 @@ def evaluations(
 
 def _curve(path: Path) -> dict[str, Any]:
     fix = ": delete it to go on without"
-    try:
-        document = json.loads(disk.read_plain(path).decode("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadFile(f"{path} is damaged: it is not JSON{fix}") from error
+    document = disk.read_json(path, f"it is not JSON{fix}")
     schema.require(path, document, schema.CURVE, "curve", fix)
     return document
 

@@ -66,7 +66,7 @@ def start_of(
             raise BadInput(
                 f"{name} is whitened otherwise than the data, which tiles cannot be: give the same --whitening"
             )
-        stored = _renormalised(stored, synthetic.spec, spec)
+        stored = spec.from_unit(synthetic.spec.denormalise(stored))
         announce(f"{name} was normalised otherwise: its images are now normalised as the data are")
     labels = place[labels]
     order = torch.argsort(labels, stable=True)
@@ -118,10 +118,6 @@ def _places(theirs: ImageSpec, ours: ImageSpec, name: str, announce: Callable[[s
         raise BadInput(f"{name} has {what}, unlike the data: start from a set of the same classes")
     announce(f"{name} has its classes in another order: they are matched by name")
     return torch.tensor([ours.class_names.index(one) for one in theirs.class_names])
-
-
-def _renormalised(images: Tensor, theirs: ImageSpec, ours: ImageSpec) -> Tensor:
-    return ours.from_unit(theirs.denormalise(images))
 
 
 def real_starts(pool: ClassPool, c: int, count: int, rng: Rng) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from condensery.data import ClassPool
 from condensery.data.cache import Cache, digest
 from condensery.matching.layers import layer_features, pooled
-from condensery.pretraining.kept import flat_weights, write_array
+from condensery.pretraining.kept import flat_weights
 from condensery.training import default_chunk
 
 _PASS = 256
@@ -52,9 +52,7 @@ def class_means(network: nn.Module, pool: ClassPool) -> ClassMeans:
         found = torch.from_numpy(np.load(file, allow_pickle=False)).to(pool.device)
     except (OSError, ValueError, EOFError):
         found = torch.stack([_of_class(network, pool, c) for c in range(pool.spec.num_classes)])
-        with Cache().writing():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_array(file, found.cpu().numpy())
+        Cache().save_array(file, found.cpu().numpy())
     classes = pool.spec.num_classes
     return ClassMeans(found[:, :-classes].contiguous(), found[:, -classes:].contiguous())
 

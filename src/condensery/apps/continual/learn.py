@@ -16,17 +16,16 @@ from condensery.apps.continual.streams import Stream, load_sets, stream_of
 from condensery.apps.estimate import making, training
 from condensery.apps.study import Folder, Found, do_jobs, job_of, require_names
 from condensery.comparison.entries import Steps, entries
-from condensery.comparison.jobs import Entry
+from condensery.comparison.plan import Entry
 from condensery.coresets import Selector
 from condensery.data.sources import given_options
-from condensery.errors import BadInput
+from condensery.errors import BadInput, require_count
 from condensery.jobs.job import Job
 from condensery.jobs.work import Running, Where
 from condensery.method import Method
 from condensery.models.registry import resolve
 from condensery.provenance import pick_device
 from condensery.records import ImageData
-from condensery.runner import require_count
 from condensery.text import count, readable_seconds
 
 
@@ -89,8 +88,7 @@ def continual(
     """
     chosen, students = _entries(memories, settings or {}, steps), configured(learners, learning or {})
     require_count("ipc", ipc)
-    if test_images is not None:
-        require_count("test-images", test_images)
+    require_count("test-images", test_images)
     if budget not in BUDGETS:
         raise BadInput(f"unknown budget {budget!r}; choose one of {', '.join(BUDGETS)}")
     if not seeds:
@@ -106,7 +104,7 @@ def continual(
     augmenter(augmentation, stream)
     common = {
         "data": sets, "scenario": scenario, "tasks": tasks, "order": list(order), "shuffled": shuffled,
-        "learners": {label: (one.name, asdict(one)) for label, one in students.items()},  # type: ignore[call-overload]
+        "learners": {label: (one.name, asdict(one)) for label, one in students.items()},
         "network": network, "augmentation": augmentation, "test_images": test_images,
     }  # fmt: skip
     jobs: dict[tuple[str, int], Job] = {}

@@ -17,18 +17,17 @@ from condensery.apps.search.perform import MAKE, TRAIN, WHOLE, perform
 from condensery.apps.study import Folder, do_jobs, job_of, require_names
 from condensery.augment import SiameseAugmentation, resolve_strategy
 from condensery.comparison.entries import Steps, entries
-from condensery.comparison.jobs import Entry
+from condensery.comparison.plan import Entry
 from condensery.coresets import Selector
 from condensery.data import load
 from condensery.data.sources import absolute_source, given_options
-from condensery.errors import BadInput
+from condensery.errors import BadInput, require_count
 from condensery.jobs.images import remember
 from condensery.jobs.job import Job
 from condensery.jobs.work import Running, Where
 from condensery.method import Method
 from condensery.models.registry import resolve
 from condensery.records import ImageData, ImageSpec
-from condensery.runner import require_count
 from condensery.text import count, readable_seconds
 
 EARLY = "early"

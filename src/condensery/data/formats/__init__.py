@@ -5,6 +5,8 @@ A reader has `find(tree)`, which knows a set by the names of its files and reads
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from condensery.data.files import Tree, summary
 from condensery.data.formats import cifar_binary, cifar_python, idx, libsvm, numbered_npz, svhn
 from condensery.data.formats.candidate import Candidate
@@ -52,8 +54,6 @@ def read_tree(tree: Tree, options: Options) -> Reading:
 
 def read_candidate(candidate: Candidate, tree: Tree, options: Options) -> Reading:
     """A set of a known format, and what lies beside it."""
-    from dataclasses import replace
-
     options.require_no_columns(tree.root, label="CIFAR-100" in candidate.kind)
     reading = candidate.read(options)
     mine = {file.name for file in candidate.files}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from condensery.errors import BadInput
+from condensery.errors import BadInput, require_count
 from condensery.jobs.engines.engine import Engine, InProcess, results
 from condensery.jobs.engines.local import LocalProcesses
 from condensery.jobs.engines.ray_cluster import RayCluster
@@ -30,10 +30,8 @@ def pick_engine(
     Raises:
         BadInput: a number out of range, two engines at a time, a library or the cluster or GPUs missing.
     """
-    if workers is not None and workers < 1:
-        raise BadInput(f"--workers must be at least 1, not {workers}")
-    if threads is not None and threads < 1:
-        raise BadInput(f"--threads must be at least 1, not {threads}")
+    require_count("workers", workers)
+    require_count("threads", threads)
     if ray is not None and workers is not None:
         raise BadInput("--ray runs as many jobs at a time as its cluster has room for: leave out --workers")
     if gpus_per_job is not None and not 0 <= gpus_per_job <= 1:

@@ -1,17 +1,14 @@
-"""Jobs in processes of this machine, which end with this one whatever happens.
+"""Jobs in processes of this machine.
 
 Each slot has a Pebble pool of one process, so that a process that dies takes its own job with it and nothing else.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
-import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import resource_tracker
 from typing import Any
 
 import torch
@@ -19,17 +16,15 @@ import torch
 from condensery.errors import BadInput, Interrupted
 from condensery.jobs.engines.engine import LostWorker, do
 from condensery.jobs.job import Job, Perform, Result
-from condensery.memory import keep_freed_memory
+from condensery.processes import begun, starting
 
-_FROM_TERMINALS = {signal.SIGINT, signal.SIGHUP}
 _GRACE = 5.0  # seconds that a worker has to write a checkpoint when it is told to stop
 
 
 class LocalProcesses:
     """Does up to `workers` jobs at a time. See `condensery.jobs.engines.Engine`.
 
-    Processes are forks of a server that has done nothing but import what they need: they start at once, and this is
-    safe with threads and CUDA. They share the threads that torch would use here and take GPUs in turn.
+    They share the threads that torch would use here and take GPUs in turn.
 
     Args:
         perform: does a job; a function at the top of a module.
@@ -55,22 +50,13 @@ class LocalProcesses:
 
     def submit(self, job: Job) -> Future[Result]:
         slot = min(set(range(self.slots)) - set(self._slot.values()))
-        if (
-            slot in self._pools and not self._pools[slot].active
-        ):  # its process died while it had nothing to do
+        if slot in self._pools and not self._pools[slot].active:  # it died while it had nothing to do
             _stop([self._pools.pop(slot)])
-        resource_tracker.ensure_running()  # it lets Ctrl-C through again when it starts, so it must not do so below
-        # Threads and processes that start now get neither Ctrl-C nor a closed terminal: who starts them stops them.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _FROM_TERMINALS)
-        try:
+        with starting(self._perform.__module__) as server:
             if slot not in self._pools:
-                server = multiprocessing.get_context("forkserver")
-                server.set_forkserver_preload([self._perform.__module__])
                 begin = (self._threads, self._gpus[slot], dict(os.environ))
                 self._pools[slot] = self._pebble.ProcessPool(1, 0, _begin, begin, server)
             future = self._pools[slot].schedule(_do, (self._perform, job))
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._slot[future] = slot
         return future
 
@@ -107,26 +93,16 @@ def _stop(pools: list[Any]) -> None:
 
 def _begin(threads: int, gpu: str | None, environment: dict[str, str]) -> None:
     """What a worker does first; the server has the environment of when it was started."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _FROM_TERMINALS)
     os.environ.clear()
     os.environ.update(environment)
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before anything asks CUDA
     torch.set_num_threads(threads)
-    keep_freed_memory()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    begun()
 
 
 def _do(perform: Perform, job: Job) -> Result:
     return do(perform, job, f"process {os.getpid()}")
-
-
-def _end_with_parent() -> None:
-    """Nobody waits for the result of an orphan, which could run for days."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _gpu_of_each(workers: int, per_job: float | None) -> list[str | None]:

@@ -1,4 +1,4 @@
-"""Processes that share every step of one run: each does a part of the work, and all hold the same numbers.
+"""What processes that share every step say to each other: each does a part of the work, and all hold the same numbers.
 
 Nothing is rounded where they put their parts together: what belongs to others is zero, to which a sum adds nothing.
 """
@@ -130,7 +130,7 @@ class Team:
         if self.size == 1:
             return torch.cat([embed(part) for part in images.split(chunk or len(images))])
         chunk = chunk or math.ceil(len(images) / self.size)
-        return _Shared.apply(images, self, embed, chunk)  # type: ignore[no-any-return]
+        return _Shared.apply(images, self, embed, chunk)
 
     def rows(self, count: int, chunk: int) -> slice:
         """Those of this process, of `count` rows that are taken `chunk` at a time."""
