@@ -264,19 +264,21 @@ def train_epoch(
     augment: Augment | None = None,
     chunk: int | None = None,
     rate: Callable[[int], float] | None = None,
+    order: Sequence[int] = (),
 ) -> None:
     """One pass over `images` in random order: mean loss per batch, one optimiser step per batch.
 
     Args:
         rate: the learning rate of each batch, by its number; None leaves the optimiser's.
+        order: indices of all images in place of a random order.
     """
-    _train_on(network, optimizer, _drawn(images, batch_size, rng, augment), chunk, rate=rate)
+    _train_on(network, optimizer, _drawn(images, batch_size, rng, augment, order), chunk, rate=rate)
 
 
 def _drawn(
     images: Images, batch_size: int, rng: Rng, augment: Augment | None, order: Sequence[int] = ()
 ) -> Iterator[Batch]:
-    """The batches of one epoch; `order` is that of all images in place of a random one."""
+    """The batches of one epoch."""
     shuffled = torch.randperm(len(images), generator=rng.fork("order").torch())
     for i, indices in enumerate((torch.tensor(order) if order else shuffled).split(batch_size)):
         batch, labels = images.batch(indices)

@@ -1,8 +1,8 @@
 """Several networks of one architecture that are trained at once, as groups of one network.
 
 The joint network has each parameter of the networks, one below the other along the first axis. Its convolutions and
-group norms have as many times more groups; linear layers, and convolutions of colours, are computed one by one. Losses
-add, so every network gets the gradients, and from the optimiser the steps, that it gets alone. ConvNets and LeNet keep
+group norms have as many times more groups; linear layers and first convolutions are computed one by one. Losses add,
+so every network gets the gradients, and from the optimiser the steps, that it gets alone. ConvNets and LeNet keep
 their bits on a CPU with AVX-512; elsewhere sums may round differently.
 """
 
@@ -35,9 +35,8 @@ CPU_BYTES = 128 << 20
 GPU_SHARE = 0.25
 """The same, of the memory that a GPU has."""
 FASTER_ON_CPU = ("convnet", "lenet")  # measured: benchmarks/README.md
-_BLOCK = (
-    16  # channels: groups of other numbers, or on one image, oneDNN convolves in another way, and rounds so
-)
+# Channels. Groups of other numbers, and groups on one image, oneDNN convolves in another way, with other roundings.
+_BLOCK = 16
 _CHANGED = (nn.Conv2d, nn.GroupNorm, nn.Linear)
 _SAME = (nn.ReLU, nn.LeakyReLU, nn.Sigmoid, nn.SiLU, nn.MaxPool2d, nn.AvgPool2d, AveragePool)
 
