@@ -35,8 +35,11 @@ def main() -> None:
     )
     parser.add_argument("--network", default="convnet")
     parser.add_argument("--device", default="cpu")
-    for name, default in (("networks", 3), ("images", 10), ("steps", 5), ("rounds", 4), ("threads", 1)):
-        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--networks", type=int, default=3)
+    parser.add_argument("--images", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args()
     keep_freed_memory()
     torch.set_num_threads(asked.threads)
