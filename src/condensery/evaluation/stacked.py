@@ -31,9 +31,9 @@ from condensery.training_recipe import OwnRecipe, Recipe, Regression
 MOST = 20
 """Networks at once, as many as the published protocols train."""
 CPU_BYTES = 128 << 20
-"""Of what their passes keep for the gradient."""
+"""What their passes on a CPU may keep for the gradient."""
 GPU_SHARE = 0.25
-"""The same, of the memory that a GPU has."""
+"""The same on a GPU, as a share of its memory."""
 FASTER_ON_CPU = ("convnet", "lenet")  # measured: benchmarks/README.md
 # Channels. Groups of other numbers, and groups on one image, oneDNN convolves in another way, with other roundings.
 _BLOCK = 16
@@ -146,10 +146,8 @@ class SideBySide(nn.Module):
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.networks, self.joint = (
-            list(networks),
-            copy.deepcopy(networks[0]),
-        )  # parts of a list are not registered
+        self.networks = list(networks)  # a list's modules are no parts of this one
+        self.joint = copy.deepcopy(networks[0])
         for name, parameter in self.joint.named_parameters():
             parameter.data = torch.cat([network.get_parameter(name).detach() for network in networks])
         for layer in self.joint.modules():
