@@ -478,7 +478,9 @@ def test_the_estimate_counts_what_is_trained_beside_the_sets(
         "_step",
         lambda self, method, task: 1.0 if getattr(method, "weights", "random") == "random" else 1e6,
     )
-    monkeypatch.setattr(EvaluationTimer, "_time_step", lambda self, network, recipe, size, augment: 1.0)
+    monkeypatch.setattr(
+        EvaluationTimer, "_time_step", lambda self, number, network, recipe, size, augment: 1.0
+    )
     monkeypatch.setattr(EvaluationTimer, "_time_test", lambda self, network: 0.0)
 
     def estimated(methods: Sequence[str] = ("dm",), **changed: Any) -> float:
