@@ -128,7 +128,10 @@ def test_many_tiles_are_for_images_that_keep_their_detail() -> None:
         all_of_it = {"factor": 4, "teacher_weight": 1.0}
         chosen, said = with_tiles_that_suit(all_of_it, images_of(pixels), 1, "noise")
         assert chosen == (all_of_it if factor == 4 else {"factor": 2}) and (said is None) == (factor == 4)
-    assert "no tiles of 4x4: they keep 0% of the detail of these images, and 70% is wanted; no teacher" in str(said)
+    assert (
+        "no tiles of 4x4: they keep 0% of the detail of these images, and 70% is wanted; no teacher"
+        in str(said)
+    )
 
 
 def test_an_unknown_preset_is_refused_with_the_nearest() -> None:

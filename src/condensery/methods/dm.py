@@ -54,7 +54,7 @@ from condensery.pretraining import (
     trained_networks,
 )
 from condensery.rng import Rng
-from condensery.teaching import Guide, TeacherSettings
+from condensery.teaching import Guide
 from condensery.text import count
 
 _AT_ONCE = 1 << 14  # real images
@@ -115,7 +115,7 @@ class DM:
     teacher_weight: float = 0.0
     """of a teacher's cross entropy on random crops of the images, beside the gap of each class; 0 needs no teacher"""
     teacher_epochs: int = 0
-    """epochs that it is trained for on the real images; 0 for 3 (grey) or 10 (colour), at least 1,000 steps"""
+    """epochs that it is trained for on the real images; 0 for as many as make 500 steps"""
 
     def steps(self, ipc: int) -> int:
         return self.iterations
@@ -135,13 +135,13 @@ class DM:
             notes.append(
                 f"the paper uses --image-lr 10 for CIFAR-10 from 100 images per class on, this run {self.image_lr:g}"
             )
-        return notes + self._coarse_notes(task) + self._weights_notes(task) + self._guide.notes(task.spec)
+        return notes + self._coarse_notes(task) + self._weights_notes(task) + self._guide(task).notes()
 
     def preparation(self, task: Task, rng: Rng) -> Preparation | None:
         without = replace(self, weights="random")
         if self.teacher_weight:
             without = _WithStandIn(**asdict(without))
-        teacher = self._guide.preparation(task.pool, task.device, without)
+        teacher = self._guide(task).preparation(without)
         if self.weights == "random":
             return teacher
         pool = self.trained_networks, self.trained_epochs, rng.fork("trained networks")
@@ -192,9 +192,9 @@ class DM:
 
     def _taught(self, task: Task, state: State, classes: Sequence[int], rng: Rng) -> Iterator[Tensor]:
         """What the teacher says of each class."""
-        if teacher := state.prepared.teacher:
-            for c in classes:
-                yield self._guide.loss(teacher, state.synthetic.of_class(c), c, task.spec.flip, rng.fork(c))
+        for c in classes if self.teacher_weight else ():
+            images, teacher = state.synthetic.of_class(c), state.prepared.teacher
+            yield self._guide(task).loss(teacher, images, c, rng.fork(c))
 
     def _networks(self, task: Task) -> list[NetworkFactory]:
         """Those that take turns."""
@@ -252,12 +252,11 @@ class DM:
             f"real images for {count(self.trained_epochs, 'epoch')} each, unless the cache has them"
         ]
 
-    @property
-    def _guide(self) -> Guide:
-        return Guide(self.teacher_weight, TeacherSettings(epochs=self.teacher_epochs or None))
+    def _guide(self, task: Task) -> Guide:
+        return Guide(task.pool, task.device, self.teacher_weight, self.teacher_epochs)
 
     def _teacher(self, task: Task) -> nn.Module | None:
-        return self._guide.teacher(task.pool, task.device)
+        return self._guide(task).teacher()
 
     def _gaps_of_many(
         self,
@@ -292,7 +291,7 @@ class _WithStandIn(DM):
     """For estimates: steps that cost the same, without a trained teacher."""
 
     def _teacher(self, task: Task) -> nn.Module:
-        return self._guide.stand_in(task.pool, task.device)
+        return self._guide(task).stand_in()
 
 
 def _place(turn: int) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from condensery.augment import SiameseAugmentation, require_scheme, resolve_strategy
 from condensery.errors import BadInput
 from condensery.matching.distances import get_distance
-from condensery.matching.gradients import differentiable_gradient, gradient
+from condensery.matching.gradients import differentiable_gradient, gradient, sum_of_distances
 from condensery.method import State, Task
 from condensery.models.batch_norm import batch_norms
 from condensery.models.custom import trainable
@@ -25,6 +25,8 @@ from condensery.optimizers import SGD
 from condensery.rng import Rng
 from condensery.text import count
 from condensery.training import TensorImages, train_epoch
+
+_AT_ONCE = 1 << 18  # synthetic pixels, whose second derivatives take 3 GiB with 128 filters
 
 
 @dataclass(frozen=True)
@@ -135,16 +137,37 @@ class GradientMatching:
         return state.next()
 
     def distance_of_each_class(self, task: Task, state: State, rng: Rng) -> Iterator[Tensor]:
-        """The objective of DC and DSA, class by class: thesis equations 3.9 and 4.3."""
+        """The objective of DC and DSA: thesis equations 3.9 and 4.3. A term for each class, or for several on a GPU."""
         distance = get_distance(self.distance)
         network = state.network.train()
         self.freeze_batch_norm(task, network, rng)
+        if (many := self._classes_at_once(task, network)) > 1:
+            yield from self._sums_of_distances(task, state, many, rng)
+            return
         for c in task.classes:
             real, synthetic = self.pair(task, state, c, rng)
             yield distance(
                 differentiable_gradient(network, synthetic, task.labels(c, len(synthetic))),
                 gradient(network, real, task.labels(c, len(real)), task.chunk),
             )
+
+    def _classes_at_once(self, task: Task, network: nn.Module) -> int:
+        """How many classes share a pass on a GPU; 1 on a CPU, and where layers may mix images or draw numbers."""
+        if task.chunk is not None or task.network.kind != "convnet" or batch_norms(network):
+            return 1
+        images = max(task.counts) * self.factor**2
+        return _AT_ONCE // (images * task.spec.height * task.spec.width)
+
+    def _sums_of_distances(self, task: Task, state: State, many: int, rng: Rng) -> Iterator[Tensor]:
+        """The same terms, added up for `many` classes each."""
+        for first in range(0, len(task.classes), many):
+            synthetic, targets = [], []
+            for c in task.classes[first : first + many]:
+                real, own = self.pair(task, state, c, rng)
+                synthetic.append(own)
+                # Real batches keep a GPU busy, and one pass over all would move twice the memory.
+                targets.append(gradient(state.network, real, task.labels(c, len(real))))
+            yield sum_of_distances(state.network, get_distance(self.distance), synthetic, targets, first)
 
     def pair(self, task: Task, state: State, c: int, rng: Rng) -> tuple[Tensor, Tensor]:
         """Real (B, C, H, W) and synthetic images (n, C, H, W) of class `c`, transformed."""

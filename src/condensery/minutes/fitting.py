@@ -83,7 +83,7 @@ def within(
         ladder = rungs(needed.without if needed and needed.without else method, asked.network, fixed, clock)
         share = 1 - PREPARED if first else 1.0
         rung, seconds = chosen_rung(ladder, clock, math.ceil(wanted / 2), share)
-    whole, before, rung = _prepared(method, ladder, rung, preparing, fixed, seconds)
+    whole, before, rung = _prepared(method, ladder, rung, preparing, fixed, seconds, wanted)
     if before + seconds > clock.left:
         raise BadInput(_too_short(minutes, whole, preparing, before, seconds))
     fitting = int((clock.left - before) / seconds) if seconds else published
@@ -113,8 +113,11 @@ def _prepared(
     preparing: Preparing,
     fixed: Collection[str],
     seconds: float,
+    wanted: int,
 ) -> tuple[Rung, float, Rung]:
     """The method with the settings of the first rung from `rung` on whose preparation fits, or else of the last.
+
+    It gets what the wanted steps, of `seconds` each, leave, and its share at least.
 
     Returns:
         Method and network with as much preparation as fits, the seconds of that, and the rung.
@@ -122,7 +125,7 @@ def _prepared(
     clock, at = preparing.clock, ladder.index(rung)
     for below in ladder[at:]:
         whole = Rung(_with_cuts(method, ladder[0].method, below.method), below.network)
-        most = clock.left * (PREPARED if seconds else 1.0)
+        most = max(clock.left * PREPARED, clock.left - wanted * seconds)
         whole, before = preparing.fitting(whole, fixed, most)
         rung = below
         if before + seconds <= clock.left:
@@ -200,7 +203,7 @@ def _differences(asked: Rung, rung: Rung, steps: int, spec: ImageSpec) -> list[s
         elif f.name == "classes_per_step":
             found.append(f"{now} of {spec.num_classes} classes in each step")
         else:
-            found.append(f"{f.name} {now} in place of {before or 'as many as by default'}")
+            found.append(f"{f.name} {now} in place of {before}")
     if asked.network != rung.network:
         keep = f"--network convnet+width={width_of(asked)} keeps it"
         found.append(f"the ConvNet {width_of(rung)} wide in place of {width_of(asked)} ({keep})")

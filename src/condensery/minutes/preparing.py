@@ -11,7 +11,7 @@ from condensery import driver
 from condensery.errors import BadInput
 from condensery.method import Preparation, Task
 from condensery.minutes.clock import Clock, Rung
-from condensery.teaching import TeacherSettings, seconds_per_image, teacher_recipe
+from condensery.teaching import TeacherSettings, seconds_per_image
 from condensery.text import count
 
 SHARE = 0.5
@@ -29,7 +29,6 @@ _CUTS: tuple[tuple[str, float], ...] = (
     ("experts", 100),
     *((name, part) for part in (2, 4, 10) for name in ("gan_steps", "training_steps")),
     *((name, part) for part in (2, 5, 20) for name in ("trained_networks", "trained_epochs")),
-    *(("teacher_epochs", part) for part in (2, 3)),
     ("teacher_weight", math.inf),
 )
 """What is given up, in this order: a field, and what its value is divided by; a weight of 0 needs nothing."""
@@ -84,12 +83,8 @@ class Preparing:
             if name in fixed or name not in known:
                 continue
             value = getattr(rung.method, name)
-            if name == "teacher_epochs" and not value:  # as many as a teacher gets by itself
-                pool = self.clock.pool
-                value = teacher_recipe(len(pool.labels), pool.spec).epochs
             fewer = value / part if isinstance(value, float) else max(1, int(value // part))
-            changes = {name: fewer} if fewer else {name: fewer, "teacher_epochs": rung.method.teacher_epochs}
-            less: Any = replace(found.method, **changes)
+            less: Any = replace(found.method, **{name: fewer})
             changed = replace(found, method=less)
             try:
                 less.check(self.clock.task(changed))

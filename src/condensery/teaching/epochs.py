@@ -14,7 +14,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -34,6 +34,7 @@ from condensery.teaching.settings import TeacherSettings
 from condensery.training import Augment, default_chunk, train_epoch
 from condensery.training_recipe import Recipe
 
+_BATCH = 128
 _LEAST_STEPS = 1000  # of a teacher, unless told otherwise
 
 
@@ -63,11 +64,13 @@ def _shifts(count: int, side: int, generator: Generator) -> Tensor:
 
 def teacher_recipe(images: int, spec: ImageSpec, epochs: int | None = None) -> Recipe:
     """How a teacher of this many training images is trained; `epochs` None for the default."""
-    recipe = Recipe(1, lr=0.2, batch_size=128, schedule="one-cycle", warmup=0.25)
-    default = max(
-        3 if spec.channels == 1 else 10, math.ceil(_LEAST_STEPS / math.ceil(images / recipe.batch_size))
-    )
-    return replace(recipe, epochs=epochs or default)
+    default = max(3 if spec.channels == 1 else 10, epochs_of(_LEAST_STEPS, images))
+    return Recipe(epochs or default, lr=0.2, batch_size=_BATCH, schedule="one-cycle", warmup=0.25)
+
+
+def epochs_of(steps: int, images: int) -> int:
+    """Epochs on so many training images that take a teacher this many steps, rounded up."""
+    return math.ceil(steps / math.ceil(images / _BATCH))
 
 
 class TeacherTraining:

@@ -14,48 +14,66 @@ from torch import Tensor, nn
 
 from condensery.data import ClassPool
 from condensery.method import Method, Preparation
-from condensery.records import ImageSpec
 from condensery.rng import Rng
+from condensery.teaching.epochs import epochs_of
 from condensery.teaching.sampling import random_crops
 from condensery.teaching.settings import TeacherSettings
 from condensery.teaching.teacher import teacher_network, teacher_preparation
+from condensery.text import count
+
+_STEPS = 500
+"""Of the teacher's training, if nobody says how many epochs. On CIFAR-10 more gained nothing (benchmarks/README.md)."""
 
 
 @dataclass(frozen=True)
 class Guide:
-    """What a teacher counts, and which.
+    """A teacher and what it counts.
 
     Attributes:
+        pool: the real images that it is trained on.
+        device: where it works.
         weight: of its cross entropy, the mean over the images of a class; 0 for no teacher.
-        settings: which teacher.
+        epochs: of its training; 0 for as many as make 500 steps.
     """
 
+    pool: ClassPool
+    device: torch.device
     weight: float
-    settings: TeacherSettings
+    epochs: int
 
-    def notes(self, spec: ImageSpec) -> list[str]:
+    @property
+    def settings(self) -> TeacherSettings:
+        """Which teacher it is."""
+        return TeacherSettings(epochs=self.epochs or epochs_of(_STEPS, len(self.pool.labels)))
+
+    def notes(self) -> list[str]:
         """Who takes part, for `Method.check`."""
         if not self.weight:
             return []
-        name = self.settings.factory(spec).name
+        name, epochs = self.settings.factory(self.pool.spec).name, count(self.settings.epochs or 0, "epoch")
         return [
-            f"a teacher ({name}) takes part: it is trained on the real images first, unless the cache has it"
+            f"a teacher ({name}) takes part: it is trained on the real images for {epochs} first, "
+            "unless the cache has it"
         ]
 
-    def preparation(self, pool: ClassPool, device: torch.device, without: Method) -> Preparation | None:
+    def preparation(self, without: Method) -> Preparation | None:
         """What is still to be trained; `without` as in `Preparation`."""
-        found = teacher_preparation(pool, self.settings, device) if self.weight else None
-        return found and replace(found, without=without, network=self.settings.factory(pool.spec).name)
+        found = teacher_preparation(self.pool, self.settings, self.device) if self.weight else None
+        name = self.settings.factory(self.pool.spec).name
+        return found and replace(found, without=without, network=name)
 
-    def teacher(self, pool: ClassPool, device: torch.device) -> nn.Module | None:
+    def teacher(self) -> nn.Module | None:
         """The trained network, in evaluation mode, whose weights do not change."""
-        return teacher_network(pool, self.settings, device).requires_grad_(False) if self.weight else None
+        if not self.weight:
+            return None
+        return teacher_network(self.pool, self.settings, self.device).requires_grad_(False)
 
-    def stand_in(self, pool: ClassPool, device: torch.device) -> nn.Module:
+    def stand_in(self) -> nn.Module:
         """A network with random weights that costs the same."""
-        return self.settings.build(pool.spec, Rng(0)).to(device).eval().requires_grad_(False)
+        network = self.settings.build(self.pool.spec, Rng(0))
+        return network.to(self.device).eval().requires_grad_(False)
 
-    def loss(self, teacher: nn.Module, images: Tensor, c: int, flip: bool, rng: Rng) -> Tensor:
-        """The weighted cross entropy () of random crops of images (N, C, H, W) of class `c`, mirrored with `flip`."""
-        logits = teacher(random_crops(images, flip, rng))
+    def loss(self, teacher: nn.Module, images: Tensor, c: int, rng: Rng) -> Tensor:
+        """The weighted cross entropy () of random crops of images (N, C, H, W) of class `c`."""
+        logits = teacher(random_crops(images, self.pool.spec.flip, rng))
         return self.weight * F.cross_entropy(logits, logits.new_full((len(logits),), c, dtype=torch.long))
