@@ -21,7 +21,7 @@ from condensery.provenance import environment, origin, peak_memory, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
 from condensery.run_folder import RunFolder, reserved
-from condensery.text import readable_seconds
+from condensery.text import first_few, readable_seconds
 from condensery.training import default_chunk, train_step
 from condensery.training_recipe import Recipe
 
@@ -125,9 +125,8 @@ def as_many_as_there(counts: Counts, pool: ClassPool, announce: Callable[[str], 
     """`counts`, or all images of a class that has fewer, which is said in a line."""
     found = tuple(min(pair) for pair in zip(counts, pool.counts, strict=True))
     if short := [c for c in range(len(counts)) if found[c] < counts[c]]:
-        each = [f"{pool.spec.class_names[c]} {found[c]} of {counts[c]}" for c in short[:3]]
-        more = ", ..." if len(short) > 3 else ""
-        announce(f"fewer training images than asked for, all are taken: {', '.join(each)}{more}")
+        each = [f"{pool.spec.class_names[c]} {found[c]} of {counts[c]}" for c in short]
+        announce(f"fewer training images than asked for, all are taken: {first_few(each)}")
     return found
 
 
