@@ -219,7 +219,8 @@ def _named(asked: Mapping[str, int], spec: ImageSpec) -> Counts:
         )
     missing = [name for name in spec.class_names if name not in asked]
     if missing and OTHERS not in asked:
-        raise BadInput(f"--ipc says nothing of {first_few(missing, _SHOWN)}: name each class, or add *=N for the others")
+        few = first_few(missing, _SHOWN)
+        raise BadInput(f"--ipc says nothing of {few}: name each class, or add *=N for the others")
     return tuple(asked.get(name, asked.get(OTHERS, 0)) for name in spec.class_names)
 
 
