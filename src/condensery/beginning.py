@@ -34,8 +34,8 @@ def begin(
     device: torch.device,
     memory: int | str | None,
     announce: Callable[[str], None],
-) -> tuple[Task, State]:
-    """The task of a run, and its state before the first step.
+) -> tuple[Task, State, float]:
+    """The task of a run, its state before the first step, and the seconds that went into what is made before it.
 
     Args:
         memory: see `within_memory`; if there is a bound, a step is tried.
@@ -53,11 +53,11 @@ def begin(
             if note:
                 announce(note)
         rng = driver.source(settings.seed)
-        _prepare(method, task, rng, announce)
+        seconds = _prepare(method, task, rng, announce)
         if memory is not None:
             with suppress(FailedWork):  # the run itself will say so, and keep what it has
                 driver.estimate(method, task, rng, 1)
-        return task, driver.begin(method, task, rng)
+        return task, driver.begin(method, task, rng), seconds
 
 
 def within_memory(
@@ -70,11 +70,11 @@ def within_memory(
     return at_most(memory, device, f"{needs_less} or --size or a narrower --network needs less")
 
 
-def _prepare(method: Method, task: Task, rng: Rng, announce: Callable[[str], None]) -> None:
-    """What the method needs before it starts, piece by piece. Raises Interrupted after Ctrl-C."""
+def _prepare(method: Method, task: Task, rng: Rng, announce: Callable[[str], None]) -> float:
+    """What the method needs before it starts, piece by piece; its seconds. Raises Interrupted after Ctrl-C."""
     needed = driver.preparation(method, task, rng)
     if needed is None or not needed.missing:
-        return
+        return 0.0
     total, started, said = len(needed.missing), time.perf_counter(), 0.0
     pieces = f"{count(total, needed.piece)} that are needed first"
     if (expected := seconds_to_prepare(needed, task)) >= _NEWS_EVERY:
@@ -91,3 +91,4 @@ def _prepare(method: Method, task: Task, rng: Rng, announce: Callable[[str], Non
         raise Interrupted(
             f"stopped before the first step; every finished {needed.piece} is kept: the same command goes on"
         ) from stop
+    return time.perf_counter() - started

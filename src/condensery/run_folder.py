@@ -64,11 +64,13 @@ class Curve:
         loss: one value per step.
         accuracy: JSON-able evaluations, each with its "step".
         seconds: spent on steps alone, over all sessions of the run.
+        seconds_before: spent in its first session on what the method trains first, where the cache did not have it.
     """
 
     loss: list[float] = field(default_factory=list)
     accuracy: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
+    seconds_before: float = 0.0
 
 
 @dataclass(frozen=True)

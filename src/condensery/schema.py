@@ -189,7 +189,7 @@ RECORD = Fields(
         "start": START,
         "seed": ANY_WHOLE,
         **dict.fromkeys(("step", "steps", "memory"), whole(0)),
-        "seconds": number(0),
+        **dict.fromkeys(("seconds", "seconds_before"), number(0)),
         "loss": LOSS,
         "fields": Fields(),
         "data": Fields({"source": PATH, "options": OPTIONS, "fingerprint": TEXT, "prints": PRINTS}),
@@ -217,7 +217,10 @@ SETTINGS = Fields(
 )
 """What a run was asked for: run.json."""
 
-CURVE = Fields({"loss": Each(number()), "accuracy": Each(_ACCURACY), "seconds": number(0)}, others=False)
+CURVE = Fields(
+    {"loss": Each(number()), "accuracy": Each(_ACCURACY), "seconds": number(0), "seconds_before": number(0)},
+    others=False,
+)
 """What was measured while a set was made: curve.json, and in a checkpoint."""
 
 CHECKPOINT = Fields({"step": whole(0), "curve": CURVE}, required=("step", "curve"))

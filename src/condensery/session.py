@@ -104,11 +104,11 @@ class Session:
             if step > settings.steps:
                 raise BadInput(f"--evaluate-at {step} is never reached: the run makes {settings.steps} steps")
         self.settings, self.method, self.images, self.options = settings, method, images, options
-        self.task, self.state = begin(
+        self.task, self.state, before = begin(
             settings, method, images, start, pick_device(options.device), options.memory, options.announce
         )
         self.rng = driver.source(settings.seed)
-        self.curve = Curve()
+        self.curve = Curve(seconds_before=before)
         self.folder: RunFolder | None = None
         # accuracies that `condense evaluate` wrote into the set's record
         self.noted: list[dict[str, Any]] = []
@@ -284,6 +284,7 @@ class Session:
             "data": origin(self.images, settings.options),
             "loss": curve.loss[-1] if curve.loss else None,
             "seconds": round(curve.seconds, 1),
+            **({"seconds_before": round(curve.seconds_before, 1)} if curve.seconds_before else {}),
             "memory": peak_memory(self.task.device),
             "accuracies": [*curve.accuracy, *self.noted],
             **({"processes": self.task.team.size} if self.task.team.size > 1 else {}),

@@ -367,3 +367,9 @@ def test_an_estimate_trains_no_teacher(make_task, cache: Path) -> None:
     driver.advance(needed.without, task, driver.begin(needed.without, task, RNG), RNG)
     assert not list(cache.rglob("*.safetensors"))
     assert driver.preparation(method, task, RNG).missing == needed.missing
+
+
+def test_the_time_of_the_teacher_is_in_the_record(tiny_file: Path, cache: Path, narrow) -> None:
+    settings = {**TAUGHT, "teacher_weight": 1.0, "ipc": 1, "network": SMALL, "device": "cpu", "steps": 1}
+    first, second = (condensery.condense(tiny_file, "dm", **settings, seed=seed).record for seed in (0, 1))
+    assert first["seconds_before"] > 0 and "seconds_before" not in second

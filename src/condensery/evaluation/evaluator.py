@@ -368,7 +368,7 @@ def data_name(data: ImageData) -> str:
 def _record(
     sets: Sequence[SyntheticSet], data: ImageData, protocol: Protocol, seed: int, device: torch.device
 ) -> dict[str, Any]:
-    first = sets[0].record
+    first, before = sets[0].record, [s.record.get("seconds_before", 0) for s in sets]
     return {
         "data": data_name(data),
         "fingerprint": data.fingerprint,
@@ -379,6 +379,7 @@ def _record(
         "steps": first.get("step"),
         "condensed_with": first.get("network"),
         "condense_seconds": [s.record.get("seconds", 0) for s in sets],
+        **({"seconds_before": before} if any(before) else {}),
         "set_seeds": [s.record.get("seed") for s in sets],
         "made_with": [command for s in sets if (command := run_command(s.record))],
         "protocol": protocol.name,
