@@ -12,7 +12,7 @@ import torch
 import condensery
 from condensery import PROTOCOLS, BadInput
 from condensery.cli.main import main
-from condensery.presets import run_command
+from condensery.commands import run_command
 
 FAST = replace(PROTOCOLS["quick"], name="fast", epochs=2, plain_epochs=2, repeats=1)
 SETTINGS: dict[str, Any] = {

@@ -42,6 +42,7 @@ ROOMS = (
     "methods",
     "coresets",
     "presets",
+    "commands",
     "driver",
     "artifact",
     "export",

@@ -12,7 +12,8 @@ import pytest
 
 import condensery
 from condensery import METHODS, BadInput, ImageData, get_method
-from condensery.presets import PRESETS, preset_settings, preset_whitening, run_command, with_tiles_that_suit
+from condensery.commands import run_command
+from condensery.presets import PRESETS, preset_settings, preset_whitening, with_tiles_that_suit
 from condensery.records import ImageSpec, LabeledImages
 
 ENTRIES = [

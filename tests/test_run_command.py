@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import condensery
-from condensery.presets import run_command
+from condensery.commands import run_command
 
 NETWORK = "convnet+width=8+depth=2"
 

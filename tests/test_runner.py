@@ -31,9 +31,9 @@ from condensery import (
     get_method,
     load_images,
 )
+from condensery.commands import run_command
 from condensery.methods import METHODS
 from condensery.models.registry import NetworkFactory
-from condensery.presets import run_command
 from condensery.resuming import resume_run
 from condensery.run_folder import RunFolder
 from condensery.session import Interrupted, Options

@@ -13,9 +13,9 @@ import torch
 
 import condensery
 from condensery import BadFile, BadInput, ImageData, Rng, SelectionReport, SyntheticSet, artifact, select
+from condensery.commands import run_command
 from condensery.coresets import get_selector, random_selection
 from condensery.data import ClassPool
-from condensery.presets import run_command
 
 NETWORK = "convnet+width=8+depth=1"
 

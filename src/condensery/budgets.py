@@ -15,7 +15,7 @@ import numpy as np
 
 from condensery.errors import BadInput, did_you_mean, one_line
 from condensery.records import ImageData, ImageSpec
-from condensery.text import bytes_in, count, readable_bytes
+from condensery.text import bytes_in, count, first_few, readable_bytes
 
 Counts = tuple[int, ...]
 """Images of each class, in the order of the classes."""
@@ -81,7 +81,7 @@ def described(counts: Sequence[int], spec: ImageSpec) -> str:
     """A line for people: "2 to 5 images per class, 7 in all: cat 5, dog 2"."""
     each = [f"{name} {n:,}" for name, n in zip(spec.class_names, counts, strict=True)]
     said = f"{spanned(counts)} images per class, {sum(counts):,} in all"
-    return f"{said}: {', '.join(each[:_SHOWN])}{', ...' if len(each) > _SHOWN else ''}"
+    return f"{said}: {first_few(each, _SHOWN)}"
 
 
 def parsed(asked: Ipc) -> int | str | Mapping[str, int] | Sequence[int]:
@@ -214,17 +214,14 @@ def _named(asked: Mapping[str, int], spec: ImageSpec) -> Counts:
     unknown = [name for name in asked if name != OTHERS and name not in spec.class_names]
     if unknown:
         raise BadInput(
-            f"--ipc names {unknown[0]!r:.60}, which is no class of the images: {_few(spec.class_names)}"
+            f"--ipc names {unknown[0]!r:.60}, which is no class of the images: {first_few(spec.class_names, _SHOWN)}"
             f"{did_you_mean(unknown[0], spec.class_names)}"
         )
     missing = [name for name in spec.class_names if name not in asked]
     if missing and OTHERS not in asked:
-        raise BadInput(f"--ipc says nothing of {_few(missing)}: name each class, or add *=N for the others")
+        few = first_few(missing, _SHOWN)
+        raise BadInput(f"--ipc says nothing of {few}: name each class, or add *=N for the others")
     return tuple(asked.get(name, asked.get(OTHERS, 0)) for name in spec.class_names)
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def proportional(mean: int, real: Sequence[int]) -> Counts:

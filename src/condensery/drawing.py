@@ -59,7 +59,5 @@ def draw(
             f"the set's labels ({found.label_kind}) are of its own images and left out: condense label makes new ones"
         )
     if out is not None:
-        folder = RunFolder.reserve(out)
-        folder.save_set(made)
-        folder.save_picture(made, announce)
+        RunFolder.reserve(out).save_set(made, announce)
     return made

@@ -96,9 +96,7 @@ def import_sets(
     announce(f"{len(sets)} sets read from {source}" if len(sets) > 1 else f"one set read from {source}")
     if out is not None:
         for one, place in zip(sets, folders(out, len(sets)), strict=True):
-            folder = RunFolder.reserve(place)
-            folder.save_set(one)
-            folder.save_picture(one)
+            RunFolder.reserve(place).save_set(one, announce)
     return sets
 
 

@@ -15,8 +15,7 @@ from condensery.methods import get_method
 from condensery.methods.patches import Patches
 from condensery.provenance import pick_device
 from condensery.records import ImageData, SyntheticSet
-from condensery.run_folder import RunFolder
-from condensery.selection import reserved
+from condensery.run_folder import RunFolder, reserved
 from condensery.synthetic import with_pixels
 from condensery.teaching import LabelSettings, TeacherSettings, get_teacher, label_images
 from condensery.text import percent, readable_bytes, readable_seconds
@@ -93,8 +92,7 @@ def label(
     with reserved(out) as folder:
         made = label_images(found, taught, settings)
         if folder:
-            folder.save_set(made)
-            folder.save_picture(made, announce)
+            folder.save_set(made, announce)
     views = "one label an image" if settings.views is None else f"{settings.views.count} views an image"
     announce(f"labels: {views}; {len(made)} images, {readable_bytes(made.bytes)} in all")
     return made

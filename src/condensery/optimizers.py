@@ -12,6 +12,7 @@ from torch import Tensor
 
 from condensery.errors import BadInput
 
+_Group = dict[str, Any]  # of tensors, with their constants
 _Kind = TypeVar("_Kind", bound=type[torch.optim.Optimizer])
 
 
@@ -35,8 +36,16 @@ class _Moments(_light(torch.optim.Optimizer)):
 
     title: ClassVar[str]
     second: ClassVar[str]  # name of the second mean in the state
+    eps: ClassVar[float]  # where no other is given
 
-    def __init__(self, params: Iterable[Any], lr: float, betas: tuple[float, float], eps: float) -> None:
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float | None = None,
+    ) -> None:
+        eps = self.eps if eps is None else eps
         if not lr >= 0 or not eps > 0 or not all(0 <= beta < 1 for beta in betas):
             raise BadInput(
                 f"{self.title} needs lr >= 0, betas in [0, 1) and eps > 0, not {lr}, {betas} and {eps}"
@@ -56,7 +65,7 @@ class _Moments(_light(torch.optim.Optimizer)):
                     self._step(tensor, tensor.grad, group)
         return loss
 
-    def _step(self, tensor: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _step(self, tensor: Tensor, gradient: Tensor, group: _Group) -> None:
         slots = cast(dict[str, Tensor], self.state[tensor])
         if not slots:
             slots["step"] = torch.zeros(())
@@ -66,16 +75,8 @@ class _Moments(_light(torch.optim.Optimizer)):
         self._update(tensor, gradient, mean, slots[self.second], float(slots["step"]), group)
 
     @abstractmethod
-    def _update(
-        self,
-        tensor: Tensor,
-        gradient: Tensor,
-        mean: Tensor,
-        second: Tensor,
-        done: float,
-        group: dict[str, Any],
-    ) -> None:
-        """Take the gradient into `second`, in place, and move `tensor`, after `done` steps with this one."""
+    def _update(self, x: Tensor, g: Tensor, mean: Tensor, second: Tensor, done: float, group: _Group) -> None:
+        """Take the gradient `g` into `second`, in place, and move `x`, after `done` steps with this one."""
 
 
 class Lamb(_Moments):
@@ -91,29 +92,16 @@ class Lamb(_Moments):
         BadInput: a constant out of range.
     """
 
-    title, second = "LAMB", "exp_avg_sq"
+    title, second, eps = "LAMB", "exp_avg_sq", 1e-6
 
-    def __init__(
-        self, params: Iterable[Any], lr: float, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-6
-    ) -> None:
-        super().__init__(params, lr, betas, eps)
-
-    def _update(
-        self,
-        tensor: Tensor,
-        gradient: Tensor,
-        mean: Tensor,
-        second: Tensor,
-        done: float,
-        group: dict[str, Any],
-    ) -> None:
+    def _update(self, x: Tensor, g: Tensor, mean: Tensor, second: Tensor, done: float, group: _Group) -> None:
         beta1, beta2 = group["betas"]
-        square = second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        square = second.mul_(beta2).addcmul_(g, g, value=1 - beta2)
         root = (square / (1 - beta2**done)).sqrt_().add_(group["eps"])
         update = (mean / (1 - beta1**done)).div_(root)
-        lengths = tensor.norm(), update.norm()
+        lengths = x.norm(), update.norm()
         ratio = torch.where((lengths[0] > 0) & (lengths[1] > 0), lengths[0] / lengths[1], 1.0)
-        tensor.sub_(group["lr"] * ratio * update)
+        x.sub_(group["lr"] * ratio * update)
 
 
 class AdaBelief(_Moments):
@@ -128,24 +116,11 @@ class AdaBelief(_Moments):
         BadInput: a constant out of range.
     """
 
-    title, second = "AdaBelief", "exp_avg_var"
+    title, second, eps = "AdaBelief", "exp_avg_var", 1e-16
 
-    def __init__(
-        self, params: Iterable[Any], lr: float, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-16
-    ) -> None:
-        super().__init__(params, lr, betas, eps)
-
-    def _update(
-        self,
-        tensor: Tensor,
-        gradient: Tensor,
-        mean: Tensor,
-        second: Tensor,
-        done: float,
-        group: dict[str, Any],
-    ) -> None:
+    def _update(self, x: Tensor, g: Tensor, mean: Tensor, second: Tensor, done: float, group: _Group) -> None:
         beta1, beta2 = group["betas"]
-        apart = gradient - mean
+        apart = g - mean
         spread = second.mul_(beta2).addcmul_(apart, apart, value=1 - beta2).add_(group["eps"])
         root = (spread / (1 - beta2**done)).sqrt_().add_(group["eps"])
-        tensor.addcdiv_(mean / (1 - beta1**done), root, value=-group["lr"])
+        x.addcdiv_(mean / (1 - beta1**done), root, value=-group["lr"])

@@ -1,4 +1,4 @@
-"""Settings of methods: under a name, as published or for a few minutes, and as the command that asks for them.
+"""Settings of methods under a name: as published, or for a few minutes.
 
 A method's defaults are its publication's. "paper" adds what a publication sets on some data, budgets or networks
 alone; "fast" is for people who wait. The settings are data, in `presets.toml`, and a run records what came of them as
@@ -7,31 +7,24 @@ ordinary fields.
 
 from __future__ import annotations
 
-import csv
-import io
-import shlex
 import tomllib
 from collections.abc import Callable, Container, Mapping
 from dataclasses import asdict
-from dataclasses import fields as dataclass_fields
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import numpy as np
 
-from condensery.coresets import SELECTORS
 from condensery.errors import BadInput, did_you_mean
 from condensery.method import Method
-from condensery.methods import METHODS, get_method
-from condensery.models.precision import FLOAT32
+from condensery.methods import get_method
 from condensery.models.registry import resolve
 from condensery.records import ImageData, ImageSpec
 from condensery.synthetic.tiles import kept_detail
 from condensery.text import count
 
 PRESETS = ("fast", "paper")
-_DEFAULTS = {"network": "convnet", "seed": 0}  # of every command that makes a set
 _CONDITIONS = ("data", "network", "ipc", "least_ipc", "most_ipc", "least_side", "when")
 LEAST_DETAIL = 0.7
 """Of the variance within images, what tiles beyond 2x2 must keep to be worth their number (benchmarks/README.md)."""
@@ -184,66 +177,3 @@ def preset_line(preset: str, method: Method, given: Container[str], steps: int, 
 @cache
 def _file() -> dict[str, Any]:
     return tomllib.loads((resources.files("condensery") / "presets.toml").read_text(encoding="utf-8"))
-
-
-# ---- the command that makes a set again
-
-
-def run_command(record: Mapping[str, Any]) -> str:
-    """`condense run ...` or `condense select ...` with every setting that differs from its default or has several.
-
-    Of a set that was drawn from a generator anew, `condense draw ...`.
-
-    Args:
-        record: of a set that `condensery.condense` or `condensery.select` made.
-
-    Returns:
-        The command; "" for a record that does not say enough, such as that of an imported set.
-    """
-    if drawn := record.get("drawn"):
-        budget = [] if isinstance(drawn["ipc"], list) else ["--ipc", str(drawn["ipc"])]
-        words = ["condense", "draw", str(drawn.get("set", "")), *budget, "--seed", str(drawn["seed"])]
-        return shlex.join(words) if drawn.get("set") else ""
-    selected = "indices" in record
-    needed = {"method", "ipc", "fields", "data", *_DEFAULTS, *(() if selected else ("step",))}
-    if not needed <= record.keys() or "source" not in record["data"]:
-        return ""
-    data = record["data"]
-    words = ["condense", "select" if selected else "run", "--data", str(data["source"])]
-    if (start := record.get("start")) and not start["set"]:
-        return ""
-    ipc = record["ipc"] if isinstance(record["ipc"], list) else [record["ipc"]]
-    words += ["--method", record["method"], "--ipc", ",".join(map(str, ipc))]
-    if not selected:
-        words += ["--steps", str(record["step"])]
-    for key, default in _DEFAULTS.items():
-        if record[key] != default:
-            words += [f"--{key}", str(record[key])]
-    if record.get("precision", FLOAT32) != FLOAT32:
-        words += ["--precision", record["precision"]]
-    known = SELECTORS if selected else METHODS
-    method = known.get(record["method"])  # None for one that is not registered here
-    defaults = {f.name: f.default for f in dataclass_fields(method)} if method else {}
-    settings = {**data.get("options", {}), **record["fields"]}
-    if start:
-        settings["init"] = start["set"]
-    presets = set() if selected else preset_fields(record["method"])
-    words += flags({k: value for k, value in settings.items() if value != defaults.get(k) or k in presets})
-    return shlex.join(words)
-
-
-def flags(settings: Mapping[str, Any]) -> list[str]:
-    """Settings as the command line takes them."""
-    words = []
-    for key, value in settings.items():
-        words += [f"--{key.replace('_', '-')}", *([] if value is True else [_word(value)])]
-    return words
-
-
-def _word(value: Any) -> str:
-    """A setting as the command line takes it: names separated by commas, in quotes if they hold one."""
-    if not isinstance(value, list):
-        return str(value)
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(value)
-    return line.getvalue()

@@ -11,8 +11,8 @@ lock                     while a session writes; a kill may leave it, and it the
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -180,14 +180,15 @@ class RunFolder:
         artifact.write_tensors(
             self._checkpoint_path, {name: tensor.cpu() for name, tensor in tensors.items()}, header
         )
-        self.save_set(result)
+        artifact.save(result, self._set_path)
         disk.write_json(self.path / "curve.json", asdict(curve), None)
 
-    def save_set(self, result: SyntheticSet) -> None:
-        """Write the result alone, as for a set that was selected at once."""
+    def save_set(self, result: SyntheticSet, announce: Callable[[str], None]) -> None:
+        """Write the result alone, as for a set that was selected at once, and draw it."""
         artifact.save(result, self._set_path)
+        self.save_picture(result, announce)
 
-    def save_picture(self, result: SyntheticSet, announce: Callable[[str], None] = silent) -> None:
+    def save_picture(self, result: SyntheticSet, announce: Callable[[str], None]) -> None:
         """Draw the set. Where the picture cannot be written a line says so: the set is what counts."""
         try:
             save_picture(result, self.path / "set.png")
@@ -231,3 +232,18 @@ class RunFolder:
         announce(
             f"{self.path} holds a set but no checkpoint.safetensors: the run starts anew, to the same bits"
         )
+
+
+@contextmanager
+def reserved(out: str | Path | None) -> Iterator[RunFolder | None]:
+    """The folder for the result; if there will be none, the folder is gone again too."""
+    if out is None:
+        yield None
+        return
+    folder = RunFolder.reserve(out)
+    try:
+        yield folder
+    except BaseException:
+        with suppress(OSError):  # not empty: the set is there
+            folder.path.rmdir()
+        raise

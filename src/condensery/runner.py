@@ -100,17 +100,8 @@ def condense(
         FailedWork: a step failed, such as by a loss that is no longer finite; the last good set is in `out`.
         Interrupted: Ctrl-C, after a checkpoint was written to `out`.
     """
-    options = Options(
-        device,
-        checkpoint_every,
-        time_limit,
-        tuple(evaluate_at),
-        protocol,
-        callback,
-        announce,
-        memory,
-        processes,
-    )
+    how_to_run = (device, checkpoint_every, time_limit, tuple(evaluate_at), protocol, callback, announce)
+    options = Options(*how_to_run, memory, processes)
     fields, given = starting_set.split(fields)
     configured = not isinstance(method, str)
     method = _configured(method, fields, preset)
@@ -119,9 +110,10 @@ def condense(
     together.require_shared(method, processes)
     require_precision(precision)
     how_to_load = given_options(size, channels, data_options)
-    going_on = resume and out is not None and RunFolder(Path(out)).exists
-    if out is not None and not going_on:
-        RunFolder(Path(out)).require_free()
+    folder = None if out is None else RunFolder(Path(out))
+    before = folder.settings() if resume and folder and folder.exists else None  # of the run that goes on
+    if folder and not before:
+        folder.require_free()
     images = load(data, announce=announce, **how_to_load)
     start = given and given.start(method, images.spec, announce)
     counts = counts_for(ipc, budget, images, announce, default=start and start.counts)
@@ -135,9 +127,9 @@ def condense(
         if kind := preset_whitening(preset or "fast", method.name, images.spec, typical, network, values):
             images = _whitened_by_preset(kind, images, how_to_load, announce)
             start = given and given.start(method, images.spec, silent)
-    if going_on:  # a run keeps its number of steps, and what minutes chose for it
+    if before:  # a run keeps its number of steps, and what minutes chose for it
         if minutes is not None:
-            method, network = _as_it_began(RunFolder(Path(out or "")).settings(), method, network, typed)
+            method, network = _as_it_began(before, method, network, typed)
     else:
         steps = steps or wanted
         if preset:
@@ -145,15 +137,8 @@ def condense(
         if minutes is not None:
             announce(f"timing steps, to see what fits into {minutes:g} minutes")
             task = Task.on(images, network, counts, pick_device(device), precision, start=start)
-            found = within(
-                minutes,
-                method,
-                task,
-                fixed=typed,
-                wanted=steps,
-                fill=preset is None or steps is None,
-                seed=seed,
-            )
+            fill = preset is None or steps is None
+            found = within(minutes, method, task, fixed=typed, wanted=steps, fill=fill, seed=seed)
             method, network, steps = found.method, found.network, found.steps
             for line in found.lines:
                 announce(line)
@@ -170,15 +155,15 @@ def condense(
         start=given and given.record,
         precision=precision,
     )
-    if out is not None and going_on:
+    if folder and before:
         about_data = ("source", "options", "fingerprint", "steps")
         asked = {k: v for k, v in asdict(settings).items() if k not in about_data}
-        return resume_run(out, steps=steps, options=options, asked=asked, images=images)
+        return resume_run(folder.path, steps=steps, options=options, asked=asked, images=images)
     session = Session(settings, method, images, options, start)
     with together.shared(session):
-        if out is None:
+        if folder is None:
             return session.run()
-        session.folder = RunFolder.create(out, settings)  # only now, when nothing was refused
+        session.folder = RunFolder.create(folder.path, settings)  # only now, when nothing was refused
         with session.folder.locked():
             return session.run()
 

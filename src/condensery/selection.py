@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ from condensery.models.registry import resolve
 from condensery.provenance import environment, origin, peak_memory, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.rng import Rng
-from condensery.run_folder import RunFolder
-from condensery.text import readable_seconds
+from condensery.run_folder import RunFolder, reserved
+from condensery.text import first_few, readable_seconds
 from condensery.training import default_chunk, train_step
 from condensery.training_recipe import Recipe
 
@@ -118,8 +117,7 @@ def select(
     with reserved(out) as folder:
         result = _run(selector, task, Rng(seed), record, callback, announce)
         if folder:
-            folder.save_set(result)
-            folder.save_picture(result, announce)
+            folder.save_set(result, announce)
     return result
 
 
@@ -127,9 +125,8 @@ def as_many_as_there(counts: Counts, pool: ClassPool, announce: Callable[[str], 
     """`counts`, or all images of a class that has fewer, which is said in a line."""
     found = tuple(min(pair) for pair in zip(counts, pool.counts, strict=True))
     if short := [c for c in range(len(counts)) if found[c] < counts[c]]:
-        each = [f"{pool.spec.class_names[c]} {found[c]} of {counts[c]}" for c in short[:3]]
-        more = ", ..." if len(short) > 3 else ""
-        announce(f"fewer training images than asked for, all are taken: {', '.join(each)}{more}")
+        each = [f"{pool.spec.class_names[c]} {found[c]} of {counts[c]}" for c in short]
+        announce(f"fewer training images than asked for, all are taken: {first_few(each)}")
     return found
 
 
@@ -141,21 +138,6 @@ def _configured(method: str | Selector, fields: Mapping[str, Any]) -> Selector:
     if fields:
         raise BadInput(f"set {', '.join(fields)} on the selector itself: it is already configured")
     return method
-
-
-@contextlib.contextmanager
-def reserved(out: str | Path | None) -> Iterator[RunFolder | None]:
-    """The folder for the result; if there will be none, the folder is gone again too."""
-    if out is None:
-        yield None
-        return
-    folder = RunFolder.reserve(out)
-    try:
-        yield folder
-    except BaseException:
-        with contextlib.suppress(OSError):  # not empty: the set is there
-            folder.path.rmdir()
-        raise
 
 
 def _run(

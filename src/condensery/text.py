@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
@@ -50,6 +51,11 @@ def readable_minutes(minutes: float) -> str:
     """Up to two digits: 0.051, 3.4, 120"""
     unit = 10.0 ** (math.floor(math.log10(max(minutes, 0.001))) - 1)
     return f"{math.ceil(minutes / unit) * unit:.6g}"
+
+
+def first_few(words: Sequence[str], most: int = 3) -> str:
+    """a, b, c, ..."""
+    return ", ".join(words[:most]) + (", ..." if len(words) > most else "")
 
 
 def count(number: int, noun: str) -> str:

@@ -16,10 +16,10 @@ from condensery.cli import arguments
 from condensery.cli.declared import methods, owners
 from condensery.cli.output import Output
 from condensery.cli.progress import Progress
+from condensery.commands import run_command
 from condensery.errors import BadInput
 from condensery.evaluation.evaluator import Trained
 from condensery.methods import METHODS
-from condensery.presets import run_command
 from condensery.session import StepReport
 
 ONE_EPOCH = replace(condensery.PROTOCOLS["quick"], name="one epoch", epochs=1, plain_epochs=1)

@@ -239,7 +239,7 @@ def test_preparation_names_what_is_missing(make_task, cache: Path) -> None:
     needed.make(1)
     rest = driver.preparation(method, task, RNG)
     assert rest and rest.missing == (needed.missing[0], needed.missing[2])
-    assert driver.begin(needed.without, task, RNG).prepared is None
+    assert driver.begin(needed.without, task, RNG).prepared.pool is None
     driver.begin(method, task, RNG)
     assert driver.preparation(method, task, RNG).missing == ()
 

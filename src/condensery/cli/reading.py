@@ -11,7 +11,7 @@ from condensery.cli.flags import Flag
 from condensery.cli.options import OneRun, Page, Runs
 from condensery.cli.output import SPARE, Output, facts
 from condensery.errors import BadInput, require_count
-from condensery.text import accuracy, percent, readable_bytes, readable_seconds
+from condensery.text import accuracy, first_few, percent, readable_bytes, readable_seconds
 
 if TYPE_CHECKING:
     from condensery.records import ImageSpec, SyntheticSet
@@ -65,7 +65,7 @@ class Show(Output):
             ("Images", f"{len(synthetic)} of {spec.num_classes} classes, {shape}, {size}"),
             *_labels(synthetic),
             ("Values", f"{low:.2f} to {high:.2f} {outside}"),
-            ("Classes", ", ".join(spec.class_names[:20]) + (", ..." if spec.num_classes > 20 else "")),
+            ("Classes", first_few(spec.class_names, 20)),
             (
                 "Mean, std",
                 ", ".join(" ".join(f"{x:.4f}" for x in values) for values in (spec.mean, spec.std)),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 
+from condensery.commands import flags, run_command
 from condensery.comparison.folder import Folder
 from condensery.comparison.jobs import ComparisonJob, job_of, options_of
 from condensery.errors import BadInput
 from condensery.evaluation import get_protocol
 from condensery.methods import METHODS
-from condensery.presets import flags, run_command
 
 _FLAGS = {"network": "--teacher", "epochs": "--teacher-epochs", "temperature": "--temperature"}  # of labels
 _CHEAPEST = {"method": "random", "fields": {}, "ipc": 1, "network": None, "seed": 0, "steps": None}

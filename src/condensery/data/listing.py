@@ -17,6 +17,7 @@ from condensery.data.options import Options
 from condensery.data.parts import choose, role
 from condensery.errors import BadInput, did_you_mean
 from condensery.rng import Rng
+from condensery.text import first_few
 
 
 class Item(NamedTuple):
@@ -138,7 +139,7 @@ def arrange(reading: Reading, options: Options, source: str) -> Listing:
             raise BadInput(f"{source} holds no {title} image")
     class_names, labels, empty = _labels(train, test, source)
     if empty:
-        unused.append(f"classes without images ({', '.join(empty[:10])}{', ...' if len(empty) > 10 else ''})")
+        unused.append(f"classes without images ({first_few(empty, 10)})")
     if len(class_names) == 1:
         raise BadInput(f"{source} holds a single class {class_names[0]!r}; a classifier needs at least 2")
     count = sum(part.count for part in train)
@@ -229,7 +230,7 @@ def _indices(
     wrong = np.flatnonzero(found[place] < 0)
     if len(wrong):
         first = int(wrong[0])
-        shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        shown = first_few(names, 10)
         label = labels[first].item()
         word = words[place[first]]
         if part.names is not None and word is not None:

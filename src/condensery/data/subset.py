@@ -14,6 +14,7 @@ from condensery.data.cache import Cache, digest
 from condensery.data.store import PixelStore, duplicates, fingerprint, save_labels
 from condensery.errors import BadInput
 from condensery.records import ImageData, LabeledImages
+from condensery.text import first_few
 
 
 def class_names(classes: Sequence[str | int] | None) -> tuple[str, ...] | None:
@@ -76,7 +77,7 @@ def subset(data: ImageData, classes: tuple[str, ...], cache: Cache) -> ImageData
 def _label(data: ImageData, name: str) -> int:
     names = data.spec.class_names
     if name not in names:
-        shown = ", ".join(map(_quoted, names[:10])) + (", ..." if len(names) > 10 else "")
+        shown = first_few(list(map(_quoted, names)), 10)
         raise BadInput(f"{data.source} has no class {name!r}; its {len(names)} classes are {shown}")
     return names.index(name)
 

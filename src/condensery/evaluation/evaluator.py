@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from condensery import artifact
+from condensery.commands import run_command
 from condensery.data.sources import silent
 from condensery.errors import BadInput
 from condensery.evaluation.cost import EvaluationTimer
@@ -30,7 +31,6 @@ from condensery.evaluation.scoring import (
 from condensery.evaluation.soft_labels import SoftLabels
 from condensery.models.precision import slow_note
 from condensery.models.registry import NetworkFactory, resolve
-from condensery.presets import run_command
 from condensery.provenance import changed_parts, environment, pick_device
 from condensery.records import ImageData, SyntheticSet
 from condensery.text import count, percent, readable_bytes, readable_seconds

@@ -25,7 +25,7 @@ from condensery.errors import BadInput
 from condensery.export.picture import eight_bit
 from condensery.records import SyntheticSet
 from condensery.synthetic import with_pixels
-from condensery.text import readable_bytes
+from condensery.text import first_few, readable_bytes
 from condensery.views import Views
 
 _SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "eval", "dev"}
@@ -201,9 +201,8 @@ FORMATS: dict[str, Callable[[SyntheticSet, Path], ExportResult]] = {
 
 def _renamed(names: Sequence[str], written: Sequence[str], why: str) -> list[str]:
     """A line about names that are written otherwise, if there are any."""
-    changed = [(a, b) for a, b in zip(names, written, strict=True) if a != b]
-    shown = ", ".join(f"{a!r} -> {b!r}" for a, b in changed[:3]) + (", ..." if len(changed) > 3 else "")
-    return [f"{len(changed)} class names {why} and were changed: {shown}"] if changed else []
+    changed = [f"{a!r} -> {b!r}" for a, b in zip(names, written, strict=True) if a != b]
+    return [f"{len(changed)} class names {why} and were changed: {first_few(changed)}"] if changed else []
 
 
 def distinct(names: Sequence[str]) -> list[str]:

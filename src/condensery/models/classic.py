@@ -11,7 +11,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from condensery.models.layers import count_features, extra_padding, make_norm, stack
+from condensery.models.layers import LinearHead, count_features, extra_padding, make_norm, stack
 
 _SMALLEST = 32  # pixels; three to five poolings need that much
 
@@ -61,7 +61,7 @@ class LeNet(nn.Module):
         return self.head(self.features(x).flatten(1))
 
 
-class AlexNet(nn.Module):
+class AlexNet(LinearHead):
     """Five convolutions (128 and 192 of 5x5, then 256, 192, 192 of 3x3), 3 max-poolings, a linear head."""
 
     default_norm = "none"
@@ -92,16 +92,8 @@ class AlexNet(nn.Module):
         )
         self.head = nn.Linear(count_features(self.features, channels, image_size), num_classes)
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> flattened output of the last pooling (N, D), the input of the head."""
-        return self.features(x).flatten(1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> logits (N, num_classes)."""
-        return self.head(self.embed(x))
-
-
-class VGG11(nn.Module):
+class VGG11(LinearHead):
     """Eight 3x3 convolutions, each with a norm, five max-poolings, a linear head."""
 
     default_norm = "instance"
@@ -127,14 +119,6 @@ class VGG11(nn.Module):
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
         self.head = nn.Linear(count_features(self.features, channels, image_size), num_classes)
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> flattened output of the last pooling (N, D), the input of the head."""
-        return self.features(x).flatten(1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> logits (N, num_classes)."""
-        return self.head(self.embed(x))
 
 
 class AlexCifarNet(nn.Module):

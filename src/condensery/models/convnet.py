@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 
-from torch import Tensor, nn
+from torch import nn
 
 from condensery.errors import BadInput
 from condensery.models.layers import (
     Activation,
+    LinearHead,
     Norm,
     Pooling,
     make_activation,
@@ -21,7 +22,7 @@ from condensery.models.layers import (
 )
 
 
-class ConvNet(nn.Module):
+class ConvNet(LinearHead):
     """Blocks of 3x3 convolution, norm, activation and 2x2 pooling, then a linear head.
 
     Args:
@@ -76,14 +77,6 @@ class ConvNet(nn.Module):
                 rows, columns = rows // 2, columns // 2
         self.features = nn.Sequential(*layers)
         self.head = nn.Linear(filters * rows * columns, num_classes)
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> flattened output of the last block (N, D), the input of the head."""
-        return self.features(x).flatten(1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> logits (N, num_classes)."""
-        return self.head(self.embed(x))
 
 
 def published_depth(image_size: tuple[int, int]) -> int:

@@ -20,6 +20,21 @@ _WORTHWHILE = 2**15  # numbers to pool; with fewer, calling oneDNN takes longer 
 GROUPS = 4  # of the "group" norm, as in the DC authors' networks
 
 
+class LinearHead(nn.Module):
+    """A network whose features go through one linear layer. Its kinds set both."""
+
+    features: nn.Module
+    head: nn.Linear
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Images (N, C, H, W) -> flattened features (N, D), the input of the head."""
+        return self.features(x).flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (N, C, H, W) -> logits (N, num_classes)."""
+        return self.head(self.embed(x))
+
+
 def make_norm(kind: Norm, shape: tuple[int, int, int]) -> list[nn.Module]:
     """The norm layer for features of `shape` (channels, height, width), with affine weights; [] for "none".
 

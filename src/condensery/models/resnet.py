@@ -10,7 +10,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from condensery.models.layers import AveragePool, count_features, extra_padding, make_norm, stack
+from condensery.models.layers import AveragePool, LinearHead, count_features, extra_padding, make_norm, stack
 
 Norm = Literal["instance", "batch"]
 
@@ -90,7 +90,7 @@ class ResNet18(nn.Module):
         return self.head(self.embed(x))
 
 
-class ResNet18AP(nn.Module):
+class ResNet18AP(LinearHead):
     """ResNet18 that halves by average pooling instead of strides; its head sees every position.
 
     Images below 16 pixels are padded to 16 by the stem.
@@ -104,11 +104,3 @@ class ResNet18AP(nn.Module):
         super().__init__()
         self.features = _Stages(channels, image_size, norm, pool=True)
         self.head = nn.Linear(count_features(self.features, channels, image_size), num_classes)
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> flattened last features (N, D), the input of the head."""
-        return self.features(x).flatten(1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> logits (N, num_classes)."""
-        return self.head(self.embed(x))

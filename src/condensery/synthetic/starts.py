@@ -16,6 +16,7 @@ from condensery.errors import BadInput
 from condensery.records import ImageSpec, SyntheticSet
 from condensery.rng import Rng
 from condensery.synthetic.eight_bits import from_pixels
+from condensery.text import first_few
 
 GIVEN = "set"
 """The `init` of a method whose images start from another set."""
@@ -139,10 +140,10 @@ def repeats_line(pool: ClassPool, needed: Counts) -> list[str]:
     short = [c for c, n in enumerate(needed) if n > pool.counts[c]]
     if not short:
         return []
-    each = [f"{pool.spec.class_names[c]} {pool.counts[c]} for {needed[c]}" for c in short[:3]]
+    each = [f"{pool.spec.class_names[c]} {pool.counts[c]} for {needed[c]}" for c in short]
     return [
         f"{'a class has' if len(short) == 1 else f'{len(short)} classes have'} fewer real images than the start takes, "
-        f"which are repeated with augmentation: {', '.join(each)}{', ...' if len(short) > 3 else ''}"
+        f"which are repeated with augmentation: {first_few(each)}"
     ]
 
 

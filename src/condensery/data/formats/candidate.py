@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
 
 from condensery.data.files import File
-from condensery.data.listing import Reading
+from condensery.data.listing import Item, Part, Reading
 from condensery.data.options import Options
+from condensery.errors import BadInput
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,28 @@ def by_folder(files: Iterable[File]) -> dict[str, dict[str, File]]:
         if not file.name.endswith("/"):
             found.setdefault(file.folder, {})[file.base or file.path.name] = file
     return found
+
+
+def in_files(
+    title: str,
+    files: Sequence[File],
+    labels: Callable[[File], np.ndarray],
+    items: Callable[[Sequence[File]], Iterator[Item]],
+    names: tuple[str, ...] | None = None,
+) -> Part:
+    """A part in several files: the labels of each, and a way to the images of all."""
+    found = np.concatenate([labels(file) for file in files])
+    return Part(title, found, len(found), partial(items, files), names)
+
+
+def label_column(asked: str | None, known: Sequence[str], kind: str) -> tuple[str, tuple[str, ...]]:
+    """The labels that were asked for, or the first ones; and a note if there are others and nobody asked."""
+    if asked is None:
+        others = (f"labels are {known[0]}; --label-column {name} takes the others" for name in known[1:])
+        return known[0], tuple(others)
+    if asked not in known:
+        raise BadInput(f"the {kind} has no column {asked!r} for --label-column; it has: {', '.join(known)}")
+    return asked, ()
 
 
 def missing_numbers(names: Iterable[str]) -> tuple[str, ...]:

@@ -11,10 +11,10 @@ import numpy as np
 
 from condensery.data.bounded import read_exactly
 from condensery.data.files import File, Tree, summary
-from condensery.data.formats.candidate import Candidate, by_folder, missing_numbers
-from condensery.data.listing import Item, Part, Reading
+from condensery.data.formats.candidate import Candidate, by_folder, in_files, label_column, missing_numbers
+from condensery.data.listing import Item, Reading
 from condensery.data.options import Options
-from condensery.errors import BadFile, BadInput, one_line
+from condensery.errors import BadFile, one_line
 
 _SIDE = 32
 _PIXELS = 3 * _SIDE * _SIDE
@@ -53,25 +53,20 @@ def _read(
     kind: str,
     options: Options,
 ) -> Reading:
-    column = options.label_column or next(iter(lists))
-    if column not in lists:
-        raise BadInput(f"the {kind} has no column {column!r} for --label-column; it has: {', '.join(lists)}")
+    column, notes = label_column(options.label_column, list(lists), kind)
     place, meta = lists[column]
     names = _names(files[meta].path) if meta in files else None
-    made = []
-    for title, batches in parts.items():
-        used = [files[name] for name in batches]
-        labels = [_record_labels(file, len(lists), place) for file in used]
-        if used:
-            together = np.concatenate(labels)
-            made.append(Part(title, together, len(together), partial(_items, used, len(lists)), names))
+    labels, items = partial(_labels, len(lists), place), partial(_items, len(lists))
+    made = tuple(
+        in_files(title, [files[name] for name in batches], labels, items, names)
+        for title, batches in parts.items()
+        if batches
+    )
     taken = [files[name] for batches in parts.values() for name in batches]
     text = [name for _, name in lists.values()]
     rest = summary(file for file in files.values() if file not in taken and file.base not in text)
-    notes = missing_numbers(name[:-4] for name in parts["train"]) if len(lists) == 1 else ()
-    if len(lists) > 1 and options.label_column is None:
-        notes = (f"labels are {column}; --label-column coarse_labels takes the others",)
-    return Reading(kind, tuple(made), tuple(taken), notes=notes, unused=(rest,) if rest else ())
+    notes = missing_numbers(name[:-4] for name in parts["train"]) if len(lists) == 1 else notes
+    return Reading(kind, made, tuple(taken), notes=notes, unused=(rest,) if rest else ())
 
 
 def _names(path: Path) -> tuple[str, ...]:
@@ -81,7 +76,7 @@ def _names(path: Path) -> tuple[str, ...]:
         raise BadFile(f"cannot read {path}: {one_line(error)}") from error
 
 
-def _record_labels(file: File, labels: int, place: int) -> np.ndarray:
+def _labels(labels: int, place: int, file: File) -> np.ndarray:
     """Label bytes at `place` of all records, int64 (N,). BadFile unless the file holds whole records."""
     size = labels + _PIXELS
     if file.size % size or not file.size:
@@ -92,7 +87,7 @@ def _record_labels(file: File, labels: int, place: int) -> np.ndarray:
     return np.array(records[:, place], dtype=np.int64)
 
 
-def _items(files: Sequence[File], labels: int) -> Iterator[Item]:
+def _items(labels: int, files: Sequence[File]) -> Iterator[Item]:
     for file in files:
         with file.path.open("rb") as stream:
             for i in range(file.size // (labels + _PIXELS)):

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from condensery.data.files import File, Tree, summary
-from condensery.data.formats.candidate import Candidate, by_folder, missing_numbers
-from condensery.data.listing import Item, Part, Reading
+from condensery.data.formats.candidate import Candidate, by_folder, in_files, label_column, missing_numbers
+from condensery.data.listing import Item, Reading
 from condensery.data.literal_pickle import read_literals
 from condensery.data.options import Options
-from condensery.errors import BadFile, BadInput
+from condensery.errors import BadFile
 
 _SIDE = 32
 _BATCH = re.compile(r"data_batch_\d+")
@@ -47,29 +47,19 @@ def _read(
     kind: str,
     options: Options,
 ) -> Reading:
-    column = _column(options.label_column, columns, kind)
+    column, notes = label_column(options.label_column, list(columns), kind)
     names = _names(files[meta], columns[column]) if meta in files else None
-    made = []
-    for title, batches in parts.items():
-        if not batches:
-            continue
-        used = [files[name] for name in batches]
-        labels = np.concatenate([_batch(file, column)[1] for file in used])
-        made.append(Part(title, labels, len(labels), partial(_items, used, column), names))
+    made = tuple(
+        in_files(
+            title, [files[name] for name in batches], partial(_labels, column), partial(_items, column), names
+        )
+        for title, batches in parts.items()
+        if batches
+    )
     taken = [files[name] for batches in parts.values() for name in batches]
     rest = summary(file for file in files.values() if file not in taken and file.base != meta)
-    notes = missing_numbers(parts["train"]) if len(columns) == 1 else ()
-    if len(columns) > 1 and options.label_column is None:
-        notes = (f"labels are {column}; --label-column coarse_labels takes the others",)
-    return Reading(kind, tuple(made), tuple(taken), notes=notes, unused=(rest,) if rest else ())
-
-
-def _column(asked: str | None, columns: dict[str, str], kind: str) -> str:
-    if asked is None:
-        return next(iter(columns))
-    if asked not in columns:
-        raise BadInput(f"the {kind} has no column {asked!r} for --label-column; it has: {', '.join(columns)}")
-    return asked
+    notes = missing_numbers(parts["train"]) if len(columns) == 1 else notes
+    return Reading(kind, made, tuple(taken), notes=notes, unused=(rest,) if rest else ())
 
 
 def _names(file: File, key: str) -> tuple[str, ...]:
@@ -94,7 +84,11 @@ def _batch(file: File, column: str) -> tuple[np.ndarray, np.ndarray]:
     return data, np.array(labels, dtype=np.int64)
 
 
-def _items(files: Sequence[File], column: str) -> Iterator[Item]:
+def _labels(column: str, file: File) -> np.ndarray:
+    return _batch(file, column)[1]
+
+
+def _items(column: str, files: Sequence[File]) -> Iterator[Item]:
     for file in files:
         for i, row in enumerate(_batch(file, column)[0]):
             yield Item(f"image {i} of {file.path}", row.reshape(3, _SIDE, _SIDE).transpose(1, 2, 0))

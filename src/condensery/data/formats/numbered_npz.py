@@ -13,9 +13,9 @@ from functools import partial
 import numpy as np
 
 from condensery.data.files import File, Tree
-from condensery.data.formats.candidate import Candidate, by_folder, missing_numbers
-from condensery.data.formats.npz import Member, members
-from condensery.data.listing import Item, Part, Reading
+from condensery.data.formats.candidate import Candidate, by_folder, in_files, missing_numbers
+from condensery.data.formats.npz import members
+from condensery.data.listing import Item, Reading
 from condensery.data.options import Options
 from condensery.errors import BadFile
 
@@ -39,13 +39,8 @@ def find(tree: Tree) -> list[Candidate]:
 def _read(parts: dict[str, list[File]], options: Options) -> Reading:
     made, others = [], set()
     for title, files in parts.items():
-        labels = []
-        for file in files:
-            arrays = members(file.path)
-            others |= set(arrays) - {"data", "labels"}
-            labels.append(_labels(arrays, file))
-        together = np.concatenate(labels)
-        made.append(Part(title, together, len(together), partial(_items, files)))
+        made.append(in_files(title, files, _labels, _items))
+        others |= {name for file in files for name in members(file.path)} - {"data", "labels"}
     return Reading(
         _KIND,
         tuple(made),
@@ -55,8 +50,9 @@ def _read(parts: dict[str, list[File]], options: Options) -> Reading:
     )
 
 
-def _labels(arrays: dict[str, Member], file: File) -> np.ndarray:
+def _labels(file: File) -> np.ndarray:
     """Labels int64 (N,) of a file, once its images were found to fit them."""
+    arrays = members(file.path)
     if not {"data", "labels"} <= set(arrays):
         raise BadFile(f"{file.path} has no arrays data and labels, but: {', '.join(arrays) or 'nothing'}")
     data, labels = arrays["data"], arrays["labels"].array().reshape(-1)
