@@ -16,7 +16,7 @@ from condensery.export.picture import eight_bit
 
 HERE = Path(__file__).parent
 TARGET = HERE.parent / "docs/images/condensed.png"
-SETS = {"MNIST": "mnist-ipc1-seed0", "CIFAR-10": "cifar10-ipc1-16-tiles-seed0"}
+SETS = {"MNIST": "mnist-ipc1-seed0", "CIFAR-10": "cifar10-ipc1-taught-seed0"}
 SIDE, GAP, MARGIN, HEAD = 88, 6, 76, 20  # pixels; SIDE is that of a stored image
 CELL = SIDE + GAP
 
