@@ -338,18 +338,17 @@ def _cell_place(row: dict[str, Any]) -> tuple[bool, int]:
 def _method_cell(row: dict[str, Any]) -> str:
     """Accuracy by each recipe, what is published, minutes, bytes and n, a line each; or why there is no set."""
     if "failed" in row:
-        return f"not made: {row['failed']}"
+        return "not made: " + row["failed"].partition(": give")[0]
     cell, scores = row["cell"], row["scores"]
     own = [s for s in scores if s["recipe"] == "own recipe"]
     common = [s for s in scores if s["recipe"] != "own recipe"]
     learned = [s for s in common if s["labels"] == "learned"]
     shown = learned[0] if learned else common[0]
     classes = f"; with classes {_mean(common[0])}" if learned and common[0] is not shown else ""
-    lines = [f"own recipe {_mean(own[0]) if own else '-'}", f"common {_mean(shown)}{classes}"]
+    lines = [f"own recipe {_mean(own[0])}"] if own else []
+    lines.append(f"common {_mean(shown)}{classes}")
     found = own_paper(cell["data"], cell["method"], cell["ipc"])
-    if not found:
-        lines.append("published -")
-    else:
+    if found:
         value, network = found
         with_it = "" if network == MAIN else f" with {network}"
         again = judged_again(cell["data"], cell["method"], cell["ipc"])
