@@ -133,6 +133,8 @@ def test_many_tiles_are_for_images_that_keep_their_detail() -> None:
         "no tiles of 4x4: they keep 0% of the detail of these images, and 70% is wanted; no teacher"
         in str(said)
     )
+    chosen_by_somebody = with_tiles_that_suit({"teacher_weight": 1.0}, images_of(smooth), 1, "noise")
+    assert chosen_by_somebody == ({}, None)
 
 
 def test_an_unknown_preset_is_refused_with_the_nearest() -> None:

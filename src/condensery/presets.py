@@ -120,6 +120,8 @@ def with_tiles_that_suit(
 ) -> tuple[dict[str, Any], str | None]:
     """What a preset chose, with fewer tiles to an image where these images ask for it, and a line that says so.
 
+    A teacher stays with 16 tiles alone: without them it gains nothing (benchmarks/README.md).
+
     Args:
         init: what the method starts from.
     """
@@ -127,12 +129,10 @@ def with_tiles_that_suit(
     while factor > 1 and (reason := _against_tiles(factor, images, ipc, init)):
         reasons.append(f"no tiles of {factor}x{factor}: {reason}")
         factor //= 2
-    if not reasons:
-        return chosen, None
-    fewer = {**chosen, "factor": factor}
-    if fewer.pop("teacher_weight", None):  # it gains nothing where 16 tiles do not (benchmarks/README.md)
+    found = {**chosen, "factor": factor} if reasons else {**chosen}
+    if factor < 4 and found.pop("teacher_weight", None) and reasons:
         reasons.append("no teacher either")
-    return fewer, "; ".join(reasons)
+    return found, "; ".join(reasons) or None
 
 
 def _against_tiles(factor: int, images: ImageData, ipc: int, init: str) -> str | None:
