@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import condensery
-from condensery import BadInput, Rng, driver, get_method
+from condensery import BadInput, ImageData, Rng, driver, get_method
+from condensery.data import ClassPool
 from condensery.models.registry import resolve
 from condensery.pretraining import accuracy_range
 from condensery.resuming import resume_run
 from condensery.session import Options
-from condensery.teaching import TeacherSettings, teacher_network
+from condensery.teaching import Guide, TeacherSettings, teacher_network
 from condensery.teaching.sampling import random_crops
 
 RNG = Rng(1)
@@ -373,3 +375,20 @@ def test_the_time_of_the_teacher_is_in_the_record(tiny_file: Path, cache: Path, 
     settings = {**TAUGHT, "teacher_weight": 1.0, "ipc": 1, "network": SMALL, "device": "cpu", "steps": 1}
     first, second = (condensery.condense(tiny_file, "dm", **settings, seed=seed).record for seed in (0, 1))
     assert first["seconds_before"] > 0 and "seconds_before" not in second
+
+
+def test_a_teacher_of_large_images_sees_64_pixels(tiny: ImageData, cache: Path) -> None:
+    large = replace(tiny.spec, height=96, width=128)
+    train = replace(tiny.train, pixels=tiny.train.pixels.repeat(12, axis=1).repeat(16, axis=2))
+    device = torch.device("cpu")
+    small, big = (
+        Guide(ClassPool(images, spec, device), device, 1.0, 1)
+        for images, spec in ((tiny.train, tiny.spec), (train, large))
+    )
+    assert small.settings.size is None and big.settings.size == 64
+    assert "that sees 64 pixels takes part" in big.notes()[0]
+    images = torch.rand(3, *large.shape, requires_grad=True)
+    big.loss(big.stand_in(), images, 0, RNG).backward()
+    assert images.grad is not None and bool((images.grad != 0).any())
+    work = [guide.preparation(get_method("dm")).work for guide in (small, big)]
+    assert work[1] == pytest.approx(work[0] * (64 / 96) ** 2)

@@ -23,6 +23,8 @@ from condensery.text import count
 
 _STEPS = 500
 """Of the teacher's training, if nobody says how many epochs. On CIFAR-10 more gained nothing (benchmarks/README.md)."""
+_SEEN = 64
+"""Pixels on the shorter side of what it sees at most: larger images are averaged to that."""
 
 
 @dataclass(frozen=True)
@@ -44,23 +46,29 @@ class Guide:
     @property
     def settings(self) -> TeacherSettings:
         """Which teacher it is."""
-        return TeacherSettings(epochs=self.epochs or epochs_of(_STEPS, len(self.pool.labels)))
+        epochs = self.epochs or epochs_of(_STEPS, len(self.pool.labels))
+        return TeacherSettings(epochs=epochs, size=_SEEN if self._side > _SEEN else None)
+
+    @property
+    def _side(self) -> int:
+        return min(self.pool.spec.height, self.pool.spec.width)
 
     def notes(self) -> list[str]:
         """Who takes part, for `Method.check`."""
         if not self.weight:
             return []
         name, epochs = self.settings.factory(self.pool.spec).name, count(self.settings.epochs or 0, "epoch")
+        seen = f" that sees {self.settings.size} pixels" if self.settings.size else ""
         return [
-            f"a teacher ({name}) takes part: it is trained on the real images for {epochs} first, "
+            f"a teacher ({name}){seen} takes part: it is trained on the real images for {epochs} first, "
             "unless the cache has it"
         ]
 
     def preparation(self, without: Method) -> Preparation | None:
         """What is still to be trained; `without` as in `Preparation`."""
         found = teacher_preparation(self.pool, self.settings, self.device) if self.weight else None
-        name = self.settings.factory(self.pool.spec).name
-        return found and replace(found, without=without, network=name)
+        name, share = self.settings.factory(self.pool.spec).name, min(1.0, _SEEN / self._side)
+        return found and replace(found, without=without, network=name, work=found.work * share**2)
 
     def teacher(self) -> nn.Module | None:
         """The trained network, in evaluation mode, whose weights do not change."""
