@@ -78,14 +78,13 @@ def random_boxes(shape: tuple[int, ...], smallest: float, rng: Rng) -> Tensor:
     return torch.cat([corners, sides], -1).to(torch.uint8)
 
 
-def random_crops(images: Tensor, flip: bool, rng: Rng, smallest: float = 0.5) -> Tensor:
+def random_crops(images: Tensor, flip: bool, rng: Rng) -> Tensor:
     """A random crop of each image, enlarged, without patches: float (N, C, H, W), differentiable in `images`.
 
     Args:
         flip: whether about half of them are mirrored.
-        smallest: least share of the area.
     """
-    drawn = ViewSampling(1, smallest, patches=0).draw(len(images), flip, rng)
+    drawn = ViewSampling(1, patches=0).draw(len(images), flip, rng)
     parts = {name: parameters[:, 0].to(images.device) for name, parameters in drawn.items()}
     return crop_and_enlarge(images, **parts)
 
