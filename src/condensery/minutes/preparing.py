@@ -27,11 +27,16 @@ _CUTS: tuple[tuple[str, float], ...] = (
     ("experts", 50),
     ("max_start_epoch", 20),
     ("experts", 100),
-    *((name, part) for part in (2, 4, 10) for name in ("gan_steps", "training_steps")),
+    ("teacher_epochs", 3),
+    *((name, 2) for name in ("gan_steps", "training_steps")),
+    ("teacher_epochs", 1),
+    *((name, part) for part in (4, 10) for name in ("gan_steps", "training_steps")),
     *((name, part) for part in (2, 5, 20) for name in ("trained_networks", "trained_epochs")),
     ("teacher_weight", math.inf),
 )
-"""What is given up, in this order: a field, and what its value is divided by; a weight of 0 needs nothing."""
+"""What is given up, in this order: a field, and what its value is divided by, or the value of a teacher's epochs.
+
+A weight of 0 needs nothing."""
 
 
 def seconds_to_prepare(needed: Preparation | None, task: Task, each: float | None = None) -> float:
@@ -82,9 +87,7 @@ class Preparing:
             known = {f.name for f in fields(rung.method)}
             if name in fixed or name not in known:
                 continue
-            value = getattr(rung.method, name)
-            fewer = value / part if isinstance(value, float) else max(1, int(value // part))
-            less: Any = replace(found.method, **{name: fewer})
+            less: Any = replace(found.method, **{name: _fewer(name, getattr(rung.method, name), part)})
             changed = replace(found, method=less)
             try:
                 less.check(self.clock.task(changed))
@@ -93,3 +96,9 @@ class Preparing:
             if (needed := self.seconds(changed)) < seconds:
                 found, seconds = changed, needed
         return found, seconds
+
+
+def _fewer(name: str, asked: float, part: float) -> float:
+    if name == "teacher_epochs":  # where 0 stands for a default
+        return int(part)
+    return asked / part if isinstance(asked, float) else max(1, int(asked // part))
