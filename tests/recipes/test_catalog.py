@@ -29,14 +29,14 @@ FINE_GRAINED = {"automobile": 9, "terrier": 26, "fish": 16, "lizard": 11, "truck
 
 @cache
 def pool(data: str) -> ClassPool:
-    """Two plain images per class, of the shape and number of classes that the set has."""
+    """Ten plain images per class, of the shape and number of classes that the set has."""
     known = KNOWN_SETS.get(data)
     shape = (known.channels, known.height, known.width) if known else (3, 32, 32)
     classes = known.num_classes if known else FINE_GRAINED[data.removeprefix("imagenet32-")]
     names = tuple(map(str, range(classes)))
     spec = ImageSpec(*shape, names, (0.5,) * shape[0], (0.2,) * shape[0], name=data)
-    pixels = np.zeros((2 * classes, *shape[1:], shape[0]), np.uint8)
-    return ClassPool(LabeledImages(pixels, np.arange(classes).repeat(2)), spec, torch.device("cpu"))
+    pixels = np.zeros((10 * classes, *shape[1:], shape[0]), np.uint8)
+    return ClassPool(LabeledImages(pixels, np.arange(classes).repeat(10)), spec, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("recipe", TABLES, ids=lambda recipe: recipe.name)

@@ -2,7 +2,8 @@
 
 A file here holds tables of one paper, each as printed: columns, rows, and percents with ±. What makes a cell
 (data, method, network, ...) is merged from `cell`, the row, the column and the value itself, later ones first; `fields`
-are merged one by one. A value "-" is a cell that the source leaves out and that can be filled; "" is none at all.
+are merged one by one. A value "-" is a cell that the source leaves out and that can be filled; "=" is one with the
+settings of the method's own paper, and its value if that is of the same network; "" is none at all.
 Of a table with `split` each data set stands on its own. Tables with `main` answer `lookup`, in this order of papers.
 A table with a `study` is filled by continual learning or a search, and `part` says what of it a cell is.
 
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -28,8 +29,8 @@ from typing import Any
 from condensery.errors import BadInput, did_you_mean
 from condensery.models.registry import resolve
 
-FILES = ("dc", "dsa", "dm", "dcc", "cafe", "mtt", "generative", "frepo", "figures", "applications")
-"""One for each paper in order; figures are those that print no numbers, applications those of studies."""
+FILES = ("dc", "dsa", "dm", "dcc", "cafe", "mtt", "generative", "frepo", "figures", "applications", "methods")
+"""One for each paper in order; figures are those that print no numbers, applications those of studies, methods ours."""
 WHOLE = "whole"  # the method of cells that stand for training on the whole set
 ACCURACY = "test accuracy in %"
 _PERCENT = re.compile(r"(\d+\.\d+)(?:±(\d+\.\d+))?")
@@ -150,11 +151,11 @@ class PublishedTable:
 @cache
 def tables() -> tuple[PublishedTable, ...]:
     """All tables, in order of the papers; those that are split by data set are several."""
-    found = []
+    found: list[PublishedTable] = []
     for name in FILES:
         text = resources.files("condensery.published").joinpath(f"{name}.toml").read_text(encoding="utf-8")
         for document in tomllib.loads(text)["table"]:
-            found += _split(document, tuple(_cells(document)))
+            found += _split(document, tuple(_cells(document, found)))
     return tuple(found)
 
 
@@ -208,12 +209,26 @@ def _chosen(kind: str, asked: Sequence[str], there: Sequence[str]) -> Sequence[s
     return [by_lower[label.lower()] for label in asked] or there
 
 
-def _cells(document: dict[str, Any]) -> Iterator[PublishedCell]:
+def _cells(document: dict[str, Any], before: Iterable[PublishedTable]) -> Iterator[PublishedCell]:
     for row in document["row"]:
         for column, value in zip(document["column"], row["values"], strict=True):
             value = {"value": value} if isinstance(value, str) else value
-            if value["value"]:
+            if value["value"] == "=":
+                yield _as_published(_cell(document, row, column, {"value": "-"}), before)
+            elif value["value"]:
                 yield _cell(document, row, column, value)
+
+
+def _as_published(cell: PublishedCell, before: Iterable[PublishedTable]) -> PublishedCell:
+    """With the settings of the method's own paper, and its value if that is of the same network and judged alike."""
+    wanted = (cell.data, cell.method, cell.ipc)
+    known = [c for table in before if table.main for c in table.cells if (c.data, c.method, c.ipc) == wanted]
+    same = [c for c in known if c.network == cell.network and c.condensed_with in (None, cell.condensed_with)]
+    if not known:
+        return cell
+    found = (same or known)[0]
+    value = found.value if same and found.own == cell.own else None
+    return replace(cell, fields=found.fields, whitening=found.whitening, value=value)
 
 
 def _cell(

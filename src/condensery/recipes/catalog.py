@@ -61,7 +61,7 @@ def cost(recipe: Recipe) -> Cost:
         return _cost_of_study(recipe, recipe.study)
     cells = [cell for cell in recipe.cells if cell.method != WHOLE]
     made = {(c.method, c.fields, c.ipc, c.condensed_with) for c in cells}
-    tested = {(c.method, c.fields, c.ipc, c.condensed_with, c.network, c.protocol) for c in cells}
+    tested = {(c.method, c.fields, c.ipc, c.condensed_with, c.network, c.protocol, c.own) for c in cells}
     steps = [get_method(name, **dict(f)).steps(ipc or 1) for name, f, ipc, _ in made if name in METHODS]
     networks = recipe.networks * len(tested) if recipe.quantity == ACCURACY else len(made)
     return Cost(recipe.sets * len(made), recipe.sets * sum(steps), recipe.sets * networks)
