@@ -203,7 +203,7 @@ def _differences(asked: Rung, rung: Rung, steps: int, spec: ImageSpec) -> list[s
         elif f.name == "classes_per_step":
             found.append(f"{now} of {spec.num_classes} classes in each step")
         else:
-            found.append(f"{f.name} {now} in place of {before}")
+            found.append(f"{f.name} {now} in place of {before or 'the default'}")
     if asked.network != rung.network:
         keep = f"--network convnet+width={width_of(asked)} keeps it"
         found.append(f"the ConvNet {width_of(rung)} wide in place of {width_of(asked)} ({keep})")

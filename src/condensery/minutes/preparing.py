@@ -12,6 +12,7 @@ from condensery.errors import BadInput
 from condensery.method import Preparation, Task
 from condensery.minutes.clock import Clock, Rung
 from condensery.teaching import TeacherSettings, seconds_per_image
+from condensery.teaching.epochs import epochs_of
 from condensery.text import count
 
 SHARE = 0.5
@@ -27,14 +28,16 @@ _CUTS: tuple[tuple[str, float], ...] = (
     ("experts", 50),
     ("max_start_epoch", 20),
     ("experts", 100),
-    ("teacher_epochs", 3),
+    ("teacher_epochs", 1000),
     *((name, 2) for name in ("gan_steps", "training_steps")),
-    ("teacher_epochs", 1),
-    *((name, part) for part in (4, 10) for name in ("gan_steps", "training_steps")),
+    ("teacher_epochs", 300),
+    *((name, 4) for name in ("gan_steps", "training_steps")),
+    ("teacher_epochs", 100),
+    *((name, 10) for name in ("gan_steps", "training_steps")),
     *((name, part) for part in (2, 5, 20) for name in ("trained_networks", "trained_epochs")),
     ("teacher_weight", math.inf),
 )
-"""What is given up, in this order: a field, and what its value is divided by, or the value of a teacher's epochs.
+"""What is given up, in this order: a field, and what its value is divided by; or the steps of a teacher's epochs.
 
 A weight of 0 needs nothing."""
 
@@ -87,7 +90,7 @@ class Preparing:
             known = {f.name for f in fields(rung.method)}
             if name in fixed or name not in known:
                 continue
-            less: Any = replace(found.method, **{name: _fewer(name, getattr(rung.method, name), part)})
+            less: Any = replace(found.method, **self._less(name, rung.method, part))
             changed = replace(found, method=less)
             try:
                 less.check(self.clock.task(changed))
@@ -97,8 +100,11 @@ class Preparing:
                 found, seconds = changed, needed
         return found, seconds
 
-
-def _fewer(name: str, asked: float, part: float) -> float:
-    if name == "teacher_epochs":  # where 0 stands for a default
-        return int(part)
-    return asked / part if isinstance(asked, float) else max(1, int(asked // part))
+    def _less(self, name: str, asked: Any, part: float) -> dict[str, Any]:
+        """The field by its value in `asked`, and what plays no part any more as it was."""
+        value = getattr(asked, name)
+        if name == "teacher_epochs":  # 0 stands for a default, and small sets need more
+            return {name: epochs_of(int(part), len(self.clock.pool.labels))}
+        if name == "teacher_weight":
+            return {name: 0.0, "teacher_epochs": asked.teacher_epochs}
+        return {name: value / part if isinstance(value, float) else max(1, int(value // part))}
