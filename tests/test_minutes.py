@@ -17,6 +17,7 @@ from condensery.method import Preparation
 from condensery.minutes import clock, fitting, preparing, teachers, within
 from condensery.minutes.clock import Rung, work_of
 from condensery.models.registry import resolve
+from condensery.pretraining import joined
 from condensery.records import LabeledImages
 
 CPU = torch.device("cpu")
@@ -228,6 +229,16 @@ def test_a_teacher_that_does_not_fit_is_trained_less_or_left_out_and_it_is_said(
     assert left.lines[0].endswith("in place of 256, teacher_weight 0.0 in place of 1.0")
     kept = within(2.5, method, task_of(tiny, NETWORK), wanted=100, fixed=["teacher_weight"])
     assert kept.method.teacher_weight == 1 and kept.method.teacher_epochs == 100
+
+
+def test_what_is_prepared_in_parts_is_timed_by_their_own_networks(tiny: ImageData) -> None:
+    """A narrow teacher beside a part in images of another network: 3 x 10 images at 1 s, 1 x 5 at 4 s."""
+    task, seconds = task_of(tiny, NETWORK), {NETWORK: 1.0, "convnet": 4.0}
+    teacher = Preparation("teacher epoch", ("a", "b", "c"), 10.0, lambda k: None, None)
+    generator = Preparation("piece", ("d",), 5.0, lambda k: None, None, "convnet")
+    both = joined(teacher, generator)
+    assert preparing.seconds_to_prepare(both, task, seconds.__getitem__) == 50
+    assert both.parts == (teacher, generator) and teacher.parts == (teacher,)
 
 
 def test_experts_that_are_there_take_no_time(tiny: ImageData, monkeypatch, fresh_cache: Path) -> None:

@@ -294,6 +294,7 @@ class Preparation:
         without: for estimates, a method whose steps cost the same and need none of this; None where the steps take no
             time beside it.
         network: by name; "" for the task's.
+        joined: the preparations that this one consists of, if several; then their work and networks count.
     """
 
     piece: str
@@ -302,6 +303,12 @@ class Preparation:
     make: Callable[[int], object]
     without: Method | None
     network: str = ""
+    joined: tuple[Preparation, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Preparation, ...]:
+        """Those that this one consists of, or itself alone."""
+        return self.joined or (self,)
 
 
 def images_per_class(fields: Mapping[str, Any], ipc: int) -> int:

@@ -123,9 +123,10 @@ class Stopwatch:
     def _make(self, job: ComparisonJob) -> float:
         record, (method, task), seconds = job.record, _algorithm(job, self.pool), 0.0
         needed = driver.preparation(method, task, driver.source(record["seed"]))
-        if needed and (pieces := sum(map(self._first, needed.missing))):
-            trained = resolve(needed.network) if needed.network else task.network
-            seconds = pieces * needed.work * self.timer.per_image(trained)
+        for part in needed.parts if needed else ():
+            if pieces := sum(map(self._first, part.missing)):
+                trained = resolve(part.network) if part.network else task.network
+                seconds += pieces * part.work * self.timer.per_image(trained)
         if judged := record.get(ON_THE_WAY):
             network, like = self.protocol.network(task.network), self._sample(job)
             each = self.timer.of_set(network, like, judged["repeats"], record["seed"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import fields, replace
 from typing import Any
 
@@ -42,18 +42,24 @@ _CUTS: tuple[tuple[str, float], ...] = (
 A weight of 0 needs nothing."""
 
 
-def seconds_to_prepare(needed: Preparation | None, task: Task, each: float | None = None) -> float:
+def seconds_to_prepare(
+    needed: Preparation | None, task: Task, each: Callable[[str], float] | None = None
+) -> float:
     """Of what is still to be made for a task.
 
     Args:
-        each: seconds of training for an image, if they are known.
+        each: seconds of training for an image, by network, if they are known.
     """
-    if needed is None or not needed.missing:
-        return 0.0
-    if each is None:
-        settings = TeacherSettings(needed.network or task.network.name)
-        each = seconds_per_image(task.pool, settings, task.device)
-    return len(needed.missing) * needed.work * each
+
+    def measured(network: str) -> float:
+        return seconds_per_image(task.pool, TeacherSettings(network), task.device)
+
+    each, parts = each or measured, needed.parts if needed else ()
+    return sum(
+        len(part.missing) * part.work * each(part.network or task.network.name)
+        for part in parts
+        if part.missing
+    )
 
 
 class Preparing:
@@ -68,18 +74,19 @@ class Preparing:
         return driver.preparation(rung.method, self.clock.task(rung), self.rng)
 
     def seconds(self, rung: Rung) -> float:
-        needed, task = self.needed(rung), self.clock.task(rung)
-        if needed is None or not needed.missing:
-            return 0.0
-        network = needed.network or rung.network
+        return seconds_to_prepare(self.needed(rung), self.clock.task(rung), self._seconds_each)
+
+    def _seconds_each(self, network: str) -> float:
         if network not in self._each:
-            self._each[network] = seconds_per_image(task.pool, TeacherSettings(network), task.device)
-        return seconds_to_prepare(needed, task, self._each[network])
+            pool, device = self.clock.pool, self.clock.device
+            self._each[network] = seconds_per_image(pool, TeacherSettings(network), device)
+        return self._each[network]
 
     def text(self, rung: Rung) -> str:
         """How many of what, such as "4 experts"; "" for nothing."""
         needed = self.needed(rung)
-        return count(len(needed.missing), needed.piece) if needed and needed.missing else ""
+        parts = needed.parts if needed else ()
+        return " and ".join(count(len(part.missing), part.piece) for part in parts if part.missing)
 
     def fitting(self, rung: Rung, fixed: Collection[str], most: float) -> tuple[Rung, float]:
         """The rung with as much of this as fits into `most` seconds, or else with the least; and its seconds."""

@@ -40,7 +40,9 @@ def with_teacher(minutes: float, method: Any, clock: Clock, fixed: Collection[st
     for side in [settings.size] if "teacher_size" in fixed or settings.weights else _sides(spec):
         each = seconds_per_image(clock.pool, replace(settings, size=side), clock.device)
         method = replace(method, teacher_size=side or 0)
-        teaching = seconds_to_prepare(driver.preparation(method, clock.asked, Rng(0)), clock.asked, each)
+        teaching = seconds_to_prepare(
+            driver.preparation(method, clock.asked, Rng(0)), clock.asked, lambda _, known=each: known
+        )
         if teaching <= _SHARE * clock.left:
             break
     there = not teaching

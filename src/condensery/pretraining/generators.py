@@ -138,7 +138,8 @@ def joined(first: Preparation | None, second: Preparation) -> Preparation:
         return first.make(k) if k < count else second.make(k - count)
 
     work = (first.work * count + second.work * (total - count)) / total
-    return Preparation("piece", first.missing + second.missing, work, make, second.without, second.network)
+    missing = first.missing + second.missing
+    return Preparation("piece", missing, work, make, second.without, joined=(first, second))
 
 
 class _Nothing:
