@@ -237,7 +237,7 @@ def test_what_is_prepared_in_parts_is_timed_by_their_own_networks(tiny: ImageDat
     teacher = Preparation("teacher epoch", ("a", "b", "c"), 10.0, lambda k: None, None)
     generator = Preparation("piece", ("d",), 5.0, lambda k: None, None, "convnet")
     both = joined(teacher, generator)
-    assert preparing.seconds_to_prepare(both, task, seconds.__getitem__) == 50
+    assert preparing.seconds_of_pieces(both, task, seconds.__getitem__) == [10, 10, 10, 20]
     assert both.parts == (teacher, generator) and teacher.parts == (teacher,)
 
 

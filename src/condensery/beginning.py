@@ -14,7 +14,7 @@ from condensery.budgets import in_record
 from condensery.errors import FailedWork, Interrupted
 from condensery.memory import at_most
 from condensery.method import Method, State, Task
-from condensery.minutes import seconds_to_prepare
+from condensery.minutes import seconds_of_pieces
 from condensery.models.precision import slow_note
 from condensery.records import ImageData
 from condensery.rng import Rng
@@ -77,15 +77,16 @@ def _prepare(method: Method, task: Task, rng: Rng, announce: Callable[[str], Non
         return 0.0
     total, started, said = len(needed.missing), time.perf_counter(), 0.0
     pieces = f"{count(total, needed.piece)} that are needed first"
-    if (expected := seconds_to_prepare(needed, task)) >= _NEWS_EVERY:
-        announce(f"about {readable_seconds(expected)} for {pieces}")
+    expected = seconds_of_pieces(needed, task)
+    if sum(expected) >= _NEWS_EVERY:
+        announce(f"about {readable_seconds(sum(expected))} for {pieces}")
     try:
         for k in range(total):
             needed.make(k)
             seconds = time.perf_counter() - started
             if k == 0 or k + 1 == total or seconds - said >= _NEWS_EVERY:
                 said = seconds
-                left = readable_seconds(seconds / (k + 1) * (total - k - 1))
+                left = readable_seconds(seconds / sum(expected[: k + 1]) * sum(expected[k + 1 :]))
                 announce(f"trained {k + 1:,} of {pieces}, about {left} left")
     except KeyboardInterrupt as stop:
         raise Interrupted(

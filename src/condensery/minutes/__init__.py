@@ -5,6 +5,6 @@ a repeat and a resumed run need no clock.
 """
 
 from condensery.minutes.fitting import chosen_length, require_minutes, within
-from condensery.minutes.preparing import seconds_to_prepare
+from condensery.minutes.preparing import seconds_of_pieces
 
-__all__ = ["chosen_length", "require_minutes", "seconds_to_prepare", "within"]
+__all__ = ["chosen_length", "require_minutes", "seconds_of_pieces", "within"]

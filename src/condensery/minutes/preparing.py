@@ -42,10 +42,10 @@ _CUTS: tuple[tuple[str, float], ...] = (
 A weight of 0 needs nothing."""
 
 
-def seconds_to_prepare(
+def seconds_of_pieces(
     needed: Preparation | None, task: Task, each: Callable[[str], float] | None = None
-) -> float:
-    """Of what is still to be made for a task.
+) -> list[float]:
+    """Of each piece that is still to be made for a task.
 
     Args:
         each: seconds of training for an image, by network, if they are known.
@@ -54,12 +54,11 @@ def seconds_to_prepare(
     def measured(network: str) -> float:
         return seconds_per_image(task.pool, TeacherSettings(network), task.device)
 
-    each, parts = each or measured, needed.parts if needed else ()
-    return sum(
-        len(part.missing) * part.work * each(part.network or task.network.name)
-        for part in parts
-        if part.missing
-    )
+    each, found = each or measured, []
+    for part in needed.parts if needed else ():
+        if part.missing:
+            found += [part.work * each(part.network or task.network.name)] * len(part.missing)
+    return found
 
 
 class Preparing:
@@ -74,7 +73,7 @@ class Preparing:
         return driver.preparation(rung.method, self.clock.task(rung), self.rng)
 
     def seconds(self, rung: Rung) -> float:
-        return seconds_to_prepare(self.needed(rung), self.clock.task(rung), self._seconds_each)
+        return sum(seconds_of_pieces(self.needed(rung), self.clock.task(rung), self._seconds_each))
 
     def _seconds_each(self, network: str) -> float:
         if network not in self._each:

@@ -12,7 +12,7 @@ import torch
 from condensery import driver
 from condensery.errors import BadInput
 from condensery.minutes.clock import Clock, Fitting
-from condensery.minutes.preparing import seconds_to_prepare
+from condensery.minutes.preparing import seconds_of_pieces
 from condensery.records import ImageSpec
 from condensery.rng import Rng
 from condensery.teaching import TeacherSettings, seconds_per_image, teacher_recipe
@@ -40,9 +40,8 @@ def with_teacher(minutes: float, method: Any, clock: Clock, fixed: Collection[st
     for side in [settings.size] if "teacher_size" in fixed or settings.weights else _sides(spec):
         each = seconds_per_image(clock.pool, replace(settings, size=side), clock.device)
         method = replace(method, teacher_size=side or 0)
-        teaching = seconds_to_prepare(
-            driver.preparation(method, clock.asked, Rng(0)), clock.asked, lambda _, known=each: known
-        )
+        needed = driver.preparation(method, clock.asked, Rng(0))
+        teaching = sum(seconds_of_pieces(needed, clock.asked, lambda _, known=each: known))
         if teaching <= _SHARE * clock.left:
             break
     there = not teaching
