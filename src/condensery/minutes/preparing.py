@@ -112,5 +112,5 @@ class Preparing:
         if name == "teacher_epochs":  # 0 stands for a default, and small sets need more
             return {name: epochs_of(int(part), len(self.clock.pool.labels))}
         if name == "teacher_weight":
-            return {name: 0.0, "teacher_epochs": asked.teacher_epochs}
+            return {name: value / part, "teacher_epochs": asked.teacher_epochs}
         return {name: value / part if isinstance(value, float) else max(1, int(value // part))}
