@@ -120,7 +120,7 @@ def with_tiles_that_suit(
 ) -> tuple[dict[str, Any], str | None]:
     """What a preset chose, with fewer tiles to an image where these images ask for it, and a line that says so.
 
-    A teacher stays with 16 tiles alone: without them it gains nothing (benchmarks/README.md).
+    Without the tiles of the preset there is no teacher either: DM gains nothing by it then (benchmarks/README.md).
 
     Args:
         init: what the method starts from.
@@ -130,7 +130,8 @@ def with_tiles_that_suit(
         reasons.append(f"no tiles of {factor}x{factor}: {reason}")
         factor //= 2
     found = {**chosen, "factor": factor} if reasons else {**chosen}
-    if factor < 4 and found.pop("teacher_weight", None) and reasons:
+    as_preset = "factor" in chosen and not reasons
+    if not as_preset and found.pop("teacher_weight", None) and reasons:
         reasons.append("no teacher either")
     return found, "; ".join(reasons) or None
 

@@ -388,7 +388,7 @@ def test_a_teacher_of_large_images_sees_64_pixels(tiny: ImageData, cache: Path) 
     assert small.settings.size is None and big.settings.size == 64
     assert "that sees 64 pixels takes part" in big.notes()[0]
     images = torch.rand(3, *large.shape, requires_grad=True)
-    big.loss(big.stand_in(), images, 0, RNG).backward()
+    big.loss(big.stand_in(), images, torch.zeros(3, dtype=torch.long), RNG).backward()
     assert images.grad is not None and bool((images.grad != 0).any())
     work = [guide.preparation(get_method("dm")).work for guide in (small, big)]
     assert work[1] == pytest.approx(work[0] * (64 / 96) ** 2)

@@ -21,7 +21,7 @@ from condensery.augment import SiameseAugmentation
 from condensery.evaluation.scores import EQUAL_BYTES
 from condensery.matching.layers import layer_features
 from condensery.methods.adversary import balance, codes_for, drawn_images
-from condensery.methods.associates import Eye
+from condensery.methods.associates import Eye, divided
 from condensery.methods.generative import Generative
 from condensery.pretraining import FeatureDiscriminator, ImageDiscriminator
 from condensery.synthetic import Generated
@@ -226,8 +226,9 @@ def test_soft_labels_are_what_a_teacher_says_of_the_class(make_task: Maker) -> N
         {"condition": "online", "soft_labels": "yes"},
         {**ONE_HOT, "judged": "pixels", "optimizer": "adam"},
         {**ONE_HOT, "associates": "class", "inversion_steps": 3},
+        {**ONE_HOT, "factor": 2, "teacher_weight": 1.0},
     ],
-    ids=["online", "pixels", "inversion"],
+    ids=["online", "pixels", "inversion", "tiles"],
 )
 def test_a_restored_state_goes_on_to_the_same_bits(settings: dict[str, Any], make_task: Maker) -> None:
     task = make_task()
@@ -336,32 +337,35 @@ def test_classes_can_be_matched_as_a_whole(make_task: Maker) -> None:
     torch.testing.assert_close(found["last"], gaps[1].mean())
 
 
-def test_the_first_steps_fit_real_images(make_task: Maker) -> None:
-    """Each image comes nearer to that real one of its class which is the nearest to its cluster's mean."""
-    task = make_task(ipc=2)
-    settings: dict[str, Any] = {**ONE_HOT, "inversion_steps": 30, "optimizer": "adam", "generator_lr": 0.01}
-    method, state = begin(task, **settings)
-    clusters, nearest = state.memory["clusters"], state.memory["nearest"]
-    for c in range(3):
-        members = task.pool.members(c)
-        for k in range(2):
-            own = members[clusters[torch.from_numpy(members)].numpy() == k]
-            images = task.pool.images_at(own).flatten(1)
-            closest = own[int((images - images.mean(0)).square().sum(1).argmin())]
-            assert int(nearest[2 * c + k]) == closest
-    targets = task.pool.images_at(nearest.numpy())
-    weights = [p.clone() for p in state.networks["network"].parameters()]
-    (term,) = method.terms(task, state, RNG)
-    torch.testing.assert_close(term, (state.synthetic.images - targets).square().mean())
-    for state, loss in driver.trajectory(method, task, state, RNG, 30):  # noqa: B007, B020
-        pass
-    assert loss < 0.5 * float(term.detach())
-    assert all(
-        torch.equal(a, b) for a, b in zip(weights, state.networks["network"].parameters(), strict=True)
-    )
-    (term,) = method.terms(task, state, RNG)
-    losses = method.losses(task, state, RNG)
-    torch.testing.assert_close(term, sum(method._weights[name] * loss for name, loss in losses.items()))
+def test_an_inversion_fits_real_images(
+    make_task: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each image comes near to that real one of its class which is the nearest to its cluster's mean; tiles too."""
+    monkeypatch.setenv("CONDENSERY_CACHE", str(tmp_path))
+    task, fitted = make_task(ipc=2), {}
+    adam: dict[str, Any] = {**ONE_HOT, "optimizer": "adam", "generator_lr": 0.005, "associates": "clusters"}
+    for factor in (1, 2):
+        counts = (2 * factor**2,) * 3
+        found = divided(task, counts, None, RNG.fork("start"))
+        for c in range(3):
+            members = task.pool.members(c)
+            for k in range(counts[c]):
+                own = members[found.clusters[torch.from_numpy(members)].numpy() == k]
+                images = task.pool.images_at(own).flatten(1)
+                gaps = (images - images.mean(0)).square().sum(1)
+                chosen = own == int(found.nearest[counts[c] * c + k])
+                torch.testing.assert_close(gaps[torch.from_numpy(chosen)], gaps.min()[None])
+        targets = task.pool.images_at(found.nearest.numpy())
+        for steps in (1, 300):
+            method, state = begin(task, **adam, factor=factor, inversion_steps=steps)
+            assert torch.equal(state.memory["clusters"], found.clusters)
+            assert state.synthetic.images.shape == targets.shape
+            fitted[steps] = float((state.synthetic.images - targets).detach().square().mean())
+        assert fitted[300] < 0.5 * fitted[1]
+    again = begin(task, **adam, factor=2, inversion_steps=300)[1]  # from the cache
+    assert torch.equal(again.synthetic.images, state.synthetic.images)
+    needed = driver.preparation(method, task, RNG)
+    assert needed is not None and not needed.missing
 
 
 def test_codes_of_given_classes_are_their_own(make_task: Maker) -> None:
@@ -410,9 +414,9 @@ def test_refusals_before_any_work(make_task: Maker) -> None:
         quick(codes="gaussian", generator="fixed").check(make_task())
     with pytest.raises(BadInput, match="--codes truncated are drawn anew: use --inversion-steps 0"):
         quick(codes="truncated", inversion_steps=1).check(make_task())
-    with pytest.raises(BadInput, match="--inversion-steps 9 leaves none of 9 steps to learn in: use fewer"):
-        quick(inversion_steps=9, iterations=9).check(make_task())
-    assert "the first 8 steps fit" in quick(inversion_steps=8, iterations=9, **ONE_HOT).check(make_task())[0]
+    with pytest.raises(BadInput, match=r"a factor of 3 does not divide the sides of 8x8 images"):
+        quick(factor=3).check(make_task())
+    assert "is cut into 2x2 tiles" in quick(factor=2, **ONE_HOT).check(make_task())[0]
 
 
 def test_what_cannot_work_is_refused_before_it_is_timed(tiny_file: Path) -> None:

@@ -10,7 +10,7 @@ from condensery import BadInput, ImageData, ImageSpec, Rng, SyntheticSet
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
 from condensery.synthetic import DECODERS, decoded, with_pixels
-from condensery.synthetic.stored import enlarged_tiles
+from condensery.synthetic.low_resolution import enlarged_tiles
 
 SPEC = ImageSpec(1, 4, 4, ("a", "b"), (0.5,), (0.25,))
 

@@ -107,7 +107,7 @@ class Drawn:
         classes: those that were drawn, ascending.
         numbers: int64 (classes, n), which of its class's images each is.
         labels: int64 (N,), on the device.
-        codes: (N, code_length).
+        codes: (N, code_length), or fewer where each makes the tiles of several images.
     """
 
     classes: list[int]
@@ -126,7 +126,9 @@ def drawn_images(synthetic: Generated, class_batch: int, code_batch: int, rng: R
     )
     device, starts = synthetic.codes.device, (counts.cumsum(0) - counts)[classes]
     codes = own_codes(synthetic.codes, synthetic.counts)[(starts[:, None] + numbers).flatten().to(device)]
-    return Drawn(classes.tolist(), numbers, classes.repeat_interleave(per_class).to(device), codes)
+    each = synthetic.factor**2
+    numbers = (numbers[:, :, None] * each + torch.arange(each)).flatten(1)
+    return Drawn(classes.tolist(), numbers, classes.repeat_interleave(per_class * each).to(device), codes)
 
 
 def _some(values: Tensor, count: int, rng: Rng) -> Tensor:

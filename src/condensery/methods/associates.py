@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from condensery.augment import Parameters, SiameseAugmentation
+from condensery.budgets import Counts
 from condensery.matching.layers import dealt, layer_features
 from condensery.method import Task
 from condensery.methods.adversary import Drawn
@@ -106,12 +107,12 @@ class Divided:
 
 
 @torch.no_grad()
-def divided(task: Task, network: nn.Module | None, rng: Rng) -> Divided:
-    """Clusters by k-means on the last features of `network`, or on pixels where there is none."""
+def divided(task: Task, counts: Counts, network: nn.Module | None, rng: Rng) -> Divided:
+    """Clusters, `counts` of each class, by k-means on the last features of `network`, or on pixels without one."""
     from sklearn.cluster import KMeans  # a second to import, and most runs need none
 
     clusters, nearest = torch.full((len(task.pool.labels),), -1), []
-    for c, count in enumerate(task.counts):
+    for c, count in enumerate(counts):
         indices = task.pool.sample_indices(c, _DIVIDED, rng.fork("divided", c))
         images = task.pool.images_at(indices)
         seen = layer_features(network.eval(), images, task.chunk)[-1] if network else images

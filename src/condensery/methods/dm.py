@@ -194,7 +194,8 @@ class DM:
         """What the teacher says of each class."""
         for c in classes if self.teacher_weight else ():
             images, teacher = state.synthetic.of_class(c), state.prepared.teacher
-            yield self._guide(task).loss(teacher, images, c, rng.fork(c))
+            labels = task.labels(c, len(images))
+            yield self._guide(task).loss(teacher, images, labels, rng.fork(c))
 
     def _networks(self, task: Task) -> list[NetworkFactory]:
         """Those that take turns."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -15,17 +16,19 @@ from condensery.errors import BadInput
 from condensery.method import Task
 from condensery.methods.adversary import GanSettings
 from condensery.optimizers import SGD, Adam
-from condensery.pretraining import GeneratorTraining, random_codes
+from condensery.pretraining import GeneratorTraining, Inversion, random_codes
 from condensery.rng import Rng
 from condensery.synthetic import Generated, GeneratorNetwork, default_blocks, require_blocks
 from condensery.synthetic.generator import stored_shapes
-from condensery.teaching import TeacherSettings, teacher_network
+from condensery.synthetic.low_resolution import require_factor
+from condensery.teaching import Guide, TeacherSettings, teacher_network
 from condensery.teaching.classes import ClassMeans, class_means, standardised
 from condensery.text import count
 from condensery.training_recipe import Recipe
 
 MANY_CLASSES = 200  # from which "auto" takes soft labels; the paper does for 1,000 and does not for 100
 THRESHOLD = 0.7  # of truncated codes
+_INVERSION_LR = {"code_lr": 0.03, "generator_lr": 0.003}  # of Adam
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ class GenerativeSettings:
     """real images of a synthetic one: a cluster of its class ("clusters"; with learned codes), some "dealt" each step;
     or all for all: "class" compares the mean of a class's synthetic images with that of its real ones"""
     inversion_steps: int = 0
-    """first of these updates, which fit codes and generator to the real images nearest to the clusters' means"""
+    """updates before these, which fit codes and generator to the real images nearest to the means of clusters"""
+    factor: int = 1
+    """tiles along each side of a generated image, enlarged before use: 2 makes four images to train on of each"""
     code_length: int = 64
     """numbers in a code, and in what a class becomes beside it"""
     generator_width: int = 64
@@ -100,6 +105,8 @@ class GenerativeSettings:
     """of the diversity within classes"""
     inter_weight: float = 1.0
     """of the margin between classes"""
+    teacher_weight: float = 0.0
+    """of a teacher's cross entropy on random crops of the images; 0 needs no teacher"""
     centre: str = "class"
     """what holds the diverse images of a class together: its "class" centre, or "none" """
     temperature: float = 0.5
@@ -120,18 +127,20 @@ class GenerativeSettings:
 
     def check(self, task: Task) -> list[str]:
         self._refuse(task)
+        require_factor(self.factor, *task.spec.shape[1:])
         codes, pixels = self._code_count(task), 4 * sum(task.counts) * math.prod(task.spec.shape)
         blocks, sizes = self._blocks(task), {"length": self.code_length, "width": self.generator_width}
         shapes = stored_shapes(task.spec, codes=codes, blocks=blocks, **sizes)
         taken = 4 * sum(math.prod(shape) for shape in shapes.values())
         what = f"{count(codes, 'code')} of --code-length {self.code_length} and a generator of --generator-width "
         require_memory(taken, f"{what}{self.generator_width}", "ask for smaller ones, or for fewer images")
-        first = [f"the first {count(self.inversion_steps, 'step')} fit the images to real ones"]
+        each = f"each generated image is cut into {self.factor}x{self.factor} tiles, which are enlarged to images"
         return [
-            *(first if self.inversion_steps else []),
+            *([each] if self.factor > 1 else []),
             f"{count(blocks, 'block')}: generator and codes take {taken:,} bytes; as pixels the images take {pixels:,}",
             f"classes by {self.condition}; soft labels {'yes' if self._soft(task) else 'no'}; Siamese augmentation "
             f"{self._augmentation(task).strategy or 'none'}",
+            *self._guide(task).notes(),
         ]
 
     def _refuse(self, task: Task) -> None:
@@ -152,10 +161,6 @@ class GenerativeSettings:
             )
         if self.inversion_steps and self.codes != "learned":
             raise BadInput(f"--codes {self.codes} are drawn anew: use --inversion-steps 0")
-        if self.inversion_steps >= (steps := task.steps or self.steps(task.ipc)):
-            raise BadInput(
-                f"--inversion-steps {self.inversion_steps} leaves none of {count(steps, 'step')} to learn in: use fewer"
-            )
         if self._taught(task) and ":" in task.network.canonical:
             raise BadInput(
                 f"{task.network.name} is a network of your own, which may change, and what it knows of the classes is "
@@ -196,19 +201,49 @@ class GenerativeSettings:
             task, lambda: self._embeddings(task, self._known(task)), rng.fork("pretraining")
         )
 
+    def _inversion(
+        self, task: Task, synthetic: Callable[[], Generated], targets: Callable[[], Tensor], rng: Rng
+    ) -> GeneratorTraining:
+        """The inversion of the pretrained generator, kept in the cache.
+
+        Args:
+            synthetic: gives the set as it begins.
+            targets: gives a real image for each of its images.
+        """
+
+        def make() -> Inversion:
+            return Inversion(synthetic(), targets(), steps=self.inversion_steps, **_INVERSION_LR)
+
+        gan, plays = self._training(task, rng), ("factor", "codebook", "generator", "condition")
+        words = ("inversion", gan.folder.name, str(task.counts), *(str(getattr(self, f)) for f in plays))
+        cost = float(sum(task.counts))
+        return GeneratorTraining(
+            task,
+            make,
+            steps=self.inversion_steps,
+            batch=1,
+            words=words,
+            rng=rng,
+            width=self.generator_width,
+            cost=cost,
+        )
+
     def _generated(self, task: Task, network: nn.Module, embeddings: nn.Embedding, rng: Rng) -> Generated:
         """The set as it begins: random codes and the pretrained generator."""
         codes = self._random_codes(self._code_count(task), rng).to(task.device)
-        weights = cast(GeneratorNetwork, network).folded()
+        weights, size = cast(GeneratorNetwork, network).folded(), task.spec.shape[1:]
         learned = {"codes"} if self.codes == "learned" else set[str]()
         learned |= set(weights) if self.generator == "learned" else set()
         for name, tensor in {"codes": codes, **weights}.items():
             tensor.requires_grad_(name in learned)
-        return Generated(codes, weights, embeddings, task.counts, task.spec.shape[1:], frozenset(learned))
+        return Generated(codes, weights, embeddings, task.counts, size, frozenset(learned), self.factor)
 
     @property
     def _divides(self) -> bool:
-        return (self.associates == "clusters" or self.inversion_steps > 0) and self.codes == "learned"
+        return self.associates == "clusters" and self.codes == "learned"
+
+    def _guide(self, task: Task) -> Guide:
+        return Guide(task.pool, task.device, self.teacher_weight, 0)
 
     def _code_count(self, task: Task) -> int:
         return sum(task.counts) if self.codebook == "own" else max(task.counts)
@@ -246,7 +281,8 @@ class GenerativeSettings:
     @property
     def _weights(self) -> dict[str, float]:
         names = ("adversarial", "class", "match", "intra", "inter")
-        return {name: getattr(self, f"{name}_weight") for name in names}
+        weighted = {name: getattr(self, f"{name}_weight") for name in names}
+        return weighted | {"teacher": 1.0 if self.teacher_weight else 0.0}  # whose loss is weighted already
 
 
 _CHOICES = {

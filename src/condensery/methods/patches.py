@@ -38,8 +38,8 @@ from condensery.errors import BadInput
 from condensery.matching.moments import Embedding
 from condensery.method import Preparation, State, Task
 from condensery.rng import Rng
+from condensery.synthetic.low_resolution import enlarged, require_factor
 from condensery.synthetic.starts import joined_tiles
-from condensery.synthetic.stored import enlarged, require_factor
 from condensery.teaching import TeacherSettings, random_boxes, teacher_network, teacher_preparation
 from condensery.training import default_chunk, logits_of
 from condensery.views import FULL, crop_and_enlarge

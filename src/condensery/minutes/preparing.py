@@ -18,6 +18,7 @@ from condensery.text import count
 SHARE = 0.5
 """Of the time is for this, where steps need the rest."""
 
+_STEPS = ("gan_steps", "training_steps", "inversion_steps")
 _CUTS: tuple[tuple[str, float], ...] = (
     ("experts", 4),
     ("max_start_epoch", 2),
@@ -29,11 +30,11 @@ _CUTS: tuple[tuple[str, float], ...] = (
     ("max_start_epoch", 20),
     ("experts", 100),
     ("teacher_epochs", 1000),
-    *((name, 2) for name in ("gan_steps", "training_steps")),
+    *((name, 2) for name in _STEPS),
     ("teacher_epochs", 300),
-    *((name, 4) for name in ("gan_steps", "training_steps")),
+    *((name, 4) for name in _STEPS),
     ("teacher_epochs", 100),
-    *((name, 10) for name in ("gan_steps", "training_steps")),
+    *((name, 10) for name in _STEPS),
     *((name, part) for part in (2, 5, 20) for name in ("trained_networks", "trained_epochs")),
     ("teacher_weight", math.inf),
 )

@@ -9,6 +9,7 @@ from condensery.pretraining.discriminators import (
 from condensery.pretraining.experts import Experts, ExpertTraining, expert_preparation, trained_experts
 from condensery.pretraining.gan import ConditionalGan, random_codes
 from condensery.pretraining.generators import GenerativeModel, GeneratorTraining, joined
+from condensery.pretraining.inversion import Inversion
 from condensery.pretraining.kept import KeptNetwork, kept_network
 from condensery.pretraining.pool import (
     NetworkPool,
@@ -27,6 +28,7 @@ __all__ = [
     "GenerativeModel",
     "GeneratorTraining",
     "ImageDiscriminator",
+    "Inversion",
     "KeptNetwork",
     "NetworkPool",
     "Stage",

@@ -139,7 +139,8 @@ def joined(first: Preparation | None, second: Preparation) -> Preparation:
 
     work = (first.work * count + second.work * (total - count)) / total
     missing = first.missing + second.missing
-    return Preparation("piece", missing, work, make, second.without, joined=(first, second))
+    parts = (*first.parts, *second.parts)
+    return Preparation("piece", missing, work, make, second.without, joined=parts)
 
 
 class _Nothing:

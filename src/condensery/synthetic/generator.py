@@ -23,6 +23,7 @@ from condensery.errors import BadInput
 from condensery.records import ImageSpec, SyntheticSet
 from condensery.rng import Rng
 from condensery.synthetic.learned import Content
+from condensery.synthetic.low_resolution import enlarged_tiles, require_factor, tiled
 from condensery.synthetic.pixels import class_labels
 
 _SLOPE = 0.2
@@ -141,9 +142,10 @@ class Generated:
         codes: float32 (S, code_length): as many as a class has images where classes share them, else one per image.
         weights: of the generator, see `GeneratorNetwork.folded`.
         embeddings: holds what stands for the classes, (classes, class_length); nothing steps it.
-        counts: images of each class.
+        counts: images that are generated for each class.
         size: (H, W).
         learned: names of leaves: "codes", and those of the weights.
+        factor: beyond 1, an image is made of factor x factor tiles, which are enlarged: so many images to train on.
     """
 
     codes: Tensor
@@ -152,15 +154,16 @@ class Generated:
     counts: Counts
     size: tuple[int, int]
     learned: frozenset[str]
+    factor: int = 1
 
     @property
     def images(self) -> Tensor:
-        codes = own_codes(self.codes, self.counts)
-        return self.of_codes(codes, self.labels)
+        labels = class_labels(self.counts, self.codes.device)
+        return self.of_codes(own_codes(self.codes, self.counts), labels)
 
     @property
     def labels(self) -> Tensor:
-        return class_labels(self.counts, self.codes.device)
+        return class_labels(tiled(self.counts, self.factor), self.codes.device)
 
     def of_class(self, c: int) -> Tensor:
         before = sum(self.counts[:c])
@@ -168,8 +171,9 @@ class Generated:
         return self.of_codes(codes, torch.full((len(codes),), c, device=codes.device))
 
     def of_codes(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """Images (N, C, H, W) of codes (N, code_length) and their classes (N,)."""
-        return generate(self.weights, codes, self.projected()[labels], self.size)
+        """Images (N * factor^2, C, H, W) of codes (N, code_length) and their classes (N,)."""
+        images = generate(self.weights, codes, self.projected()[labels], self.size)
+        return enlarged_tiles(images, self.factor)
 
     def projected(self) -> Tensor:
         """What the generator gets for each class, (classes, code_length)."""
@@ -186,13 +190,14 @@ class Generated:
         with torch.no_grad():
             tensors = {"codes": self.codes, "classes": self.projected(), "counts": torch.tensor(self.counts)}
         tensors |= {name: t for name, t in self.weights.items() if not name.startswith("projection.")}
+        tensors |= {"factor": torch.tensor(self.factor)} if self.factor > 1 else {}
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
     def content(self) -> Content:
         tensors = self.tensors()
         images = _images(tensors, self.size)
         stored = {f"generator.{name}": tensor for name, tensor in tensors.items()}
-        return Content(images, class_labels(self.counts, images.device), stored=stored)
+        return Content(images, self.labels.cpu(), stored=stored)
 
 
 def own_codes(codes: Tensor, counts: Counts) -> Tensor:
@@ -226,14 +231,16 @@ def drawn_anew(synthetic: SyntheticSet, ipc: int | None, seed: int) -> Synthetic
         "seed": seed,
     }
     record["drawn"] = {"ipc": per_class, "seed": seed}
-    return SyntheticSet(images, class_labels(counts, images.device), synthetic.spec, record, stored=stored)
+    factor = int(stored.get("generator.factor", torch.tensor(1)))
+    labels = class_labels(tiled(counts, factor), images.device)
+    return SyntheticSet(images, labels, synthetic.spec, record, stored=stored)
 
 
 def decode_generator(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
     """The images of a stored generator, float32 (M, C, H, W) in normalised space.
 
     Args:
-        tensors: `codes`, `classes` (the projected ones), `counts` and folded weights.
+        tensors: `codes`, `classes` (the projected ones), `counts`, folded weights, and `factor` where there are tiles.
 
     Raises:
         BadInput: a shape or type that does not fit the others or `spec`.
@@ -249,8 +256,12 @@ def decode_generator(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
             raise BadInput(
                 f"the generator's {name} must be float32 {shape}, not {found.dtype} {tuple(found.shape)}"
             )
-    if unknown := sorted(set(tensors) - set(shapes) - {"counts"}):
+    if unknown := sorted(set(tensors) - set(shapes) - {"counts", "factor"}):
         raise BadInput(f"the generator has the unknown tensor {unknown[0]!r:.40}")
+    factor = tensors.get("factor", torch.tensor(1))
+    if factor.dtype != torch.int64 or factor.ndim:
+        raise BadInput("the generator's factor must be a single int64")
+    require_factor(int(factor), spec.height, spec.width)
     return _images(tensors, (spec.height, spec.width))
 
 
@@ -307,4 +318,5 @@ def _images(tensors: Mapping[str, Tensor], size: tuple[int, int]) -> Tensor:
         tensors["classes"][class_labels(counts, tensors["codes"].device)],
     )
     parts = zip(codes.split(_PASS), classes.split(_PASS), strict=True)
-    return torch.cat([generate(tensors, part, of, size) for part, of in parts])
+    factor = int(tensors.get("factor", torch.tensor(1)))
+    return torch.cat([enlarged_tiles(generate(tensors, part, of, size), factor) for part, of in parts])

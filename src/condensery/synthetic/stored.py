@@ -3,9 +3,6 @@
 A way of storing is a function from named tensors to images; the names begin with the way's own: "tiles.images" is the
 tensor `images` of the way "tiles". A way that has images or codes calls them so, one entry for each image that is
 stored. New ways are added to `DECODERS`.
-
-Source of tiles: Kim et al., "Dataset Condensation via Efficient Synthetic-Data Parameterization" (IDC), ICML 2022
-(arXiv 2205.14959), section 4, whose multi-formation is a factor of 2 with bilinear interpolation.
 """
 
 from __future__ import annotations
@@ -13,55 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from condensery.errors import BadInput
 from condensery.records import ImageSpec, SyntheticSet
 from condensery.synthetic.eight_bits import from_pixels
 from condensery.synthetic.generator import decode_generator
+from condensery.synthetic.low_resolution import enlarged_tiles
 
 Decoder = Callable[[Mapping[str, Tensor], ImageSpec], Tensor]
 """From tensors, named without the way's name, to images float32 (M, C, H, W) in normalised space."""
-
-
-def enlarged_tiles(images: Tensor, factor: int) -> Tensor:
-    """Each image cut into factor x factor tiles, and each tile enlarged to the size of an image.
-
-    Bilinear interpolation without aligned corners; differentiable.
-
-    Args:
-        images: float (S, C, H, W).
-
-    Returns:
-        (S * factor^2, C, H, W): tiles of an image stay together, row by row.
-
-    Raises:
-        BadInput: the factor does not divide the sides.
-    """
-    count, channels, height, width = images.shape
-    require_factor(factor, height, width)
-    rows, columns = height // factor, width // factor
-    tiles = images.reshape(count, channels, factor, rows, factor, columns)
-    tiles = tiles.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, rows, columns)
-    return enlarged(tiles, (height, width))
-
-
-def enlarged(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """`images` (N, C, h, w) at `size` (height, width), by bilinear interpolation without aligned corners."""
-    if images.shape[-2:] == size:
-        return images
-    return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
-
-
-def require_factor(factor: int, height: int, width: int) -> None:
-    """Raise BadInput if images of this size cannot be cut into factor x factor tiles."""
-    if factor < 1 or height % factor or width % factor:
-        fitting = [n for n in range(2, 9) if height % n == 0 and width % n == 0]
-        choices = f"choose {' or '.join(map(str, fitting))}" if fitting else "leave it out"
-        raise BadInput(
-            f"a factor of {factor} does not divide the sides of {height}x{width} images: {choices}"
-        )
 
 
 def _tiles(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
@@ -81,7 +39,8 @@ DECODERS: dict[str, Decoder] = {"generator": decode_generator, "pixels": from_pi
 """pixels: `images` uint8 (M, C, H, W), normalised with the set's mean and std; with `range` float32 (2,), the least
 and the greatest value in normalised space that 0 and 255 stand for. tiles: `images` float32 (S, C, H, W) in normalised
 space, or uint8 as for pixels, and `factor` int64 (), see `enlarged_tiles`. generator: `codes` float32 (S, D), `classes`
-float32 (classes, D), `counts` int64 (classes,) and the weights of a generator, see `condensery.synthetic.generator`."""
+float32 (classes, D), `counts` int64 (classes,), the weights of a generator, see `condensery.synthetic.generator`, and
+`factor` int64 () if its images are cut into tiles."""
 
 
 def decoded(stored: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:

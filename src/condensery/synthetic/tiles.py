@@ -19,9 +19,9 @@ from condensery.data.pool import ClassPool
 from condensery.errors import BadInput
 from condensery.rng import Rng
 from condensery.synthetic.learned import Content
+from condensery.synthetic.low_resolution import enlarged, enlarged_tiles, require_factor, tiled
 from condensery.synthetic.pixels import Pixels, class_labels, kept, labels_as_leaves, of_class, require_init
 from condensery.synthetic.starts import GIVEN, Start, joined_tiles, repeats_line
-from condensery.synthetic.stored import enlarged, enlarged_tiles, require_factor
 
 _LOOKED_AT = 1000
 
@@ -68,11 +68,6 @@ class Tiles:
         }
         images, labels = self.images.detach().cpu(), self.labels.cpu()
         return Content(images, labels, kept(self.targets), stored, self.training)
-
-
-def tiled(counts: Counts, factor: int) -> Counts:
-    """Images that so many stored ones make."""
-    return tuple(n * factor**2 for n in counts)
 
 
 def kept_detail(pixels: np.ndarray, factor: int) -> float:

@@ -81,7 +81,7 @@ class Guide:
         network = self.settings.build(self.pool.spec, Rng(0))
         return network.to(self.device).eval().requires_grad_(False)
 
-    def loss(self, teacher: nn.Module, images: Tensor, c: int, rng: Rng) -> Tensor:
-        """The weighted cross entropy () of random crops of images (N, C, H, W) of class `c`."""
+    def loss(self, teacher: nn.Module, images: Tensor, labels: Tensor, rng: Rng) -> Tensor:
+        """The weighted cross entropy () of random crops of images (N, C, H, W) of classes `labels` (N,)."""
         logits = teacher(random_crops(images, self.pool.spec.flip, rng))
-        return self.weight * F.cross_entropy(logits, logits.new_full((len(logits),), c, dtype=torch.long))
+        return self.weight * F.cross_entropy(logits, labels)
