@@ -33,7 +33,7 @@ def draw(
 
     Args:
         synthetic: the set, its file or its run folder.
-        ipc: images of each class; None for as many as the set has of each.
+        ipc: images to generate of each class, as for the run; None for as many as the set has of each.
         seed: of the codes; None for that of the set.
         out: a new folder for the result; None keeps it in memory.
         announce: called with lines of text for a person.
@@ -45,8 +45,9 @@ def draw(
         RunFolder(Path(out)).require_free()
     require_count("ipc", ipc)
     found = synthetic if isinstance(synthetic, SyntheticSet) else artifact.load(synthetic)
-    counts = found.counts if ipc is None else (ipc,) * found.spec.num_classes
-    taken = 4 * sum(counts) * math.prod(found.spec.shape)
+    counts = found.stored_counts if ipc is None else (ipc,) * found.spec.num_classes
+    each = len(found) // sum(found.stored_counts)  # tiles of a generated image
+    taken = 4 * each * sum(counts) * math.prod(found.spec.shape)
     require_memory(taken, f"{sum(counts):,} images of --ipc {ipc}", "draw fewer")
     made = drawn_anew(found, ipc, int(found.record.get("seed", 0)) if seed is None else seed)
     made.record["drawn"] |= {

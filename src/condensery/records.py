@@ -291,11 +291,14 @@ class SyntheticSet:
 
     @property
     def stored_counts(self) -> tuple[int, ...]:
-        """Images of each class that the file holds; those that it makes where it holds a generator.
+        """Images of each class that the file holds; those that are generated where it holds a generator.
 
         A class has its share of what is stored, at least one.
         """
-        return self.counts if self._generated else self._shares(self.stored_images)
+        if not self._generated:
+            return self._shares(self.stored_images)
+        factors = [int(tensor) for name, tensor in self.stored.items() if name.endswith(".factor")]
+        return self._shares(len(self) // (factors[0] ** 2 if factors else 1))
 
     @property
     def counts_of_equal_bytes(self) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from condensery.synthetic import (
     require_blocks,
 )
 from condensery.synthetic.generator import generate
+from condensery.synthetic.low_resolution import enlarged_tiles
 
 SPEC = ImageSpec(1, 12, 12, ("a", "b", "c"), (0.5,), (0.25,))
 
@@ -39,13 +40,13 @@ def trained_network(width: int = 4, blocks: int = 2, side: int = 12) -> Generato
     return network.eval()
 
 
-def make(counts: tuple[int, ...] = (2, 3, 1), own: bool = False) -> Generated:
+def make(counts: tuple[int, ...] = (2, 3, 1), own: bool = False, factor: int = 1) -> Generated:
     weights = trained_network().folded()
     codes = torch.randn(sum(counts) if own else max(counts), 5, generator=Rng(1).torch())
     for tensor in (codes, *weights.values()):
         tensor.requires_grad_()
     embeddings = nn.Embedding.from_pretrained(torch.randn(3, 6, generator=Rng(2).torch()))
-    return Generated(codes, weights, embeddings, counts, (12, 12), frozenset({"codes", *weights}))
+    return Generated(codes, weights, embeddings, counts, (12, 12), frozenset({"codes", *weights}), factor)
 
 
 def as_set(synthetic: Generated) -> SyntheticSet:
@@ -110,6 +111,24 @@ def test_classes_share_codes_or_have_their_own(own: bool) -> None:
     torch.testing.assert_close(images, expected)
 
 
+def test_images_are_cut_into_tiles(tmp_path: Path) -> None:
+    whole, synthetic = make(), make(factor=2)
+    images = enlarged_tiles(whole.images, 2)
+    assert torch.equal(synthetic.images, images)
+    assert synthetic.labels.tolist() == [0] * 8 + [1] * 12 + [2] * 4
+    torch.testing.assert_close(synthetic.of_class(1), images[8:20])
+    made = as_set(synthetic)
+    condensery.save(made, tmp_path / "set.safetensors")
+    again = condensery.load(tmp_path / "set.safetensors")
+    torch.testing.assert_close(again.images, images)
+    assert torch.equal(again.images, made.images) and int(again.stored["generator.factor"]) == 2
+    assert (len(again), again.stored_images, again.stored_counts) == (24, 3, (2, 3, 1))
+    assert drawn_anew(again, None, seed=5).counts == again.counts
+    fresh = drawn_anew(again, 4, seed=5)
+    assert fresh.counts == (16, 16, 16) and fresh.stored_counts == (4, 4, 4)
+    assert torch.equal(decoded(fresh.stored, SPEC), fresh.images)
+
+
 def test_gradients_reach_every_leaf() -> None:
     synthetic = make()
     synthetic.images.square().sum().backward()
@@ -155,25 +174,30 @@ def test_fresh_draws_are_another_set_that_says_so() -> None:
         drawn_anew(SyntheticSet(made.images, made.labels, SPEC), 4, seed=5)
 
 
+REPLACED = {
+    "counts": ("counts", torch.tensor([2, 3])),
+    "too many": ("counts", torch.tensor([2, 10**12, 1])),
+    "negative": ("counts", torch.tensor([3, -2, 1])),
+    "factor": ("factor", torch.tensor(5)),
+    "factors": ("factor", torch.tensor([2, 2])),
+    "extra": ("more", torch.zeros(1)),
+}
+
+
 def tamper(stored: dict[str, Any], change: str) -> dict[str, Any]:
     stored = dict(stored)
+    if change in REPLACED:
+        name, value = REPLACED[change]
+        stored[f"generator.{name}"] = value
     match change:
         case "classes":
             stored["generator.classes"] = stored["generator.classes"][:2]
-        case "counts":
-            stored["generator.counts"] = torch.tensor([2, 3])
-        case "too many":
-            stored["generator.counts"] = torch.tensor([2, 10**12, 1])
-        case "negative":
-            stored["generator.counts"] = torch.tensor([3, -2, 1])
         case "kernel":
             stored["generator.layers.1.weight"] = stored["generator.layers.1.weight"][:, :3]
         case "missing":
             del stored["generator.layers.2.bias"]
         case "half":
             stored["generator.input.bias"] = stored["generator.input.bias"].half()
-        case "extra":
-            stored["generator.more"] = torch.zeros(1)
         case "deep":
             for i in range(4, 10):
                 stored[f"generator.layers.{i}.weight"] = stored["generator.layers.0.weight"]
@@ -196,6 +220,8 @@ def tamper(stored: dict[str, Any], change: str) -> dict[str, Any]:
         ("extra", "unknown tensor 'more'"),
         ("deep", "5 blocks makes 32 pixels or more"),
         ("flat", "codes have two dimensions"),
+        ("factor", "a factor of 5 does not divide the sides of 12x12 images"),
+        ("factors", "the generator's factor must be a single int64"),
     ],
 )
 def test_a_generator_that_does_not_fit_is_refused(change: str, message: str) -> None:

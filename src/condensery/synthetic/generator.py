@@ -208,7 +208,7 @@ def own_codes(codes: Tensor, counts: Counts) -> Tensor:
 
 
 def drawn_anew(synthetic: SyntheticSet, ipc: int | None, seed: int) -> SyntheticSet:
-    """Another set of the same generator: `ipc` images of each class from fresh standard normal codes.
+    """Another set of the same generator: `ipc` images are generated of each class, from fresh standard normal codes.
 
     None for as many as the set has of each. The record says so: it is no result of the method, whose images are those
     of the file, and what is known of those (accuracies, labels, loss) is left out.
@@ -218,7 +218,7 @@ def drawn_anew(synthetic: SyntheticSet, ipc: int | None, seed: int) -> Synthetic
     """
     if "generator.codes" not in synthetic.stored:
         raise BadInput("the set stores its images themselves: only a generator can be drawn from anew")
-    counts = synthetic.counts if ipc is None else (ipc,) * synthetic.spec.num_classes
+    counts = synthetic.stored_counts if ipc is None else (ipc,) * synthetic.spec.num_classes
     length = synthetic.stored["generator.codes"].shape[1]
     codes = torch.randn(sum(counts), length, generator=Rng(seed).fork("drawn anew").torch())
     stored = {**synthetic.stored, "generator.codes": codes, "generator.counts": torch.tensor(counts)}
