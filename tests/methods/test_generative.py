@@ -24,7 +24,7 @@ from condensery.methods.adversary import balance, codes_for, drawn_images
 from condensery.methods.associates import Eye, divided
 from condensery.methods.generative import Generative
 from condensery.pretraining import FeatureDiscriminator, ImageDiscriminator
-from condensery.synthetic import Generated
+from condensery.synthetic import Generated, own_codes
 from condensery.teaching import teacher_network
 from condensery.teaching.classes import class_means, standardised
 
@@ -274,12 +274,16 @@ def test_many_classes_and_codes_are_drawn(make_task: Maker) -> None:
     synthetic = generated(begin(make_task(ipc=4), **ONE_HOT)[1])
     drawn = drawn_images(synthetic, 2, 3, Rng(0))
     assert drawn.labels.tolist() == [drawn.classes[0]] * 3 + [drawn.classes[1]] * 3
-    assert torch.equal(drawn.codes, synthetic.codes[drawn.numbers.flatten()])
+    codes = own_codes(synthetic.codes, synthetic.counts)[drawn.places]
+    assert torch.equal(codes, synthetic.codes[drawn.numbers.flatten()])
     assert all(len(numbers.unique()) == 3 for numbers in drawn.numbers)
     chosen = {tuple(drawn_images(synthetic, 2, 3, Rng(k)).classes) for k in range(20)}
     assert chosen == {(0, 1), (0, 2), (1, 2)}
     every = drawn_images(synthetic, 9, 9, Rng(0))
-    torch.testing.assert_close(synthetic.of_codes(every.codes, every.labels), synthetic.images)
+    torch.testing.assert_close(
+        synthetic.of_codes(own_codes(synthetic.codes, synthetic.counts)[every.places], every.labels),
+        synthetic.images,
+    )
 
 
 def test_clusters_divide_the_images_of_a_class(make_task: Maker) -> None:
@@ -335,6 +339,30 @@ def test_classes_can_be_matched_as_a_whole(make_task: Maker) -> None:
         ]
     torch.testing.assert_close(found["layers"], gaps[0].mean() + gaps[1].mean())
     torch.testing.assert_close(found["last"], gaps[1].mean())
+
+
+def test_losses_of_classes_add_up_to_those_of_all(make_task: Maker) -> None:
+    """Without losses that join classes the step goes class by class, with the same sum; tiles are four to a code."""
+    task = make_task(ipc=2)
+    apart: dict[str, Any] = {"adversarial_weight": 0.0, "class_weight": 0.0, "inter_weight": 0.0}
+    method, state = begin(task, **ONE_HOT, **apart, factor=2, associates="class")
+    terms = [term.detach() for term in method.terms(task, state, RNG)]
+    found = method.losses(task, state, RNG)
+    assert len(terms) == 3 and set(found) == {"match", "intra"}
+    torch.testing.assert_close(sum(terms), 100 * found["match"].detach() + found["intra"].detach())
+    (whole,) = quick(**ONE_HOT, factor=2).terms(task, state, RNG)
+    assert float(whole.detach()) > 0 and len(state.synthetic.images) == 24
+
+
+def test_a_teacher_says_what_images_are(make_task: Maker) -> None:
+    """Its cross entropy on random crops falls as the images are learned."""
+    task = make_task(ipc=2)
+    alone = {f"{name}_weight": 0.0 for name in ("adversarial", "class", "match", "intra", "inter")}
+    settings: dict[str, Any] = {**ONE_HOT, **alone, "optimizer": "adam", "teacher_weight": 1.0}
+    method, state = begin(task, **settings)
+    assert "a teacher (convnet+norm=batch+width=32) takes part" in method.check(task)[-1]
+    losses = [loss for _state, loss in driver.trajectory(method, task, state, RNG, 12)]
+    assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
 
 
 def test_an_inversion_fits_real_images(

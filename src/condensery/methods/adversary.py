@@ -107,13 +107,20 @@ class Drawn:
         classes: those that were drawn, ascending.
         numbers: int64 (classes, n), which of its class's images each is.
         labels: int64 (N,), on the device.
-        codes: (N, code_length), or fewer where each makes the tiles of several images.
+        places: int64 (N,), on the device, of the image's code among those of all images; fewer where a code makes the
+            tiles of several images.
     """
 
     classes: list[int]
     numbers: Tensor
     labels: Tensor
-    codes: Tensor
+    places: Tensor
+
+    def by_class(self) -> list[Drawn]:
+        """Those of each class alone."""
+        count = len(self.classes)
+        parts = self.numbers.split(1), self.labels.chunk(count), self.places.chunk(count)
+        return [Drawn([c], *part) for c, *part in zip(self.classes, *parts, strict=True)]
 
 
 def drawn_images(synthetic: Generated, class_batch: int, code_batch: int, rng: Rng) -> Drawn:
@@ -125,10 +132,10 @@ def drawn_images(synthetic: Generated, class_batch: int, code_batch: int, rng: R
         [_some(torch.arange(int(counts[c])), per_class, rng.fork("codes", int(c))) for c in classes]
     )
     device, starts = synthetic.codes.device, (counts.cumsum(0) - counts)[classes]
-    codes = own_codes(synthetic.codes, synthetic.counts)[(starts[:, None] + numbers).flatten().to(device)]
+    places = (starts[:, None] + numbers).flatten().to(device)
     each = synthetic.factor**2
     numbers = (numbers[:, :, None] * each + torch.arange(each)).flatten(1)
-    return Drawn(classes.tolist(), numbers, classes.repeat_interleave(per_class * each).to(device), codes)
+    return Drawn(classes.tolist(), numbers, classes.repeat_interleave(per_class * each).to(device), places)
 
 
 def _some(values: Tensor, count: int, rng: Rng) -> Tensor:

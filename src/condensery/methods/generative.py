@@ -46,6 +46,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import ClassVar, cast
 
 import torch
@@ -57,6 +58,7 @@ from condensery.matching.relations import inter_class, intra_class, mean_distanc
 from condensery.method import Preparation, State, Task
 from condensery.methods.adversary import (
     BETAS,
+    Drawn,
     codes_for,
     drawn_images,
     new_discriminator,
@@ -67,7 +69,7 @@ from condensery.methods.generative_settings import GenerativeSettings
 from condensery.optimizers import Adam
 from condensery.pretraining import GeneratorTraining, Inversion, generator_loss, joined
 from condensery.rng import Rng
-from condensery.synthetic import Generated
+from condensery.synthetic import Generated, own_codes
 from condensery.synthetic.low_resolution import tiled
 from condensery.teaching import teacher_network, teacher_preparation
 from condensery.teaching.classes import standardised
@@ -116,17 +118,24 @@ class Generative(GenerativeSettings):
         left = max(0.0, 1 - state.step / (task.steps or self.steps(task.ipc)))
         for group in state.optimizers["synthetic"].param_groups:
             group["lr"] = group["initial_lr"] * left
-        found = self.losses(task, state, rng)
-        yield torch.stack([self._weights[name] * loss for name, loss in found.items()]).sum()
+        drawn = self._drawn(state, rng)
+        joint = self.inter_weight or self.adversarial_weight or self.class_weight
+        parts = [drawn] if joint else drawn.by_class()  # which takes less memory
+        for part in parts:
+            found = self.losses(task, state, rng, part)
+            weighted = torch.stack([self._weights[name] * loss for name, loss in found.items()])
+            yield weighted.sum() / len(parts)
 
-    def losses(self, task: Task, state: State, rng: Rng) -> dict[str, Tensor]:
-        """The losses of this step by name, not weighted; without those whose weight is 0."""
+    def losses(self, task: Task, state: State, rng: Rng, drawn: Drawn | None = None) -> dict[str, Tensor]:
+        """The losses of this step by name, not weighted; without those whose weight is 0.
+
+        Args:
+            drawn: the images that they are of; None for all of this step.
+        """
         synthetic, augmentation = cast(Generated, state.synthetic), self._augmentation(task)
-        drawn = drawn_images(synthetic, self.class_batch, self.code_batch, rng)
-        codes, labels, classes = drawn.codes, drawn.labels, len(drawn.classes)
-        if self.codes != "learned":
-            codes = self._random_codes(len(codes), rng.fork("random codes")).to(task.device)
-        images = synthetic.of_codes(codes, labels[:: self.factor**2])
+        drawn = drawn or self._drawn(state, rng)
+        labels, classes = drawn.labels, len(drawn.classes)
+        images = synthetic.of_codes(self._codes_of(synthetic, drawn, rng), labels[:: self.factor**2])
         size = (task.spec.height, task.spec.width)
         parameters = augmentation.sample(rng.fork("augmentation"), size)
         logits = self.matched == "logits"
@@ -138,16 +147,27 @@ class Generative(GenerativeSettings):
         features = layers[-1].view(classes, -1, layers[-1].shape[1])  # (classes, n, D)
         centres = associates[-1].view(features.shape).mean(1)  # (classes, D), of real images
         judged = images if self.judged == "pixels" else layers[-1]
-        source, said = state.networks["discriminator"](judged, state.networks["embeddings"](labels))
         targets = state.memory["soft labels"][labels] if "soft labels" in state.memory else labels
-        scale = mean_distance(centres).clamp(min=1e-6)
+
+        @cache
+        def said() -> tuple[Tensor, Tensor]:
+            return state.networks["discriminator"](judged, state.networks["embeddings"](labels))
+
+        def between() -> Tensor:
+            scale = mean_distance(centres).clamp(min=1e-6)
+            return inter_class(features.mean(1) / scale, self.margin)
+
+        def taught() -> Tensor:
+            crops = rng.fork("teacher", *drawn.classes)
+            return self._guide(task).loss(state.prepared, images, labels, crops)
+
         found = {
-            "adversarial": lambda: generator_loss(source),
-            "class": lambda: F.cross_entropy(said, targets),
+            "adversarial": lambda: generator_loss(said()[0]),
+            "class": lambda: F.cross_entropy(said()[1], targets),
             "match": lambda: layer_gap(*matched),
             "intra": lambda: intra_class(features, centres, self.temperature, self.centre == "class"),
-            "inter": lambda: inter_class(features.mean(1) / scale, self.margin),
-            "teacher": lambda: self._guide(task).loss(state.prepared, images, labels, rng.fork("teacher")),
+            "inter": between,
+            "teacher": taught,
         }
         return {name: found[name]() for name, weight in self._weights.items() if weight}
 
@@ -168,6 +188,16 @@ class Generative(GenerativeSettings):
         network = task.new_network(rng.fork("network"))
         self._renew(task, state, network, rng)
         return self._with_network(task, state.next(), network, rng)
+
+    def _drawn(self, state: State, rng: Rng) -> Drawn:
+        """The synthetic images of this step."""
+        return drawn_images(cast(Generated, state.synthetic), self.class_batch, self.code_batch, rng)
+
+    def _codes_of(self, synthetic: Generated, drawn: Drawn, rng: Rng) -> Tensor:
+        if self.codes == "learned":
+            return own_codes(synthetic.codes, synthetic.counts)[drawn.places]
+        fresh = self._random_codes(len(drawn.places), rng.fork("random codes", *drawn.classes))
+        return fresh.to(synthetic.codes)
 
     def _matched(
         self, layers: list[Tensor], associates: list[Tensor], classes: int
@@ -207,7 +237,6 @@ class Generative(GenerativeSettings):
         return divided(task, tiled(task.counts, self.factor), teacher, rng)
 
     def _guide_network(self, task: Task) -> nn.Module | None:
-        """That which the images are to be known to."""
         return self._guide(task).teacher()
 
     # ---- what is trained along
