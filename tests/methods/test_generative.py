@@ -359,6 +359,7 @@ def test_a_teacher_says_what_images_are(make_task: Maker) -> None:
     task = make_task(ipc=2)
     alone = {f"{name}_weight": 0.0 for name in ("adversarial", "class", "match", "intra", "inter")}
     settings: dict[str, Any] = {**ONE_HOT, **alone, "optimizer": "adam", "teacher_weight": 1.0}
+    settings |= {"generator_lr": 0.02, "code_lr": 0.1}
     method, state = begin(task, **settings)
     assert "a teacher (convnet+norm=batch+width=32) takes part" in method.check(task)[-1]
     losses = [loss for _state, loss in driver.trajectory(method, task, state, RNG, 12)]

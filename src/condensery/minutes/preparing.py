@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import fields, replace
 from typing import Any
@@ -85,8 +86,10 @@ class Preparing:
     def text(self, rung: Rung) -> str:
         """How many of what, such as "4 experts"; "" for nothing."""
         needed = self.needed(rung)
-        parts = needed.parts if needed else ()
-        return " and ".join(count(len(part.missing), part.piece) for part in parts if part.missing)
+        pieces = Counter[str]()
+        for part in needed.parts if needed else ():
+            pieces[part.piece] += len(part.missing)
+        return " and ".join(count(number, piece) for piece, number in pieces.items() if number)
 
     def fitting(self, rung: Rung, fixed: Collection[str], most: float) -> tuple[Rung, float]:
         """The rung with as much of this as fits into `most` seconds, or else with the least; and its seconds."""
