@@ -49,7 +49,15 @@ LONGER = {"generator_width": 32, "training_steps": 2500}
 PLAIN: dict[str, Any] = {"projection": "default"}
 LAST = {"associates": "class", "matched": "last", "augmentation": "auto"}
 ALONE = {"adversarial_weight": 0.0, "class_weight": 0.0, "intra_weight": 0.0, "inter_weight": 0.0}
-INVERTED: dict[str, Any] = {"inversion_steps": 1000, "code_lr": 0.003, "generator_lr": 0.0003, "steps": 300}
+TILES: dict[str, Any] = {
+    **LAST,
+    **ALONE,
+    "condition": "one-hot",
+    "network_updates": 1,
+    "real_batch": 64,
+    "factor": 2,
+    "inversion_steps": 1000,
+}
 FASTER = {**LAST, **PLAIN, **ALONE, "network_updates": 1, "generator_lr": 0.003, "code_lr": 0.03}
 
 TRIED: dict[str, dict[str, dict[str, Any]]] = {
@@ -105,15 +113,14 @@ TRIED: dict[str, dict[str, dict[str, Any]]] = {
         "balanced; 1000 GAN steps": {**LAST, **ALONE, "network_updates": 1, "gan_steps": 1000},
         "balanced; own codes": {**LAST, **ALONE, "network_updates": 1, "codebook": "own"},
         "balanced; 64 wide": {**LAST, **ALONE, "network_updates": 1, "generator_width": 64},
-        "1000 steps of inversion": {**LAST, **ALONE, **INVERTED, "network_updates": 1},
-        "1000 steps of inversion; tiles": {**LAST, **ALONE, **INVERTED, "network_updates": 1, "factor": 2},
-        "1000 steps of inversion; tiles; teacher": {
-            **LAST,
-            **ALONE,
-            **INVERTED,
-            "network_updates": 1,
-            "factor": 2,
-            "teacher_weight": 0.2,
+        "tiles; a teacher": {**TILES, "teacher_weight": 0.5, "steps": 400},
+        "tiles; own codes; low rates": {
+            **TILES,
+            "codebook": "own",
+            "inversion_steps": 2000,
+            "generator_lr": 0.0001,
+            "code_lr": 0.001,
+            "steps": 300,
         },
     },
 }
