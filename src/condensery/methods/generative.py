@@ -46,7 +46,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from typing import ClassVar, cast
 
 import torch
@@ -132,44 +131,32 @@ class Generative(GenerativeSettings):
         Args:
             drawn: the images that they are of; None for all of this step.
         """
-        synthetic, augmentation = cast(Generated, state.synthetic), self._augmentation(task)
         drawn = drawn or self._drawn(state, rng)
-        labels, classes = drawn.labels, len(drawn.classes)
+        synthetic, labels = cast(Generated, state.synthetic), drawn.labels
         images = synthetic.of_codes(self._codes_of(synthetic, drawn, rng), labels[:: self.factor**2])
-        size = (task.spec.height, task.spec.width)
-        parameters = augmentation.sample(rng.fork("augmentation"), size)
-        logits = self.matched == "logits"
-        eye = Eye(task, state.networks["network"].eval(), augmentation, parameters, logits)
-        layers = eye.layers(images)
-        clusters = state.memory.get("clusters") if self.associates == "clusters" else None
-        associates = eye.associates(drawn, self.real_batch, clusters, rng, joint=self.associates == "class")
-        matched = self._matched(layers, associates, classes)
-        features = layers[-1].view(classes, -1, layers[-1].shape[1])  # (classes, n, D)
+        layers, associates = self._seen(task, state, images, drawn, rng)
+        matched = self._matched(layers, associates, len(drawn.classes))
+        features = layers[-1].view(len(drawn.classes), -1, layers[-1].shape[1])  # (classes, n, D)
         centres = associates[-1].view(features.shape).mean(1)  # (classes, D), of real images
-        judged = images if self.judged == "pixels" else layers[-1]
-        targets = state.memory["soft labels"][labels] if "soft labels" in state.memory else labels
-
-        @cache
-        def said() -> tuple[Tensor, Tensor]:
-            return state.networks["discriminator"](judged, state.networks["embeddings"](labels))
-
-        def between() -> Tensor:
-            scale = mean_distance(centres).clamp(min=1e-6)
-            return inter_class(features.mean(1) / scale, self.margin)
-
-        def taught() -> Tensor:
-            crops = rng.fork("teacher", *drawn.classes)
-            return self._guide(task).loss(state.prepared, images, labels, crops)
-
-        found = {
-            "adversarial": lambda: generator_loss(said()[0]),
-            "class": lambda: F.cross_entropy(said()[1], targets),
+        judged, crops = images if self.judged == "pixels" else layers[-1], rng.fork("teacher", *drawn.classes)
+        scale = mean_distance(centres).clamp(min=1e-6) if self.inter_weight else 1.0
+        others = {
             "match": lambda: layer_gap(*matched),
             "intra": lambda: intra_class(features, centres, self.temperature, self.centre == "class"),
-            "inter": between,
-            "teacher": taught,
+            "inter": lambda: inter_class(features.mean(1) / scale, self.margin),
+            "teacher": lambda: self._guide(task).loss(state.prepared, images, labels, crops),
         }
-        return {name: found[name]() for name, weight in self._weights.items() if weight}
+        found = self._discriminated(state, judged, labels)
+        return found | {name: loss() for name, loss in others.items() if self._weights[name]}
+
+    def _discriminated(self, state: State, judged: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The losses by the discriminator and its classifier."""
+        if not (self.adversarial_weight or self.class_weight):
+            return {}
+        source, said = state.networks["discriminator"](judged, state.networks["embeddings"](labels))
+        targets = state.memory["soft labels"][labels] if "soft labels" in state.memory else labels
+        found = {"adversarial": generator_loss(source), "class": F.cross_entropy(said, targets)}
+        return {name: loss for name, loss in found.items() if self._weights[name]}
 
     def advance(self, task: Task, state: State, rng: Rng) -> State:
         real, labels = task.real_batch(self.network_batch, rng)
@@ -199,6 +186,18 @@ class Generative(GenerativeSettings):
         fresh = self._random_codes(len(drawn.places), rng.fork("random codes", *drawn.classes))
         return fresh.to(synthetic.codes)
 
+    def _seen(
+        self, task: Task, state: State, images: Tensor, drawn: Drawn, rng: Rng
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Features of each layer (N, D): of the images, and the means of the real ones of each."""
+        augmentation, size = self._augmentation(task), (task.spec.height, task.spec.width)
+        parameters = augmentation.sample(rng.fork("augmentation"), size)
+        network = state.networks["network"].eval()
+        eye = Eye(task, network, augmentation, parameters, self.matched == "logits")
+        clusters = state.memory.get("clusters") if self.associates == "clusters" else None
+        joint = self.associates == "class"
+        return eye.layers(images), eye.associates(drawn, self.real_batch, clusters, rng, joint=joint)
+
     def _matched(
         self, layers: list[Tensor], associates: list[Tensor], classes: int
     ) -> tuple[list[Tensor], list[Tensor]]:
@@ -215,8 +214,6 @@ class Generative(GenerativeSettings):
             return sides
         ours, real = ([side.unflatten(0, (classes, -1)).mean(1) for side in both] for both in sides)
         return ours, real
-
-    # ---- what is made first
 
     def _inverting(self, task: Task, rng: Rng) -> GeneratorTraining:
         """The inversion, whose targets are the real images nearest to the means of their class's clusters."""
