@@ -85,8 +85,6 @@ class Generative(GenerativeSettings):
     )
 
     def preparation(self, task: Task, rng: Rng) -> Preparation | None:
-        if not self.gan_steps:
-            return None
         teacher = (
             teacher_preparation(task.pool, self._teacher(task), task.device) if self._taught(task) else None
         )
@@ -292,6 +290,9 @@ class Generative(GenerativeSettings):
 @dataclass(frozen=True)
 class _WithStandIn(Generative):
     """For estimates: steps that cost the same, without a trained teacher."""
+
+    def preparation(self, task: Task, rng: Rng) -> Preparation | None:
+        return None
 
     def _guide_network(self, task: Task) -> nn.Module | None:
         return self._guide(task).stand_in() if self.teacher_weight else None
