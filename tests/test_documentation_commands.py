@@ -37,7 +37,7 @@ TEACHER = f"--teacher={NARROW}+norm=batch --teacher-epochs=20"
 FIELDS = {  # what makes a method quick
     "dm": "--trained-networks=1 --trained-epochs=1",
     "mtt": "--experts=1 --max-start-epoch=1 --syn-steps=2 --expert-epochs=1",
-    "generative": "--gan-steps=2 --generator-width=8 --code-length=8 --teacher-epochs=20",
+    "generative": "--gan-steps=2 --inversion-steps=2 --generator-width=8 --code-length=8 --teacher-epochs=20",
     "gtn": "--generator-width=8 --code-length=8",
     "patches": TEACHER,
     "dd": "--passes=1",
