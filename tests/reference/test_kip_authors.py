@@ -43,7 +43,7 @@ class NoPool:
 def test_three_updates(labels: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Theirs number the updates from 1 where JAX's Adam numbers from 0: an update of nothing comes before ours.
 
-    Nine digits of losses and eight of images are what a ridge of 1e-6 leaves of sixteen.
+    Eight digits are what a ridge of 1e-6 leaves of sixteen; the ninth differs between processors.
     """
 
     def real(self: Task, count: int, rng: Rng) -> tuple[Tensor, Tensor]:
@@ -63,7 +63,7 @@ def test_three_updates(labels: str, monkeypatch: pytest.MonkeyPatch) -> None:
     task = Task(NoPool(), resolve("convnet"), counts, CPU)  # type: ignore[arg-type]
     for loss in THEIRS[labels]["losses"]:
         state, found = driver.advance(method, task, state, RNG)
-        assert found == pytest.approx(loss, rel=1e-9)
+        assert found == pytest.approx(loss, rel=1e-8)
     for ours, name in ((images, "images"), (targets, "targets")):
         theirs = torch.tensor(THEIRS[labels][name], dtype=torch.float64)
         torch.testing.assert_close(ours.detach().flatten(), theirs.flatten(), rtol=1e-7, atol=1e-8)
