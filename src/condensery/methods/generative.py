@@ -100,9 +100,10 @@ class Generative(GenerativeSettings):
         known = self._known(task)
         gan = self._training(task, rng).trained()
         embeddings = nn.Embedding.from_pretrained(self._embeddings(task, known), freeze=True)
-        synthetic = self._generated(task, gan.networks["average"], embeddings, rng.fork("codebook"))
         if self.inversion_steps:
             synthetic = cast(Inversion, self._inverting(task, rng).trained()).synthetic
+        else:
+            synthetic = self._generated(task, gan.networks["average"], embeddings, rng.fork("codebook"))
         networks = {"discriminator": gan.networks["discriminator"], "embeddings": embeddings}
         memory = {"soft labels": known.probabilities} if known and self._soft(task) else {}
         if self._divides:

@@ -40,6 +40,7 @@ class GenerativeSettings:
 
     name: ClassVar[str]
     scheduled: ClassVar[bool] = True
+    later_fields: ClassVar[tuple[str, ...]] = ("factor", "teacher_weight")
 
     iterations: int = 20_000
     """updates of codebook and generator"""
@@ -212,21 +213,12 @@ class GenerativeSettings:
         """
 
         def make() -> Inversion:
-            return Inversion(synthetic(), targets(), steps=self.inversion_steps, **_INVERSION_LR)
+            return Inversion(synthetic(), targets, steps=self.inversion_steps, **_INVERSION_LR)
 
         gan, plays = self._training(task, rng), ("factor", "codebook", "generator", "condition")
         words = ("inversion", gan.folder.name, str(task.counts), *(str(getattr(self, f)) for f in plays))
-        cost = float(sum(task.counts))
-        return GeneratorTraining(
-            task,
-            make,
-            steps=self.inversion_steps,
-            batch=1,
-            words=words,
-            rng=rng,
-            width=self.generator_width,
-            cost=cost,
-        )
+        sizes = {"steps": self.inversion_steps, "batch": 1, "width": self.generator_width}
+        return GeneratorTraining(task, make, words=words, rng=rng, cost=float(sum(task.counts)), **sizes)
 
     def _generated(self, task: Task, network: nn.Module, embeddings: nn.Embedding, rng: Rng) -> Generated:
         """The set as it begins: random codes and the pretrained generator."""

@@ -6,6 +6,9 @@ Gradient descent on the squared distance, as Zhao and Bilen, "Synthesizing Infor
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,15 +23,22 @@ class Inversion:
 
     Args:
         synthetic: as it begins. Its leaves are learned in place.
-        targets: real images (M, C, H, W), one for each of its images.
+        targets: gives real images (M, C, H, W), one for each of its images; asked once, before the first update.
         code_lr, generator_lr: learning rates of Adam at first; they fall to 0 in a straight line.
         steps: of the whole inversion.
     """
 
     def __init__(
-        self, synthetic: Generated, targets: Tensor, *, code_lr: float, generator_lr: float, steps: int
+        self,
+        synthetic: Generated,
+        targets: Callable[[], Tensor],
+        *,
+        code_lr: float,
+        generator_lr: float,
+        steps: int,
     ) -> None:
-        self.synthetic, self.targets, self.steps = synthetic, targets, steps
+        self.synthetic, self.steps = synthetic, steps
+        self._targets = cache(targets)
         learned = _Leaves(synthetic.leaves())
         groups = [
             {"params": [leaf], "lr": rate, "initial_lr": rate}
@@ -44,7 +54,7 @@ class Inversion:
         optimizer = self.optimizers["learned"]
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * (1 - int(self._done) / self.steps)
-        loss = F.mse_loss(self.synthetic.images, self.targets)
+        loss = F.mse_loss(self.synthetic.images, self._targets())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
