@@ -121,20 +121,28 @@ def test_tiles_that_cannot_be_are_left_out_and_said() -> None:
     assert "8x9 pixels do not divide by 2" in str(with_tiles_that_suit(chosen, odd, 1)[1])
 
 
-def test_many_tiles_are_for_images_that_keep_their_detail() -> None:
-    rows = np.linspace(0, 255, 32, dtype=np.uint8)
-    smooth = np.tile(rows[:, None, None], (20, 1, 32, 1))
-    stripes = np.tile(np.uint8([[0], [255]] * 16)[:, None], (20, 1, 32, 1))
-    for pixels, factor in ((smooth, 4), (stripes, 2)):
-        all_of_it = {"factor": 4, "teacher_weight": 1.0}
-        chosen, said = with_tiles_that_suit(all_of_it, images_of(pixels), 1, "noise")
-        assert chosen == (all_of_it if factor == 4 else {"factor": 2}) and (said is None) == (factor == 4)
-    assert (
-        "no tiles of 4x4: they keep 0% of the detail of these images, and 70% is wanted; no teacher"
-        in str(said)
-    )
-    chosen_by_somebody = with_tiles_that_suit({"teacher_weight": 1.0}, images_of(smooth), 1, "noise")
-    assert chosen_by_somebody == ({}, None)
+def test_many_tiles_and_a_teacher_are_for_images_that_keep_their_detail() -> None:
+    rows = np.linspace(0, 255, 34, dtype=np.uint8)
+    smooth = images_of(np.tile(rows[:32, None, None], (20, 1, 32, 1)))
+    stripes = images_of(np.tile(np.uint8([[0], [255]] * 16)[:, None], (20, 1, 32, 1)))
+    all_of_it = {"factor": 4, "teacher_weight": 1.0}
+    assert with_tiles_that_suit(all_of_it, smooth, 1, "noise") == (all_of_it, None)
+    lost = "tiles of 4x4 keep 0% of the detail of these images, and 70% is wanted"
+    said = f"no tiles of 4x4: {lost}; no teacher either"
+    assert with_tiles_that_suit(all_of_it, stripes, 1, "noise") == ({"factor": 2}, said)
+    fewer = {"factor": 2, "teacher_weight": 1.0}
+    assert with_tiles_that_suit(fewer, smooth, 1, "noise") == (fewer, None)
+    said = f"no teacher, which would gain nothing: {lost}"
+    assert with_tiles_that_suit(fewer, stripes, 1, "noise") == ({"factor": 2}, said)
+    odd = images_of(np.tile(rows[:, None, None], (20, 1, 34, 1)))  # 34 does not divide by 4
+    assert with_tiles_that_suit(fewer, odd, 1, "noise") == (fewer, None)
+
+
+def test_without_tiles_there_is_no_teacher() -> None:
+    few = images_of(np.tile(np.linspace(0, 255, 32, dtype=np.uint8)[:, None, None], (6, 1, 32, 1)))
+    chosen, said = with_tiles_that_suit({"factor": 2, "teacher_weight": 1.0}, few, 1)
+    assert chosen == {"factor": 1} and str(said).endswith("one has 3; no teacher either")
+    assert with_tiles_that_suit({"teacher_weight": 1.0}, few, 1) == ({}, None)  # somebody chose the tiles
 
 
 def test_an_unknown_preset_is_refused_with_the_nearest() -> None:

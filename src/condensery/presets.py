@@ -27,7 +27,8 @@ from condensery.text import count
 PRESETS = ("fast", "paper")
 _CONDITIONS = ("data", "network", "ipc", "least_ipc", "most_ipc", "least_side", "when")
 LEAST_DETAIL = 0.7
-"""Of the variance within images, what tiles beyond 2x2 must keep to be worth their number (benchmarks/README.md)."""
+"""Of the variance within images, what 4x4 tiles must keep to be worth their number (benchmarks/README.md)."""
+_MANY = 4  # tiles along a side, of which the detail is measured
 _NOTHING: Mapping[str, Any] = {}
 _OF_DATA = ("whitening",)  # options of the images, not of a method
 
@@ -120,7 +121,8 @@ def with_tiles_that_suit(
 ) -> tuple[dict[str, Any], str | None]:
     """What a preset chose, with fewer tiles to an image where these images ask for it, and a line that says so.
 
-    Without the tiles of the preset there is no teacher either: DM gains nothing by it then (benchmarks/README.md).
+    A teacher stays where there are tiles, and where images keep their detail in 16: without, DM gains nothing by it
+    (benchmarks/README.md).
 
     Args:
         init: what the method starts from.
@@ -130,9 +132,15 @@ def with_tiles_that_suit(
         reasons.append(f"no tiles of {factor}x{factor}: {reason}")
         factor //= 2
     found = {**chosen, "factor": factor} if reasons else {**chosen}
-    as_preset = "factor" in chosen and not reasons
-    if not as_preset and found.pop("teacher_weight", None) and reasons:
-        reasons.append("no teacher either")
+    if found.get("teacher_weight"):
+        if factor == 1:
+            del found["teacher_weight"]
+            reasons += ["no teacher either"] if reasons else []
+        elif reason := _too_fine(images):
+            del found["teacher_weight"]
+            reasons.append(
+                "no teacher either" if reasons else f"no teacher, which would gain nothing: {reason}"
+            )
     return found, "; ".join(reasons) or None
 
 
@@ -144,9 +152,15 @@ def _against_tiles(factor: int, images: ImageData, ipc: int, init: str) -> str |
     least = int(np.bincount(images.train.labels, minlength=spec.num_classes).min())
     if init == "real" and ipc * factor**2 > least:
         return f"{ipc * factor**2} real images of each class are needed, and one has {least}"
-    if factor > 2 and (kept := kept_detail(images.train.pixels, factor)) < LEAST_DETAIL:
-        return f"they keep {kept:.0%} of the detail of these images, and {LEAST_DETAIL:.0%} is wanted"
-    return None
+    return _too_fine(images) if factor > 2 else None
+
+
+def _too_fine(images: ImageData) -> str | None:
+    """Why 16 tiles to an image are not worth their number; None if they are."""
+    kept = kept_detail(images.train.pixels, _MANY)
+    if kept >= LEAST_DETAIL:
+        return None
+    return f"tiles of {_MANY}x{_MANY} keep {kept:.0%} of the detail of these images, and {LEAST_DETAIL:.0%} is wanted"
 
 
 def preset_fields(method: str) -> set[str]:

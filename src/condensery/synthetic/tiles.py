@@ -75,9 +75,10 @@ def kept_detail(pixels: np.ndarray, factor: int) -> float:
 
     Args:
         pixels: uint8 (N, H, W, C), of which at most 1,000 images are looked at, spread over all.
-        factor: divides H and W.
+        factor: of sides that it does not divide, the last few pixels are left out.
     """
-    some = pixels[:: -(-len(pixels) // _LOOKED_AT)]
+    height, width = (side - side % factor for side in pixels.shape[1:3])
+    some = pixels[:: -(-len(pixels) // _LOOKED_AT), :height, :width]
     images = torch.from_numpy(np.array(some)).movedim(-1, 1).float()  # (M, C, H, W)
     left = enlarged(F.avg_pool2d(images, factor), (images.shape[2], images.shape[3]))
     lost = (images - left).square().mean() / images.var((2, 3), unbiased=False).mean().clamp_min(1e-12)
