@@ -124,7 +124,7 @@ def test_tiles_that_cannot_be_are_left_out_and_said() -> None:
 def test_many_tiles_and_a_teacher_are_for_images_that_keep_their_detail() -> None:
     rows = np.linspace(0, 255, 34, dtype=np.uint8)
     smooth = images_of(np.tile(rows[:32, None, None], (20, 1, 32, 1)))
-    stripes = images_of(np.tile(np.uint8([[0], [255]] * 16)[:, None], (20, 1, 32, 1)))
+    stripes = images_of(np.tile(np.array([[0], [255]] * 16, np.uint8)[:, None], (20, 1, 32, 1)))
     all_of_it = {"factor": 4, "teacher_weight": 1.0}
     assert with_tiles_that_suit(all_of_it, smooth, 1, "noise") == (all_of_it, None)
     lost = "tiles of 4x4 keep 0% of the detail of these images, and 70% is wanted"
