@@ -6,6 +6,7 @@ from condensery.synthetic.generator import (
     default_blocks,
     drawn_anew,
     own_codes,
+    pixel_bounds,
     require_blocks,
 )
 from condensery.synthetic.learned import Content, Learned
@@ -28,6 +29,7 @@ __all__ = [
     "default_blocks",
     "drawn_anew",
     "own_codes",
+    "pixel_bounds",
     "require_blocks",
     "start_images",
     "start_notes",
