@@ -150,7 +150,7 @@ def _against_tiles(factor: int, images: ImageData, ipc: int, init: str) -> str |
     if spec.height % factor or spec.width % factor:
         return f"{spec.width}x{spec.height} pixels do not divide by {factor}"
     least = int(np.bincount(images.train.labels, minlength=spec.num_classes).min())
-    if init == "real" and ipc * factor**2 > least:
+    if init in ("real", "clusters") and ipc * factor**2 > least:
         return f"{ipc * factor**2} real images of each class are needed, and one has {least}"
     return _too_fine(images) if factor > 2 else None
 

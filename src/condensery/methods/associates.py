@@ -7,7 +7,6 @@ are dealt to its synthetic ones anew at each step, or divided among them once an
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from condensery.augment import Parameters, SiameseAugmentation
 from condensery.budgets import Counts
+from condensery.data.clusters import k_means
 from condensery.matching.layers import dealt, layer_features
 from condensery.method import Task
 from condensery.methods.adversary import Drawn
@@ -109,19 +109,13 @@ class Divided:
 @torch.no_grad()
 def divided(task: Task, counts: Counts, network: nn.Module | None, rng: Rng) -> Divided:
     """Clusters, `counts` of each class, by k-means on the last features of `network`, or on pixels without one."""
-    from sklearn.cluster import KMeans  # a second to import, and most runs need none
-
     clusters, nearest = torch.full((len(task.pool.labels),), -1), []
     for c, count in enumerate(counts):
         indices = task.pool.sample_indices(c, _DIVIDED, rng.fork("divided", c))
         images = task.pool.images_at(indices)
         seen = layer_features(network.eval(), images, task.chunk)[-1] if network else images
-        values = seen.flatten(1).cpu().numpy()
-        with warnings.catch_warnings(action="ignore"):  # images that are equal make fewer clusters
-            means = KMeans(min(count, len(indices)), random_state=rng.fork("clusters", c).entropy % 2**32)
-            found = means.fit_predict(values)
-        numbers, of_image = np.unique(found, return_inverse=True)
-        clusters[torch.from_numpy(indices)] = torch.from_numpy(of_image.astype(np.int64))
-        best = indices[means.transform(values)[:, numbers].argmin(0)]
+        found = k_means(seen.flatten(1).cpu().numpy(), count, rng.fork("clusters", c))
+        clusters[torch.from_numpy(indices)] = torch.from_numpy(found.of_image)
+        best = indices[found.nearest]
         nearest.append(best[np.arange(count) % len(best)])
     return Divided(clusters, torch.from_numpy(np.concatenate(nearest)))

@@ -81,7 +81,7 @@ class CAFE:
     augmentation: str = "none"
     """Siamese augmentation: groups joined by "_", "none", or "auto" (CAFE+DSA: all six; no flip for digits)"""
     init: str = "noise"
-    """start from "noise", from "real" images, or from the images of another set, by its file"""
+    """start from "noise", "real" images, those nearest to means of "clusters", or another set, by its file"""
 
     def steps(self, ipc: int) -> int:
         return self.iterations

@@ -56,7 +56,7 @@ class DC(GradientMatching):
     published_loops: ClassVar = PUBLISHED_LOOPS
 
     init: str = "noise"
-    """start from "noise", from "real" images, or from the images of another set, by its file"""
+    """start from "noise", "real" images, those nearest to means of "clusters", or another set, by its file"""
 
     def check(self, task: Task) -> list[str]:
         return self.notes(task)

@@ -84,7 +84,7 @@ class DD:
     """initial weights of the networks: "random", new ones at each update, or "fixed", of one network, which the set \
 names in its recipe"""
     init: str = "noise"
-    """start from "noise", from "real" images, or from the images of another set, by its file"""
+    """start from "noise", "real" images, those nearest to means of "clusters", or another set, by its file"""
 
     def steps(self, ipc: int) -> int:
         return self.iterations

@@ -93,7 +93,7 @@ class DM:
     image_momentum: float = 0.5
     """momentum of the images' SGD"""
     init: str = "real"
-    """start from "real" images, from "noise", or from the images of another set, by its file"""
+    """start from "real" images, those nearest to means of "clusters", "noise", or another set, by its file"""
     factor: int = 1
     """tiles along each side of a stored image, enlarged before use: 2 trains on four images for the bytes of one"""
     classes_per_step: int = 0

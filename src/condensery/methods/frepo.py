@@ -91,7 +91,7 @@ class FRePo:
     image_lr: float = 3e-4
     """LAMB's learning rate of images and labels at first; it falls to a tenth by the last step"""
     init: str = "real"
-    """start from "real" images, from "noise", or from the images of another set, by its file"""
+    """start from "real" images, those nearest to means of "clusters", "noise", or another set, by its file"""
     factor: int = 1
     """tiles along each side of a stored image, enlarged before use: 2 trains on four images for the bytes of one"""
     labels: str = "learned"

@@ -59,7 +59,7 @@ class GradientMatching:
     network_lr: float = 0.01
     """learning rate of the network's plain SGD"""
     init: str = "real"
-    """start from "real" images, from "noise", or from the images of another set, by its file"""
+    """start from "real" images, those nearest to means of "clusters", "noise", or another set, by its file"""
     factor: int = 1
     """tiles along each side of a stored image, enlarged before use: 2 trains on four images for the bytes of one"""
     distance: str = "rowwise"

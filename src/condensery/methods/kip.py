@@ -66,7 +66,7 @@ class KIP:
     ridge: float = 1e-6
     """of the regression, as a share of the mean diagonal of the kernel"""
     init: str = "real"
-    """start from "real" images, from "noise", or from the images of another set, by its file"""
+    """start from "real" images, those nearest to means of "clusters", "noise", or another set, by its file"""
 
     def steps(self, ipc: int) -> int:
         return self.iterations

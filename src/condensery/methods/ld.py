@@ -76,7 +76,7 @@ class LD:
     ridge: float = 1.0
     """what is added to the diagonal of the kernel (ridge)"""
     init: str = "real"
-    """the images: "real", or "noise" """
+    """the images: "real", those nearest to means of "clusters", or "noise" """
 
     def steps(self, ipc: int) -> int:
         return self.iterations

@@ -40,7 +40,7 @@ class MMD:
     image_momentum: float = 0.5
     """momentum of the images' SGD"""
     init: str = "real"
-    """start from "real" images or from "noise" """
+    """start from "real" images, those nearest to means of "clusters", or "noise" """
     factor: int = 1
     """tiles along each side of a stored image, enlarged before use: 2 trains on four images for the bytes of one"""
 

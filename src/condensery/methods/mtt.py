@@ -111,7 +111,7 @@ class MTT:
     augmentation: str = "auto"
     """of experts and of the set: groups joined by "_", "none", or "auto" (all six; no flip for digits)"""
     init: str = "real"
-    """start from "real" images, from "noise", or from the images of another set, by its file"""
+    """start from "real" images, those nearest to means of "clusters", "noise", or another set, by its file"""
 
     def steps(self, ipc: int) -> int:
         return self.iterations

@@ -72,7 +72,7 @@ class RFAD:
     ridge: float = 5e-3
     """of the regression, as a share of the mean diagonal of the kernel"""
     init: str = "real"
-    """start from "real" images, from "noise", or from the images of another set, by its file"""
+    """start from "real" images, those nearest to means of "clusters", "noise", or another set, by its file"""
 
     def steps(self, ipc: int) -> int:
         return self.iterations

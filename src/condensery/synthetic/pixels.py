@@ -15,9 +15,9 @@ from condensery.data.pool import ClassPool
 from condensery.errors import BadInput
 from condensery.rng import Rng
 from condensery.synthetic.learned import Content
-from condensery.synthetic.starts import real_starts
+from condensery.synthetic.starts import real_starts, typical_starts
 
-INITS = ("noise", "real")
+INITS = ("noise", "real", "clusters")
 _MANY = 1 << 22  # values, beyond which gradients of a class are sparse
 
 
@@ -125,16 +125,23 @@ class Pixels:
         return Content(images, labels, kept(self.targets), training=self.training)
 
     @staticmethod
-    def start(pool: ClassPool, counts: Counts, init: str, rng: Rng) -> Pixels:
-        """Standard normal noise ("noise") or random real images of each class ("real"), see `real_starts`.
+    def start(pool: ClassPool, counts: Counts, init: str, rng: Rng, factor: int = 1) -> Pixels:
+        """Standard normal noise ("noise"), or real images of each class: random ones ("real"), see `real_starts`, or
+        typical ones ("clusters"), see `typical_starts`.
+
+        Args:
+            factor: by which they are made smaller later.
 
         Raises:
-            BadInput: `init` is neither.
+            BadInput: `init` is none of them.
         """
         require_init(init)
         if init == "noise":
             shape = (sum(counts), *pool.spec.shape)
             images = torch.randn(shape, generator=rng.torch()).to(pool.device)
-        else:
+        elif init == "real":
             images = _joined((real_starts(pool, c, n, rng.fork(c)) for c, n in enumerate(counts)), counts)
+        else:
+            each = (typical_starts(pool, c, n, factor, rng.fork(c)) for c, n in enumerate(counts))
+            images = _joined(each, counts)
         return Pixels(images.clone().requires_grad_(), counts)

@@ -1,4 +1,4 @@
-"""Where synthetic images start: real images, repeated where a class has too few, or the images of another set."""
+"""Where synthetic images start: real images, random or typical ones, or the images of another set."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from condensery.augment import SiameseAugmentation
 from condensery.budgets import Counts
+from condensery.data.clusters import k_means
 from condensery.data.pool import ClassPool
 from condensery.errors import BadInput
 from condensery.records import ImageSpec, SyntheticSet
@@ -20,6 +21,7 @@ from condensery.text import first_few
 
 GIVEN = "set"
 """The `init` of a method whose images start from another set."""
+_DIVIDED = 2000
 _REPEATS = SiameseAugmentation("crop_scale_rotate")
 _MIRRORED_REPEATS = SiameseAugmentation("crop_flip_scale_rotate")
 
@@ -127,7 +129,23 @@ def real_starts(pool: ClassPool, c: int, count: int, rng: Rng) -> Tensor:
     All different, as far as the class has as many. Beyond that they are repeated: moved, scaled, turned, and mirrored
     where that keeps the label.
     """
-    found = [pool.sample(c, count, rng)]
+    return _made_up(pool, c, pool.sample(c, count, rng), count, rng)
+
+
+def typical_starts(pool: ClassPool, c: int, count: int, factor: int, rng: Rng) -> Tensor:
+    """As `real_starts`, but the real images nearest to the means of `count` clusters of the class.
+
+    Clusters are by k-means on the pixels of at most `_DIVIDED` random images, made smaller by `factor`.
+    """
+    images = pool.sample(c, _DIVIDED, rng.fork("divided"))
+    seen = F.avg_pool2d(images, factor) if factor > 1 else images
+    nearest = k_means(seen.flatten(1).cpu().numpy(), count, rng.fork("clusters")).nearest
+    return _made_up(pool, c, images[torch.from_numpy(nearest).to(images.device)], count, rng)
+
+
+def _made_up(pool: ClassPool, c: int, first: Tensor, count: int, rng: Rng) -> Tensor:
+    """`first`, and as many repeated images as make `count` of them."""
+    found = [first]
     augmentation = _MIRRORED_REPEATS if pool.spec.flip else _REPEATS
     while (left := count - sum(map(len, found))) > 0:
         again = rng.fork("again", len(found))

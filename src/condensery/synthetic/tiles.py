@@ -91,7 +91,8 @@ def start_images(
     """What a method learns, as it begins: `counts` stored images of each class.
 
     Args:
-        init: "noise", standard normal values, or "real", random real images of each class.
+        init: "noise", standard normal values; "real", random real images of each class; or "clusters", the real images
+            nearest to the means of clusters of it.
         factor: 1 for images as they are; beyond, each stored image is made of factor x factor real ones, made smaller
             by averaging.
         start: another set to start from, in place of `init`.
@@ -103,9 +104,9 @@ def start_images(
     if start is not None:
         images = start.stored.to(pool.device).contiguous()
     else:
-        wanted = tiled(counts, factor) if init == "real" else counts
-        images = Pixels.start(pool, wanted, init, rng).images.detach()
-        if init == "real" and factor > 1:
+        wanted = counts if init == "noise" else tiled(counts, factor)
+        images = Pixels.start(pool, wanted, init, rng, factor).images.detach()
+        if init != "noise" and factor > 1:
             images = joined_tiles(F.avg_pool2d(images, factor), factor)
     leaf = images.clone().requires_grad_()  # with its strides, which decide the last bits for grey images
     return Pixels(leaf, counts) if factor == 1 else Tiles(leaf, counts, factor)
@@ -137,4 +138,4 @@ def start_notes(
     if init == GIVEN:
         raise BadInput("the set to start from is missing: name it with --init")
     require_init(init)
-    return repeats_line(pool, tiled(counts, factor)) if init == "real" else []
+    return repeats_line(pool, tiled(counts, factor)) if init != "noise" else []
