@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -39,6 +40,26 @@ def test_a_rare_class_is_repeated_with_augmentation(make_task) -> None:
     assert torch.equal(begun.images, task.start_images("real", 1, RNG).images)
     assert begun.labels.tolist() == [0] * 2 + [1] * 30 + [2]
     assert task.start_notes("noise", 1) == []
+
+
+def test_typical_images_stand_for_clusters_of_their_class(tiny: ImageData, make_task) -> None:
+    """Of three groups of equal images there is one each, whatever is drawn."""
+    pixels, labels = tiny.train.pixels.copy(), tiny.train.labels
+    for members, value in zip(np.array_split(np.flatnonzero(labels == 0), 3), (0, 120, 240), strict=True):
+        pixels[members] = value
+    task = make_task(ipc=3, data=replace(tiny, train=replace(tiny.train, pixels=pixels)))
+    begun = task.spec.denormalise(task.start_images("clusters", 1, RNG).of_class(0).detach())
+    assert sorted((255 * begun.mean((1, 2, 3))).round().int().tolist()) == [0, 120, 240]
+
+
+def test_typical_images_are_repeated_and_made_smaller_as_random_ones(make_task) -> None:
+    task = make_task(ipc=(2, 30, 1))  # of 12 each
+    (line,) = task.start_notes("clusters", 1)
+    assert "1 12 for 30" in line
+    assert task.start_images("clusters", 1, RNG).labels.tolist() == [0] * 2 + [1] * 30 + [2]
+    tiles = make_task(ipc=2).start_images("clusters", 2, RNG)
+    assert tiles.labels.tolist() == [0] * 8 + [1] * 8 + [2] * 8
+    assert len(tiles.of_class(0).detach().flatten(1).unique(dim=0)) == 8
 
 
 def test_classes_are_matched_by_name_and_pixels_keep_their_values(tiny: ImageData) -> None:
