@@ -54,7 +54,7 @@ def test_typical_images_stand_for_clusters_of_their_class(tiny: ImageData, make_
 
 def test_typical_images_are_repeated_and_made_smaller_as_random_ones(make_task) -> None:
     task = make_task(ipc=(2, 30, 1))  # of 12 each
-    (line,) = task.start_notes("clusters", 1)
+    _typical, line = task.start_notes("clusters", 1)
     assert "1 12 for 30" in line
     assert task.start_images("clusters", 1, RNG).labels.tolist() == [0] * 2 + [1] * 30 + [2]
     tiles = make_task(ipc=2).start_images("clusters", 2, RNG)

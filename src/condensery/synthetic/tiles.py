@@ -138,4 +138,7 @@ def start_notes(
     if init == GIVEN:
         raise BadInput("the set to start from is missing: name it with --init")
     require_init(init)
-    return repeats_line(pool, tiled(counts, factor)) if init != "noise" else []
+    if init == "noise":
+        return []
+    typical = ["starts from the real images nearest to the means of clusters of each class"]
+    return [*(typical if init == "clusters" else []), *repeats_line(pool, tiled(counts, factor))]
