@@ -227,9 +227,8 @@ def test_soft_labels_are_what_a_teacher_says_of_the_class(make_task: Maker) -> N
         {**ONE_HOT, "judged": "pixels", "optimizer": "adam"},
         {**ONE_HOT, "associates": "class", "inversion_steps": 3},
         {**ONE_HOT, "factor": 2, "teacher_weight": 1.0},
-        {**ONE_HOT, "bounded": "yes", "inversion_steps": 2},
     ],
-    ids=["online", "pixels", "inversion", "tiles", "bounded"],
+    ids=["online", "pixels", "inversion", "tiles"],
 )
 def test_a_restored_state_goes_on_to_the_same_bits(settings: dict[str, Any], make_task: Maker) -> None:
     task = make_task()
@@ -365,33 +364,6 @@ def test_a_teacher_says_what_images_are(make_task: Maker) -> None:
     assert "a teacher (convnet+norm=batch+width=32) takes part" in method.check(task)[-1]
     losses = [loss for _state, loss in driver.trajectory(method, task, state, RNG, 12)]
     assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
-
-
-def test_images_stay_between_black_and_white(make_task: Maker) -> None:
-    task = make_task(ipc=2)
-    spec = task.spec
-    black, white = spec.from_unit(torch.tensor([0.0, 1.0]).view(2, 1, 1, 1)).unbind()
-    loud = {**ONE_HOT, "optimizer": "adam", "generator_lr": 0.1}
-    free = after(task, 3, **loud).synthetic.images.detach()
-    assert bool((free < black).any() or (free > white).any())
-    bounded = after(task, 3, **loud, bounded="yes").synthetic.images.detach()
-    assert bool((bounded >= black).all() and (bounded <= white).all())
-
-
-def test_whitened_images_are_not_cut_and_that_is_said(tiny_file: Path) -> None:
-    lines: list[str] = []
-    asked: dict[str, Any] = {
-        **QUICK,
-        **ONE_HOT,
-        "ipc": 1,
-        "network": "convnet+width=8",
-        "steps": 1,
-        "device": "cpu",
-    }
-    data = condensery.load_images(tiny_file, whitening="zca")
-    made = condensery.condense(data, "generative", bounded="yes", announce=lines.append, **asked)
-    assert "values are not cut at black and white: the images are whitened" in lines
-    assert "generator.bounds" not in made.stored
 
 
 def test_an_inversion_fits_real_images(

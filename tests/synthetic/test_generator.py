@@ -20,7 +20,6 @@ from condensery.synthetic import (
     decoded,
     default_blocks,
     drawn_anew,
-    pixel_bounds,
     require_blocks,
 )
 from condensery.synthetic.generator import generate
@@ -41,19 +40,13 @@ def trained_network(width: int = 4, blocks: int = 2, side: int = 12) -> Generato
     return network.eval()
 
 
-def make(
-    counts: tuple[int, ...] = (2, 3, 1),
-    own: bool = False,
-    factor: int = 1,
-    bounds: torch.Tensor | None = None,
-) -> Generated:
+def make(counts: tuple[int, ...] = (2, 3, 1), own: bool = False, factor: int = 1) -> Generated:
     weights = trained_network().folded()
     codes = torch.randn(sum(counts) if own else max(counts), 5, generator=Rng(1).torch())
     for tensor in (codes, *weights.values()):
         tensor.requires_grad_()
     embeddings = nn.Embedding.from_pretrained(torch.randn(3, 6, generator=Rng(2).torch()))
-    learned = frozenset({"codes", *weights})
-    return Generated(codes, weights, embeddings, counts, (12, 12), learned, factor, bounds)
+    return Generated(codes, weights, embeddings, counts, (12, 12), frozenset({"codes", *weights}), factor)
 
 
 def as_set(synthetic: Generated) -> SyntheticSet:
@@ -136,22 +129,6 @@ def test_images_are_cut_into_tiles(tmp_path: Path) -> None:
     assert torch.equal(decoded(fresh.stored, SPEC), fresh.images)
 
 
-def test_values_are_cut_at_black_and_white(tmp_path: Path) -> None:
-    found = pixel_bounds(SPEC, torch.device("cpu"))
-    assert found is not None and found.tolist() == [[-2.0], [2.0]]  # mean 0.5, deviation 0.25
-    bounds = torch.tensor([[-0.2], [-0.1]])
-    free, synthetic = make(), make(bounds=bounds)
-    images = free.images.detach()
-    assert float(images.min()) < -0.2 and float(images.max()) > -0.1
-    assert torch.equal(synthetic.images, images.clamp(-0.2, -0.1))
-    made = as_set(synthetic)
-    condensery.save(made, tmp_path / "set.safetensors")
-    again = condensery.load(tmp_path / "set.safetensors")
-    assert torch.equal(again.images, made.images) and torch.equal(again.stored["generator.bounds"], bounds)
-    fresh = drawn_anew(again, 4, seed=5)
-    assert torch.equal(fresh.images, fresh.images.clamp(-0.2, -0.1))
-
-
 def test_gradients_reach_every_leaf() -> None:
     synthetic = make()
     synthetic.images.square().sum().backward()
@@ -204,9 +181,6 @@ REPLACED = {
     "factor": ("factor", torch.tensor(5)),
     "factors": ("factor", torch.tensor([2, 2])),
     "extra": ("more", torch.zeros(1)),
-    "bounds": ("bounds", torch.zeros(2)),
-    "order": ("bounds", torch.tensor([[1.0], [0.5]])),
-    "no number": ("bounds", torch.tensor([[float("nan")], [0.5]])),
 }
 
 
@@ -248,9 +222,6 @@ def tamper(stored: dict[str, Any], change: str) -> dict[str, Any]:
         ("flat", "codes have two dimensions"),
         ("factor", "a factor of 5 does not divide the sides of 12x12 images"),
         ("factors", "the generator's factor must be a single int64"),
-        ("bounds", r"bounds must be float32 \(2, 1\), not torch.float32 \(2,\)"),
-        ("order", "bounds must be a least and a greatest value"),
-        ("no number", "bounds must be a least and a greatest value"),
     ],
 )
 def test_a_generator_that_does_not_fit_is_refused(change: str, message: str) -> None:

@@ -36,7 +36,7 @@ Differences from the paper:
    steps fell to 19.5 +- 6.7 % (n = 2) with it.
 13. Inversion. With `inversion_steps` codes and generator are first fitted to real images, each the nearest to its
    cluster's mean; Adam, 0.03 for codes and 0.003 for the generator.
-14. Values are free (no tanh), so that condensed images leave the range of pixels; `bounded` cuts them there.
+14. Values are not bounded (no tanh): condensed images leave the range of pixels.
 15. Tiles. With `factor` 2 a generated image is four, of half the sides each (IDC, Kim et al., ICML 2022).
 16. Teacher. With `teacher_weight` a network trained on the real images classifies random crops of the synthetic ones,
    and its cross entropy is one more loss, as in SRe2L (Yin et al., NeurIPS 2023).

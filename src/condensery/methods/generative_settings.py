@@ -18,7 +18,7 @@ from condensery.methods.adversary import GanSettings
 from condensery.optimizers import SGD, Adam
 from condensery.pretraining import GeneratorTraining, Inversion, random_codes
 from condensery.rng import Rng
-from condensery.synthetic import Generated, GeneratorNetwork, default_blocks, pixel_bounds, require_blocks
+from condensery.synthetic import Generated, GeneratorNetwork, default_blocks, require_blocks
 from condensery.synthetic.generator import stored_shapes
 from condensery.synthetic.low_resolution import require_factor
 from condensery.teaching import Guide, TeacherSettings, teacher_network
@@ -40,7 +40,7 @@ class GenerativeSettings:
 
     name: ClassVar[str]
     scheduled: ClassVar[bool] = True
-    later_fields: ClassVar[tuple[str, ...]] = ("factor", "bounded", "teacher_weight")
+    later_fields: ClassVar[tuple[str, ...]] = ("factor", "teacher_weight")
 
     iterations: int = 20_000
     """updates of codebook and generator"""
@@ -53,8 +53,6 @@ class GenerativeSettings:
     """updates before these, which fit codes and generator to the real images nearest to the means of clusters"""
     factor: int = 1
     """tiles along each side of a generated image, enlarged before use: 2 makes four images to train on of each"""
-    bounded: str = "no"
-    """"yes" cuts values of generated images at black and white, "no" leaves them free"""
     code_length: int = 64
     """numbers in a code, and in what a class becomes beside it"""
     generator_width: int = 64
@@ -137,11 +135,9 @@ class GenerativeSettings:
         taken = 4 * sum(math.prod(shape) for shape in shapes.values())
         what = f"{count(codes, 'code')} of --code-length {self.code_length} and a generator of --generator-width "
         require_memory(taken, f"{what}{self.generator_width}", "ask for smaller ones, or for fewer images")
-        whitened = self.bounded == "yes" and task.spec.whitening
         each = f"each generated image is cut into {self.factor}x{self.factor} tiles, which are enlarged to images"
         return [
             *([each] if self.factor > 1 else []),
-            *(["values are not cut at black and white: the images are whitened"] if whitened else []),
             f"{count(blocks, 'block')}: generator and codes take {taken:,} bytes; as pixels the images take {pixels:,}",
             f"classes by {self.condition}; soft labels {'yes' if self._soft(task) else 'no'}; Siamese augmentation "
             f"{self._augmentation(task).strategy or 'none'}",
@@ -219,7 +215,7 @@ class GenerativeSettings:
         def make() -> Inversion:
             return Inversion(synthetic(), targets, steps=self.inversion_steps, **_INVERSION_LR)
 
-        gan, plays = self._training(task, rng), ("factor", "bounded", "codebook", "generator", "condition")
+        gan, plays = self._training(task, rng), ("factor", "codebook", "generator", "condition")
         words = ("inversion", gan.folder.name, str(task.counts), *(str(getattr(self, f)) for f in plays))
         sizes = {"steps": self.inversion_steps, "batch": 1, "width": self.generator_width}
         return GeneratorTraining(task, make, words=words, rng=rng, cost=float(sum(task.counts)), **sizes)
@@ -232,10 +228,7 @@ class GenerativeSettings:
         learned |= set(weights) if self.generator == "learned" else set()
         for name, tensor in {"codes": codes, **weights}.items():
             tensor.requires_grad_(name in learned)
-        bounds = pixel_bounds(task.spec, task.device) if self.bounded == "yes" else None
-        return Generated(
-            codes, weights, embeddings, task.counts, size, frozenset(learned), self.factor, bounds
-        )
+        return Generated(codes, weights, embeddings, task.counts, size, frozenset(learned), self.factor)
 
     @property
     def _divides(self) -> bool:
@@ -285,7 +278,6 @@ class GenerativeSettings:
 
 
 _CHOICES = {
-    "bounded": ("yes", "no"),
     "associates": ("clusters", "dealt", "class"),
     "condition": ("class", "online", "one-hot"),
     "projection": ("balanced", "default"),

@@ -6,7 +6,6 @@ from condensery.synthetic.generator import (
     default_blocks,
     drawn_anew,
     own_codes,
-    pixel_bounds,
     require_blocks,
 )
 from condensery.synthetic.learned import Content, Learned
@@ -29,7 +28,6 @@ __all__ = [
     "default_blocks",
     "drawn_anew",
     "own_codes",
-    "pixel_bounds",
     "require_blocks",
     "start_images",
     "start_notes",

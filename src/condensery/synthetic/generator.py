@@ -4,7 +4,7 @@ David Junhao Zhang, Heng Wang, Chuhui Xue, Rui Yan, Wenqing Zhang, Song Bai and 
 via Generative Model", arXiv 2309.07698, sections 3.2 and 4.2. An image is G(z, c): z is a code, c stands for the class.
 Code and class together pass a linear layer, whose output is a few pixels of many channels; then blocks of two layers
 (activation, 3x3 convolution, batch norm) and a doubling of the sides; then a convolution to the channels of an image.
-What the paper leaves open: LeakyReLU of slope 0.2, nearest-neighbour doubling, no bound on the values unless asked for.
+What the paper leaves open: LeakyReLU of slope 0.2, nearest-neighbour doubling, no bound on the values.
 """
 
 from __future__ import annotations
@@ -146,7 +146,6 @@ class Generated:
         size: (H, W).
         learned: names of leaves: "codes", and those of the weights.
         factor: beyond 1, an image is made of factor x factor tiles, which are enlarged: so many images to train on.
-        bounds: (2, C), the least and the greatest value of each channel, beyond which values are cut; None for any.
     """
 
     codes: Tensor
@@ -156,7 +155,6 @@ class Generated:
     size: tuple[int, int]
     learned: frozenset[str]
     factor: int = 1
-    bounds: Tensor | None = None
 
     @property
     def images(self) -> Tensor:
@@ -175,7 +173,7 @@ class Generated:
     def of_codes(self, codes: Tensor, labels: Tensor) -> Tensor:
         """Images (N * factor^2, C, H, W) of codes (N, code_length) and their classes (N,)."""
         images = generate(self.weights, codes, self.projected()[labels], self.size)
-        return enlarged_tiles(_within(images, self.bounds), self.factor)
+        return enlarged_tiles(images, self.factor)
 
     def projected(self) -> Tensor:
         """What the generator gets for each class, (classes, code_length)."""
@@ -193,7 +191,6 @@ class Generated:
             tensors = {"codes": self.codes, "classes": self.projected(), "counts": torch.tensor(self.counts)}
         tensors |= {name: t for name, t in self.weights.items() if not name.startswith("projection.")}
         tensors |= {"factor": torch.tensor(self.factor)} if self.factor > 1 else {}
-        tensors |= {} if self.bounds is None else {"bounds": self.bounds}
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
     def content(self) -> Content:
@@ -201,13 +198,6 @@ class Generated:
         images = _images(tensors, self.size)
         stored = {f"generator.{name}": tensor for name, tensor in tensors.items()}
         return Content(images, self.labels.cpu(), stored=stored)
-
-
-def pixel_bounds(spec: ImageSpec, device: torch.device) -> Tensor | None:
-    """Black and white of each channel in normalised space, (2, C); None where images are whitened."""
-    if spec.whitening is not None:
-        return None
-    return spec.from_unit(torch.tensor([0.0, 1.0], device=device).view(2, 1, 1, 1)).flatten(1)
 
 
 def own_codes(codes: Tensor, counts: Counts) -> Tensor:
@@ -250,8 +240,7 @@ def decode_generator(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
     """The images of a stored generator, float32 (M, C, H, W) in normalised space.
 
     Args:
-        tensors: `codes`, `classes` (the projected ones), `counts`, folded weights, `factor` where there are tiles, and
-            `bounds` where values are cut.
+        tensors: `codes`, `classes` (the projected ones), `counts`, folded weights, and `factor` where there are tiles.
 
     Raises:
         BadInput: a shape or type that does not fit the others or `spec`.
@@ -267,25 +256,13 @@ def decode_generator(tensors: Mapping[str, Tensor], spec: ImageSpec) -> Tensor:
             raise BadInput(
                 f"the generator's {name} must be float32 {shape}, not {found.dtype} {tuple(found.shape)}"
             )
-    if unknown := sorted(set(tensors) - set(shapes) - {"counts", "factor", "bounds"}):
+    if unknown := sorted(set(tensors) - set(shapes) - {"counts", "factor"}):
         raise BadInput(f"the generator has the unknown tensor {unknown[0]!r:.40}")
     factor = tensors.get("factor", torch.tensor(1))
     if factor.dtype != torch.int64 or factor.ndim:
         raise BadInput("the generator's factor must be a single int64")
     require_factor(int(factor), spec.height, spec.width)
-    _require_bounds(tensors.get("bounds"), spec)
     return _images(tensors, (spec.height, spec.width))
-
-
-def _require_bounds(bounds: Tensor | None, spec: ImageSpec) -> None:
-    if bounds is None:
-        return
-    if bounds.dtype != torch.float32 or tuple(bounds.shape) != (2, spec.channels):
-        raise BadInput(
-            f"the generator's bounds must be float32 {(2, spec.channels)}, not {bounds.dtype} {tuple(bounds.shape)}"
-        )
-    if not bool((bounds[0] < bounds[1]).all()):  # also where one is no number
-        raise BadInput(f"the generator's bounds must be a least and a greatest value, not {bounds.tolist()}")
 
 
 def _require_counts(counts: Tensor, codes: int, spec: ImageSpec) -> None:
@@ -342,12 +319,4 @@ def _images(tensors: Mapping[str, Tensor], size: tuple[int, int]) -> Tensor:
     )
     parts = zip(codes.split(_PASS), classes.split(_PASS), strict=True)
     factor = int(tensors.get("factor", torch.tensor(1)))
-    images = (_within(generate(tensors, part, of, size), tensors.get("bounds")) for part, of in parts)
-    return torch.cat([enlarged_tiles(part, factor) for part in images])
-
-
-def _within(images: Tensor, bounds: Tensor | None) -> Tensor:
-    """`images` (N, C, H, W), their values cut. A value that is cut has no gradient."""
-    if bounds is None:
-        return images
-    return images.clamp(bounds[0].view(-1, 1, 1), bounds[1].view(-1, 1, 1))
+    return torch.cat([enlarged_tiles(generate(tensors, part, of, size), factor) for part, of in parts])
