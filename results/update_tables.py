@@ -75,6 +75,7 @@ METHODS_TABLE = "methods.jsonl"  # every method for the same minutes, by benchma
 _OTHER = (
     "speed.jsonl",
     "students.jsonl",
+    "starts.jsonl",
     "size.jsonl",
     "fast_settings.jsonl",
     "generators.jsonl",
