@@ -127,36 +127,37 @@ def with_tiles_that_suit(
     Args:
         init: what the method starts from.
     """
-    factor, reasons = chosen.get("factor", 1), []
-    while factor > 1 and (reason := _against_tiles(factor, images, ipc, init)):
+    factor, taught, reasons = chosen.get("factor", 1), chosen.get("teacher_weight"), []
+    too_fine = _too_fine(images) if factor > 2 or (factor > 1 and taught) else None
+    while factor > 1:
+        reason = _against_tiles(factor, images, ipc, init) or (too_fine if factor > 2 else None)
+        if not reason:
+            break
         reasons.append(f"no tiles of {factor}x{factor}: {reason}")
         factor //= 2
     found = {**chosen, "factor": factor} if reasons else {**chosen}
-    if found.get("teacher_weight"):
-        if factor == 1:
-            del found["teacher_weight"]
-            reasons += ["no teacher either"] if reasons else []
-        elif reason := _too_fine(images):
-            del found["teacher_weight"]
-            reasons.append(
-                "no teacher either" if reasons else f"no teacher, which would gain nothing: {reason}"
-            )
+    if taught and (factor == 1 or too_fine):
+        del found["teacher_weight"]
+        if reasons:
+            reasons.append("no teacher either")
+        elif too_fine:
+            reasons.append(f"no teacher, which would gain nothing: {too_fine}")
     return found, "; ".join(reasons) or None
 
 
 def _against_tiles(factor: int, images: ImageData, ipc: int, init: str) -> str | None:
-    """Why images are not stored as factor x factor tiles; None if they can be."""
+    """Why images cannot be stored as factor x factor tiles; None if they can be."""
     spec = images.spec
     if spec.height % factor or spec.width % factor:
         return f"{spec.width}x{spec.height} pixels do not divide by {factor}"
     least = int(np.bincount(images.train.labels, minlength=spec.num_classes).min())
     if init in ("real", "clusters") and ipc * factor**2 > least:
         return f"{ipc * factor**2} real images of each class are needed, and one has {least}"
-    return _too_fine(images) if factor > 2 else None
+    return None
 
 
 def _too_fine(images: ImageData) -> str | None:
-    """Why 16 tiles to an image are not worth their number; None if they are."""
+    """Why 16 tiles to an image are not worth their number, nor a teacher its time; None if they are."""
     kept = kept_detail(images.train.pixels, _MANY)
     if kept >= LEAST_DETAIL:
         return None
