@@ -35,6 +35,7 @@ from condensery import (
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
 from condensery.models.registry import resolve
+from condensery.provenance import pick_device
 from condensery.teaching import Teacher, get_teacher, label_images
 from condensery.training import TensorImages, ViewImages, accuracy_on_test, train_network
 from condensery.training_recipe import own_recipe
@@ -42,7 +43,6 @@ from condensery.views import Views
 
 HELD_OUT = 5000
 TRIED = "defaults,temperature=1,temperature=4,smallest=0.8,smallest=0.25,patches=0,patches=0.5,batch_size=10"
-CPU = torch.device("cpu")
 
 
 def without_test(data: ImageData) -> ImageData:
@@ -59,6 +59,7 @@ def accuracy(
 ) -> float:
     """Of one network on the held-out images, after training on `chosen` with the teacher's labels."""
     changes, rng, network = dict(changes), Rng(k).fork("view settings"), resolve(asked.network)
+    device = pick_device(asked.device)
     view_fields = {name: changes.pop(name) for name in ("smallest", "patches") if name in changes}
     count, of_class = int(changes.pop("count", 30)), changes.pop("classes", 0.0)
     views = ViewSampling(count, **view_fields) if count else None
@@ -66,15 +67,17 @@ def accuracy(
     made = label_images(chosen, teacher, settings)
     if isinstance(made.targets, Tensor):
         protocol, classes = PROTOCOLS["quick"], F.one_hot(made.labels, data.spec.num_classes)
-        images = TensorImages(made.images, of_class * classes + (1 - of_class) * made.targets)
+        labels = of_class * classes + (1 - of_class) * made.targets
+        images = TensorImages(made.images.to(device), labels.to(device))
         recipe, augment = protocol.recipe(data.spec, network), protocol.augment(data.spec, network)
     else:
         assert isinstance(made.targets, Views)
         given = {name: int(v) if name == "batch_size" else v for name, v in changes.items()}
         recipe = replace(own_recipe(made.training)[0], epochs=asked.epochs, **given)
-        images, augment = ViewImages(made.images, made.targets, recipe.temperature), None
-    trained = train_network(network, data.spec, images, recipe, rng, augment=augment, device=CPU)
-    return accuracy_on_test(trained, network, data, CPU)
+        images = ViewImages(made.images.to(device), made.targets.to(device), recipe.temperature)
+        augment = None
+    trained = train_network(network, data.spec, images, recipe, rng, augment=augment, device=device)
+    return accuracy_on_test(trained, network, data, device)
 
 
 def main() -> None:
@@ -85,18 +88,21 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--network", default="convnet+width=32")
+    parser.add_argument("--teacher", help="its architecture, in place of the default")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--tried", default=TRIED, help="settings, joined by commas; each changes some fields, with +"
     )
     asked = parser.parse_args()
     data = without_test(condensery.load_images(asked.data))
-    pool = ClassPool(data.train, data.spec, CPU)
+    pool = ClassPool(data.train, data.spec, torch.device("cpu"))
     for name in asked.tried.split(","):
         changes = {
             key: float(value) for key, _, value in (c.partition("=") for c in name.split("+")) if value
         }
         stage = changes.pop("stage", None)
-        teacher = get_teacher(data, TeacherSettings(stage=None if stage is None else int(stage)), CPU)
+        settings = TeacherSettings(asked.teacher, stage=None if stage is None else int(stage))
+        teacher = get_teacher(data, settings, pick_device(asked.device))
         found, started = [], time.process_time()
         for k in range(asked.repeats):
             drawn = Rng(k).fork("view settings").fork("images")
