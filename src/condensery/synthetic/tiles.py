@@ -62,12 +62,10 @@ class Tiles:
         return {"tiles": self.stored} | labels_as_leaves(self.targets)
 
     def content(self) -> Content:
-        stored = {
-            "tiles.images": self.stored.detach().cpu().clone(),
-            "tiles.factor": torch.tensor(self.factor),
-        }
-        images, labels = self.images.detach().cpu(), self.labels.cpu()
-        return Content(images, labels, kept(self.targets), stored, self.training)
+        tiles = self.stored.detach().cpu().clone()
+        stored = {"tiles.images": tiles, "tiles.factor": torch.tensor(self.factor)}
+        images = enlarged_tiles(tiles, self.factor)  # as whoever loads the file makes them: a GPU rounds otherwise
+        return Content(images, self.labels.cpu(), kept(self.targets), stored, self.training)
 
 
 def kept_detail(pixels: np.ndarray, factor: int) -> float:
