@@ -13,6 +13,7 @@ import condensery
 from condensery import BadInput, Rng, driver, get_method
 from condensery.resuming import resume_run
 from condensery.synthetic import Tiles
+from condensery.synthetic.low_resolution import enlarged_tiles
 from condensery.synthetic.tiles import joined_tiles
 
 RNG = Rng(5)
@@ -47,6 +48,16 @@ def test_real_starts_are_real_images_made_smaller(make_task) -> None:
     assert isinstance(tiles, Tiles) and tiles.stored.shape == (6, 1, 8, 8) and len(tiles.images) == 24
     real = F.avg_pool2d(task.pool.sample(1, 8, RNG.fork(1)), 2)
     assert torch.equal(joined_tiles(real, 2), tiles.stored.detach()[2:4])
+
+
+def test_a_set_is_saved_whose_images_a_gpu_enlarged_with_other_roundings(
+    tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Tiles, "images", property(lambda tiles: enlarged_tiles(tiles.stored, tiles.factor) * (1 + 1e-6))
+    )
+    made = condensery.condense(tiny_file, "dm", ipc=1, factor=2, steps=1, real_batch=2, out=tmp_path / "run")
+    assert torch.equal(condensery.load(tmp_path / "run").images, made.images)
 
 
 @pytest.mark.parametrize(("factor", "ipc", "message"), [(3, 1, "does not divide"), (5, 4, "does not divide")])
