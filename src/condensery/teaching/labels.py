@@ -27,7 +27,7 @@ ALL_CLASSES = 20
 _LARGEST = 10
 _WARM, _COOL = 4.0, 1.0  # temperatures of labels of views and of images
 _SEEN, _FEWEST, _MOST = 30_000, 300, 1000  # images that a network sees in all; epochs
-_BATCHES = {40: 2, 400: 10}
+_BATCHES = {40: 2, 100: 5, 400: 10}
 """Up to so many images, batches of so many: more steps in as many epochs."""
 _LARGE_BATCH = 50
 
@@ -138,10 +138,11 @@ def _labelled_views(
 def view_recipe(images: int, temperature: float) -> Recipe:
     """How a set with labels of views is trained on, unless its maker says otherwise.
 
-    AdamW at 0.001 with weight decay 0.01, down to 0 in half a cosine wave, and the Kullback-Leibler divergence at the
-    labels' temperature, as RDED's validation/main.py; batches of 2 for at most 40 images, of 10 for at most 400, or
-    else 50; as many epochs as show 30,000 images, between 300 and 1,000. Temperature and batches are ours, from
-    held-out training images (benchmarks/README.md): more steps, and a temperature that few steps can follow.
+    AdamW at 0.001, down to 0 in half a cosine wave, and the Kullback-Leibler divergence at the labels' temperature, as
+    RDED's validation/main.py; weight decay 0.1; batches of 2 for at most 40 images, of 5 for at most 100, of 10 for at
+    most 400, or else 50; as many epochs as show 30,000 images, between 300 and 1,000. Temperature, weight decay and
+    batches are ours, from held-out training images (benchmarks/README.md): more steps, and a temperature that few
+    steps can follow.
 
     Args:
         images: in the set.
@@ -149,7 +150,7 @@ def view_recipe(images: int, temperature: float) -> Recipe:
     return Recipe(
         epochs=min(_MOST, max(_FEWEST, math.ceil(_SEEN / images))),
         lr=1e-3,
-        weight_decay=0.01,
+        weight_decay=0.1,
         batch_size=next((size for most, size in _BATCHES.items() if images <= most), _LARGE_BATCH),
         loss="kl",
         temperature=temperature,

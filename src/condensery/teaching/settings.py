@@ -19,8 +19,9 @@ class TeacherSettings:
     """Which teacher labels images.
 
     Attributes:
-        network: its architecture; None takes a ConvNet with batch norm, 32 filters wide for grey images and 64 for
-            colour.
+        network: its architecture; None takes a ConvNet with instance norm, as networks are judged by, 32 filters wide
+            for grey images and 64 for colour. Networks learn best from a teacher of their own kind
+            (benchmarks/README.md).
         epochs: passes over the whole training set; None takes 3 for grey and 10 for colour images, but as many as make
             1,000 steps.
         stage: the epoch of that training whose weights are taken, from 1; None takes the last.
@@ -61,7 +62,7 @@ class TeacherSettings:
 
     def factory(self, spec: ImageSpec) -> NetworkFactory:
         """The teacher's architecture for images of `spec`."""
-        return resolve(self.network or f"convnet+norm=batch+width={32 if spec.channels == 1 else 64}")
+        return resolve(self.network or f"convnet+width={32 if spec.channels == 1 else 64}")
 
     def build(self, spec: ImageSpec, rng: Rng) -> nn.Module:
         """A new network of that architecture, which takes images of `spec`. Raises BadInput for a size beyond them."""
