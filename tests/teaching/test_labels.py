@@ -92,7 +92,7 @@ def test_seeds_records_and_files(teacher: Teacher, chosen: SyntheticSet, tmp_pat
 def test_how_a_set_with_views_wants_to_be_trained(teacher: Teacher, chosen: SyntheticSet) -> None:
     made = label_images(chosen, teacher, LabelSettings(ViewSampling(2)))
     recipe, augmentation = own_recipe(made.training)
-    assert augmentation == "none" and recipe == view_recipe(20, 4.0)
+    assert augmentation == "none" and recipe == view_recipe(20, 4.0) and recipe.weight_decay == 0.1
     assert (recipe.loss, recipe.temperature, recipe.optimizer, recipe.schedule) == (
         "kl",
         4.0,
@@ -100,7 +100,7 @@ def test_how_a_set_with_views_wants_to_be_trained(teacher: Teacher, chosen: Synt
         "cosine",
     )
     assert [view_recipe(n, 4.0).epochs for n in (10, 50, 100, 5000)] == [1000, 600, 300, 300]
-    assert [view_recipe(n, 4.0).batch_size for n in (10, 40, 41, 400, 410)] == [2, 2, 10, 10, 50]
+    assert [view_recipe(n, 4.0).batch_size for n in (40, 41, 100, 400, 410)] == [2, 5, 5, 10, 50]
 
 
 @pytest.mark.parametrize(

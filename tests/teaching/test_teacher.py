@@ -107,7 +107,7 @@ def test_default_recipes() -> None:
     grey = spec(channels=1)
     assert teacher_recipe(60_000, grey).epochs == 3 and teacher_recipe(1438, grey).epochs == 84
     assert teacher_recipe(50_000, spec(channels=3)).epochs == 10
-    assert TeacherSettings().factory(grey).canonical == "convnet+norm=batch+width=32"
+    assert TeacherSettings().factory(grey).canonical == "convnet+width=32"
 
 
 def spec(channels: int) -> ImageSpec:

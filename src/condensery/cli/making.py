@@ -196,8 +196,8 @@ class Real(Images, panel="Images"):
 
 class Taught(Options, panel="Teacher"):
     teacher: Annotated[str | None, Flag("NETWORK")] = None
-    """Architecture of the teacher (default: a ConvNet with batch norm, or the teacher that chose the patches). It is
-    32 wide for grey images, 64 for colour."""
+    """Architecture of the teacher (default: a ConvNet, 32 wide for grey images and 64 for colour, or the teacher that
+    chose the patches). Networks learn best from their own kind, such as convnet+norm=batch+width=64."""
     teacher_epochs: int | None = None
     """Its epochs on the whole set (default: 3 for grey images, 10 for colour, at least 1000 steps)."""
     teacher_stage: int | None = None

@@ -11,8 +11,8 @@ teacher_weights.
 
 Differences from the paper and from the authors' code:
 
-1. Teacher. Theirs is a ConvNet file of 82.2 % on CIFAR-10. Ours trains on the spot: a ConvNet with batch norm, in
-   colour 64 filters and 10 epochs, one cycle.
+1. Teacher. Theirs is a ConvNet file of 82.2 % on CIFAR-10. Ours trains on the spot: a ConvNet with instance
+   norm, in colour 64 filters and 10 epochs, one cycle.
 2. Crops have at least half of the area and are enlarged. Theirs go down to 8 % (torchvision's default), and small ones
    are padded with zeros.
 3. Tiles are enlarged to whole images before a network sees them (as in IDC). Theirs are trained on as a mosaic of
@@ -66,7 +66,7 @@ class Patches:
     spread: str = "no"
     """"yes" keeps the most certain crop of each of as many clusters of the teacher's features as crops are kept"""
     teacher: str = "auto"
-    """architecture of the teacher; "auto": ConvNet with batch norm, 32 filters wide for grey images, 64 for colour"""
+    """architecture of the teacher; "auto": ConvNet, 32 filters wide for grey images, 64 for colour"""
     teacher_epochs: int = 0
     """epochs that it is trained for on the real images; 0 for 3 (grey) or 10 (colour), at least 1,000 steps"""
     teacher_size: int = 0

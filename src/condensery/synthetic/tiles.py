@@ -64,7 +64,9 @@ class Tiles:
     def content(self) -> Content:
         tiles = self.stored.detach().cpu().clone()
         stored = {"tiles.images": tiles, "tiles.factor": torch.tensor(self.factor)}
-        images = enlarged_tiles(tiles, self.factor)  # as whoever loads the file makes them: a GPU rounds otherwise
+        images = enlarged_tiles(
+            tiles, self.factor
+        )  # as whoever loads the file makes them: a GPU rounds otherwise
         return Content(images, self.labels.cpu(), kept(self.targets), stored, self.training)
 
 
