@@ -233,8 +233,12 @@ def minutes() -> list[str]:
     lines = [f"| test accuracy, % | {' | '.join(heads)} |", "|---|" + "---|" * len(columns)]
 
     def row(name: str, cell: Callable[[dict[str, Any]], str | None], with_labels: bool) -> None:
-        """`cell` of the runs of one track; the last line on a place counts."""
+        """`cell` of the runs of one track, with labels of the last teacher; the last line on a place counts."""
         of_track = [run for run in runs if bool(run["labelled_by"]) == with_labels]
+        last = {run["data"]: run["labelled_by"] for run in of_track}
+        of_track = [
+            run for run in of_track if _architecture(run["labelled_by"]) == _architecture(last[run["data"]])
+        ]
         cells = {(run["data"], run["ipc"]): said for run in of_track if (said := cell(run))}
         if cells:
             lines.append(f"| {name} | " + " | ".join(cells.get(column, "") for column in columns) + " |")
@@ -266,6 +270,10 @@ def minutes() -> list[str]:
     )
     row("their teacher itself; its bytes and minutes", lambda run: teacher(run["labelled_by"]), True)
     return lines
+
+
+def _architecture(teacher: dict[str, Any] | None) -> str:
+    return teacher["network"] if teacher else ""
 
 
 def _minutes(run: dict[str, Any]) -> str:
