@@ -64,9 +64,8 @@ class Tiles:
     def content(self) -> Content:
         tiles = self.stored.detach().cpu().clone()
         stored = {"tiles.images": tiles, "tiles.factor": torch.tensor(self.factor)}
-        images = enlarged_tiles(
-            tiles, self.factor
-        )  # as whoever loads the file makes them: a GPU rounds otherwise
+        # As whoever loads the file makes them: a GPU, where self.images may be, rounds otherwise.
+        images = enlarged_tiles(tiles, self.factor)
         return Content(images, self.labels.cpu(), kept(self.targets), stored, self.training)
 
 
