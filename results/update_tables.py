@@ -78,6 +78,7 @@ _OTHER = (
     "starts.jsonl",
     "size.jsonl",
     "fast_settings.jsonl",
+    "dm_settings.jsonl",
     "generators.jsonl",
     "generative.jsonl",
 )
