@@ -198,7 +198,7 @@ class Tried:
 
 def view_of(images: Tensor, task: Task, patches: float, rng: Rng) -> Tensor:
     """A random view of each image, of the kind that `condense label` draws; differentiable in `images`."""
-    drawn = ViewSampling(1, patches=patches).draw(len(images), task.spec.flip, rng)
+    drawn = ViewSampling(1, smallest=0.5, patches=patches).draw(len(images), task.spec.flip, rng)
     blank = torch.zeros(len(images), 1, len(task.classes), dtype=torch.uint8)
     views = Views(**drawn, levels=blank, step=1.0, temperature=1.0, num_classes=len(task.classes))
     return views.of(images, torch.arange(len(images)), 0)
@@ -261,7 +261,11 @@ def tried(data: ImageData, key: dict[str, Any]) -> dict[str, Any]:
         how: dict[str, Any] = {"protocol": "quick"}
         if views := key.get("views"):
             teacher = get_teacher(data, TeacherSettings(), torch.device("cpu"))
-            made = label_images(made, teacher, LabelSettings(ViewSampling(views), seed=seed))
+            made = label_images(
+                made,
+                teacher,
+                LabelSettings(ViewSampling(views, smallest=0.5), augmentation="none", seed=seed),
+            )
             how["recipe"] = "own"
         judged = condensery.evaluate(made, data, **how, repeats=1, baselines=(), networks=[network])
         accuracies.append(judged.scores[0].mean)

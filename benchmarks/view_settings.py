@@ -6,7 +6,8 @@
 Random images of each class, or those of --set, get 30 views each, labelled by the default teacher, which sees neither
 the held-out images nor the test images. A narrow ConvNet is trained on the views by their own recipe, and tested on the
 held-out images. Settings are fields of the views, of their labels and of their recipe; stage=N takes the teacher after
-its epoch N, and count=0+classes=X gives each image one label, X of it the class's, on which the protocol quick trains.
+its epoch N of teacher_epochs=M, and count=0+classes=X gives each image one label, X of it the class's, on which the
+protocol quick trains.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from condensery import (
     TeacherSettings,
     ViewSampling,
 )
+from condensery.augment import SiameseAugmentation
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
 from condensery.models.registry import resolve
@@ -42,7 +44,7 @@ from condensery.training_recipe import own_recipe
 from condensery.views import Views
 
 HELD_OUT = 5000
-TRIED = "defaults,temperature=1,temperature=4,smallest=0.8,smallest=0.25,patches=0,patches=0.5,batch_size=10"
+TRIED = "defaults,temperature=1,temperature=8,smallest=0.8,smallest=0.5,patches=0,patches=0.5,batch_size=10"
 
 
 def without_test(data: ImageData) -> ImageData:
@@ -55,15 +57,17 @@ def without_test(data: ImageData) -> ImageData:
 
 
 def accuracy(
-    chosen: SyntheticSet, data: ImageData, teacher: Teacher, changes: dict[str, float], k: int, asked: Any
+    chosen: SyntheticSet, data: ImageData, teacher: Teacher, tried: dict[str, str], k: int, asked: Any
 ) -> float:
     """Of one network on the held-out images, after training on `chosen` with the teacher's labels."""
-    changes, rng, network = dict(changes), Rng(k).fork("view settings"), resolve(asked.network)
+    moved = tried.get("augmentation")
+    changes = {name: float(value) for name, value in tried.items() if name != "augmentation"}
+    rng, network = Rng(k).fork("view settings"), resolve(asked.network)
     device = pick_device(asked.device)
     view_fields = {name: changes.pop(name) for name in ("smallest", "patches") if name in changes}
     count, of_class = int(changes.pop("count", 30)), changes.pop("classes", 0.0)
     views = ViewSampling(count, **view_fields) if count else None
-    settings = LabelSettings(views, temperature=changes.pop("temperature", None), seed=k)
+    settings = LabelSettings(views, temperature=changes.pop("temperature", None), augmentation=moved, seed=k)
     made = label_images(chosen, teacher, settings)
     if isinstance(made.targets, Tensor):
         protocol, classes = PROTOCOLS["quick"], F.one_hot(made.labels, data.spec.num_classes)
@@ -73,9 +77,10 @@ def accuracy(
     else:
         assert isinstance(made.targets, Views)
         given = {name: int(v) if name == "batch_size" else v for name, v in changes.items()}
-        recipe = replace(own_recipe(made.training)[0], epochs=asked.epochs, **given)
+        own, groups = own_recipe(made.training)
+        recipe = replace(own, epochs=asked.epochs, **given)
         images = ViewImages(made.images.to(device), made.targets.to(device), recipe.temperature)
-        augment = None
+        augment = None if groups == "none" else SiameseAugmentation(groups)
     trained = train_network(network, data.spec, images, recipe, rng, augment=augment, device=device)
     return accuracy_on_test(trained, network, data, device)
 
@@ -97,11 +102,11 @@ def main() -> None:
     data = without_test(condensery.load_images(asked.data))
     pool = ClassPool(data.train, data.spec, torch.device("cpu"))
     for name in asked.tried.split(","):
-        changes = {
-            key: float(value) for key, _, value in (c.partition("=") for c in name.split("+")) if value
-        }
-        stage = changes.pop("stage", None)
-        settings = TeacherSettings(asked.teacher, stage=None if stage is None else int(stage))
+        changes = {key: value for key, _, value in (c.partition("=") for c in name.split("+")) if value}
+        epochs, stage = (changes.pop(field, None) for field in ("teacher_epochs", "stage"))
+        settings = TeacherSettings(
+            asked.teacher, None if epochs is None else int(epochs), None if stage is None else int(stage)
+        )
         teacher = get_teacher(data, settings, pick_device(asked.device))
         found, started = [], time.process_time()
         for k in range(asked.repeats):

@@ -32,13 +32,15 @@ def test_labels_views_and_says_what_it_did(condense, demo):
 
 def test_every_flag_reaches_the_labels(condense, demo):
     flags = (
-        "--views 3 --temperature 4 --smallest-crop 0.7 --patches 0.5 --label-bits 16 --largest 2 --epochs 7"
+        "--views 3 --temperature 4 --smallest-crop 0.7 --patches 0.5 --label-bits 16 --largest 2 --epochs 7 "
+        "--augmentation crop_rotate"
     )
     assert condense(f"label demo {flags} --seed 5 {TEACHER} --teacher-stage 2 --out x --json").code == 0
     said, training = (condensery.load("x").record["labels"], condensery.load("x").training)
     assert said["views"] == {"count": 3, "smallest": 0.7, "patches": 0.5}
     assert (said["temperature"], said["bits"], said["largest"], said["seed"]) == (4.0, 16, 2, 5)
     assert training["epochs"] == 7 and training["temperature"] == 4.0 and said["teacher"]["stage"] == 2
+    assert training["augmentation"] == "crop_rotate"
 
 
 def test_one_label_an_image_and_json(condense, demo):
@@ -87,6 +89,8 @@ def test_weights_from_a_file(condense, demo, fast_protocol):
         ("--label-bits 4", "--label-bits must be 8 or 16, not 4"),
         ("--largest 0", "--largest must be at least 1 class"),
         ("--epochs 0", "--epochs must be at least 1"),
+        ("--augmentation turn", "no augmentation is called 'turn'"),
+        ("--views 0 --augmentation none", "leave out --augmentation"),
         ("--teacher-epochs 0", "--teacher-epochs must be at least 1"),
         ("--teacher sage", "no network is called 'sage'"),
         ("--teacher-weights x.pt", "name it with --teacher"),

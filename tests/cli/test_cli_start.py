@@ -141,8 +141,8 @@ ELSEWHERE = {
     "select": "",
     "import": "",
     "draw": "run",
-    "label": "run views temperature smallest_crop patches label_bits largest epochs seed teacher_epochs "
-    "teacher_stage teacher_size teacher_weights",
+    "label": "run views temperature smallest_crop patches label_bits largest epochs augmentation seed "
+    "teacher_epochs teacher_stage teacher_size teacher_weights",
     "evaluate": "runs teacher teacher_epochs temperature results",
     "compare": "teacher teacher_epochs temperature no_scatter",
     "reproduce": "name",

@@ -92,14 +92,16 @@ def test_seeds_records_and_files(teacher: Teacher, chosen: SyntheticSet, tmp_pat
 def test_how_a_set_with_views_wants_to_be_trained(teacher: Teacher, chosen: SyntheticSet) -> None:
     made = label_images(chosen, teacher, LabelSettings(ViewSampling(2)))
     recipe, augmentation = own_recipe(made.training)
-    assert augmentation == "none" and recipe == view_recipe(20, 4.0) and recipe.weight_decay == 0.1
+    assert augmentation == "scale_rotate" and recipe == view_recipe(20, 4.0) and recipe.weight_decay == 0.1
+    still = label_images(made, teacher, LabelSettings(ViewSampling(2), augmentation="none"))
+    assert own_recipe(still.training)[1] == "none" and torch.equal(still.targets.levels, made.targets.levels)
     assert (recipe.loss, recipe.temperature, recipe.optimizer, recipe.schedule) == (
         "kl",
         4.0,
         "adamw",
         "cosine",
     )
-    assert [view_recipe(n, 4.0).epochs for n in (10, 50, 100, 5000)] == [1000, 600, 300, 300]
+    assert [view_recipe(n, 4.0).epochs for n in (100, 200, 400, 5000)] == [1000, 500, 300, 300]
     assert [view_recipe(n, 4.0).batch_size for n in (40, 41, 100, 400, 410)] == [2, 5, 5, 10, 50]
 
 
@@ -110,6 +112,7 @@ def test_how_a_set_with_views_wants_to_be_trained(teacher: Teacher, chosen: Synt
         ({"temperature": float("nan")}, "--temperature must be a positive number, not nan"),
         ({"bits": 4}, "--label-bits must be 8 or 16, not 4"),
         ({"largest": 0}, "--largest must be at least 1 class, not 0"),
+        ({"augmentation": "turn"}, "no augmentation is called 'turn'"),
     ],
 )
 def test_bad_settings_refused(options: dict[str, Any], match: str) -> None:

@@ -167,7 +167,7 @@ class Select(Images, Choosing, Made, Output, package="coresets"):
         self.tell_set(out, chosen, "real images", ("Time", readable_seconds(chosen.record["seconds"])))
 
 
-_OF_VIEWS = ("smallest_crop", "patches", "label_bits", "largest", "epochs")
+_OF_VIEWS = ("smallest_crop", "patches", "label_bits", "largest", "epochs", "augmentation")
 
 
 class Labels(Options, panel="Labels"):
@@ -175,7 +175,7 @@ class Labels(Options, panel="Labels"):
     """Views of each image, each with a label of its own. 0 gives each image one label."""
     temperature: float | None = None
     """Labels are softmax(logits / X) (default: 4 for views, otherwise 1). Networks train at the same temperature."""
-    smallest_crop: float = 0.5
+    smallest_crop: float = 0.3
     """Least share of an image's area that a view shows."""
     patches: float = 1.0
     """Share of views that get a patch of another image (CutMix)."""
@@ -185,6 +185,9 @@ class Labels(Options, panel="Labels"):
     """Classes kept of a view's label (default: all up to 20 classes, beyond that the 10 largest)."""
     epochs: int | None = None
     """Epochs of the recipe that is stored with the set (default: 300 to 1000, more for fewer images)."""
+    augmentation: Annotated[str | None, Flag("GROUPS")] = None
+    """How views are moved whenever networks train on them, while labels stay: Siamese groups joined by _, or none
+    (default: scale_rotate for grey images, none for colour). Stored with the set too."""
     pixels: bool = False
     """Store the images as 8-bit pixels, a quarter of the bytes. Exact for real images, rounded for others."""
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from condensery.augment import SiameseAugmentation, resolve_strategy
 from condensery.errors import BadInput
 from condensery.records import SyntheticSet
 from condensery.rng import Rng
@@ -25,8 +26,10 @@ from condensery.views import Views, quantise
 ALL_CLASSES = 20
 """Up to so many classes, labels of views hold all of them; beyond, the ten largest."""
 _LARGEST = 10
+MOVED_GREY = "scale_rotate"
+"""How views of grey images are moved while networks train on them, unless told otherwise."""
 _WARM, _COOL = 4.0, 1.0  # temperatures of labels of views and of images
-_SEEN, _FEWEST, _MOST = 30_000, 300, 1000  # images that a network sees in all; epochs
+_SEEN, _FEWEST, _MOST = 100_000, 300, 1000  # images that a network sees in all; epochs
 _BATCHES = {40: 2, 100: 5, 400: 10}
 """Up to so many images, batches of so many: more steps in as many epochs."""
 _LARGE_BATCH = 50
@@ -43,6 +46,9 @@ class LabelSettings:
         bits: 8 or 16, for each class of a view's label.
         largest: classes kept of a view's label; None keeps all up to 20 classes, and beyond that the 10 largest.
         epochs: of the recipe by which a set with views wants to be trained; None as `view_recipe` has it.
+        augmentation: of that recipe, Siamese groups or "none": how a view is moved each time that it is shown, while
+            its label stays. None moves views of grey images by `MOVED_GREY` and those of colour not at all
+            (benchmarks/README.md).
         seed: decides the views.
 
     Raises:
@@ -54,6 +60,7 @@ class LabelSettings:
     bits: int = 8
     largest: int | None = None
     epochs: int | None = None
+    augmentation: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -65,6 +72,9 @@ class LabelSettings:
             raise BadInput(f"--largest must be at least 1 class, not {self.largest}")
         if self.epochs is not None and self.epochs < 1:
             raise BadInput(f"--epochs must be at least 1, not {self.epochs}")
+        SiameseAugmentation(
+            resolve_strategy(self.augmentation or "none", True)
+        )  # refuses groups that there are not
 
     @property
     def degrees(self) -> float:
@@ -111,6 +121,9 @@ def label_images(synthetic: SyntheticSet, teacher: Teacher, settings: LabelSetti
         targets = _labelled_views(images, synthetic, teacher, settings, rng)
         recipe = view_recipe(len(synthetic), settings.degrees)
         training = replace(recipe, epochs=settings.epochs or recipe.epochs).to_json()
+        moved = settings.augmentation or (MOVED_GREY if synthetic.spec.channels == 1 else "none")
+        if moved != "none":
+            training["augmentation"] = moved
     said["seconds"] = round(time.perf_counter() - started, 1)
     record = {**synthetic.record, "labels": said}
     return replace(synthetic, targets=targets, training=training, record=record)
@@ -140,7 +153,7 @@ def view_recipe(images: int, temperature: float) -> Recipe:
 
     AdamW at 0.001, down to 0 in half a cosine wave, and the Kullback-Leibler divergence at the labels' temperature, as
     RDED's validation/main.py; weight decay 0.1; batches of 2 for at most 40 images, of 5 for at most 100, of 10 for at
-    most 400, or else 50; as many epochs as show 30,000 images, between 300 and 1,000. Temperature, weight decay and
+    most 400, or else 50; as many epochs as show 100,000 images, between 300 and 1,000. Temperature, weight decay and
     batches are ours, from held-out training images (benchmarks/README.md): more steps, and a temperature that few
     steps can follow.
 

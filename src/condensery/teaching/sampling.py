@@ -19,6 +19,7 @@ from condensery.rng import Rng
 from condensery.views import FULL, crop_and_enlarge, index_dtype
 
 _NARROWEST = 3 / 4  # width of a crop by its height, and the inverse
+_GUIDED = 0.5  # least share of the area of a crop that guides what is learned, which is no view with a label
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class ViewSampling:
     """
 
     count: int = 30
-    smallest: float = 0.5
+    smallest: float = 0.3
     patches: float = 1.0
 
     def __post_init__(self) -> None:
@@ -84,7 +85,7 @@ def random_crops(images: Tensor, flip: bool, rng: Rng) -> Tensor:
     Args:
         flip: whether about half of them are mirrored.
     """
-    drawn = ViewSampling(1, patches=0).draw(len(images), flip, rng)
+    drawn = ViewSampling(1, smallest=_GUIDED, patches=0).draw(len(images), flip, rng)
     parts = {name: parameters[:, 0].to(images.device) for name, parameters in drawn.items()}
     return crop_and_enlarge(images, **parts)
 
