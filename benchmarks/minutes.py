@@ -61,16 +61,8 @@ def main() -> None:
                 found = options.out / f"{learned.name}-views"
                 epochs = ["--epochs", options.epochs] if options.epochs else []
                 if not found.exists():
-                    how_labelled = [
-                        "--views",
-                        str(views),
-                        "--smallest-crop",
-                        "0.3",
-                        "--pixels",
-                        "--seed",
-                        seed,
-                    ]
-                    condense("label", learned, *how_labelled, *epochs, "--out", found)
+                    how_labelled = ["--views", str(views), "--pixels", "--seed", seed, *epochs]
+                    condense("label", learned, *how_labelled, "--out", found)
             sets.append(found)
         own = ["--recipe", "own"] if track == "labels" else []
         condense("evaluate", *sets, *own, *how, "--results", options.results)

@@ -143,7 +143,8 @@ def test_the_notes_say_what_was_trained_on_and_name_the_plainest_rival(digits: I
     labels, recipe, teacher = json.loads(json.dumps(result.to_json()))["notes"]
     assert labels.startswith("labels: 3 views an image stored with the set (")
     assert recipe == (
-        "own recipe: 6 epochs in batches of 2, adamw at 0.001, cosine, kl at temperature 4, augmentation none"
+        "own recipe: 6 epochs in batches of 2, adamw at 0.001, cosine, kl at temperature 4, "
+        "augmentation scale_rotate"
     )
     assert (
         "of weights. Who needs only a network of that kind should take it; who trains other networks"
