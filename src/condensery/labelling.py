@@ -19,6 +19,7 @@ from condensery.run_folder import RunFolder, reserved
 from condensery.synthetic import with_pixels
 from condensery.teaching import LabelSettings, TeacherSettings, get_teacher, label_images
 from condensery.text import percent, readable_bytes, readable_seconds
+from condensery.training_recipe import own_recipe
 
 _NEWS_EVERY = 60.0  # seconds between lines on the teacher; a shorter training needs none
 
@@ -95,6 +96,9 @@ def label(
             folder.save_set(made, announce)
     views = "one label an image" if settings.views is None else f"{settings.views.count} views an image"
     announce(f"labels: {views}; {len(made)} images, {readable_bytes(made.bytes)} in all")
+    if made.training:
+        recipe, augmentation = own_recipe(made.training)
+        announce(f"networks are to train on them for {recipe.text(augmentation)}")
     return made
 
 

@@ -24,6 +24,9 @@ def test_labels_views_and_says_what_it_did(condense, demo):
     assert done.code == 0 and done.err == "", done.err
     assert "teacher: convnet+width=8+depth=2+norm=batch, " in done.out and "of weights" in done.out
     assert "off by 0 at most" in done.out and "labels: 5 views an image; 20 images, " in done.out
+    assert (
+        "networks are to train on them for 1,000 epochs in batches of 2, adamw at 0.001, cosine" in done.out
+    )
     assert "demo-views5/set.safetensors  (20 images with labels" in done.out
     made = condensery.load("demo-views5")
     assert made.label_kind == "views (5)" and torch.equal(made.images, condensery.load("demo").images)
