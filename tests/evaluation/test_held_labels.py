@@ -97,7 +97,8 @@ def test_views_are_rows_of_their_own_beside_random_images_with_the_same(
     common, own = (trained[i] for i in (3, 5))
     assert isinstance(common["images"], ViewImages) and common["images"].temperature == 1.0
     assert own["images"].temperature == 4.0 and own["recipe"] == own_recipe(synthetic.training)[0]
-    assert common["augment"] is None and own["augment"] is None and trained[0]["augment"] is not None
+    assert common["augment"] is None and own["augment"].strategy == "scale_rotate"
+    assert trained[0]["augment"] is not None
     assert torch.equal(own["images"].images, synthetic.images)
     for other in (common, own):
         assert torch.equal(other["weights"], trained[0]["weights"]) and other["rng"] == trained[0]["rng"]

@@ -135,7 +135,10 @@ class Scorer:
         else:
             recipe, strategy = own_recipe(setting.training)
             augment = SiameseGroups(strategy)(spec, factory)
-        plain = setting.augmentation == "none" or setting.labels.startswith("views")
+        instead = setting.training is None and setting.labels.startswith(
+            "views"
+        )  # of the protocol's augmentation
+        plain = setting.augmentation == "none" or instead
         return recipe, None if plain else augment
 
     def teachers_needed(self, factories: Sequence[NetworkFactory]) -> int:
