@@ -18,7 +18,7 @@ from condensery.cli.output import Output
 from condensery.cli.progress import Progress
 from condensery.commands import run_command
 from condensery.errors import BadInput
-from condensery.evaluation.evaluator import Trained
+from condensery.evaluation.evaluator import Trained, Training
 from condensery.methods import METHODS
 from condensery.session import StepReport
 
@@ -278,6 +278,23 @@ def test_a_log_file_hears_of_networks_that_take_long(capsys):
         progress.evaluating(one)
     (line,) = capsys.readouterr().out.splitlines()
     assert line == "2/7 networks  dm, convnet: 50.0 %  2 min 20 s, about 5 min 50 s left"
+
+
+def test_a_log_file_hears_of_networks_while_they_train_at_once(capsys):
+    """Those that are trained are tested one after the other: what is left counts them all."""
+    progress = Progress(Output())
+    progress.wanted = False
+    progress.began -= 140
+    for epoch in (100, 250):
+        progress.training(Training("dm", "convnet", epoch, 1000, 8, 0, 10))
+    progress.training(Training("dm", "convnet", 1000, 1000, 8, 0, 10))
+    progress.began -= 660
+    for done in range(1, 9):
+        progress.evaluating(Trained("dm", "convnet", 0.5, done, 10))
+    assert capsys.readouterr().out.splitlines() == [
+        "0/10 networks  8 networks of dm, convnet: epoch 100 of 1,000  2 min 20 s, about 26 min 50 s left",
+        "1/10 networks  dm, convnet: 50.0 %  13 min 20 s, about 3 min 20 s left",
+    ]
 
 
 def test_minutes_choose_settings_that_the_command_of_the_set_repeats(condense, monkeypatch):

@@ -15,6 +15,7 @@ from condensery.augment import SiameseAugmentation, default_strategy
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
 from condensery.evaluation import stacked
+from condensery.evaluation.scoring import Training
 from condensery.evaluation.stacked import Job, SideBySide, at_once, train_all, train_together
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.training import TensorImages, train_network, untrained
@@ -114,10 +115,14 @@ def judged(data: ImageData, network: str, **options: Any) -> list[tuple[tuple[fl
 def test_an_evaluation_finds_what_it_finds_one_by_one(
     digits: ImageData, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard: list[int] = []
+    heard: list[Training] = []
     together = judged(digits, "convnet+width=8+depth=2", every_epoch=heard.append)
     assert sizes == [3, 3, 1], "the set, random images, the whole set"
-    assert heard[:18] == [*range(9), *range(9)]
+    assert [news.epoch for news in heard[:18]] == [*range(1, 10), *range(1, 10)]
+    first, second = heard[0], heard[9]
+    assert (first.at_once, first.epochs, first.done, first.total) == (3, 9, 0, 7)
+    assert (first.subject, second.subject, second.done) == ("random set", "random", 3)
+    assert first.share == pytest.approx(3 / 9 / 7) and heard[8].share == pytest.approx(3 / 7)
     sizes.clear()
     monkeypatch.setattr(stacked, "MOST", 1)
     assert judged(digits, "convnet+width=8+depth=2") == together

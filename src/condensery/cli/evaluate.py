@@ -85,7 +85,11 @@ class Evaluate(Real, Beside, Judge, Networks, Recipes, Honesty, Weights, Draws, 
         sets = [artifact.load(run) for run in self.runs]
         logs = log.of(self.runs, self.results)
         with Progress(self) as progress:
-            heard = {"callback": progress.evaluating, "announce": progress.say}
+            heard = {
+                "callback": progress.evaluating,
+                "every_epoch": progress.training,
+                "announce": progress.say,
+            }
             asked = self.of(evaluate, sets=sets, soft_labels=labels, **heard)
             evaluation = evaluate(**asked, **self.data_options)
         document = {**evaluation.to_json(), "command": self.command}

@@ -15,11 +15,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from condensery.cli.output import Lasting, Output, plain, table
-from condensery.text import accuracy, readable_seconds
+from condensery.text import accuracy, count, readable_seconds
 
 if TYPE_CHECKING:
     from condensery.comparison.run import Run as Cells
-    from condensery.evaluation.evaluator import Trained
+    from condensery.evaluation.scoring import Trained, Training
     from condensery.selection import SelectionReport
     from condensery.session import StepReport
 
@@ -44,6 +44,7 @@ class Progress:
         self.recent: deque[tuple[int, float]] = deque(maxlen=_RECENT)
         self.next_news = _NEWS_AFTER
         self.began = time.perf_counter()
+        self.share = 0.0  # of an evaluation that is done
 
     def __enter__(self) -> Self:
         return self
@@ -110,15 +111,25 @@ class Progress:
     def teaching(self, done: int, total: int) -> None:
         self.bar(done, total, f"teacher  {done}/{total} epochs")
 
+    def training(self, news: Training) -> None:
+        """A bar on a terminal, a line now and then in a log file, while networks train."""
+        self.share = news.share
+        networks = f"{count(news.at_once, 'network')} of {news.subject}, {news.network}"
+        text = f"{news.done}/{news.total} networks  {networks}: epoch {news.epoch:,} of {news.epochs:,}"
+        self._judging(text, news.share)
+
     def evaluating(self, news: Trained) -> None:
-        """A bar on a terminal; in a log file every network, once they take a minute."""
+        """A bar on a terminal, a line now and then in a log file, after every network."""
+        self.share = max(self.share, news.done / news.total)
         found = f"{news.subject}, {news.network}: {100 * news.accuracy:.1f} %"
-        text = f"{news.done}/{news.total} networks  {found}"
+        self._judging(f"{news.done}/{news.total} networks  {found}", self.share)
+
+    def _judging(self, text: str, share: float) -> None:
         seconds = time.perf_counter() - self.began
         if self.wanted:
-            self.bar(news.done, news.total, text)
-        elif news.done < news.total:
-            left = readable_seconds(seconds / news.done * (news.total - news.done))
+            self.bar(share, 1, text)
+        elif share < 1:
+            left = readable_seconds(seconds / share * (1 - share))
             self.now_and_then(seconds, f"{text}  {readable_seconds(seconds)}, about {left} left")
 
     def comparing(self, cells: Cells) -> None:

@@ -26,6 +26,7 @@ from condensery.evaluation.scoring import (
     LEARNED,
     Scorer,
     Trained,
+    Training,
     TrainingSetting,
 )
 from condensery.evaluation.soft_labels import SoftLabels
@@ -87,7 +88,7 @@ def evaluate(
     seed: int = 0,
     device: str = "auto",
     callback: Callable[[Trained], None] | None = None,
-    every_epoch: Callable[[int], None] | None = None,
+    every_epoch: Callable[[Training], None] | None = None,
     recipe: str = "both",
     teacher_weights: str | Path | None = None,
     precision: str | None = None,
@@ -119,8 +120,8 @@ def evaluate(
         seed: decides weights, order, augmentation, random selections and teachers.
         device: "auto", "cpu" or "cuda".
         callback: called after every trained network.
-        every_epoch: called after every epoch of a network, or of several that train at once, with its number; what
-            it raises ends the work.
+        every_epoch: called after every epoch of a network, or of several that train at once; what it raises ends the
+            work.
         recipe: "common" leaves out the sets' own recipe, "own" all but that; "both" shows both.
         teacher_weights: the file of weights that labelled the set, if it was labelled so, for random images.
         precision: in which networks compute, "float32" or "bfloat16"; None takes the protocol's, float32 unless it says

@@ -50,6 +50,31 @@ class Trained:
 
 
 @dataclass(frozen=True)
+class Training:
+    """News for a callback: networks that train at once have ended an epoch.
+
+    Attributes:
+        subject, network: as for `Trained`.
+        epoch, epochs: of each of them, done and in all.
+        at_once: how many they are.
+        done, total: networks before them and in all.
+    """
+
+    subject: str
+    network: str
+    epoch: int
+    epochs: int
+    at_once: int
+    done: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """Of the work of all networks, as if they were alike."""
+        return (self.done + self.at_once * self.epoch / self.epochs) / max(1, self.total)
+
+
+@dataclass(frozen=True)
 class TrainingSetting:
     """One way of training on a set.
 
@@ -97,7 +122,7 @@ class Scorer:
         soft_labels: SoftLabels | None = None,
         callback: Callable[[Trained], None] | None = None,
         teacher_weights: str | Path | None = None,
-        every_epoch: Callable[[int], None] | None = None,
+        every_epoch: Callable[[Training], None] | None = None,
     ) -> None:
         self.data, self.protocol, self.seed = data, protocol, seed
         self.device, self.soft_labels, self.callback = device, soft_labels, callback
@@ -301,8 +326,15 @@ class Scorer:
             for i, (images, recipe) in enumerate(zip(sets, recipes, strict=True))
             for k in range(repeats)
         ]
-        how = {"augment": augment, "device": self.device, "on_epoch": self.every_epoch}
-        found = []
+
+        def heard(epoch: int, at_once: int) -> None:
+            if self.every_epoch:
+                self.every_epoch(
+                    Training(subject, factory.name, epoch + 1, epochs, at_once, self.done, self.total)
+                )
+
+        epochs, found = recipes[0].epochs, []
+        how: dict[str, Any] = {"augment": augment, "device": self.device, "on_epoch": heard}
         for network in train_all(factory, self.data.spec, jobs, **how):
             found.append(accuracy_on_test(network, factory, self.data, self.device))
             self._report(subject, factory, found[-1])
@@ -313,7 +345,7 @@ class Scorer:
             images=len(sets[0]),
             bytes=size,
             accuracies=rows,
-            epochs=recipes[0].epochs,
+            epochs=epochs,
             seconds=time.perf_counter() - started,
             labels=setting.labels,
             augmentation=setting.augmentation,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -57,12 +58,12 @@ def train_all(
     *,
     augment: Augment | None,
     device: torch.device,
-    on_epoch: Callable[[int], None] | None = None,
+    on_epoch: Callable[[int, int], None] | None = None,
 ) -> Iterator[nn.Module]:
     """A classifier for each job, in their order: solved, or trained as by `train_network`, as many at once as pays.
 
     Args:
-        on_epoch: called after every epoch of the networks that are trained at once.
+        on_epoch: called after every epoch with its number, from 0, and how many networks are trained at once.
     """
     for (recipe, count), group in groupby(jobs, lambda job: (job.recipe, len(job.images))):
         alike = list(group)
@@ -75,8 +76,13 @@ def train_all(
         for start in range(0, len(alike), most):
             part = alike[start : start + most]
             networks = [untrained(factory, spec, recipe, job.rng, device) for job in part]
-            train_together(networks, part, recipe, augment=augment, device=device, on_epoch=on_epoch)
+            heard = None if on_epoch is None else partial(_heard, on_epoch, len(part))
+            train_together(networks, part, recipe, augment=augment, device=device, on_epoch=heard)
             yield from networks
+
+
+def _heard(on_epoch: Callable[[int, int], None], networks: int, epoch: int) -> None:
+    on_epoch(epoch, networks)
 
 
 def at_once(factory: NetworkFactory, spec: ImageSpec, batch: int, device: torch.device) -> int:
