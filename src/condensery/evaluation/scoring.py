@@ -160,11 +160,9 @@ class Scorer:
         else:
             recipe, strategy = own_recipe(setting.training)
             augment = SiameseGroups(strategy)(spec, factory)
-        instead = setting.training is None and setting.labels.startswith(
-            "views"
-        )  # of the protocol's augmentation
-        plain = setting.augmentation == "none" or instead
-        return recipe, None if plain else augment
+        if setting.training is None and setting.labels.startswith("views"):
+            augment = None  # views take the place of the protocol's augmentation
+        return recipe, None if setting.augmentation == "none" else augment
 
     def teachers_needed(self, factories: Sequence[NetworkFactory]) -> int:
         """How many teachers label images for networks of these architectures."""
