@@ -292,7 +292,7 @@ def test_a_log_file_hears_of_networks_while_they_train_at_once(capsys):
     for done in range(1, 9):
         progress.evaluating(Trained("dm", "convnet", 0.5, done, 10))
     assert capsys.readouterr().out.splitlines() == [
-        "0/10 networks  8 networks of dm, convnet: epoch 100 of 1,000  2 min 20 s, about 26 min 50 s left",
+        "0/10 networks  dm, convnet: epoch 100 of 1,000, 8 at once  2 min 20 s, about 26 min 50 s left",
         "1/10 networks  dm, convnet: 50.0 %  13 min 20 s, about 3 min 20 s left",
     ]
 

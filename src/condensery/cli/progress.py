@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from condensery.cli.output import Lasting, Output, plain, table
-from condensery.text import accuracy, count, readable_seconds
+from condensery.text import accuracy, readable_seconds
 
 if TYPE_CHECKING:
     from condensery.comparison.run import Run as Cells
@@ -114,23 +114,23 @@ class Progress:
     def training(self, news: Training) -> None:
         """A bar on a terminal, a line now and then in a log file, while networks train."""
         self.share = news.share
-        networks = f"{count(news.at_once, 'network')} of {news.subject}, {news.network}"
-        text = f"{news.done}/{news.total} networks  {networks}: epoch {news.epoch:,} of {news.epochs:,}"
-        self._judging(text, news.share)
+        together = f", {news.at_once} at once" if news.at_once > 1 else ""
+        found = f"{news.subject}, {news.network}: epoch {news.epoch:,} of {news.epochs:,}{together}"
+        self._judging(f"{news.done}/{news.total} networks  {found}")
 
     def evaluating(self, news: Trained) -> None:
         """A bar on a terminal, a line now and then in a log file, after every network."""
         self.share = max(self.share, news.done / news.total)
         found = f"{news.subject}, {news.network}: {100 * news.accuracy:.1f} %"
-        self._judging(f"{news.done}/{news.total} networks  {found}", self.share)
+        self._judging(f"{news.done}/{news.total} networks  {found}")
 
-    def _judging(self, text: str, share: float) -> None:
+    def _judging(self, text: str) -> None:
         seconds = time.perf_counter() - self.began
+        left = f"about {readable_seconds(seconds / self.share * (1 - self.share))} left"
         if self.wanted:
-            self.bar(share, 1, text)
-        elif share < 1:
-            left = readable_seconds(seconds / share * (1 - share))
-            self.now_and_then(seconds, f"{text}  {readable_seconds(seconds)}, about {left} left")
+            self.bar(self.share, 1, text if self.share == 1 else f"{text}, {left}")
+        elif self.share < 1:
+            self.now_and_then(seconds, f"{text}  {readable_seconds(seconds)}, {left}")
 
     def comparing(self, cells: Cells) -> None:
         """A table on a terminal, a line for every finished job elsewhere."""
