@@ -33,9 +33,9 @@ from condensery import (
     TeacherSettings,
     ViewSampling,
 )
-from condensery.augment import SiameseAugmentation
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
+from condensery.evaluation.protocols import SiameseGroups
 from condensery.models.registry import resolve
 from condensery.provenance import pick_device
 from condensery.teaching import Teacher, get_teacher, label_images
@@ -80,7 +80,7 @@ def accuracy(
         own, groups = own_recipe(made.training)
         recipe = replace(own, epochs=asked.epochs, **given)
         images = ViewImages(made.images.to(device), made.targets.to(device), recipe.temperature)
-        augment = None if groups == "none" else SiameseAugmentation(groups)
+        augment = SiameseGroups(groups)(data.spec, network)
     trained = train_network(network, data.spec, images, recipe, rng, augment=augment, device=device)
     return accuracy_on_test(trained, network, data, device)
 

@@ -18,7 +18,7 @@ from condensery.cli.output import Output
 from condensery.cli.progress import Progress
 from condensery.commands import run_command
 from condensery.errors import BadInput
-from condensery.evaluation.evaluator import Trained, Training
+from condensery.evaluation.news import Trained, Training
 from condensery.methods import METHODS
 from condensery.session import StepReport
 

@@ -25,7 +25,7 @@ from condensery import (
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
 from condensery.evaluation import stacked, train_teacher
-from condensery.evaluation.scoring import Trained
+from condensery.evaluation.news import Trained
 from condensery.evaluation.soft_labels import Teacher
 from condensery.models.registry import resolve
 from condensery.training import Images, probabilities

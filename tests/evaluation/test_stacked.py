@@ -15,7 +15,7 @@ from condensery.augment import SiameseAugmentation, default_strategy
 from condensery.coresets import random_selection
 from condensery.data import ClassPool
 from condensery.evaluation import stacked
-from condensery.evaluation.scoring import Training
+from condensery.evaluation.news import Training
 from condensery.evaluation.stacked import Job, SideBySide, at_once, train_all, train_together
 from condensery.models.registry import NetworkFactory, resolve
 from condensery.training import TensorImages, train_network, untrained

@@ -19,7 +19,7 @@ from condensery.text import accuracy, readable_seconds
 
 if TYPE_CHECKING:
     from condensery.comparison.run import Run as Cells
-    from condensery.evaluation.scoring import Trained, Training
+    from condensery.evaluation.news import Trained, Training
     from condensery.selection import SelectionReport
     from condensery.session import StepReport
 

@@ -17,6 +17,7 @@ from condensery.data.sources import silent
 from condensery.errors import BadInput
 from condensery.evaluation.cost import EvaluationTimer
 from condensery.evaluation.honest import WEIGHT, Honest, check_weights, honest_scores, missing_lines
+from condensery.evaluation.news import Trained, Training
 from condensery.evaluation.plan import Plan, within
 from condensery.evaluation.protocols import Protocol, get_protocol
 from condensery.evaluation.real import real_images
@@ -25,8 +26,6 @@ from condensery.evaluation.scoring import (
     HARD,
     LEARNED,
     Scorer,
-    Trained,
-    Training,
     TrainingSetting,
 )
 from condensery.evaluation.soft_labels import SoftLabels

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from condensery.coresets import random_selection
 from condensery.data import ClassPool, PoolImages
 from condensery.errors import BadInput
+from condensery.evaluation.news import Trained, Training
 from condensery.evaluation.protocols import Protocol, SiameseGroups
 from condensery.evaluation.scores import BASELINES, COMMON, EQUAL_BYTES, OWN, Score
 from condensery.evaluation.soft_labels import SoftLabels, train_teacher
@@ -29,49 +31,6 @@ from condensery.training_recipe import OwnRecipe, Recipe, Regression, own_recipe
 from condensery.views import Views
 
 HARD, SOFT, LEARNED = "hard", "soft", "learned"
-
-
-@dataclass(frozen=True)
-class Trained:
-    """News for a callback: one network is done.
-
-    Attributes:
-        subject, network: what was trained on, and which architecture; a subject "teacher" was trained on the
-            whole set.
-        accuracy: of that network on the test images, a fraction.
-        done, total: networks so far and in all.
-    """
-
-    subject: str
-    network: str
-    accuracy: float
-    done: int
-    total: int
-
-
-@dataclass(frozen=True)
-class Training:
-    """News for a callback: networks that train at once have ended an epoch.
-
-    Attributes:
-        subject, network: as for `Trained`.
-        epoch, epochs: of each of them, done and in all.
-        at_once: how many they are.
-        done, total: networks before them and in all.
-    """
-
-    subject: str
-    network: str
-    epoch: int
-    epochs: int
-    at_once: int
-    done: int
-    total: int
-
-    @property
-    def share(self) -> float:
-        """Of the work of all networks, as if they were alike."""
-        return (self.done + self.at_once * self.epoch / self.epochs) / max(1, self.total)
 
 
 @dataclass(frozen=True)
@@ -324,14 +283,8 @@ class Scorer:
             for i, (images, recipe) in enumerate(zip(sets, recipes, strict=True))
             for k in range(repeats)
         ]
-
-        def heard(epoch: int, at_once: int) -> None:
-            if self.every_epoch:
-                self.every_epoch(
-                    Training(subject, factory.name, epoch + 1, epochs, at_once, self.done, self.total)
-                )
-
         epochs, found = recipes[0].epochs, []
+        heard = partial(self._report_epoch, subject, factory, epochs)
         how: dict[str, Any] = {"augment": augment, "device": self.device, "on_epoch": heard}
         for network in train_all(factory, self.data.spec, jobs, **how):
             found.append(accuracy_on_test(network, factory, self.data, self.device))
@@ -349,6 +302,13 @@ class Scorer:
             augmentation=setting.augmentation,
             recipe=setting.recipe,
         )
+
+    def _report_epoch(
+        self, subject: str, factory: NetworkFactory, epochs: int, at_once: int, epoch: int
+    ) -> None:
+        if self.every_epoch:
+            news = Training(subject, factory.name, epoch + 1, epochs, at_once, self.done, self.total)
+            self.every_epoch(news)
 
     def _report(self, subject: str, factory: NetworkFactory, value: float) -> None:
         self.done += 1

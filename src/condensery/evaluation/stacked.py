@@ -63,7 +63,7 @@ def train_all(
     """A classifier for each job, in their order: solved, or trained as by `train_network`, as many at once as pays.
 
     Args:
-        on_epoch: called after every epoch with its number, from 0, and how many networks are trained at once.
+        on_epoch: called after every epoch with how many networks are trained at once, and its number, from 0.
     """
     for (recipe, count), group in groupby(jobs, lambda job: (job.recipe, len(job.images))):
         alike = list(group)
@@ -76,13 +76,9 @@ def train_all(
         for start in range(0, len(alike), most):
             part = alike[start : start + most]
             networks = [untrained(factory, spec, recipe, job.rng, device) for job in part]
-            heard = None if on_epoch is None else partial(_heard, on_epoch, len(part))
+            heard = None if on_epoch is None else partial(on_epoch, len(part))
             train_together(networks, part, recipe, augment=augment, device=device, on_epoch=heard)
             yield from networks
-
-
-def _heard(on_epoch: Callable[[int, int], None], networks: int, epoch: int) -> None:
-    on_epoch(epoch, networks)
 
 
 def at_once(factory: NetworkFactory, spec: ImageSpec, batch: int, device: torch.device) -> int:

@@ -26,7 +26,7 @@ from condensery.views import Views, quantise
 ALL_CLASSES = 20
 """Up to so many classes, labels of views hold all of them; beyond, the ten largest."""
 _LARGEST = 10
-MOVED_GREY = "scale_rotate"
+_MOVED_GREY = "scale_rotate"
 """How views of grey images are moved while networks train on them, unless told otherwise."""
 _WARM, _COOL = 4.0, 1.0  # temperatures of labels of views and of images
 _SEEN, _FEWEST, _MOST = 100_000, 300, 1000  # images that a network sees in all; epochs
@@ -47,7 +47,7 @@ class LabelSettings:
         largest: classes kept of a view's label; None keeps all up to 20 classes, and beyond that the 10 largest.
         epochs: of the recipe by which a set with views wants to be trained; None as `view_recipe` has it.
         augmentation: of that recipe, Siamese groups or "none": how a view is moved each time that it is shown, while
-            its label stays. None moves views of grey images by `MOVED_GREY` and those of colour not at all
+            its label stays. None scales and turns views of grey images and leaves those of colour as they are
             (benchmarks/README.md).
         seed: decides the views.
 
@@ -72,9 +72,8 @@ class LabelSettings:
             raise BadInput(f"--largest must be at least 1 class, not {self.largest}")
         if self.epochs is not None and self.epochs < 1:
             raise BadInput(f"--epochs must be at least 1, not {self.epochs}")
-        SiameseAugmentation(
-            resolve_strategy(self.augmentation or "none", True)
-        )  # refuses groups that there are not
+        if self.augmentation is not None:  # refuses groups that there are not
+            SiameseAugmentation(resolve_strategy(self.augmentation, flip=True))
 
     @property
     def degrees(self) -> float:
@@ -121,7 +120,8 @@ def label_images(synthetic: SyntheticSet, teacher: Teacher, settings: LabelSetti
         targets = _labelled_views(images, synthetic, teacher, settings, rng)
         recipe = view_recipe(len(synthetic), settings.degrees)
         training = replace(recipe, epochs=settings.epochs or recipe.epochs).to_json()
-        moved = settings.augmentation or (MOVED_GREY if synthetic.spec.channels == 1 else "none")
+        by_default = _MOVED_GREY if synthetic.spec.channels == 1 else "none"
+        moved = by_default if settings.augmentation is None else settings.augmentation or "none"
         if moved != "none":
             training["augmentation"] = moved
     said["seconds"] = round(time.perf_counter() - started, 1)
